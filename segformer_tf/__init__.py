@@ -1,0 +1,43 @@
+"""SegFormer (Xie et al. 2021) as Keras 3 models on TensorFlow: load, use, train and serve.
+
+Names are loaded when first used, so that importing the package does not load TensorFlow.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_ROOMS = {
+    "SegformerConfig": "models.config",
+    "SegformerImageProcessor": "images.processor",
+    "SegformerFeatureExtractor": "images.processor",
+    "TFSegformerModel": "models.tasks",
+    "TFSegformerDecodeHead": "models.tasks",
+    "TFSegformerForImageClassification": "models.tasks",
+    "TFSegformerForSemanticSegmentation": "models.tasks",
+    "SegmentationPipeline": "inference.pipeline",
+    "ImageClassificationPipeline": "inference.pipeline",
+}
+__all__ = list(_ROOMS)
+
+if TYPE_CHECKING:
+    from segformer_tf.images.processor import SegformerFeatureExtractor, SegformerImageProcessor
+    from segformer_tf.inference.pipeline import ImageClassificationPipeline, SegmentationPipeline
+    from segformer_tf.models.config import SegformerConfig
+    from segformer_tf.models.tasks import (
+        TFSegformerDecodeHead,
+        TFSegformerForImageClassification,
+        TFSegformerForSemanticSegmentation,
+        TFSegformerModel,
+    )
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; its public names are {', '.join(__all__)}")
+    return getattr(importlib.import_module(f"{__name__}.{_ROOMS[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,134 @@
+"""A configuration read off the shapes of the tensors, for files that carry none."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from segformer_tf.checkpoints.names import task_of
+
+ARCHITECTURES = {
+    "decode_head": "SegformerForSemanticSegmentation",
+    "classifier": "SegformerForImageClassification",
+    None: "SegformerModel",
+}
+
+
+def infer_config(
+    variables: Mapping[str, np.ndarray],
+    layout: str,
+    metadata: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """A Hub-style config dict for variables by path; class names come from a `.pth` file's metadata where it has them.
+
+    Heads and strides cannot be read off shapes: they are taken as [1, 2, 5, 8] and [4, 2, 2, 2]. NVlabs' code runs
+    the norms before attention and Mix-FFN and after each stage at epsilon 1e-6, which `encoder_norm_eps` records.
+    """
+    stages = 0
+    while f"patch_embeddings_{stages}/proj/kernel" in variables:
+        stages += 1
+    if stages == 0:
+        raise ValueError(
+            "The checkpoint has no patch embedding of stage 0, so its configuration cannot be read off its tensors; "
+            "put a config.json beside it."
+        )
+    proj = [variables[f"patch_embeddings_{s}/proj/kernel"].shape for s in range(stages)]
+    sizes = [shape[-1] for shape in proj]
+    depths = [len({path.split("/")[0] for path in variables if path.startswith(f"block_{s}_")}) for s in range(stages)]
+    sr = [variables.get(f"block_{s}_0/attention/sr/kernel", np.empty((1,))).shape[0] for s in range(stages)]
+    hidden = [variables.get(f"block_{s}_0/mlp/dense1/bias", np.empty((0,))).shape[0] for s in range(stages)]
+    ratios = [wide // size if wide % size == 0 else wide / size for wide, size in zip(hidden, sizes, strict=True)]
+    task = task_of(variables)
+    config: dict[str, Any] = {
+        "architectures": [ARCHITECTURES[task]],
+        "model_type": "segformer",
+        "num_channels": proj[0][2],
+        "num_encoder_blocks": stages,
+        "depths": depths,
+        "hidden_sizes": sizes,
+        "patch_sizes": [shape[0] for shape in proj],
+        "strides": [4, 2, 2, 2],
+        "sr_ratios": sr,
+        "mlp_ratios": ratios,
+        "num_attention_heads": [1, 2, 5, 8],
+    }
+    if "decode_head/linear_fuse/kernel" in variables:
+        config["decoder_hidden_size"] = variables["decode_head/linear_fuse/kernel"].shape[-1]
+    head = {"decode_head": "decode_head/classifier/bias", "classifier": "classifier/bias"}.get(task or "")
+    if head in variables:
+        config |= _labels(variables[head].shape[0], metadata or {})
+    if layout in ("nvlabs", "mmseg"):
+        config["encoder_norm_eps"] = 1e-6
+    return config
+
+
+def _labels(number: int, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    names = metadata.get("CLASSES") or (metadata.get("dataset_meta") or {}).get("classes") or ()
+    if len(names) != number:
+        names = [f"LABEL_{label}" for label in range(number)]
+    return {
+        "id2label": {str(label): str(name) for label, name in enumerate(names)},
+        "label2id": {str(name): label for label, name in enumerate(names)},
+    }
+
+
+def expected_shapes(config: Mapping[str, Any], task: str | None) -> dict[str, tuple[int, ...]]:
+    """Shapes by path of the variables that a config asks for, with a head (`names.task_of`); missing keys as b0's.
+
+    Raises ValueError where the heads do not divide the hidden sizes.
+    """
+    default = {
+        "num_channels": 3,
+        "depths": [2, 2, 2, 2],
+        "sr_ratios": [8, 4, 2, 1],
+        "hidden_sizes": [32, 64, 160, 256],
+        "patch_sizes": [7, 3, 3, 3],
+        "mlp_ratios": [4, 4, 4, 4],
+        "num_attention_heads": [1, 2, 5, 8],
+        "decoder_hidden_size": 256,
+    }
+    values = {**default, **config}
+    sizes, fused = values["hidden_sizes"], values["decoder_hidden_size"]
+    for size, heads in zip(sizes, values["num_attention_heads"], strict=True):
+        if size % heads:
+            raise ValueError(
+                f"num_attention_heads is {values['num_attention_heads']}, which does not divide the hidden sizes "
+                f"{sizes}; pass the number of heads of each stage as num_attention_heads."
+            )
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def product(path: str, *kernel: int) -> None:
+        shapes[f"{path}/kernel"] = kernel
+        shapes[f"{path}/bias"] = (kernel[-1],)
+
+    def norm(path: str, size: int, *more: str) -> None:
+        shapes.update({f"{path}/{leaf}": (size,) for leaf in ("gamma", "beta", *more)})
+
+    channels = values["num_channels"]
+    for s, size in enumerate(sizes):
+        patch, sr, wide = values["patch_sizes"][s], values["sr_ratios"][s], int(size * values["mlp_ratios"][s])
+        product(f"patch_embeddings_{s}/proj", patch, patch, channels, size)
+        norm(f"patch_embeddings_{s}/layer_norm", size)
+        for block in (f"block_{s}_{layer}" for layer in range(values["depths"][s])):
+            norm(f"{block}/layer_norm_1", size)
+            for name in ("query", "key", "value", "output"):
+                product(f"{block}/attention/{name}", size, size)
+            if sr > 1:
+                product(f"{block}/attention/sr", sr, sr, size, size)
+                norm(f"{block}/attention/layer_norm", size)
+            norm(f"{block}/layer_norm_2", size)
+            product(f"{block}/mlp/dense1", size, wide)
+            shapes |= {f"{block}/mlp/dwconv/kernel": (3, 3, wide, 1), f"{block}/mlp/dwconv/bias": (wide,)}
+            product(f"{block}/mlp/dense2", wide, size)
+        norm(f"layer_norm_{s}", size)
+        channels = size
+    labels = len(values.get("id2label") or range(values.get("num_labels", 2)))
+    if task == "classifier":
+        product("classifier", sizes[-1], labels)
+    elif task == "decode_head":
+        for s, size in enumerate(sizes):
+            product(f"decode_head/linear_c_{s}", size, fused)
+        shapes["decode_head/linear_fuse/kernel"] = (fused * len(sizes), fused)
+        norm("decode_head/batch_norm", fused, "moving_mean", "moving_variance")
+        product("decode_head/classifier", fused, labels)
+    return shapes

@@ -1,0 +1,89 @@
+"""Which tensor goes into which variable: every one must find its place, and whatever does not is listed."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from segformer_tf.checkpoints.names import from_variables, task_of, tensor_name
+
+
+def match(
+    shapes: Mapping[str, Sequence[int]],
+    tensors: Mapping[str, np.ndarray],
+    source: str,
+    unexpected: Sequence[str] = (),
+    ignore_mismatched_sizes: bool = False,
+) -> tuple[dict[str, np.ndarray], dict[str, list]]:
+    """Tensors to assign, by variable path, and a report with the keys of transformers' `output_loading_info`.
+
+    Args:
+        shapes: the model's variables, path to shape.
+        tensors: the checkpoint's, under the same paths (see `names.to_variables`).
+        source: the checkpoint's name, for messages.
+        unexpected: the checkpoint's tensors that no SegFormer has.
+        ignore_mismatched_sizes: leave out tensors of another shape, with a warning, instead of an error.
+
+    A head that the checkpoint lacks altogether keeps its fresh values, and one that the model lacks is left out, each
+    with a warning. Raises one ValueError that lists everything else that is missing, unexpected or of another shape.
+    """
+    task = task_of(shapes)
+    heads = {path.partition("/")[0] for path in (*shapes, *tensors)} & {"decode_head", "classifier"}
+    new = {head for head in heads if not any(path.startswith(head + "/") for path in tensors)}
+    gone = {head for head in heads if not any(path.startswith(head + "/") for path in shapes)}
+
+    missing = [path for path in shapes if path not in tensors]
+    extra = [path for path in tensors if path not in shapes]
+    other = [path for path in shapes if path in tensors and tuple(shapes[path]) != tensors[path].shape]
+    added = [path for path in missing if path.partition("/")[0] in new]
+    left_out = [path for path in extra if path.partition("/")[0] in gone]
+
+    def name(path: str) -> str:
+        return tensor_name(path, "hub", task)
+
+    def mismatch(path: str) -> tuple[str, tuple, tuple]:
+        found = tensors[path].shape
+        if len(found) == len(shapes[path]):  # a tensor of another rank is as it is in the file
+            found = _stored_shape(path, found)
+        return name(path), found, _stored_shape(path, shapes[path])
+
+    problems = {
+        "missing": [name(path) for path in missing if path not in added],
+        "unexpected": [*(name(path) for path in extra if path not in left_out), *unexpected],
+        "of another shape": [] if ignore_mismatched_sizes else [_shapes(mismatch(path)) for path in other],
+    }
+    if any(problems.values()):
+        listed = "; ".join(f"{len(found)} {kind}: {', '.join(found)}" for kind, found in problems.items() if found)
+        hint = "the configuration must be the checkpoint's own"
+        if problems["of another shape"]:
+            hint += ", or pass ignore_mismatched_sizes=True to give tensors of another shape fresh values"
+        raise ValueError(f"The tensors of {source} do not fit the model: {listed}; {hint}.")
+    if added:
+        _warn(f"{source} has no {', '.join(map(name, added))}: these start from random values, so train before use.")
+    if left_out:
+        _warn(f"The model has no place for these tensors of {source}, left out: {', '.join(map(name, left_out))}.")
+    if other:
+        shown = ", ".join(_shapes(mismatch(path)) for path in other)
+        _warn(f"Tensors of another shape in {source} start from random values, so train before use: {shown}.")
+    report: dict[str, list[Any]] = {
+        "missing_keys": [name(path) for path in added],
+        "unexpected_keys": [name(path) for path in left_out],
+        "mismatched_keys": [mismatch(path) for path in other],
+        "error_msgs": [],
+    }
+    return {path: tensors[path] for path in shapes if path in tensors and path not in other}, report
+
+
+def _stored_shape(path: str, shape: Sequence[int]) -> tuple[int, ...]:
+    """A variable's shape in the Hub's orientation, as users see it in the file."""
+    return next(iter(from_variables({path: np.broadcast_to(np.float32(0), tuple(shape))}, "hub").values())).shape
+
+
+def _shapes(mismatch: tuple[str, tuple, tuple]) -> str:
+    name, found, expected = mismatch
+    return f"{name} is {found}, expected {expected}"
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, UserWarning, stacklevel=4)

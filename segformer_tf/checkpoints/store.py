@@ -1,0 +1,106 @@
+"""Checkpoints as models see them: a config and arrays by variable path, loaded from anywhere, saved as on the Hub."""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from segformer_tf.checkpoints import files, hub, infer, names
+
+
+class Checkpoint(NamedTuple):
+    """Config (Hub keys), arrays by variable path, and where they come from.
+
+    `unexpected` are tensors that no SegFormer has; `layout` is the file's naming, see `names.detect_layout`.
+    """
+
+    config: dict[str, Any]
+    variables: dict[str, np.ndarray]
+    file: Path
+    layout: str
+    unexpected: list[str]
+
+
+def load(name_or_path: str | os.PathLike, **hub_arguments: Any) -> Checkpoint:
+    """Config and variables of a Hub id, a directory, one weight file or a bundled model; errors as `hub.resolve`.
+
+    Where there is no config.json (a `.pth`, or one file by itself) the config is read off the tensors.
+    """
+    source = hub.resolve(name_or_path, **hub_arguments)
+    tensors, metadata = files.read(source.weights)
+    try:
+        layout = names.detect_layout(tensors)
+        variables, unexpected = names.to_variables(tensors, layout)
+        config = source.config
+        if config is None:
+            config = infer.infer_config(variables, layout, metadata)
+    except ValueError as error:
+        raise ValueError(f"{source.weights}: {error}") from error
+    return Checkpoint(config, variables, source.weights, layout, unexpected)
+
+
+def save(
+    directory: str | os.PathLike,
+    config: Mapping[str, Any],
+    variables: Mapping[str, np.ndarray],
+    max_shard_size: int | str | None = None,
+) -> None:
+    """Writes `config.json` and `model.safetensors` under the Hub's names, as transformers' PyTorch classes read them.
+
+    `max_shard_size` (bytes, or text such as "5GB") splits the weights into shards with an index. Earlier
+    safetensors files of the directory are replaced; others are left as they are.
+    """
+    limit = _bytes(max_shard_size)
+    with files.staged(directory) as stage:
+        (stage / "config.json").write_text(config_text(config, variables), "utf-8")
+        _write_shards(stage, names.from_variables(variables, "hub"), limit)
+        written = {file.name for file in stage.iterdir()}
+    for file in Path(directory).glob("model*.safetensors*"):
+        if file.name not in written and re.fullmatch(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?", file.name):
+            file.unlink()
+
+
+def config_text(config: Mapping[str, Any], variables: Mapping[str, np.ndarray]) -> str:
+    """The text of config.json, which names the architecture that these variables are."""
+    values = {
+        **config,
+        "model_type": "segformer",
+        "architectures": [infer.ARCHITECTURES[names.task_of(variables)]],
+    }
+    return json.dumps(values, indent=2, sort_keys=True) + "\n"
+
+
+def _write_shards(stage: Path, tensors: dict[str, np.ndarray], limit: float) -> None:
+    shards: list[dict[str, np.ndarray]] = [{}]
+    size = 0
+    for name, array in tensors.items():
+        if shards[-1] and size + array.nbytes > limit:
+            shards.append({})
+            size = 0
+        shards[-1][name] = array
+        size += array.nbytes
+    if len(shards) == 1:
+        files.write_safetensors(stage / "model.safetensors", tensors)
+        return
+    weight_map = {}
+    for number, shard in enumerate(shards, 1):
+        file = f"model-{number:05}-of-{len(shards):05}.safetensors"
+        files.write_safetensors(stage / file, shard)
+        weight_map |= dict.fromkeys(shard, file)
+    total = sum(array.nbytes for array in tensors.values())
+    index = {"metadata": {"total_size": total}, "weight_map": weight_map}
+    (stage / "model.safetensors.index.json").write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", "utf-8")
+
+
+def _bytes(size: int | str | None) -> float:
+    if size is None:
+        return float("inf")
+    match = re.fullmatch(r"([\d.]+)\s*([KMG]?)(i?)B?", str(size), re.IGNORECASE)
+    if not match:
+        raise ValueError(f'max_shard_size is {size!r}; expected bytes or a text such as "500MB" or "5GB".')
+    number, unit, binary = match.groups()
+    return float(number) * (1024 if binary else 1000) ** " KMG".index(unit.upper() or " ")

@@ -1,0 +1,211 @@
+"""What the models share: one functional graph, a call with labels and optional outputs, training steps, saving.
+
+Channels-first exists only here: maps are turned at the graph's input and outputs, nowhere inside.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+from keras import ops
+
+from segformer_tf.models.config import SegformerConfig
+from segformer_tf.models.encoder import Encoder
+from segformer_tf.models.outputs import ModelOutput
+from segformer_tf.models.pretrained import Pretrained, checked
+
+SMALLEST_SIDE = 32
+
+
+class SegformerBase(Pretrained, keras.Model):
+    """A Keras functional model over the encoder's layers; subclasses add a head (`_compose`) and a loss.
+
+    The graph that Keras sees (`inputs`, `outputs`, `summary()`, saving) gives the field that the task is about; hidden
+    states and attention maps come from the same layers when a call asks for them.
+    """
+
+    output_class: type[ModelOutput] = ModelOutput
+
+    def __init__(self, config: SegformerConfig, data_format: str | None = None, *, name=None, dtype=None, **kwargs):
+        data_format, policy = checked(config, data_format, dtype)
+        parts = self._make_layers(config, policy)
+        inputs = self._make_inputs(config, data_format)
+        fields = self._compose(parts, inputs, config, data_format)
+        super().__init__(inputs=inputs, outputs=fields, name=name or type(self).__name__.lower(), **kwargs)
+        self.dtype_policy = policy
+        self.config = config
+        self.data_format = data_format
+        # In a closure, because Keras would list the layers a second time under an attribute.
+        self._run = lambda x, **optional: self._compose(parts, x, config, data_format, **optional)
+
+    def _make_layers(self, config: SegformerConfig, dtype) -> dict[str, Any]:
+        return {"encoder": Encoder(config, dtype)}
+
+    def _make_inputs(self, config: SegformerConfig, data_format: str):
+        channels = config.num_channels
+        shape = (channels, None, None) if data_format == "channels_first" else (None, None, channels)
+        return keras.Input(shape, name="pixel_values", dtype="float32")
+
+    def _compose(self, parts, inputs, config, data_format, hidden_states=False, attentions=False) -> dict[str, Any]:
+        """From `inputs` to the fields asked for, as a dictionary without the fields that were not.
+
+        The same for a `keras.Input`, which makes the graph, and for tensors, which runs it; run so, a map is freed as soon
+        as no later layer needs it, where an eager Keras functional model keeps all to the end.
+        """
+        raise NotImplementedError
+
+    def call(
+        self,
+        pixel_values,
+        labels=None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        training: bool | None = None,
+    ):
+        del training  # Keras hands it on to every layer that is called from here
+        if isinstance(pixel_values, Mapping):
+            labels = pixel_values.get("labels") if labels is None else labels
+            pixel_values = pixel_values["pixel_values"]
+        pixel_values = ops.cast(ops.convert_to_tensor(pixel_values), "float32")
+        self._check_pixels(pixel_values)
+        fields = self._run(
+            pixel_values,
+            hidden_states=_default(output_hidden_states, self.config.output_hidden_states),
+            attentions=_default(output_attentions, self.config.output_attentions),
+        )
+        if labels is not None:
+            fields["loss"] = self.hf_compute_loss(labels, fields["logits"])
+        output = self.output_class(fields)
+        return output if _default(return_dict, self.config.return_dict) else output.to_tuple()
+
+    def compute_output_spec(self, *args, **kwargs):
+        return keras.Operation.compute_output_spec(self, *args, **kwargs)
+
+    def _check_pixels(self, pixel_values) -> None:
+        shape = tuple(pixel_values.shape)
+        first = self.data_format == "channels_first"
+        layout = "(batch, channels, height, width)" if first else "(batch, height, width, channels)"
+        if len(shape) != 4:
+            raise ValueError(f"pixel_values have shape {shape}, expected {layout}: add or drop an axis.")
+        if shape[1 if first else 3] not in (None, self.config.num_channels):
+            raise ValueError(
+                f"pixel_values have shape {shape}, expected {layout} with {self.config.num_channels} channels: transpose "
+                'them, or make the model with data_format="channels_first" or "channels_last" as they lie.'
+            )
+        sides = shape[2:] if first else shape[1:3]
+        if any(side is not None and side < SMALLEST_SIDE for side in sides):
+            raise ValueError(
+                f"pixel_values are {sides[0]} x {sides[1]} pixels, expected at least {SMALLEST_SIDE} a side: enlarge "
+                "or pad the picture."
+            )
+
+    @property
+    def input_spec(self):
+        """None: `call` checks what it is given itself, and says what it expected."""
+        return None
+
+    @input_spec.setter
+    def input_spec(self, value) -> None:
+        del value
+
+    # Training
+
+    def hf_compute_loss(self, labels, logits):
+        """The loss of labels and logits as the model returns them; scalar float32."""
+        return self._task_loss(ops.convert_to_tensor(labels), self._channels_last(logits), None)
+
+    def _task_loss(self, labels, logits, sample_weight):
+        raise ValueError(f"{type(self).__name__} has no loss: labels are for the models with a task.")
+
+    def _for_loss(self, labels, logits):
+        """The float32 logits that a custom Keras loss or metric is given beside the labels."""
+        return logits
+
+    def _default_metrics(self) -> list:
+        return []
+
+    def _channels_last(self, map_):
+        return from_boundary(map_, self.data_format) if len(map_.shape) == 4 else map_
+
+    def compile(self, optimizer=None, loss=None, metrics=None, **kwargs) -> None:
+        """As `keras.Model.compile`; without arguments AdamW at 6e-5, the model's own loss, and its metric.
+
+        A loss or metric given here sees the labels and the float32 logits, channels-last, at the labels' size.
+        """
+        optimizer = optimizer or keras.optimizers.AdamW(6e-5, weight_decay=0.01)
+        if loss is None and metrics is None:
+            metrics = self._default_metrics()
+        super().compile(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles a model read from a `.keras` file as it was when saved."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        logits = self._channels_last(_logits(y_pred))
+        if self._compile_loss is not None:
+            return super().compute_loss(x, y, self._for_loss(y, logits), sample_weight, training)
+        if y is None:
+            raise ValueError('There are no labels to learn from: pass pairs, or a dict with "pixel_values" and "labels".')
+        return sum(self.losses, self._task_loss(y, logits, sample_weight))
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        if y is not None:
+            y_pred = self._for_loss(y, self._channels_last(_logits(y_pred)))
+        return super().compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+
+    def make_train_function(self, force: bool = False):
+        """As Keras', with the optimizer's variables made beforehand: made inside, they cost the graph a second tracing."""
+        if self.optimizer is not None and not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
+        return super().make_train_function(force)
+
+    def train_step(self, *args):
+        return super().train_step(*args[:-1], _as_pair(args[-1]))
+
+    def test_step(self, *args):
+        return super().test_step(*args[:-1], _as_pair(args[-1]))
+
+    def predict_step(self, *args):
+        return super().predict_step(*args[:-1], _as_pair(args[-1]))
+
+
+def from_boundary(map_, data_format: str):
+    """A map as users gave it -> (B, H, W, C)."""
+    return ops.transpose(map_, (0, 2, 3, 1)) if data_format == "channels_first" else map_
+
+
+def to_boundary(map_, data_format: str):
+    """(B, H, W, C) -> a map as users want it."""
+    return ops.transpose(map_, (0, 3, 1, 2)) if data_format == "channels_first" else map_
+
+
+def optional_fields(maps, weights, data_format, hidden_states: bool, attentions: bool) -> dict[str, Any]:
+    """`hidden_states` and `attentions` of the encoder, if they were asked for."""
+    fields: dict[str, Any] = {}
+    if hidden_states:
+        fields["hidden_states"] = tuple(to_boundary(map_, data_format) for map_ in maps)
+    if attentions:
+        fields["attentions"] = tuple(weights)
+    return fields
+
+
+def _default(value, otherwise):
+    return otherwise if value is None else value
+
+
+def _logits(y_pred):
+    if isinstance(y_pred, Mapping):
+        return y_pred["logits"]
+    return y_pred[0] if isinstance(y_pred, (tuple, list)) else y_pred
+
+
+def _as_pair(data):
+    """(x, y, sample_weight) of what `fit` hands on, with the labels of a dict moved to where Keras looks for them."""
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    if isinstance(x, Mapping):
+        y = x.get("labels") if y is None else y
+        x = x["pixel_values"]
+    return x, y, sample_weight

@@ -1,0 +1,272 @@
+"""The parts of the Mix Transformer: overlapping patches, attention over a reduced map, Mix-FFN.
+
+Maps stay (B, H, W, C); only attention flattens them to tokens, and only inside.
+"""
+
+import math
+from collections.abc import Callable
+
+import keras
+from keras import ops
+
+REFERENCE_EPS = 1e-5
+CHANNELS_LAST = "channels_last"  # inside the model, whatever the boundary says
+
+
+def gelu(x):
+    """Exact GELU through `erf`, an op that ONNX has (`tf.nn.gelu` writes `Erfc`, which it has not)."""
+    return 0.5 * x * (1.0 + ops.erf(x * (1.0 / math.sqrt(2.0))))
+
+
+ACTIVATION_FUNCTIONS: dict[str, Callable] = {
+    "gelu": gelu,
+    "gelu_new": lambda x: ops.gelu(x, approximate=True),
+    "gelu_pytorch_tanh": lambda x: ops.gelu(x, approximate=True),
+    "relu": ops.relu,
+    "silu": ops.silu,
+    "swish": ops.silu,
+    "tanh": ops.tanh,
+    "sigmoid": ops.sigmoid,
+}
+
+
+def conv_initializer(fan_out: int) -> keras.initializers.Initializer:
+    """The paper's code draws convolution kernels with variance 2 / (outputs that one input reaches)."""
+    return keras.initializers.RandomNormal(stddev=math.sqrt(2.0 / fan_out))
+
+
+def drop_path(rate: float, **kwargs) -> keras.layers.Dropout:
+    """Stochastic depth: leaves out the whole branch for some pictures of the batch (Huang et al. 2016)."""
+    return keras.layers.Dropout(rate, noise_shape=(None, 1, 1, 1), **kwargs)
+
+
+def resize_bilinear(x, size):
+    """Bilinear with half-pixel centres and no antialiasing: `(B, H, W, C) -> (B, *size, C)`, in the dtype of `x`."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf  # keras.ops.image.resize refuses a size that is known only when the graph runs
+
+        return tf.cast(tf.image.resize(x, size), x.dtype)
+    return ops.image.resize(x, size, interpolation="bilinear", data_format=CHANNELS_LAST)
+
+
+class Dense(keras.layers.Dense):
+    """A `Dense` layer whose product TensorFlow sees as one matrix product with its bias, so that oneDNN fuses the two.
+
+    Keras' own goes through `tensordot` on maps, which hides the bias. LoRA and quantized kernels take Keras' way.
+    """
+
+    def call(self, inputs, training=None):
+        plain = self.quantization_mode is None and not self.lora_enabled and self.use_bias
+        if keras.backend.backend() != "tensorflow" or not plain:
+            return super().call(inputs, training=training)
+        import tensorflow as tf
+
+        rows = tf.matmul(tf.reshape(inputs, (-1, inputs.shape[-1])), self.kernel)
+        return ops.reshape(tf.nn.bias_add(rows, self.bias), (*ops.shape(inputs)[:-1], self.units))
+
+
+def dense(units: int, initializer_range: float, use_bias: bool = True, **kwargs) -> Dense:
+    """A dense layer initialised as the paper's code does: truncated normal, bias 0."""
+    kernel = keras.initializers.TruncatedNormal(stddev=initializer_range)
+    return Dense(units, use_bias=use_bias, kernel_initializer=kernel, **kwargs)
+
+
+class Block(keras.layers.Layer):
+    """A layer made of layers, all on the same channels and with the shape of its input unless a subclass says otherwise.
+
+    Built by their shapes, not by tracing `call`: b5 is made in a fifth of the time.
+    """
+
+    def build(self, input_shape) -> None:
+        for layer in self._flatten_layers(include_self=False, recursive=False):
+            layer.build(input_shape)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+class OverlapPatchEmbeddings(Block):
+    """Overlapping patches, each to a vector: `(B, H, W, C) -> (B, ceil(H/stride), ceil(W/stride), channels)`.
+
+    Zeros pad patch_size // 2 on every side, so any size fits (section 3.1 of the paper, overlapped patch merging).
+    """
+
+    def __init__(self, channels: int, patch_size: int, stride: int, **kwargs):
+        super().__init__(**kwargs)
+        self.patch_size = patch_size
+        self.proj = keras.layers.Conv2D(
+            channels,
+            patch_size,
+            strides=stride,
+            data_format=CHANNELS_LAST,
+            kernel_initializer=conv_initializer(patch_size**2 * channels),
+            name="proj",
+            dtype=self.dtype_policy,
+        )
+        self.layer_norm = keras.layers.LayerNormalization(
+            epsilon=REFERENCE_EPS, name="layer_norm", dtype=self.dtype_policy
+        )
+
+    def build(self, input_shape) -> None:
+        self.proj.build(input_shape)
+        self.layer_norm.build((None, None, None, self.proj.filters))
+
+    def compute_output_shape(self, input_shape):
+        batch, *sides, channels = input_shape
+        padded = [None if side is None else side + self.patch_size // 2 * 2 for side in sides]
+        return self.proj.compute_output_shape((batch, *padded, channels))
+
+    def call(self, x):
+        sides = (self.patch_size // 2, self.patch_size // 2)
+        return self.layer_norm(self.proj(ops.pad(x, ((0, 0), sides, sides, (0, 0)))))
+
+
+class EfficientSelfAttention(Block):
+    """Every position attends to a map reduced by `sr_ratio` a side: `(B, H, W, C) -> (B, H, W, C)`.
+
+    With `output_attentions=True` also the attention map (B, heads, H * W, (H // sr_ratio) * (W // sr_ratio)).
+    Section 3.1 of the paper, efficient self-attention.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        num_heads: int,
+        sr_ratio: int,
+        initializer_range: float = 0.02,
+        attention_dropout_rate: float = 0.0,
+        dropout_rate: float = 0.0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.num_heads = num_heads
+        self.head_size = channels // num_heads
+        self.sr_ratio = sr_ratio
+        policy = self.dtype_policy
+        self.query = dense(channels, initializer_range, name="query", dtype=policy)
+        self.key = dense(channels, initializer_range, name="key", dtype=policy)
+        self.value = dense(channels, initializer_range, name="value", dtype=policy)
+        self.output_dense = dense(channels, initializer_range, name="output", dtype=policy)
+        if sr_ratio > 1:
+            self.sr = keras.layers.Conv2D(
+                channels,
+                sr_ratio,
+                strides=sr_ratio,
+                data_format=CHANNELS_LAST,
+                kernel_initializer=conv_initializer(sr_ratio**2 * channels),
+                name="sr",
+                dtype=policy,
+            )
+            self.layer_norm = keras.layers.LayerNormalization(epsilon=REFERENCE_EPS, name="layer_norm", dtype=policy)
+        self.attention_dropout = keras.layers.Dropout(attention_dropout_rate, name="attention_dropout", dtype=policy)
+        self.dropout = keras.layers.Dropout(dropout_rate, name="dropout", dtype=policy)
+
+    def _split_heads(self, x):
+        batch = ops.shape(x)[0]
+        return ops.transpose(ops.reshape(x, (batch, -1, self.num_heads, self.head_size)), (0, 2, 1, 3))
+
+    def call(self, x, output_attentions: bool = False, training=None):
+        reduced = self.layer_norm(self.sr(x)) if self.sr_ratio > 1 else x
+        query = self._split_heads(self.query(x))  # (B, heads, N, head_size)
+        # The keys are the smallest of the three products' operands: scaling them costs least.
+        key = self._split_heads(self.key(reduced) * self.head_size**-0.5)  # (B, heads, M, head_size)
+        value = self._split_heads(self.value(reduced))
+        scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))  # (B, heads, N, M)
+        weights = ops.cast(ops.softmax(ops.cast(scores, "float32")), self.compute_dtype)
+        mixed = ops.matmul(self.attention_dropout(weights, training=training), value)
+        mixed = ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), ops.shape(x))  # (B, H, W, C)
+        mixed = self.dropout(self.output_dense(mixed), training=training)
+        return (mixed, weights) if output_attentions else mixed
+
+
+class MixFFN(Block):
+    """Two dense layers with a 3x3 depthwise convolution between, which stands in for positional encoding.
+
+    `(B, H, W, C) -> (B, H, W, C)`; section 3.1 of the paper, Mix-FFN.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        hidden_channels: int,
+        activation: str = "gelu",
+        initializer_range: float = 0.02,
+        dropout_rate: float = 0.0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        policy = self.dtype_policy
+        self.activation = ACTIVATION_FUNCTIONS[activation]
+        self.dense1 = dense(hidden_channels, initializer_range, name="dense1", dtype=policy)
+        self.dwconv = keras.layers.DepthwiseConv2D(
+            3,
+            padding="same",
+            data_format=CHANNELS_LAST,
+            depthwise_initializer=conv_initializer(9),
+            name="dwconv",
+            dtype=policy,
+        )
+        self.dense2 = dense(channels, initializer_range, name="dense2", dtype=policy)
+        self.dropout = keras.layers.Dropout(dropout_rate, name="dropout", dtype=policy)
+
+    def build(self, input_shape) -> None:
+        hidden_shape = (*input_shape[:-1], self.dense1.units)
+        self.dense1.build(input_shape)
+        self.dwconv.build(hidden_shape)
+        self.dense2.build(hidden_shape)
+
+    def call(self, x, training=None):
+        x = self.activation(self.dwconv(self.dense1(x)))
+        return self.dropout(self.dense2(self.dropout(x, training=training)), training=training)
+
+
+class EncoderLayer(Block):
+    """Attention and Mix-FFN, each after a norm and beside a shortcut: `(B, H, W, C) -> (B, H, W, C)`.
+
+    With `output_attentions=True` also the attention map, as `EfficientSelfAttention` gives it.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        num_heads: int,
+        sr_ratio: int,
+        mlp_ratio: float,
+        activation: str = "gelu",
+        norm_eps: float = REFERENCE_EPS,
+        initializer_range: float = 0.02,
+        drop_path_rate: float = 0.0,
+        dropout_rate: float = 0.0,
+        attention_dropout_rate: float = 0.0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        policy = self.dtype_policy
+        self.layer_norm_1 = keras.layers.LayerNormalization(epsilon=norm_eps, name="layer_norm_1", dtype=policy)
+        self.attention = EfficientSelfAttention(
+            channels,
+            num_heads,
+            sr_ratio,
+            initializer_range,
+            attention_dropout_rate,
+            dropout_rate,
+            name="attention",
+            dtype=policy,
+        )
+        self.layer_norm_2 = keras.layers.LayerNormalization(epsilon=norm_eps, name="layer_norm_2", dtype=policy)
+        self.mlp = MixFFN(
+            channels,
+            int(channels * mlp_ratio),
+            activation,
+            initializer_range,
+            dropout_rate,
+            name="mlp",
+            dtype=policy,
+        )
+        self.drop_path = drop_path(drop_path_rate, name="drop_path", dtype=policy)
+
+    def call(self, x, output_attentions: bool = False, training=None):
+        mixed, weights = self.attention(self.layer_norm_1(x), output_attentions=True, training=training)
+        x = x + self.drop_path(mixed, training=training)
+        x = x + self.drop_path(self.mlp(self.layer_norm_2(x), training=training), training=training)
+        return (x, weights) if output_attentions else x

@@ -1,0 +1,105 @@
+"""The losses that the models compute themselves when they are given labels."""
+
+import keras
+from keras import ops
+
+from segformer_tf.models.layers import resize_bilinear
+
+
+def full_size_logits(logits, labels):
+    """Logits resized to the labels' size: `(B, h, w, C) -> (B, H, W, C)` float32.
+
+    `labels` are `(B, H, W)` ids or `(B, H, W, C)` one-hot maps.
+    """
+    return resize_bilinear(ops.cast(logits, "float32"), ops.shape(labels)[1:3])
+
+
+def segmentation_loss(labels, logits, ignore_index: int = 255, sample_weight=None):
+    """Mean cross-entropy over the pixels that are not ignored; 0 where every pixel is.
+
+    Args:
+        labels: (B, H, W) class ids.
+        logits: (B, h, w, num_labels), resized bilinearly to the labels' size; one channel means binary cross-entropy.
+        sample_weight: Weight of each picture (B,) or pixel (B, H, W).
+
+    Raises:
+        ValueError: (InvalidArgumentError inside a TensorFlow graph) a label that is neither a class nor `ignore_index`.
+    """
+    num_labels = logits.shape[-1]
+    _check_label_shape(labels, logits)
+    labels = ops.cast(labels, "int32")
+    valid = ops.not_equal(labels, ignore_index)
+    ids = ops.where(valid, labels, 0)
+    ids = check_range(ids, max(num_labels, 2), ignore_index)
+    logits = full_size_logits(logits, labels)
+    if num_labels == 1:
+        losses = ops.binary_crossentropy(ops.cast(ids, "float32"), logits[..., 0], from_logits=True)
+    else:
+        losses = ops.sparse_categorical_crossentropy(ids, logits, from_logits=True)
+    weights = ops.cast(valid, "float32")
+    if sample_weight is not None:
+        sample_weight = ops.cast(sample_weight, "float32")
+        extra_axes = tuple(range(len(sample_weight.shape), 3))
+        weights = weights * ops.expand_dims(sample_weight, extra_axes)
+    return ops.sum(losses * weights) / ops.maximum(ops.sum(ops.cast(valid, "float32")), 1.0)
+
+
+def classification_loss(labels, logits, problem_type: str | None = None, sample_weight=None):
+    """Cross-entropy of `(B, num_labels)` logits, or as `problem_type` says.
+
+    "regression": mean squared error; "single_label_classification": (B,) ids; "multi_label_classification":
+    (B, num_labels) of 0 and 1. None: regression for one label, otherwise by the labels' shape.
+    """
+    num_labels = logits.shape[-1]
+    logits = ops.cast(logits, "float32")
+    if problem_type is None:
+        if num_labels == 1:
+            problem_type = "regression"
+        elif len(labels.shape) == 2 and labels.shape[-1] == num_labels:
+            problem_type = "multi_label_classification"
+        else:
+            problem_type = "single_label_classification"
+    if problem_type == "regression":
+        losses = ops.mean(ops.square(logits - ops.reshape(ops.cast(labels, "float32"), ops.shape(logits))), axis=-1)
+    elif problem_type == "multi_label_classification":
+        losses = ops.mean(ops.binary_crossentropy(ops.cast(labels, "float32"), logits, from_logits=True), axis=-1)
+    else:
+        ids = check_range(ops.reshape(ops.cast(labels, "int32"), (-1,)), num_labels)
+        losses = ops.sparse_categorical_crossentropy(ids, logits, from_logits=True)
+    if sample_weight is not None:
+        losses = losses * ops.cast(sample_weight, "float32")
+    return ops.mean(losses)
+
+
+def _check_label_shape(labels, logits) -> None:
+    if len(labels.shape) != 3:
+        raise ValueError(
+            f"labels have shape {tuple(labels.shape)}, expected (batch, height, width) class ids for logits of shape "
+            f"{tuple(logits.shape)}: leave out a channel axis, and take ids instead of one-hot maps."
+        )
+
+
+def check_range(ids, num_labels: int, ignore_index: int | None = None):
+    """The ids themselves, after a check that all lie in [0, num_labels); the error names the first that does not."""
+    but = "" if ignore_index is None else f" or the ignore index {ignore_index}"
+    message = f"expected 0 to {num_labels - 1}{but}: correct the masks, or the config's num_labels."
+    bad = ops.logical_or(ops.less(ids, 0), ops.greater_equal(ids, num_labels))
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        if tf.executing_eagerly():
+            _raise_first_bad(ids, bad, message)
+            return ids
+        first = tf.reduce_max(tf.where(bad, ids, tf.constant(-(2**31), ids.dtype)))
+        check = tf.debugging.Assert(tf.logical_not(tf.reduce_any(bad)), ["a label is", first, message])
+        with tf.control_dependencies([check]):
+            return tf.identity(ids)
+    if keras.backend.backend() == "torch":
+        _raise_first_bad(ids, bad, message)
+    return ids
+
+
+def _raise_first_bad(ids, bad, message: str) -> None:
+    bad = ops.convert_to_numpy(bad)
+    if bad.any():
+        raise ValueError(f"a label is {int(ops.convert_to_numpy(ids)[bad][0])}, {message}")

@@ -1,0 +1,56 @@
+"""What a model returns: fields by attribute, by key, or as a tuple, in transformers' order."""
+
+import optree
+
+
+class ModelOutput(dict):
+    """A dictionary of the fields that are not None, in the order of `fields`.
+
+    A field is read as an attribute (None if absent), by key, or by its position among those present; iteration and `len`
+    see those present, as in transformers' output classes.
+    """
+
+    fields: tuple[str, ...] = ()
+
+    def __init__(self, *pairs, **values):
+        given = dict(*pairs, **values)
+        unknown = set(given) - set(self.fields)
+        if unknown:
+            raise KeyError(f"{type(self).__name__} has no field {sorted(unknown)}, expected some of {self.fields}.")
+        super().__init__({key: given[key] for key in self.fields if given.get(key) is not None})
+
+    def __init_subclass__(cls):
+        optree.register_pytree_node_class(cls, namespace="keras")
+
+    def __getattr__(self, name: str):
+        if name in type(self).fields:
+            return self.get(name)
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}; its fields are {self.fields}.")
+
+    def __getitem__(self, key):
+        return super().__getitem__(key) if isinstance(key, str) else self.to_tuple()[key]
+
+    def to_tuple(self) -> tuple:
+        """The fields that are not None, in order."""
+        return tuple(self.values())
+
+    def tree_flatten(self):
+        return tuple(self.values()), tuple(self)
+
+    @classmethod
+    def tree_unflatten(cls, keys, values):
+        output = cls()
+        dict.update(output, zip(keys, values, strict=True))
+        return output
+
+
+class EncoderOutput(ModelOutput):
+    """`last_hidden_state`: the deepest map; `hidden_states`: one map a stage; `attentions`: one a block."""
+
+    fields = ("last_hidden_state", "hidden_states", "attentions")
+
+
+class TaskOutput(ModelOutput):
+    """`loss` (scalar, if labels were given), `logits`, and the encoder's `hidden_states` and `attentions`."""
+
+    fields = ("loss", "logits", "hidden_states", "attentions")

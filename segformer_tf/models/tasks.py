@@ -1,0 +1,135 @@
+"""The public models: the encoder alone, with a classifier, with the decode head; and the decode head by itself."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from segformer_tf.models import losses
+from segformer_tf.models.base import SegformerBase, from_boundary, optional_fields, to_boundary
+from segformer_tf.models.config import SegformerConfig
+from segformer_tf.models.decode_head import DecodeHead
+from segformer_tf.models.encoder import Encoder
+from segformer_tf.models.layers import dense
+from segformer_tf.models.outputs import EncoderOutput, TaskOutput
+from segformer_tf.models.pretrained import Pretrained, checked
+
+register = keras.saving.register_keras_serializable(package="segformer_tf")
+
+
+@register
+class TFSegformerModel(SegformerBase):
+    """The Mix Transformer encoder: `(B, H, W, C) -> last_hidden_state (B, H / 32, W / 32, hidden_sizes[-1])`.
+
+    Sides round up stage by stage; channels-first maps with `data_format="channels_first"`. With
+    `reshape_last_stage=False` in the config the deepest map comes as tokens (B, N, hidden_sizes[-1]).
+    """
+
+    output_class = EncoderOutput
+
+    def _compose(self, parts, inputs, config, data_format, hidden_states=False, attentions=False) -> dict[str, Any]:
+        maps, weights = parts["encoder"](from_boundary(inputs, data_format), attentions)
+        fields = optional_fields(maps, weights, data_format, hidden_states, attentions)
+        if config.reshape_last_stage:
+            last = to_boundary(maps[-1], data_format)
+        else:
+            last = ops.reshape(maps[-1], (ops.shape(maps[-1])[0], -1, config.hidden_sizes[-1]))
+            if hidden_states:
+                fields["hidden_states"] = (*fields["hidden_states"][:-1], last)
+        return {"last_hidden_state": last, **fields}
+
+
+@register
+class TFSegformerForImageClassification(SegformerBase):
+    """The encoder and a linear classifier on its mean token: `(B, H, W, C) -> logits (B, num_labels)`."""
+
+    output_class = TaskOutput
+
+    def _make_layers(self, config: SegformerConfig, dtype) -> dict[str, Any]:
+        classifier = dense(config.num_labels, config.initializer_range, name="classifier", dtype=dtype)
+        return {**super()._make_layers(config, dtype), "classifier": classifier}
+
+    def _compose(self, parts, inputs, config, data_format, hidden_states=False, attentions=False) -> dict[str, Any]:
+        maps, weights = parts["encoder"](from_boundary(inputs, data_format), attentions)
+        logits = ops.cast(parts["classifier"](ops.mean(maps[-1], axis=(1, 2))), "float32")
+        return {
+            "logits": logits,
+            **optional_fields(maps, weights, data_format, hidden_states, attentions),
+        }
+
+    def _task_loss(self, labels, logits, sample_weight):
+        return losses.classification_loss(labels, logits, self.config.problem_type, sample_weight)
+
+    def _default_metrics(self) -> list:
+        if self.config.problem_type in (None, "single_label_classification") and self.config.num_labels > 1:
+            return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+        return []
+
+
+@register
+class TFSegformerForSemanticSegmentation(SegformerBase):
+    """The encoder and the all-MLP decode head: `(B, H, W, C) -> logits (B, H / 4, W / 4, num_labels)`.
+
+    Channels-first models give (B, num_labels, H / 4, W / 4). Labels are (B, H, W) class ids.
+    """
+
+    output_class = TaskOutput
+
+    def _make_layers(self, config: SegformerConfig, dtype) -> dict[str, Any]:
+        return {**super()._make_layers(config, dtype), "decode_head": _decode_head(config, dtype)}
+
+    def _compose(self, parts, inputs, config, data_format, hidden_states=False, attentions=False) -> dict[str, Any]:
+        maps, weights = parts["encoder"](from_boundary(inputs, data_format), attentions)
+        return {
+            "logits": to_boundary(parts["decode_head"](maps), data_format),
+            **optional_fields(maps, weights, data_format, hidden_states, attentions),
+        }
+
+    def _task_loss(self, labels, logits, sample_weight):
+        return losses.segmentation_loss(labels, logits, self.config.semantic_loss_ignore_index, sample_weight)
+
+    def _for_loss(self, labels, logits):
+        return losses.full_size_logits(logits, labels)
+
+    def _default_metrics(self) -> list:
+        if self.config.num_labels == 1:
+            return []
+        ignored = self.config.semantic_loss_ignore_index
+        return [
+            keras.metrics.MeanIoU(self.config.num_labels, ignore_class=ignored, sparse_y_pred=False, name="mean_iou")
+        ]
+
+
+def _decode_head(config: SegformerConfig, dtype) -> DecodeHead:
+    return DecodeHead(
+        config.decoder_hidden_size,
+        config.num_encoder_blocks,
+        config.num_labels,
+        config.classifier_dropout_prob,
+        config.initializer_range,
+        name="decode_head",
+        dtype=dtype,
+    )
+
+
+@register
+class TFSegformerDecodeHead(Pretrained, keras.Model):
+    """The decode head by itself: list of maps `(B, H_i, W_i, hidden_sizes[i]) -> logits (B, H_0, W_0, num_labels)`.
+
+    Takes what a `TFSegformerModel` of the same data format gives as `hidden_states`. Its checkpoints are segmentation
+    ones; the encoder's tensors in them are left out.
+    """
+
+    def __init__(self, config: SegformerConfig, data_format: str | None = None, *, name=None, dtype=None, **kwargs):
+        data_format, policy = checked(config, data_format, dtype)
+        first = data_format == "channels_first"
+        inputs = [
+            keras.Input((size, None, None) if first else (None, None, size), name=f"hidden_state_{i}")
+            for i, size in enumerate(config.hidden_sizes)
+        ]
+        logits = _decode_head(config, policy)([from_boundary(map_, data_format) for map_ in inputs])
+        outputs = to_boundary(logits, data_format)
+        super().__init__(inputs=inputs, outputs=outputs, name=name or "tfsegformerdecodehead", **kwargs)
+        self.dtype_policy = policy
+        self.config = config
+        self.data_format = data_format
