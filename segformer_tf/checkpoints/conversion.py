@@ -97,11 +97,11 @@ def _read_keras(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}; expected a SegFormer that `model.save` wrote.")
     try:
-        model = keras.saving.load_model(path, compile=False)
+        model: Any = keras.saving.load_model(path, compile=False)
         config = dict(model.get_config()["config"])
         variables = {weight.path: np.asarray(weight) for weight in model.weights}
     except (ValueError, TypeError, KeyError, OSError) as error:
-        raise ValueError(f"{path} is not a SegFormer of this package saved by Keras: {error}") from error
+        raise ValueError(f"{path} is not a SegFormer of this package saved by Keras ({hub.reason(error)}).") from error
     return config, variables
 
 

@@ -68,7 +68,7 @@ def resolve(name_or_path: str | os.PathLike, **hub: Any) -> Source:
             )
         weights = others[0] if others else None
     if weights is None:
-        wanted = (*(() if config else ("config.json",)), *WEIGHT_FILES, "*.pth")
+        wanted = (*(() if config else ("config.json",)), *WEIGHT_FILES, *(("*.pth",) if directory else ()))
         raise FileNotFoundError(f"{name} holds no weights: {_looked_for(wanted, directory, hub)}.")
     if values is None and weights.suffix != ".pth":
         looked = _looked_for(("config.json",), directory, hub)
@@ -124,7 +124,7 @@ def find(
 
 def _directory(name: str, subfolder: str | None) -> Path | None:
     """The directory that a name means, or None for a Hub id."""
-    directory = Path(name) if Path(name).is_dir() else bundled_path(name)
+    directory = Path(name) if name and Path(name).is_dir() else bundled_path(name)
     if directory:
         return directory / (subfolder or "")
     if not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", name) or name.endswith((".safetensors", ".h5", ".bin", ".pth")):
@@ -179,16 +179,21 @@ def _download(
         if local_files_only or isinstance(error.__cause__, errors.OfflineModeIsEnabled):
             return None
         raise OSError(
-            f"The Hub cannot be reached for {filename} of {repo} ({error.__cause__}); check the network, or "
+            f"The Hub cannot be reached for {filename} of {repo} ({reason(error.__cause__)}); check the network, or "
             "download the repository elsewhere and give the path of its directory."
         ) from error
     except errors.EntryNotFoundError:
         return None
     except Exception as error:  # whatever the HTTP library in use raises
-        raise OSError(f"Downloading {filename} of {repo} failed ({error}); try again.") from error
+        raise OSError(f"Downloading {filename} of {repo} failed ({reason(error)}); try again.") from error
     if path != known:
         _verify(Path(path), repo)
     return Path(path)
+
+
+def reason(error: BaseException | None) -> str:
+    """The first line of an error's text, where libraries write several."""
+    return next(iter(str(error).splitlines()), "") or repr(error)
 
 
 def _verify(path: Path, repo: str) -> None:

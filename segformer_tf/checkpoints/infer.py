@@ -55,7 +55,7 @@ def infer_config(
     if "decode_head/linear_fuse/kernel" in variables:
         config["decoder_hidden_size"] = variables["decode_head/linear_fuse/kernel"].shape[-1]
     head = {"decode_head": "decode_head/classifier/bias", "classifier": "classifier/bias"}.get(task or "")
-    if head in variables:
+    if head and head in variables:
         config |= _labels(variables[head].shape[0], metadata or {})
     if layout in ("nvlabs", "mmseg"):
         config["encoder_norm_eps"] = 1e-6

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from segformer_tf.checkpoints.files import write_text
+from segformer_tf.checkpoints.hub import reason
 
 _PIPELINES = {
     "SegformerForSemanticSegmentation": ("image-segmentation", "TFSegformerForSemanticSegmentation"),
@@ -93,13 +94,14 @@ def push_to_hub(
         repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
         commit = api.upload_folder(
             repo_id=repo_id,
-            folder_path=directory,
+            folder_path=Path(directory),
             commit_message=commit_message or "Upload a SegFormer with segformer-tf",
             revision=revision,
             create_pr=create_pr,
         )
     except Exception as error:  # huggingface_hub's own errors, or whatever its HTTP library raises
         raise OSError(
-            f"Uploading to {repo_id} failed ({error}); check the name, the network and the token (`hf auth login`)."
+            f"Uploading to {repo_id} failed ({reason(error)}); check the name, the network and the token "
+            "(`hf auth login`)."
         ) from error
     return commit.pr_url or commit.commit_url

@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # its retries are told in our own last line
     warnings.showwarning = lambda message, *_, **__: print(f"segformer-tf: warning: {message}", file=sys.stderr)
     try:
         app([argument for argument in arguments if argument != "--debug"])
@@ -32,3 +32,21 @@ def main(arguments: list[str] | None = None) -> None:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         print(f"segformer-tf: {' '.join(line.strip() for line in lines)}", file=sys.stderr)
         raise SystemExit(1) from None
+
+
+def load_tensorflow() -> None:
+    """Loads TensorFlow and Keras without what TensorFlow's C++ parts write on stderr before logging can be set up."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+            import keras
+            import tensorflow as tf
+
+            keras.ops.convert_to_tensor(0)
+            tf.constant(0)
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

@@ -1,9 +1,11 @@
-"""Pillow's resampling as TensorFlow ops: 8-bit results equal `PIL.Image.resize` byte for byte, in graphs of any size."""
+"""Pillow's resampling as TensorFlow ops: 8-bit results equal `PIL.Image.resize` byte for byte, at any size."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
+
+from PIL import __version__
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
 # Radius of each filter in source pixels, before it is stretched for shrinking.
 SUPPORT = {"box": 0.5, "bilinear": 1.0, "hamming": 1.0, "bicubic": 2.0, "lanczos": 3.0}
 METHODS = ("nearest", *SUPPORT)
+PILLOW_VERSION = tuple(int(part) for part in __version__.split(".")[:2])
 BLOCK = 8  # output rows that share one window of source rows; measured best among 2 to 64
 
 
@@ -42,18 +45,37 @@ def resize(image: tf.Tensor, size: tuple[int, int] | tf.Tensor, method: str = "b
 
 
 def _two_passes(batch: tf.Tensor, height, width, method: str) -> tf.Tensor:
-    """Width first, then height, each rounded to 8 bits: the order is part of the result."""
+    """Resample both sides, each pass rounded to 8 bits: so their order is part of the result."""
     import tensorflow as tf
 
-    batch_size, rows, columns, channels = (_side(batch, axis) for axis in range(4))
-    if not _same(columns, width):
-        planes = tf.transpose(batch, (0, 3, 2, 1))  # (B, C, W, H): the axis to resample comes before the last
-        planes = _resample(planes, columns, width, method)
-        batch = tf.transpose(planes, (0, 3, 2, 1))  # (B, H, w, C)
-    if not _same(rows, height):
-        batch = _resample(tf.reshape(batch, (batch_size, rows, width * channels)), rows, height, method)
-        batch = tf.reshape(batch, (batch_size, height, width, channels))
-    return batch
+    def along_height(batch):  # (B, H, W, C) -> (B, h, W, C)
+        batch_size, rows, columns, channels = (_side(batch, axis) for axis in range(4))
+        if _same(rows, height):
+            return batch
+        batch = _resample(tf.reshape(batch, (batch_size, rows, columns * channels)), rows, height, method)
+        return tf.reshape(batch, (batch_size, height, columns, channels))
+
+    def along_width(batch):  # (B, H, W, C) -> (B, H, w, C)
+        columns = _side(batch, 2)
+        if _same(columns, width):
+            return batch
+        planes = tf.transpose(batch, (0, 3, 2, 1))  # (B, C, W, H): the axis to resample comes last but one
+        return tf.transpose(_resample(planes, columns, width, method), (0, 3, 2, 1))
+
+    height_first = _height_first(_side(batch, 1), _side(batch, 2), height, width)
+    if isinstance(height_first, bool):
+        return along_width(along_height(batch)) if height_first else along_height(along_width(batch))
+    return tf.cond(height_first, lambda: along_width(along_height(batch)), lambda: along_height(along_width(batch)))
+
+
+def _height_first(rows, columns, height, width):
+    """Whether the installed Pillow shrinks the height before it resizes the width."""
+    if PILLOW_VERSION < (12, 2):
+        return False
+    shrinks = height < rows
+    if PILLOW_VERSION < (13,):
+        return shrinks & (rows > 100 * columns)
+    return shrinks & (rows - height > 2 * (columns - width))
 
 
 def _resample(values: tf.Tensor, length, out, method: str) -> tf.Tensor:
@@ -64,7 +86,7 @@ def _resample(values: tf.Tensor, length, out, method: str) -> tf.Tensor:
     windows = tf.gather(values, indices, axis=-2)  # (..., blocks, window, N)
     if values.dtype == tf.uint8:
         # 22-bit coefficients times 8-bit values need 30 bits, more than float32 holds exactly. Split into two halves of
-        # 11 bits, up to 64 products add up exactly in float32 (and in TF32); above that float64 does, at half the speed.
+        # 11 bits, up to 64 products add up exactly in float32 (and in TF32); above that float64 does, more slowly.
         result = tf.cond(taps <= 64, lambda: _split_product(weights, windows), lambda: _product(weights, windows))
         if method in ("bicubic", "lanczos"):  # the others have no negative weights
             result = tf.clip_by_value(result, 0.0, 255.0)
@@ -73,7 +95,7 @@ def _resample(values: tf.Tensor, length, out, method: str) -> tf.Tensor:
     result = tf.cast(result, values.dtype)  # (..., blocks, BLOCK, N); drops the fraction, as Pillow's shift does
     shape = tf.shape(result)
     result = tf.reshape(result, tf.concat([shape[:-3], [shape[-3] * BLOCK], shape[-1:]], 0))
-    return result[..., :out, :]
+    return result[..., :out, :]  # pyright: ignore[reportArgumentType]
 
 
 def _split_product(weights: tf.Tensor, windows: tf.Tensor) -> tf.Tensor:
@@ -155,7 +177,7 @@ def _sinc(x: tf.Tensor) -> tf.Tensor:
 
 
 def _nearest(length, out) -> tf.Tensor:
-    """Source index of each output. Pillow adds the step up one by one, so the rounding errors of that sum belong to it."""
+    """Source index of each output. Pillow adds the step up one by one, and that sum's rounding errors count."""
     import tensorflow as tf
 
     step = tf.cast(length, tf.float64) / tf.cast(out, tf.float64)

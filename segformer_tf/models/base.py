@@ -75,7 +75,7 @@ class SegformerBase(Pretrained, keras.Model):
             attentions=_default(output_attentions, self.config.output_attentions),
         )
         if labels is not None:
-            fields["loss"] = self.hf_compute_loss(labels, fields["logits"])
+            fields["loss"] = self.hf_compute_loss(labels, fields.get("logits"))
         output = self.output_class(fields)
         return output if _default(return_dict, self.config.return_dict) else output.to_tuple()
 
@@ -113,10 +113,13 @@ class SegformerBase(Pretrained, keras.Model):
 
     def hf_compute_loss(self, labels, logits):
         """The loss of labels and logits as the model returns them; scalar float32."""
+        if logits is None:
+            raise ValueError(f"{type(self).__name__} has no loss: labels are for the models with a task.")
         return self._task_loss(ops.convert_to_tensor(labels), self._channels_last(logits), None)
 
     def _task_loss(self, labels, logits, sample_weight):
-        raise ValueError(f"{type(self).__name__} has no loss: labels are for the models with a task.")
+        """The loss of channels-last logits; `sample_weight` is None, or what `fit` was given."""
+        raise NotImplementedError
 
     def _for_loss(self, labels, logits):
         """The float32 logits that a custom Keras loss or metric is given beside the labels."""

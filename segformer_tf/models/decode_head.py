@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from segformer_tf.models.layers import REFERENCE_EPS, Block, dense, resize_bilinear
+from segformer_tf.models.elements import REFERENCE_EPS, dense, resize_bilinear
+from segformer_tf.models.layers import Block
 
 
 class DecodeHead(Block):

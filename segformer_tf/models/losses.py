@@ -3,7 +3,9 @@
 import keras
 from keras import ops
 
-from segformer_tf.models.layers import resize_bilinear
+from segformer_tf.models.elements import resize_bilinear
+
+BAND_VALUES = 2**24  # full-size logits that exist at one time in the banded loss: 64 MB in float32
 
 
 def full_size_logits(logits, labels):
@@ -31,17 +33,71 @@ def segmentation_loss(labels, logits, ignore_index: int = 255, sample_weight=Non
     valid = ops.not_equal(labels, ignore_index)
     ids = ops.where(valid, labels, 0)
     ids = check_range(ids, max(num_labels, 2), ignore_index)
-    logits = full_size_logits(logits, labels)
-    if num_labels == 1:
-        losses = ops.binary_crossentropy(ops.cast(ids, "float32"), logits[..., 0], from_logits=True)
-    else:
-        losses = ops.sparse_categorical_crossentropy(ids, logits, from_logits=True)
     weights = ops.cast(valid, "float32")
     if sample_weight is not None:
         sample_weight = ops.cast(sample_weight, "float32")
         extra_axes = tuple(range(len(sample_weight.shape), 3))
         weights = weights * ops.expand_dims(sample_weight, extra_axes)
-    return ops.sum(losses * weights) / ops.maximum(ops.sum(ops.cast(valid, "float32")), 1.0)
+    if num_labels == 1:
+        logits = full_size_logits(logits, labels)[..., 0]
+        total = ops.sum(ops.binary_crossentropy(ops.cast(ids, "float32"), logits, from_logits=True) * weights)
+    else:
+        total = resized_cross_entropy(ids, logits, weights)
+    return total / ops.maximum(ops.sum(ops.cast(valid, "float32")), 1.0)
+
+
+def resized_cross_entropy(ids, logits, weights):
+    """Sum of `weights * cross-entropy` of logits resized to the ids' size: (B, H, W), (B, h, w, C), (B, H, W) -> scalar.
+
+    On TensorFlow's CPU, resizing, softmax and their gradient are made for one band of rows after the other, so that the
+    logits of full size never exist at once: 4 pictures of 512 x 512 and 150 classes would take 0.6 GB, several times over.
+    """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        if not tf.config.list_physical_devices("GPU"):  # the band's kernel is the CPU's; XLA fuses the plain form
+            return _banded_cross_entropy(tf, ids, tf.cast(logits, tf.float32), weights)
+    losses = ops.sparse_categorical_crossentropy(ids, full_size_logits(logits, ids), from_logits=True)
+    return ops.sum(losses * weights)
+
+
+def _banded_cross_entropy(tf, ids, logits, weights):
+    batch, height, width = tf.unstack(tf.shape(ids))
+    size, num_labels = tf.shape(logits)[1:3], logits.shape[-1]
+    scale = tf.cast([height, width], tf.float32) / tf.cast(size, tf.float32)
+    band = tf.clip_by_value(BAND_VALUES // (batch * width * num_labels), 1, height)
+    # Rows of `logits` that one band can touch: those under it and a neighbour on either side.
+    window = tf.minimum(tf.cast(tf.math.ceil(tf.cast(band, tf.float32) / scale[0]), tf.int32) + 2, size[0])
+
+    def one_band(top, total, gradient, logits):
+        bottom = tf.minimum(top + band, height)
+        first = tf.cast(tf.floor((tf.cast(top, tf.float32) + 0.5) / scale[0] - 0.5), tf.int32)
+        first = tf.clip_by_value(first, 0, size[0] - window)
+        rows = logits[:, first : first + window]
+        place = {
+            "scale": scale,
+            "translation": tf.stack([tf.cast(first, tf.float32) * scale[0] - tf.cast(top, tf.float32), 0.0]),
+            "kernel_type": "triangle",
+            "antialias": False,
+        }
+        resized = tf.raw_ops.ScaleAndTranslate(images=rows, size=tf.stack([bottom - top, width]), **place)
+        losses, back = tf.raw_ops.SparseSoftmaxCrossEntropyWithLogits(
+            features=tf.reshape(resized, (-1, num_labels)), labels=tf.reshape(ids[:, top:bottom], (-1,))
+        )
+        share = tf.reshape(weights[:, top:bottom], (-1, 1))
+        back = tf.reshape(back * share, tf.shape(resized))
+        back = tf.raw_ops.ScaleAndTranslateGrad(grads=back, original_image=rows, **place)
+        below = size[0] - first - window
+        gradient += tf.pad(back, ((0, 0), (first, below), (0, 0), (0, 0)))
+        return bottom, total + tf.reduce_sum(losses * share[:, 0]), gradient, logits
+
+    @tf.custom_gradient
+    def summed(logits):
+        start = (tf.constant(0), tf.constant(0.0), tf.zeros_like(logits), logits)
+        _, total, gradient, _ = tf.while_loop(lambda top, *_: top < height, one_band, start, parallel_iterations=1)
+        return total, lambda upstream: upstream * gradient
+
+    return summed(logits)
 
 
 def classification_loss(labels, logits, problem_type: str | None = None, sample_weight=None):

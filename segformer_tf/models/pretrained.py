@@ -13,6 +13,8 @@ from segformer_tf.models.config import SegformerConfig
 class Pretrained:
     """`from_pretrained`, `save_pretrained`, `push_to_hub` and what Keras needs to save the model itself."""
 
+    checkpoint_part = ""  # the paths that this model takes from a checkpoint begin so
+
     @classmethod
     def from_pretrained(
         cls,
@@ -63,7 +65,7 @@ class Pretrained:
         variables = {variable.path: variable for variable in model.weights}
         arrays, report = checkpoints.match(
             {path: variable.shape for path, variable in variables.items()},
-            checkpoint.variables,
+            {path: array for path, array in checkpoint.variables.items() if path.startswith(cls.checkpoint_part)},
             str(checkpoint.file),
             checkpoint.unexpected,
             ignore_mismatched_sizes,

@@ -10,7 +10,7 @@ from segformer_tf.models.base import SegformerBase, from_boundary, optional_fiel
 from segformer_tf.models.config import SegformerConfig
 from segformer_tf.models.decode_head import DecodeHead
 from segformer_tf.models.encoder import Encoder
-from segformer_tf.models.layers import dense
+from segformer_tf.models.elements import dense
 from segformer_tf.models.outputs import EncoderOutput, TaskOutput
 from segformer_tf.models.pretrained import Pretrained, checked
 
@@ -119,6 +119,8 @@ class TFSegformerDecodeHead(Pretrained, keras.Model):
     Takes what a `TFSegformerModel` of the same data format gives as `hidden_states`. Its checkpoints are segmentation
     ones; the encoder's tensors in them are left out.
     """
+
+    checkpoint_part = "decode_head/"
 
     def __init__(self, config: SegformerConfig, data_format: str | None = None, *, name=None, dtype=None, **kwargs):
         data_format, policy = checked(config, data_format, dtype)

@@ -1,0 +1,50 @@
+# `make demo` and `make test` need only Python 3.10 to 3.13 and make; each target makes the environment that it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_FLAGS := --quiet --disable-pip-version-check
+OUT ?= out
+
+.PHONY: demo test lint format parity parity-long bench bench-quick camvid-agreement clean
+
+demo: $(VENV)/.core
+	$(BIN)/segformer-tf segment examples/china.jpg --output $(OUT)
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Against PyTorch, transformers 5, and Keras' other backends, in an environment of their own.
+parity: .venv-parity/.made
+	.venv-parity/bin/python -m pytest tests/parity
+
+parity-long: .venv-parity/.made
+	SEGFORMER_TF_LONG=1 .venv-parity/bin/python -m pytest tests/parity
+
+$(VENV)/.core: setup.cfg setup.py
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install $(PIP_FLAGS) -e .
+	touch $@
+
+$(VENV)/.dev: setup.cfg setup.py
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install $(PIP_FLAGS) -e '.[dev]'
+	touch $@ $(VENV)/.core
+
+# torch first, at the version whose CPU build is small; what follows then takes it as it is.
+.venv-parity/.made: setup.cfg setup.py
+	test -x .venv-parity/bin/python || $(PYTHON) -m venv .venv-parity
+	.venv-parity/bin/pip install $(PIP_FLAGS) torch==2.13.0
+	.venv-parity/bin/pip install $(PIP_FLAGS) 'transformers>=5,<6' jax pytest hypothesis -e .
+	touch $@
+
+clean:
+	rm -rf $(OUT) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

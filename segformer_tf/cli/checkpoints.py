@@ -1,0 +1,67 @@
+"""`convert` and `info`: checkpoints without running them."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from segformer_tf.cli import app, load_tensorflow
+
+
+@app.command()
+def convert(
+    src: Annotated[str, typer.Argument(help="Hub id, directory, file (.safetensors .h5 .bin .pth .keras) or bundled model.")],
+    dst: Annotated[str, typer.Argument(help="Directory, or file with one of these suffixes.")],
+    format: Annotated[
+        str | None, typer.Option(help="safetensors, h5, bin, pth or keras; by default as DST's suffix says.")
+    ] = None,
+) -> None:
+    """Convert a checkpoint between file formats and frameworks."""
+    from segformer_tf import checkpoints
+
+    if ".keras" in (Path(src).suffix, Path(dst).suffix) or format == "keras":
+        load_tensorflow()
+    for path in checkpoints.convert(src, dst, format=format):
+        print(f"wrote {path}")
+
+
+@app.command()
+def info(
+    model: Annotated[str, typer.Argument(help="Hub id, directory, file or bundled model.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+) -> None:
+    """Tell what a checkpoint is: task, size, classes, input, file."""
+    facts = _facts(model)
+    if as_json:
+        print(json.dumps(facts, indent=2))
+        return
+    for key, value in facts.items():
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+        print(f"{key.replace('_', ' ')}: {shown}")
+
+
+def _facts(name: str) -> dict[str, Any]:
+    from segformer_tf import SegformerConfig, checkpoints
+    from segformer_tf.checkpoints.infer import ARCHITECTURES
+    from segformer_tf.checkpoints.names import task_of
+    from segformer_tf.inference.processors import load_processor
+    from segformer_tf.models.config import VARIANTS
+
+    checkpoint = checkpoints.load(name)
+    config = SegformerConfig.from_dict(checkpoint.config)
+    sizes = [key for key, row in VARIANTS.items() if row[:2] == (config.depths, config.hidden_sizes)]
+    return {
+        "model": name,
+        "file": str(checkpoint.file),
+        "names": checkpoint.layout,
+        "architecture": ARCHITECTURES[task_of(checkpoint.variables)],
+        "variant": sizes[0] if sizes else "none of b0 to b5",
+        "parameters": sum(array.size for array in checkpoint.variables.values()),
+        "input": load_processor(name).to_dict()["size"],
+        "channels": config.num_channels,
+        "depths": config.depths,
+        "hidden_sizes": config.hidden_sizes,
+        "num_labels": config.num_labels,
+        "labels": list(config.id2label.values()),
+    }

@@ -1,0 +1,147 @@
+"""`export`, `serve`, `serve-config`: a checkpoint to files for servers and other runtimes, and a server to try them."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segformer_tf.cli import app, load_tensorflow
+
+Name = Annotated[str | None, typer.Option(help="The model's name in requests; the directory's name by default.")]
+ModelDirectory = Annotated[Path, typer.Argument(help="Directory of versions that `export` wrote.", show_default=False)]
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(help="Hub id, directory, file or bundled model.", show_default=False)],
+    directory: Annotated[Path, typer.Argument(help="Where the file or version directory goes.", show_default=False)],
+    format: Annotated[str, typer.Option(help="saved_model, keras, onnx, openvino or litert.")] = "saved_model",
+    size: Annotated[
+        tuple[int, int] | None,
+        typer.Option(
+            help="Height and width of the model's input; what the processor says by default.", show_default=False
+        ),
+    ] = None,
+    dtype: Annotated[str, typer.Option(help="Keras dtype policy to compute in, such as mixed_bfloat16.")] = "float32",
+    weights: Annotated[str, typer.Option(help="onnx, openvino, litert: float32, float16 or int8.")] = "float32",
+    data_format: Annotated[
+        str, typer.Option(help="keras, onnx, openvino, litert: channels_last or channels_first.")
+    ] = "channels_last",
+    signature: Annotated[
+        list[str] | None, typer.Option(help="saved_model: only this signature; may be given several times.")
+    ] = None,
+    labels_at: Annotated[str, typer.Option(help="saved_model: size of `labels`: map (a quarter) or input.")] = "map",
+    tolerance: Annotated[
+        float | None, typer.Option(help="Largest difference kept, as a share of the largest logit.", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+) -> None:
+    """Write a model for TF Serving or another runtime, and compare what was written with the model."""
+    load_tensorflow()
+    from segformer_tf import checkpoints
+    from segformer_tf.checkpoints.names import task_of
+    from segformer_tf.inference.export import export as write
+    from segformer_tf.inference.processors import load_processor
+    from segformer_tf.models.tasks import TFSegformerForImageClassification, TFSegformerForSemanticSegmentation
+
+    task = task_of(checkpoints.load(model).variables)
+    model_class = TFSegformerForImageClassification if task == "classifier" else TFSegformerForSemanticSegmentation
+    exported = write(
+        model_class.from_pretrained(model, data_format=data_format, dtype=dtype),
+        directory,
+        format,
+        processor=load_processor(model),
+        size=size,
+        weights=weights,
+        tolerance=tolerance,
+        names=signature or None,
+        labels_at=labels_at,
+    )
+    if as_json:
+        print(json.dumps({**exported._asdict(), "path": str(exported.path)}))
+        return
+    same = "" if exported.same_labels is None else f", {exported.same_labels:.3%} of the labels the same"
+    print(
+        f"wrote {exported.path}: largest difference from the model {exported.difference:.3g} "
+        f"({exported.relative_difference:.2g} of the largest logit){same}"
+    )
+
+
+@app.command()
+def serve(
+    directory: ModelDirectory,
+    name: Name = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    grpc_port: Annotated[int, typer.Option(help="0 takes a free port.")] = 8500,
+    rest_port: Annotated[int, typer.Option(help="0 takes a free port.")] = 8501,
+    max_batch_size: Annotated[int, typer.Option(help="Pictures that run together at most.", min=1)] = 8,
+    batch_timeout_ms: Annotated[float, typer.Option(help="How long a batch waits for more.", min=0)] = 5.0,
+) -> None:
+    """Answer TF Serving's gRPC and REST requests on this machine, to try an export; needs the extra [serve]."""
+    load_tensorflow()
+    import signal
+
+    import tensorflow as tf
+
+    from segformer_tf.inference.serving import ModelServer
+
+    tf.get_logger().setLevel("ERROR")  # about the age of the loader that TF Serving uses
+    server = ModelServer(
+        directory,
+        name,
+        host=host,
+        grpc_port=grpc_port,
+        rest_port=rest_port,
+        max_batch_size=max_batch_size,
+        batch_timeout=batch_timeout_ms / 1000,
+    )
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # both end the `wait` below
+    with server:
+        print(
+            f"serving {server.name} version {server.servable.version}: gRPC {host}:{server.grpc_port}, "
+            f"REST http://{host}:{server.rest_port}/v1/models/{server.name}",
+            flush=True,
+        )
+        try:
+            server.wait()
+        except KeyboardInterrupt:
+            print("stopping", flush=True)
+
+
+@app.command("serve-config")
+def serve_config(
+    directory: ModelDirectory,
+    output: Annotated[Path, typer.Option(help="Where the three files go.")] = Path("serving"),
+    name: Name = None,
+    base_path: Annotated[
+        str | None, typer.Option(help="Where the server sees DIRECTORY; /models/NAME by default.", show_default=False)
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="LABEL=VERSION, such as canary=2; may be given several times.")
+    ] = None,
+    max_batch_size: Annotated[int, typer.Option(help="Pictures that run together at most.")] = 8,
+    batch_timeout_ms: Annotated[float, typer.Option(help="How long a batch waits for more.")] = 5.0,
+    threads: Annotated[int, typer.Option(help="Batches that run at the same time.")] = 2,
+) -> None:
+    """Write TF Serving's models.config, batching_params.txt and monitoring.config."""
+    from segformer_tf.inference.serving_config import write_serving_config
+
+    labels = {}
+    for text in label or []:
+        key, _, version = text.partition("=")
+        if not key or not version.isdigit():
+            raise typer.BadParameter(f"{text!r} is expected as LABEL=VERSION, such as canary=2.", param_hint="--label")
+        labels[key] = int(version)
+    paths = write_serving_config(
+        directory,
+        output,
+        name=name,
+        base_path=base_path,
+        labels=labels,
+        max_batch_size=max_batch_size,
+        batch_timeout_ms=batch_timeout_ms,
+        threads=threads,
+    )
+    for path in paths:
+        print(f"wrote {path}")

@@ -1,0 +1,163 @@
+"""Logits -> label maps at any size, without ever holding full-size logits of all classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .layout import resolve_data_format
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+BAND_VALUES = 2**20  # values (pixels times classes) that a band of the graph version may hold: 4 MB a copy
+
+
+def post_process_semantic_segmentation(
+    outputs: Any,
+    target_sizes: Any = None,
+    return_segmentation_scores: bool = False,
+    data_format: str | None = None,
+) -> list[np.ndarray] | tuple[list[np.ndarray], list[np.ndarray]]:
+    """Logits (B, h, w, C), or (B, C, h, w) in channels-first, -> a list of B label maps (H, W) int32.
+
+    `outputs` is a model's output, a mapping with `logits`, or the logits. `target_sizes`: one (H, W) an image; without
+    them the logits' own size. Resizing is bilinear with half-pixel centres; for one class a pixel is 1 where its
+    sigmoid is over 0.5. With `return_segmentation_scores` the result is (maps, scores), scores (H, W, C) float32 from
+    softmax (or sigmoid), which takes 4 * C bytes a pixel. Raises ValueError for other shapes and sizes.
+    """
+    logits = outputs["logits"] if isinstance(outputs, Mapping) else getattr(outputs, "logits", outputs)
+    logits = np.asarray(logits).astype(np.float32, copy=False)
+    if logits.ndim != 4 or 0 in logits.shape:
+        raise ValueError(f"logits have shape {logits.shape}; expected (B, h, w, C), or (B, C, h, w) in channels-first.")
+    if resolve_data_format(data_format) == "channels_first":
+        logits = np.moveaxis(logits, 1, -1)
+    sizes = _check_sizes(target_sizes, logits)
+    maps = [_label_map(image, *size) for image, size in zip(logits, sizes, strict=True)]
+    if not return_segmentation_scores:
+        return maps
+    return maps, [_scores(image, *size) for image, size in zip(logits, sizes, strict=True)]
+
+
+def _check_sizes(target_sizes: Any, logits: np.ndarray) -> list[tuple[int, int]]:
+    if target_sizes is None:
+        return [logits.shape[1:3]] * len(logits)
+    sizes: list[Any] = [tuple(int(side) for side in np.asarray(size).reshape(-1)) for size in target_sizes]
+    if len(sizes) != len(logits):
+        raise ValueError(f"target_sizes has {len(sizes)} sizes; expected {len(logits)}, one for each image.")
+    for size in sizes:
+        if len(size) != 2 or min(size) < 1:
+            raise ValueError(f"target_sizes has {size}; expected (height, width) with both at least 1.")
+    return sizes
+
+
+def _label_map(logits: np.ndarray, height: int, width: int) -> np.ndarray:
+    """(h, w, C) -> (height, width) int32.
+
+    Where the four logits around a pixel agree on the class, so does every blend of them: only the other pixels are
+    computed.
+    """
+    logits = np.ascontiguousarray(logits)
+    if logits.shape[-1] == 1:
+        logits = np.concatenate([np.zeros_like(logits), logits], axis=-1)
+    coarse = logits.argmax(-1).astype(np.int32)
+    top, bottom, row_weight = _neighbours(logits.shape[0], height)
+    left, right, column_weight = _neighbours(logits.shape[1], width)
+    labels = np.empty((height, width), np.int32)
+    starts = np.flatnonzero(np.diff(top, prepend=-1))  # rows between the same two rows of logits are done together
+    for start, stop in zip(starts, [*starts[1:], height], strict=True):
+        upper, lower = top[start], bottom[start]
+        corners = coarse[upper, left], coarse[upper, right], coarse[lower, left], coarse[lower, right]
+        labels[start:stop] = corners[0]
+        columns = np.flatnonzero((corners[0] != corners[1]) | (corners[0] != corners[2]) | (corners[0] != corners[3]))
+        if not len(columns):
+            continue
+        weight = column_weight[columns, np.newaxis]
+        above = _blend(logits[upper, left[columns]], logits[upper, right[columns]], weight)  # (columns, C)
+        below = _blend(logits[lower, left[columns]], logits[lower, right[columns]], weight)
+        below -= above
+        for row in range(start, stop):
+            labels[row, columns] = (above + below * row_weight[row]).argmax(-1)
+    return labels
+
+
+def _scores(logits: np.ndarray, height: int, width: int) -> np.ndarray:
+    """(h, w, C) -> (height, width, C) float32 probabilities."""
+    top, bottom, row_weight = _neighbours(logits.shape[0], height)
+    left, right, column_weight = _neighbours(logits.shape[1], width)
+    wide = _blend(logits[:, left], logits[:, right], column_weight[:, np.newaxis])
+    scores = np.empty((height, width, logits.shape[-1]), np.float32)
+    for row in range(height):
+        values = _blend(wide[top[row]], wide[bottom[row]], row_weight[row])
+        if logits.shape[-1] == 1:
+            scores[row] = 0.5 * (1.0 + np.tanh(0.5 * values))  # the sigmoid, without overflow
+        else:
+            values = np.exp(values - values.max(-1, keepdims=True))
+            scores[row] = values / values.sum(-1, keepdims=True)
+    return scores
+
+
+def _blend(start: Any, end: Any, weight: Any) -> Any:
+    return start + (end - start) * weight
+
+
+def _neighbours(length: int, out: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each output: the source index before it, the one after it, and the weight of the latter."""
+    position = np.maximum((np.arange(out, dtype=np.float32) + 0.5) * np.float32(length / out) - 0.5, 0)
+    before = np.minimum(position.astype(np.int32), length - 1)
+    return before, np.minimum(before + 1, length - 1), (position - before).astype(np.float32)
+
+
+def label_map(logits: tf.Tensor, size: tuple[int, int] | tf.Tensor) -> tf.Tensor:
+    """Logits (B, h, w, C) and `size` (H, W) -> labels (B, H, W) int32, as TensorFlow ops for an exported model.
+
+    The same maps as `post_process_semantic_segmentation`, computed in bands of rows of bounded memory.
+    """
+    import tensorflow as tf
+
+    logits = tf.cast(logits, tf.float32)
+    if logits.shape[-1] in (None, 1):  # one class: compare it with a second whose logit is 0
+        single = tf.cast(tf.shape(logits)[-1] == 1, tf.int32)
+        logits = tf.pad(logits, tf.stack([[0, 0], [0, 0], [0, 0], [single, 0]]))
+    shape = tf.shape(logits)
+    batch, height, width, classes = shape[0], tf.cast(size[0], tf.int32), tf.cast(size[1], tf.int32), shape[3]
+    coarse = tf.argmax(logits, -1, tf.int32)
+    rows, columns = _tensor_neighbours(shape[1], height), _tensor_neighbours(shape[2], width)
+    step = tf.clip_by_value(BAND_VALUES // (batch * width * classes), 1, height)
+
+    def band(start: tf.Tensor) -> tf.Tensor:
+        top, bottom, row_weight = (values[start : start + step] for values in rows)
+        left, right, column_weight = columns
+        grid = [
+            tf.gather(tf.gather(coarse, row, axis=1), column, axis=2)
+            for row in (top, bottom)
+            for column in (left, right)
+        ]
+        mixed = tf.where(
+            (grid[0] != grid[1]) | (grid[0] != grid[2]) | (grid[0] != grid[3])
+        )  # (N, 3) of image, row, column
+        image, row, column = (tf.cast(index, tf.int32) for index in tf.unstack(mixed, axis=1))
+
+        def corner(rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:  # (N, C)
+            return tf.gather_nd(logits, tf.stack([image, tf.gather(rows, row), tf.gather(columns, column)], 1))
+
+        weight = tf.gather(column_weight, column)[:, tf.newaxis]
+        above, below = (_blend(corner(side, left), corner(side, right), weight) for side in (top, bottom))
+        values = _blend(above, below, tf.gather(row_weight, row)[:, tf.newaxis])
+        labels = tf.tensor_scatter_nd_update(grid[0], mixed, tf.argmax(values, -1, tf.int32))  # (B, rows, W)
+        return tf.pad(labels, tf.stack([[0, 0], [0, step - tf.shape(labels)[1]], [0, 0]]))
+
+    bands = tf.map_fn(band, tf.range(0, height, step), fn_output_signature=tf.int32, parallel_iterations=1)
+    labels = tf.reshape(tf.transpose(bands, (1, 0, 2, 3)), (batch, -1, width))[:, :height]
+    return tf.ensure_shape(labels, (logits.shape[0], *(s if isinstance(s, int) else None for s in (size[0], size[1]))))
+
+
+def _tensor_neighbours(length: tf.Tensor, out: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    import tensorflow as tf
+
+    scale = tf.cast(tf.cast(length, tf.float64) / tf.cast(out, tf.float64), tf.float32)
+    position = tf.maximum((tf.cast(tf.range(out), tf.float32) + 0.5) * scale - 0.5, 0.0)
+    before = tf.minimum(tf.cast(position, tf.int32), length - 1)
+    return before, tf.minimum(before + 1, length - 1), position - tf.cast(before, tf.float32)

@@ -1,0 +1,1 @@
+"""A trained model -> what users run: pipelines, exports, a server."""

@@ -1,0 +1,138 @@
+"""TF Serving's two endpoints for local use and tests: gRPC PredictionService and REST, over one model directory."""
+
+import logging
+import os
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from segformer_tf.inference.batching import Batcher
+from segformer_tf.inference.servable import InvalidRequest, NotFound, Servable, latest_version
+
+
+class ModelServer:
+    """One version of one model behind both endpoints. As a context manager it starts on entry and stops on exit.
+
+    Args:
+        directory: A model directory (its highest version is served) or one version's directory.
+        name: The model's name in requests; the directory's own by default.
+        grpc_port, rest_port: 0 takes any free port; after `start` they are the real ones.
+        max_batch_size, batch_timeout: Requests are merged into batches of up to so many pictures; the first of a batch
+            waits at most so many seconds for others.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike,
+        name: str | None = None,
+        *,
+        host: str = "127.0.0.1",
+        grpc_port: int = 8500,
+        rest_port: int = 8501,
+        max_batch_size: int = 8,
+        batch_timeout: float = 0.005,
+    ):
+        path = Path(directory)
+        version = path if (path / "saved_model.pb").is_file() else latest_version(path)
+        self.servable = Servable(version)
+        self.name = name or (version.parent if version.name.isdigit() else version).resolve().name
+        self.host, self.grpc_port, self.rest_port = host, grpc_port, rest_port
+        self.batcher = Batcher(self.servable, max_batch_size, batch_timeout)
+
+    def predict(
+        self,
+        signature: str,
+        inputs: Mapping[str, np.ndarray],
+        outputs: list[str] | None = None,
+        name: str | None = None,
+        version: int | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Answers one request, in a batch with others; `outputs` chooses some of the signature's.
+
+        Raises:
+            NotFound: Another model's name or version.
+            InvalidRequest: The request, or each of its pictures, cannot be answered; says why.
+            Overloaded: Too many requests are waiting.
+        """
+        self.check_model(name, version)
+        available = self.servable.signature(signature).outputs
+        if unknown := sorted(set(outputs or ()) - set(available)):
+            raise InvalidRequest(f"There is no output {', '.join(unknown)}, expected {', '.join(available)}.")
+        answers = self.batcher.predict(signature, inputs)
+        errors = answers.get("error")
+        # TF Serving answers with empty masks and these texts; where nothing could be read, the status says so here.
+        if errors is not None and all(errors):
+            raise InvalidRequest(errors[0].decode())
+        return {key: answers[key] for key in outputs or answers}
+
+    def check_model(self, name: str | None, version: int | None) -> None:
+        if name not in (None, "", self.name):
+            raise NotFound(f"There is no model {name!r}, expected {self.name!r}.")
+        if version not in (None, self.servable.version):
+            raise NotFound(f"There is no version {version} of {self.name}, expected {self.servable.version}.")
+
+    def start(self) -> "ModelServer":
+        """Opens both ports and returns; requests are answered by other threads.
+
+        Raises:
+            OSError: A port is taken.
+        """
+        import grpc
+        import uvicorn
+
+        from segformer_tf.inference.grpc_service import add_services
+        from segformer_tf.inference.rest_app import rest_app
+
+        unlimited = [
+            ("grpc.max_receive_message_length", -1),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.so_reuseport", 0),
+        ]
+        self._grpc = grpc.server(ThreadPoolExecutor(64), options=unlimited)
+        add_services(self._grpc, self)
+        try:
+            self.grpc_port = self._grpc.add_insecure_port(f"{self.host}:{self.grpc_port}")
+        except RuntimeError as error:
+            raise OSError(f"The gRPC port {self.grpc_port} of {self.host} cannot be opened: choose another.") from error
+        config = uvicorn.Config(rest_app(self), self.host, self.rest_port, log_level=logging.WARNING, lifespan="off")
+        socket = self._open_rest_port()
+        self.rest_port = socket.getsockname()[1]
+        self._rest = uvicorn.Server(config)
+        self._rest_thread = threading.Thread(target=self._rest.run, args=([socket],), name="rest", daemon=True)
+        self._grpc.start()
+        self._rest_thread.start()
+        return self
+
+    def _open_rest_port(self):
+        import socket
+
+        opened = socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            opened.bind((self.host, self.rest_port))
+        except OSError as error:
+            opened.close()
+            raise OSError(f"The REST port {self.rest_port} of {self.host} cannot be opened: choose another.") from error
+        opened.listen(128)
+        return opened
+
+    def stop(self) -> None:
+        """Answers what has come in, then closes the ports and the model."""
+        self._rest.should_exit = True
+        self._rest_thread.join()
+        self._grpc.stop(grace=5).wait()
+        self.batcher.close()
+        self.servable.close()
+
+    def wait(self) -> None:
+        """Returns when the server has stopped."""
+        self._grpc.wait_for_termination()
+
+    def __enter__(self) -> "ModelServer":
+        return self.start()
+
+    def __exit__(self, *error) -> None:
+        self.stop()

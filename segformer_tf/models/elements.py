@@ -1,0 +1,77 @@
+"""What the parts are made of: activations, dense products, resizing, initial values; fast paths live here."""
+
+import math
+from collections.abc import Callable
+
+import keras
+from keras import ops
+
+REFERENCE_EPS = 1e-5
+CHANNELS_LAST = "channels_last"  # inside the model, whatever the boundary says
+
+
+def gelu(x):
+    """Exact GELU through `erf`, an op that ONNX has (`tf.nn.gelu` writes `Erfc`, which it has not)."""
+    return 0.5 * x * (1.0 + ops.erf(x * (1.0 / math.sqrt(2.0))))
+
+
+def softmax(scores):
+    """Over the last axis; where a small picture leaves one token to attend to, without Keras' warning about it."""
+    return ops.ones_like(scores) if scores.shape[-1] == 1 else ops.softmax(scores)
+
+
+ACTIVATION_FUNCTIONS: dict[str, Callable] = {
+    "gelu": gelu,
+    "gelu_new": lambda x: ops.gelu(x, approximate=True),
+    "gelu_pytorch_tanh": lambda x: ops.gelu(x, approximate=True),
+    "relu": ops.relu,
+    "silu": ops.silu,
+    "swish": ops.silu,
+    "tanh": ops.tanh,
+    "sigmoid": ops.sigmoid,
+}
+
+
+def conv_initializer(fan_out: int) -> keras.initializers.Initializer:
+    """The paper's code draws convolution kernels with variance 2 / (outputs that one input reaches)."""
+    return keras.initializers.RandomNormal(stddev=math.sqrt(2.0 / fan_out))
+
+
+def drop_path(rate: float, **kwargs) -> keras.layers.Dropout:
+    """Stochastic depth: leaves out the whole branch for some pictures of the batch (Huang et al. 2016)."""
+    return keras.layers.Dropout(rate, noise_shape=(None, 1, 1, 1), **kwargs)
+
+
+def resize_bilinear(x, size):
+    """Bilinear with half-pixel centres and no antialiasing: `(B, H, W, C) -> (B, *size, C)`, in the dtype of `x`."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf  # keras.ops.image.resize refuses a size that is known only when the graph runs
+
+        return tf.cast(tf.image.resize(x, size), x.dtype)
+    return ops.image.resize(x, size, interpolation="bilinear", data_format=CHANNELS_LAST)
+
+
+class Dense(keras.layers.Dense):
+    """A `Dense` layer whose product TensorFlow sees as one matrix product with its bias, so that oneDNN fuses the two.
+
+    Keras' own goes through `tensordot` on maps, which hides the bias. LoRA and quantized kernels take Keras' way.
+    """
+
+    def call(self, inputs, training=None):
+        plain = self.quantization_mode is None and not self.lora_enabled and self.use_bias
+        if keras.backend.backend() != "tensorflow" or not plain:
+            return super().call(inputs, training=training)
+        import tensorflow as tf
+
+        rows = tf.matmul(tf.reshape(inputs, (-1, inputs.shape[-1])), self.kernel)
+        return ops.reshape(tf.nn.bias_add(rows, self.bias), (*ops.shape(inputs)[:-1], self.units))
+
+    def quantize(self, mode=None, type_check: bool = True, **kwargs):
+        """As Keras' own, which leaves subclasses out unless told not to check."""
+        return super().quantize(mode, type_check=False, **kwargs)
+
+
+def dense(units: int, initializer_range: float, use_bias: bool = True, **kwargs) -> Dense:
+    """A dense layer initialised as the paper's code does: truncated normal, bias 0."""
+    kernel = keras.initializers.TruncatedNormal(stddev=initializer_range)
+    return Dense(units, use_bias=use_bias, kernel_initializer=kernel, **kwargs)

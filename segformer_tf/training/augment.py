@@ -1,0 +1,195 @@
+"""Augmentation of a picture and its mask, in TensorFlow and without state: the same seed gives the same result."""
+
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+CROP_TRIES = 10  # of the authors' code: how often a crop with too much of one class is drawn again
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What happens to a training picture, in the authors' order: resize, crop, flip, distort, normalise, pad.
+
+    Args:
+        crop: Height and width of the result.
+        scale: Range of the random factor of the resizing, which keeps the aspect.
+        fit_within: Long and short side that a picture is first fitted into, as (2048, 512) for ADE20K, if any.
+        max_class_share: A crop with more of one class is drawn again, up to 10 times (`cat_max_ratio`).
+        class_crop_rate: Rate of crops that are laid over a pixel of a class drawn evenly from those in the picture.
+        flip_rate: Rate of horizontal flips.
+        photometric: Whether brightness, contrast, saturation and hue are distorted, each at rate 0.5.
+    """
+
+    crop: tuple[int, int] = (512, 512)
+    scale: tuple[float, float] = (0.5, 2.0)
+    fit_within: tuple[int, int] | None = None
+    max_class_share: float = 0.75
+    class_crop_rate: float = 0.0
+    flip_rate: float = 0.5
+    photometric: bool = True
+    image_mean: tuple[float, ...] = IMAGENET_MEAN
+    image_std: tuple[float, ...] = IMAGENET_STD
+
+    def __post_init__(self) -> None:
+        crop, scale = self.crop, self.scale
+        if len(crop) != 2 or min(crop) < 32:
+            raise ValueError(f"crop is {crop}, expected a height and a width of at least 32: enlarge it.")
+        if len(scale) != 2 or not 0 < scale[0] <= scale[1]:
+            raise ValueError(f"scale is {scale}, expected two factors above 0, the smaller first: correct them.")
+        for key in ("max_class_share", "class_crop_rate", "flip_rate"):
+            if not 0 <= getattr(self, key) <= 1:
+                raise ValueError(f"{key} is {getattr(self, key)}, expected a rate from 0 to 1: correct it.")
+
+
+def augment(image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, how: Augmentation, ignore_index: int = 255):
+    """(H, W, 3) uint8 and (H, W) ids -> (*crop, 3) float32 normalised and (*crop) int32.
+
+    Beside a picture smaller than the crop, the image is 0 after normalising and the mask `ignore_index`.
+
+    Args:
+        seed: Two whole numbers, another pair for every element and epoch.
+    """
+    draws = tf.unstack(tf.random.stateless_uniform((18,), seed))
+    flip = draws[0] < how.flip_rate
+    image, mask = (tf.cond(flip, lambda x=x: tf.reverse(x, [1]), lambda x=x: x) for x in (image, mask))
+    size = tf.shape(image)[:2]
+    resized = _resized_size(size, how.scale[0] + draws[1] * (how.scale[1] - how.scale[0]), how.fit_within)
+    offset = _crop_offset(mask, resized, draws[2:5], seed, how, ignore_index)
+    image = _resize_crop(image, resized, offset, how.crop)
+    mask = _crop_labels(mask, resized, offset, how.crop, ignore_index)
+    if how.photometric:
+        image = distort(image, draws[5:])
+    image = normalize(image, how)
+    image = tf.where(_inside(resized, offset, how.crop), image, 0.0)
+    return tf.ensure_shape(image, (*how.crop, 3)), tf.ensure_shape(mask, how.crop)
+
+
+def augment_for_classes(image: tf.Tensor, target: tf.Tensor, seed: tf.Tensor, how: Augmentation):
+    """(H, W, 3) uint8 and a class id -> a random part of the picture (*crop, 3) float32 normalised, and the id.
+
+    The part has 1 / scale squared of the picture's area and an aspect of 3:4 to 4:3, as in Inception's training.
+    """
+    draws = tf.unstack(tf.random.stateless_uniform((18,), seed))
+    size = tf.cast(tf.shape(image)[:2], tf.float32)
+    zoom = how.scale[0] + draws[1] * (how.scale[1] - how.scale[0])
+    aspect = tf.exp((2.0 * draws[2] - 1.0) * tf.math.log(4.0 / 3.0))
+    part = tf.minimum(size / zoom * tf.stack([tf.sqrt(aspect), tf.math.rsqrt(aspect)]), size)
+    scale = tf.constant(how.crop, tf.float32) / part
+    offset = tf.stack(draws[3:5]) * (size - part)
+    image = tf.cond(draws[0] < how.flip_rate, lambda: tf.reverse(image, [1]), lambda: image)
+    image = _scaled(image, how.crop, scale, -offset * scale)
+    if how.photometric:
+        image = distort(image, draws[5:])
+    return normalize(image, how), target
+
+
+def normalize(image: tf.Tensor, how: Augmentation) -> tf.Tensor:
+    """Pixels in 0 to 255 -> what the model sees."""
+    return (image / 255.0 - tf.constant(how.image_mean)) / tf.constant(how.image_std)
+
+
+def distort(image: tf.Tensor, draws) -> tf.Tensor:
+    """Photometric distortion of (H, W, 3) in 0 to 255: brightness, then contrast before or after saturation and hue.
+
+    Args:
+        draws: At least nine random numbers from 0 to 1.
+    """
+
+    def contrast(x):
+        return _maybe(draws[4], lambda: tf.floor(tf.clip_by_value(x * (0.5 + draws[5]), 0.0, 255.0)), x)
+
+    image = _maybe(draws[0], lambda: tf.floor(tf.clip_by_value(image + 64.0 * draws[1] - 32.0, 0.0, 255.0)), image)
+    contrast_first = draws[2] < 0.5
+    image = tf.cond(contrast_first, lambda: contrast(image), lambda: image)
+    image = _maybe(tf.minimum(draws[6], draws[7]), lambda: _distort_colour(image, *draws[6:9], draws[3]), image)
+    return tf.cond(contrast_first, lambda: image, lambda: contrast(image))
+
+
+def _distort_colour(image, saturate, shift, saturation_draw, hue_draw):
+    """Saturation times 0.5 to 1.5, hue by -36 to 34 degrees in steps of 2, each where its first draw is below 0.5."""
+    hue, saturation, value = tf.unstack(tf.image.rgb_to_hsv(image / 255.0), axis=-1)
+    saturation = tf.where(saturate < 0.5, tf.minimum(saturation * (0.5 + saturation_draw), 1.0), saturation)
+    hue = tf.where(shift < 0.5, (hue + tf.floor(hue_draw * 36.0 - 18.0) / 180.0) % 1.0, hue)
+    return 255.0 * tf.image.hsv_to_rgb(tf.stack([hue, saturation, value], axis=-1))
+
+
+def _maybe(draw, change, otherwise):
+    return tf.cond(draw < 0.5, change, lambda: otherwise)
+
+
+def _resized_size(size, factor, fit_within):
+    if fit_within is not None:
+        long, short = (tf.cast(reduce(size), tf.float32) for reduce in (tf.reduce_max, tf.reduce_min))
+        factor *= tf.minimum(max(fit_within) / long, min(fit_within) / short)
+    return tf.maximum(tf.cast(tf.cast(size, tf.float32) * factor + 0.5, tf.int32), 1)
+
+
+def _crop_offset(mask, resized, draws, seed, how: Augmentation, ignore_index):
+    """Where the crop begins in the resized picture: over a class, or anywhere that is not too much of one class."""
+    margin = tf.maximum(resized - tf.constant(how.crop), 0)
+    tries = tf.random.stateless_uniform((CROP_TRIES + 1, 2), seed + 1)
+    offsets = tf.cast(tries * tf.cast(margin + 1, tf.float32), tf.int32)
+
+    def anywhere():
+        def too_uniform(i):
+            labels = _crop_labels(mask, resized, offsets[i], how.crop, ignore_index)
+            counts = tf.math.bincount(tf.boolean_mask(labels, labels != ignore_index))
+            share = tf.reduce_max(tf.concat([counts, [0]], 0)) / tf.maximum(tf.reduce_sum(counts), 1)
+            return (i < CROP_TRIES) & ((share >= how.max_class_share) | (tf.math.count_nonzero(counts) < 2))
+
+        return offsets[tf.while_loop(too_uniform, lambda i: [i + 1], [tf.constant(0)])[0]]
+
+    def over_class():
+        present, _ = tf.unique(tf.reshape(mask, (-1,)))
+        present = tf.boolean_mask(present, present != ignore_index)
+        count = tf.shape(present)[0]
+        places = tf.where(mask == present[tf.cast(draws[1] * tf.cast(count, tf.float32), tf.int32)])
+        place = places[tf.cast(draws[2] * tf.cast(tf.shape(places)[0], tf.float32), tf.int32)]
+        place = tf.cast(tf.cast(place, tf.float32) * _factors(mask, resized), tf.int32)
+        window = tf.cast(tries[0] * tf.constant(how.crop, tf.float32), tf.int32)  # where in the crop the pixel lies
+        return tf.clip_by_value(place - window, 0, margin)
+
+    if how.class_crop_rate == 0:
+        return anywhere()
+    chosen = (draws[0] < how.class_crop_rate) & tf.reduce_any(mask != ignore_index)
+    return tf.cond(chosen, over_class, anywhere)
+
+
+def _factors(picture, resized):
+    return tf.cast(resized, tf.float32) / tf.cast(tf.shape(picture)[:2], tf.float32)
+
+
+def _resize_crop(image, resized, offset, crop):
+    """The crop of the bilinearly resized picture, without making the rest of it: 0 to 255 float32."""
+    return _scaled(image, crop, _factors(image, resized), -tf.cast(offset, tf.float32))
+
+
+def _scaled(image, size, scale, translation):
+    return tf.raw_ops.ScaleAndTranslate(
+        images=tf.cast(image, tf.float32)[None],
+        size=size,
+        scale=scale,
+        translation=translation,
+        kernel_type="triangle",
+        antialias=False,
+    )[0]
+
+
+def _crop_labels(mask, resized, offset, crop, ignore_index):
+    """The crop of the mask resized to the nearest pixel, int32, `ignore_index` outside."""
+    rows, columns = (
+        tf.cast((tf.cast(tf.range(crop[axis]) + offset[axis], tf.float32) + 0.5) / factor, tf.int32)
+        for axis, factor in enumerate(tf.unstack(_factors(mask, resized)))
+    )
+    size = tf.shape(mask)
+    labels = tf.gather(tf.gather(mask, tf.minimum(rows, size[0] - 1)), tf.minimum(columns, size[1] - 1), axis=1)
+    return tf.where(_inside(resized, offset, crop)[..., 0], tf.cast(labels, tf.int32), ignore_index)
+
+
+def _inside(resized, offset, crop):
+    """(*crop, 1): whether the crop's pixel lies in the resized picture."""
+    rows, columns = (tf.range(crop[axis]) + offset[axis] < resized[axis] for axis in (0, 1))
+    return (rows[:, None] & columns)[..., None]

@@ -1,0 +1,128 @@
+"""Losses for segmentation that know the ignore index, class weights, and sums of losses, as one Keras loss."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import keras
+from keras import ops
+
+from segformer_tf.models.losses import check_range, full_size_logits, resized_cross_entropy
+
+FOCAL_GAMMA = 2.0  # of Lin et al. 2017
+OHEM_PROBABILITY, OHEM_SHARE = 0.7, 1 / 16  # pixels less sure than this count; at least this share of them
+DICE_SMOOTHING = 1.0
+
+
+def class_weights(counts: Sequence[int], power: float = 0.5) -> list[float]:
+    """Weight of each class from its number of pixels: (median / count) ** power, 1 for a class that never occurs.
+
+    Power 1 is median frequency balancing (Eigen and Fergus 2015); smaller ones lie between that and none.
+    """
+    present = sorted(count for count in counts if count > 0)
+    median = present[len(present) // 2] if present else 1
+    return [float((median / count) ** power) if count else 1.0 for count in counts]
+
+
+@keras.saving.register_keras_serializable(package="segformer_tf")
+class SegmentationLoss(keras.losses.Loss):
+    """A sum of losses over the pixels that are not ignored: labels (B, H, W) and logits (B, h, w, C) to a scalar.
+
+    Logits are resized to the labels' size, cross-entropy in bands of rows to save memory; Dice is taken at the logits'
+    own size, on the labels nearest to it.
+
+    Args:
+        parts: Share of each of `LOSSES`; alone and with share 1, each is the loss of its name.
+        weights: Weight of each class in the cross-entropy, focal loss and OHEM.
+
+    Raises:
+        ValueError: No such loss, or a label that is neither a class nor `ignore_index`.
+    """
+
+    def __init__(
+        self,
+        parts: Mapping[str, float] | None = None,
+        weights: Sequence[float] | None = None,
+        ignore_index: int = 255,
+        name: str = "segmentation_loss",
+    ):
+        super().__init__(name=name, reduction="sum")
+        self.parts = dict(parts or {"cross_entropy": 1.0})
+        self.weights = None if weights is None else [float(weight) for weight in weights]
+        self.ignore_index = ignore_index
+        for part in self.parts.keys() - LOSSES.keys():
+            raise ValueError(f"the loss {part!r} is unknown, expected some of {', '.join(LOSSES)}: choose from these.")
+
+    def call(self, y_true, y_pred):
+        labels = ops.cast(y_true, "int32")
+        valid = ops.not_equal(labels, self.ignore_index)
+        ids = check_range(ops.where(valid, labels, 0), y_pred.shape[-1], self.ignore_index)
+        valid = ops.cast(valid, "float32")
+        weights = valid
+        if self.weights is not None:
+            weights = valid * ops.take(ops.convert_to_tensor(self.weights, "float32"), ids)
+        return sum(share * LOSSES[part](ids, y_pred, valid, weights) for part, share in self.parts.items())
+
+    def get_config(self):
+        return {
+            "parts": self.parts,
+            "weights": self.weights,
+            "ignore_index": self.ignore_index,
+            "name": self.name,
+        }
+
+
+# Each takes ids (B, H, W) with 0 where a pixel is ignored, logits (B, h, w, C), and (B, H, W): 1 for a pixel that is not
+# ignored, and that times the weight of its class.
+
+
+def _cross_entropy(ids, logits, valid, weights):
+    del valid
+    return resized_cross_entropy(ids, logits, weights) / ops.maximum(ops.sum(weights), 1e-6)
+
+
+def _focal(ids, logits, valid, weights):
+    """Cross-entropy times (1 - probability of the truth) ** 2: sure pixels count little."""
+    del valid
+    losses = _pixel_losses(ids, logits)
+    return _mean(losses * (1.0 - ops.exp(-losses)) ** FOCAL_GAMMA, weights)
+
+
+def _ohem(ids, logits, valid, weights):
+    """Cross-entropy of the hard pixels alone: those below a probability, or the hardest share if these are fewer."""
+    losses = _pixel_losses(ids, logits)
+    ranked = ops.sort(ops.reshape(ops.where(valid > 0, losses, -1.0), (-1,)))  # ignored pixels first
+    kept = ops.maximum(ops.cast(ops.sum(valid) * OHEM_SHARE, "int32"), 1)
+    hardest = ops.take(ranked, ops.shape(ranked)[0] - kept)
+    threshold = ops.stop_gradient(ops.minimum(-math.log(OHEM_PROBABILITY), hardest))
+    return _mean(losses, weights * ops.cast(losses >= threshold, "float32"))
+
+
+def _dice(ids, logits, valid, weights):
+    """1 - Dice of the softmax, a mean over the classes that the batch's masks have (Milletari et al. 2016)."""
+    del weights  # every class counts alike
+    ids, valid = (_nearest(map_, ops.shape(logits)[1:3]) for map_ in (ids, valid))
+    valid = ops.expand_dims(valid, -1)
+    shares = ops.softmax(logits) * valid
+    truth = ops.one_hot(ids, logits.shape[-1], dtype="float32") * valid
+    hits, predicted, true = (ops.sum(x, axis=(0, 1, 2)) for x in (shares * truth, shares, truth))
+    dice = (2.0 * hits + DICE_SMOOTHING) / (predicted + true + DICE_SMOOTHING)
+    return _mean(1.0 - dice, ops.cast(true > 0, "float32"))
+
+
+LOSSES: dict[str, Callable] = {"cross_entropy": _cross_entropy, "focal": _focal, "ohem": _ohem, "dice": _dice}
+
+
+def _pixel_losses(ids, logits):
+    return ops.sparse_categorical_crossentropy(ids, full_size_logits(logits, ids), from_logits=True)
+
+
+def _mean(losses, weights):
+    return ops.sum(losses * weights) / ops.maximum(ops.sum(weights), 1e-6)
+
+
+def _nearest(map_, size):
+    """(B, H, W) -> (B, *size), the value at the centre of each new pixel."""
+    for axis in (1, 2):
+        length, new = ops.shape(map_)[axis], size[axis - 1]
+        map_ = ops.take(map_, (2 * ops.arange(new) + 1) * length // (2 * new), axis=axis)
+    return map_

@@ -1,0 +1,84 @@
+"""The paper's optimizer: AdamW without decay of norms and biases, a faster head, warm-up and decay of the rate."""
+
+import math
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="segformer_tf")
+class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """Rises linearly over `warmup_steps`; beside that falls to 0 over `steps`, as `(1 - step / steps) ** power`.
+
+    With `power=None` it falls as half a cosine wave. All steps are optimizer steps; with gradient accumulation Keras
+    counts batches, of which `accumulation_steps` make one.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float,
+        steps: int,
+        power: float | None = 1.0,
+        warmup_steps: int = 1500,
+        accumulation_steps: int = 1,
+    ):
+        self.learning_rate = learning_rate
+        self.steps = steps
+        self.power = power
+        self.warmup_steps = warmup_steps
+        self.accumulation_steps = accumulation_steps
+
+    def __call__(self, step):
+        step = ops.cast(ops.floor_divide(step, self.accumulation_steps), "float32")
+        left = ops.clip(1.0 - step / self.steps, 0.0, 1.0)
+        fallen = 0.5 - 0.5 * ops.cos(math.pi * left) if self.power is None else left**self.power
+        risen = ops.minimum((step + 1.0) / (self.warmup_steps + 1.0), 1.0)
+        return self.learning_rate * risen * fallen
+
+    def get_config(self):
+        keys = ("learning_rate", "steps", "power", "warmup_steps", "accumulation_steps")
+        return {key: getattr(self, key) for key in keys}
+
+
+@keras.saving.register_keras_serializable(package="segformer_tf")
+class SegformerAdamW(keras.optimizers.AdamW):
+    """AdamW that moves the head `head_multiplier` times as fast, once `set_groups` has been told the model."""
+
+    def __init__(self, *args, head_multiplier: float = 1.0, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.head_multiplier = head_multiplier
+        self._head = frozenset()
+
+    @property
+    def ema_momentum(self):
+        """Less than the given one at first, so that random weights are soon forgotten."""
+        step = ops.cast(self.iterations, "float32")
+        return ops.minimum(self._ema_momentum, (step + 1.0) / (step + 10.0))
+
+    @ema_momentum.setter
+    def ema_momentum(self, value: float) -> None:
+        self._ema_momentum = value
+
+    def set_groups(self, model: keras.Model) -> None:
+        """Finds the head by its variables' paths; takes norms, biases and all else of one axis out of the decay."""
+        variables = model.trainable_variables
+        self._head = frozenset(self._var_key(v) for v in variables if v.path.startswith(("decode_head", "classifier")))
+        self.exclude_from_weight_decay(var_list=[v for v in variables if len(v.shape) < 2])
+
+    def update_step(self, gradient, variable, learning_rate):
+        if self._var_key(variable) in self._head:
+            learning_rate = learning_rate * self.head_multiplier
+        return super().update_step(gradient, variable, learning_rate)
+
+    def averages(self, variables) -> dict[str, "keras.Variable"]:
+        """The moving averages of the variables by their paths; empty without `use_ema`."""
+        if not self.use_ema:
+            return {}
+        return {v.path: average for v, average in zip(variables, self._model_variables_moving_average, strict=True)}
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "head_multiplier": self.head_multiplier,
+            "ema_momentum": self._ema_momentum,
+        }

@@ -1,0 +1,87 @@
+"""TFRecord shards: a split in a few large files, which network disks and GPUs read faster than many small ones."""
+
+import io
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from segformer_tf.training.decoding import MaskReader, decode_picture
+from segformer_tf.training.layouts import Split
+
+SHUFFLE_BUFFER = 512
+FEATURES = {name: tf.io.FixedLenFeature((), tf.string) for name in ("image", "mask", "name")}
+
+
+def write_shards(split: Split, directory: str | Path, pictures_per_shard: int = 500) -> list[Path]:
+    """Writes the split as TFRecord files that `read_split(directory, split.name)` finds; returns them.
+
+    Pictures keep their bytes; masks become 8- or 16-bit grey PNGs of the final ids: labels are reduced for good.
+
+    Raises:
+        OSError: A file cannot be read or written; half-written shards are not left under their names.
+        ValueError: The split is not one of pictures and masks in files.
+    """
+    if not split.has_masks or split.shards:
+        raise ValueError(
+            f"the split {split.name!r} has no mask files, expected pictures with masks: shards hold those."
+        )
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    read = MaskReader(split.targets, split.reduce_labels)
+    count = -(-len(split) // pictures_per_shard)
+    files = [directory / f"{split.name}-{i:05}-of-{count:05}.tfrecord" for i in range(count)]
+    for i, file in enumerate(files):
+        partial = file.with_name(file.name + ".partial")
+        with tf.io.TFRecordWriter(str(partial)) as writer:
+            part = slice(i * pictures_per_shard, (i + 1) * pictures_per_shard)
+            for image, mask in zip(split.images[part], split.targets[part], strict=True):
+                writer.write(_example(image, read(str(mask)).numpy()))
+        os.replace(partial, file)
+    about = {"pictures": len(split), "classes": list(split.classes), "shards": [file.name for file in files]}
+    partial = directory / f"{split.name}.json.partial"
+    partial.write_text(json.dumps(about, indent=2) + "\n", "utf-8")
+    os.replace(partial, directory / f"{split.name}.json")
+    return files
+
+
+def _example(image: Path, ids: np.ndarray) -> bytes:
+    png = io.BytesIO()
+    Image.fromarray(ids.astype(np.uint8 if ids.max(initial=0) < 256 else np.uint16)).save(png, "png")
+    values = {"image": image.read_bytes(), "mask": png.getvalue(), "name": image.name.encode()}
+    features = {key: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value])) for key, value in values.items()}
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+
+
+def decode(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """One record -> (H, W, 3) uint8 and (H, W) int32."""
+    values = tf.io.parse_single_example(record, FEATURES)
+    wide = tf.strings.substr(values["mask"], 24, 1) == b"\x10"  # the bit depth in the PNG's header
+    ids = tf.cond(
+        wide,
+        lambda: tf.cast(tf.io.decode_png(values["mask"], 1, dtype=tf.uint16), tf.int32),
+        lambda: tf.cast(tf.io.decode_png(values["mask"], 1), tf.int32),
+    )
+    return decode_picture(values["image"]), tf.ensure_shape(ids[..., 0], (None, None))
+
+
+def elements(files: Sequence[Path]) -> tf.data.Dataset:
+    """All pictures in their order: (H, W, 3) uint8 and (H, W) int32."""
+    return tf.data.TFRecordDataset([str(file) for file in files]).map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def shuffled_elements(files: Sequence[Path], seed: int) -> tf.data.Dataset:
+    """Records for ever, each once an epoch: the shards in a new order, their records through a shuffled buffer."""
+    names = tf.constant([str(file) for file in files])
+
+    def epoch(number):
+        key = tf.stack([tf.constant(seed, tf.int64), number])
+        order = tf.argsort(tf.random.stateless_uniform((len(files),), key))
+        records = tf.data.TFRecordDataset(tf.gather(names, order))
+        return records.shuffle(SHUFFLE_BUFFER, seed=tf.random.stateless_uniform((), key, 0, 2**31 - 1, tf.int64))
+
+    return tf.data.Dataset.range(np.iinfo(np.int64).max).flat_map(epoch)

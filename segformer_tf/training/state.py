@@ -1,0 +1,128 @@
+"""What a run must keep to go on as if it had never stopped: all variables of model and optimizer, the step, the log."""
+
+import csv
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from segformer_tf.training.recipe import Recipe
+
+STATE = "training_state.npz"
+RECIPE = "recipe.json"
+LOG = "log.csv"
+
+
+def save(run: Path, model: keras.Model, about: dict[str, Any]) -> None:
+    """Writes `last/training_state.npz`: the new file takes the old one's place when it is whole.
+
+    Raises:
+        OSError: The disk is full or cannot be written; the earlier state is as it was.
+    """
+    arrays = {f"{kind}_{i}": variable.numpy() for kind, i, variable in _variables(model)}
+    file = run / "last" / STATE
+    partial = file.with_name(STATE + ".partial")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with open(partial, "wb") as stream:
+            np.savez(stream, about=np.array(json.dumps(about)), **arrays)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(partial, file)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OSError(
+            f"{file} cannot be written ({error.strerror}); the checkpoint before it is whole: make room, then go on "
+            "with --resume."
+        ) from error
+
+
+def restore(run: Path, model: keras.Model) -> dict[str, Any]:
+    """Puts the saved values into a model that is compiled as the saved one was; returns what `save` was told.
+
+    Raises:
+        ValueError: The state is of another model, or damaged.
+    """
+    file = run / "last" / STATE
+    try:
+        with np.load(file) as arrays:
+            values = {name: arrays[name] for name in arrays.files}
+        about = json.loads(str(values.pop("about")))
+    except (ValueError, KeyError, OSError, EOFError) as error:
+        raise ValueError(
+            f"{file} cannot be read ({error}), expected the state of a run: start anew without --resume."
+        ) from error
+    variables = {f"{kind}_{i}": variable for kind, i, variable in _variables(model)}
+    if {k: tuple(v.shape) for k, v in variables.items()} != {k: v.shape for k, v in values.items()}:
+        raise ValueError(f"{file} is the state of another model: go on with the model that the run was started with.")
+    for name, variable in variables.items():
+        variable.assign(values[name])
+    return about
+
+
+def _variables(model: keras.Model):
+    """Also the states of the random generators, which Keras keeps among a model's variables."""
+    for kind, variables in (("model", model.variables), ("optimizer", model.optimizer.variables)):
+        for i, variable in enumerate(variables):
+            yield kind, i, variable
+
+
+def begin(run: Path, recipe: Recipe, seed: int, resume: bool) -> None:
+    """Makes the directory of a new run, or checks that the run there is the one to go on with.
+
+    Raises:
+        FileExistsError: There is a run already, and it is not to be resumed.
+        FileNotFoundError: There is no run to resume.
+        ValueError: The run was started with another recipe or seed.
+    """
+    wanted = {**recipe.to_dict(), "seed": seed}
+    file = run / RECIPE
+    if not resume:
+        if file.exists():
+            raise FileExistsError(
+                f"{run} has a run already, expected none: go on with --resume, or choose another directory."
+            )
+        run.mkdir(parents=True, exist_ok=True)
+        _replace(file, json.dumps(wanted, indent=2) + "\n")
+        return
+    if not file.exists():
+        raise FileNotFoundError(
+            f"{file} does not exist, expected a run to go on with: leave --resume out to start one."
+        )
+    found = json.loads(file.read_text("utf-8"))
+    changed = [
+        f"{key} {found.get(key)} to {wanted.get(key)}"
+        for key in {**found, **wanted}
+        if found.get(key) != wanted.get(key)
+    ]
+    if changed:
+        raise ValueError(
+            f"the recipe of {run} was changed ({'; '.join(changed)}), expected the one it was started with: give that, or "
+            "start another run from its last/."
+        )
+
+
+def read_recipe(run: Path) -> tuple[Recipe, int]:
+    """Recipe and seed that a run was started with."""
+    values = json.loads((run / RECIPE).read_text("utf-8"))
+    seed = values.pop("seed")
+    return Recipe.from_dict(values), seed
+
+
+def write_log(run: Path, rows: list[dict[str, Any]]) -> None:
+    """`log.csv`, one row an evaluation."""
+    partial = run / (LOG + ".partial")
+    with open(partial, "w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(partial, run / LOG)
+
+
+def _replace(file: Path, text: str) -> None:
+    partial = file.with_name(file.name + ".partial")
+    partial.write_text(text, "utf-8")
+    os.replace(partial, file)

@@ -1,0 +1,100 @@
+"""Load from anywhere, save as on the Hub."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from random_checkpoints import checkpoints
+
+from segformer_tf.checkpoints import load, save
+
+
+@pytest.mark.parametrize("name", ["hf4-seg", "hf4-cls"])
+def test_a_directory_a_file_and_a_tf_file_give_the_same_checkpoint(fixtures, name):
+    whole = load(fixtures / name)
+    assert whole.file.name == "model.safetensors" and whole.layout == "hub" and whole.unexpected == []
+    for file in ("model.safetensors", "tf_model.h5"):
+        other = load(fixtures / name / file)
+        assert other.config == whole.config and other.variables.keys() == whole.variables.keys()
+
+
+def test_one_file_without_a_config_is_read_by_its_shapes(fixtures, tmp_path):
+    shutil.copy(fixtures / "hf4-seg" / "model.safetensors", tmp_path / "weights.safetensors")
+    config = load(tmp_path / "weights.safetensors").config
+    own = load(fixtures / "hf4-seg").config
+    assert {key: own[key] for key in config if key not in ("id2label", "label2id")} == {
+        key: value for key, value in config.items() if key not in ("id2label", "label2id")
+    }
+
+
+@settings(max_examples=15, deadline=None)
+@given(checkpoint=checkpoints())
+def test_what_is_saved_loads_with_the_same_bits_and_config(tmp_path_factory, checkpoint):
+    config, _, variables = checkpoint
+    directory = tmp_path_factory.mktemp("saved")
+    save(directory, config, variables)
+    back = load(directory)
+    assert back.config == config
+    assert back.variables.keys() == variables.keys()
+    for path, array in variables.items():
+        np.testing.assert_array_equal(back.variables[path], array)
+
+
+def test_keys_that_nobody_knows_are_written_back_and_the_architecture_follows_the_variables(fixtures, tmp_path):
+    checkpoint = load(fixtures / "hf4-seg")
+    encoder = {k: v for k, v in checkpoint.variables.items() if not k.startswith("decode_head")}
+    save(tmp_path, {**checkpoint.config, "my_key": [1, 2], "id2label": {10: "a", 9: "b"}}, encoder)
+    written = json.loads((tmp_path / "config.json").read_text())
+    assert written["my_key"] == [1, 2] and written["architectures"] == ["SegformerModel"]
+    assert list(written["id2label"]) == ["9", "10"]
+
+
+def test_shards_are_written_with_an_index_and_replace_a_single_file_and_the_other_way_round(fixtures, tmp_path):
+    checkpoint = load(fixtures / "hf4-seg")
+    save(tmp_path, checkpoint.config, checkpoint.variables)
+    save(tmp_path, checkpoint.config, checkpoint.variables, max_shard_size="100KB")
+    found = sorted(file.name for file in tmp_path.iterdir())
+    assert found == [
+        "config.json",
+        *(f"model-0000{i}-of-00003.safetensors" for i in (1, 2, 3)),
+        "model.safetensors.index.json",
+    ]
+    assert all((tmp_path / file).stat().st_size < 110_000 for file in found)
+    back = load(tmp_path)
+    assert back.variables.keys() == checkpoint.variables.keys()
+    save(tmp_path, checkpoint.config, checkpoint.variables)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+
+
+def test_saving_over_the_directory_that_was_loaded_keeps_the_values(fixtures, tmp_path):
+    shutil.copytree(fixtures / "hf4-cls", tmp_path / "model")
+    checkpoint = load(tmp_path / "model")
+    expected = checkpoint.variables["classifier/kernel"].copy()
+    save(tmp_path / "model", checkpoint.config, checkpoint.variables)
+    np.testing.assert_array_equal(load(tmp_path / "model").variables["classifier/kernel"], expected)
+
+
+def test_a_shard_size_that_is_none_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(ValueError, match=r"max_shard_size is 'much'; expected bytes or a text such as"):
+        save(tmp_path / "new", {}, {}, max_shard_size="much")
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_error_in_the_tensors_names_the_file(fixtures, tmp_path):
+    from safetensors.numpy import save_file
+
+    save_file({"fc.weight": np.zeros(1, np.float32)}, tmp_path / "model.safetensors")
+    shutil.copy(fixtures / "hf4-seg" / "config.json", tmp_path)
+    with pytest.raises(ValueError, match=r"model\.safetensors: These are not the tensors of a SegFormer.*fc\.weight"):
+        load(tmp_path)
+
+
+def test_importing_the_room_loads_neither_frameworks_nor_the_hubs_client():
+    heavy = ["tensorflow", "keras", "torch", "huggingface_hub", "h5py", "safetensors", "segformer_tf.models"]
+    code = f"import sys, segformer_tf.checkpoints; print([name for name in {heavy} if name in sys.modules])"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"

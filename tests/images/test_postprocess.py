@@ -1,0 +1,93 @@
+"""Label maps against transformers' stored ones, and against plain resizing followed by argmax."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from segformer_tf.images import label_map, post_process_semantic_segmentation, postprocess
+
+FIXTURE = Path(__file__).parents[1] / "fixtures" / "processor" / "post_process.npz"
+
+
+@pytest.fixture(scope="module")
+def graph():
+    signature = [tf.TensorSpec((None, None, None, None)), tf.TensorSpec((2,), tf.int32)]
+    return tf.function(label_map, input_signature=signature)
+
+
+def logits(shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+def test_maps_equal_those_of_transformers():
+    with np.load(FIXTURE) as golden:
+        values, expected = golden["logits"], [golden["map_0"], golden["map_1"]]
+        plain = golden["plain"]
+    sizes = [ids.shape for ids in expected]
+    maps = post_process_semantic_segmentation({"logits": values}, sizes, data_format="channels_first")
+    for ids, wanted in zip(maps, expected, strict=True):
+        assert ids.dtype == np.int32
+        np.testing.assert_array_equal(ids, wanted)
+    last = SimpleNamespace(logits=tf.constant(values.transpose(0, 2, 3, 1)))
+    np.testing.assert_array_equal(post_process_semantic_segmentation(last), plain)
+
+
+@settings(max_examples=40, deadline=None, database=None)
+@given(
+    st.tuples(st.integers(1, 2), st.integers(1, 9), st.integers(1, 9), st.integers(2, 6)),
+    st.tuples(st.integers(1, 30), st.integers(1, 30)),
+    st.integers(0, 99),
+)
+def test_maps_are_the_argmax_of_resized_logits(shape, size, seed):
+    values = logits(shape, seed)
+    resized = tf.image.resize(values, size).numpy()
+    ordered = np.sort(resized, axis=-1)
+    clear = ordered[..., -1] - ordered[..., -2] > 1e-5  # a tie may fall to either side
+    maps = np.stack(post_process_semantic_segmentation(values, [size] * shape[0]))
+    np.testing.assert_array_equal(maps[clear], resized.argmax(-1)[clear])
+
+
+@pytest.mark.parametrize("size", [(61, 95), (5, 7), (16, 24), (1, 1), (130, 3)])
+@pytest.mark.parametrize("classes", [1, 6])
+def test_graph_and_numpy_agree(size, classes, graph, monkeypatch):
+    values = logits((2, 16, 24, classes))
+    expected = np.stack(post_process_semantic_segmentation(values, [size] * 2))
+    np.testing.assert_array_equal(graph(values, size), expected)
+    monkeypatch.setattr(postprocess, "BAND_VALUES", 1000)  # many bands, the last one shorter
+    result = label_map(values, size)
+    assert result.dtype == tf.int32 and result.shape == (2, *size)
+    np.testing.assert_array_equal(result, expected)
+
+
+def test_one_class_is_decided_by_its_sigmoid():
+    values = np.array([[-1.0, 0.0], [0.1, 3.0]], np.float32).reshape(1, 2, 2, 1)
+    maps, scores = post_process_semantic_segmentation(values, return_segmentation_scores=True)
+    np.testing.assert_array_equal(maps[0], [[0, 0], [1, 1]])
+    np.testing.assert_allclose(scores[0], 1 / (1 + np.exp(-values[0])), rtol=1e-6)
+
+
+def test_scores_are_the_softmax_of_resized_logits():
+    values = logits((2, 5, 7, 4)) * 50
+    maps, scores = post_process_semantic_segmentation(values, [(11, 13), (4, 3)], return_segmentation_scores=True)
+    for index, size in enumerate([(11, 13), (4, 3)]):
+        expected = tf.nn.softmax(tf.image.resize(values[index], size)).numpy()
+        assert scores[index].dtype == np.float32
+        np.testing.assert_allclose(scores[index], expected, atol=1e-5)
+        assert (scores[index].argmax(-1) == maps[index]).mean() == 1.0
+
+
+def test_wrong_sizes_and_shapes_are_named():
+    values = logits((2, 4, 4, 3))
+    with pytest.raises(ValueError, match="target_sizes has 1 sizes; expected 2, one for each image"):
+        post_process_semantic_segmentation(values, [(8, 8)])
+    with pytest.raises(ValueError, match=r"target_sizes has \(0, 8\); expected \(height, width\) with both at least 1"):
+        post_process_semantic_segmentation(values, [(8, 8), (0, 8)])
+    with pytest.raises(ValueError, match=r"target_sizes has \(8,\); expected \(height, width\)"):
+        post_process_semantic_segmentation(values, [8, 8])
+    with pytest.raises(ValueError, match=r"logits have shape \(4, 4, 3\); expected \(B, h, w, C\)"):
+        post_process_semantic_segmentation(values[0])

@@ -1,0 +1,162 @@
+import io
+import json
+
+import numpy as np
+import pytest
+from conftest import ROOT, TINY
+from PIL import Image
+
+from segformer_tf import (
+    ImageClassificationPipeline,
+    SegformerConfig,
+    SegformerImageProcessor,
+    SegmentationPipeline,
+    TFSegformerForImageClassification,
+    TFSegformerForSemanticSegmentation,
+)
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (50, 70, 3)).astype("uint8")
+
+
+def random_model(cls=TFSegformerForSemanticSegmentation, **config):
+    """A model whose answer depends on the picture."""
+    model = cls(SegformerConfig(**{**TINY, **config}))
+    random = np.random.default_rng(1)
+    model.set_weights([random.normal(0, 0.3, value.shape) ** 2 for value in model.get_weights()])
+    return model
+
+
+@pytest.fixture
+def segment():
+    return SegmentationPipeline(random_model(), SegformerImageProcessor(size=(64, 96)), "tiny")
+
+
+def test_one_picture_is_labelled_at_its_own_size(segment):
+    result = segment(PICTURE)
+    logits = segment.model(segment.processor(PICTURE, return_tensors="np").pixel_values).logits
+    expected = segment.processor.post_process_semantic_segmentation(logits, [(50, 70)])[0]
+    assert result.labels.dtype == np.int32 and result.labels.shape == (50, 70)
+    np.testing.assert_array_equal(result.labels, expected)
+    assert sum(row["pixels"] for row in result.classes) == 50 * 70
+    assert result.classes[0]["name"] == f"LABEL_{result.classes[0]['id']}"
+
+
+def test_every_kind_of_picture_gives_the_same_answer(segment, tmp_path):
+    Image.fromarray(PICTURE).save(tmp_path / "picture.png")
+    data = (tmp_path / "picture.png").read_bytes()
+    expected = segment(PICTURE).labels
+    for picture in (
+        tmp_path / "picture.png",
+        str(tmp_path / "picture.png"),
+        data,
+        io.BytesIO(data),
+        Image.fromarray(PICTURE),
+        PICTURE.transpose(2, 0, 1),
+    ):
+        np.testing.assert_array_equal(segment(picture).labels, expected)
+
+
+def test_a_list_gives_a_list_and_an_iterator_is_streamed(segment):
+    results = segment([PICTURE, PICTURE[:40]])
+    assert [result.labels.shape for result in results] == [(50, 70), (40, 70)]
+    taken = []
+
+    def pictures():
+        for index in range(3):
+            taken.append(index)
+            yield PICTURE
+
+    stream = segment(pictures())
+    assert taken == []
+    assert next(stream).labels.shape == (50, 70) and taken == [0]
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_sliding_over_a_picture_of_one_window_equals_the_whole(segment, data_format):
+    model = TFSegformerForSemanticSegmentation(segment.model.config, data_format=data_format)
+    model.set_weights(segment.model.get_weights())
+    pipeline = SegmentationPipeline(model, SegformerImageProcessor(do_resize=False))
+    picture = PICTURE[:48, :64]
+    expected = pipeline(picture).labels
+    np.testing.assert_array_equal(pipeline(picture, mode="slide", window=(64, 64), stride=(32, 32)).labels, expected)
+    assert pipeline(PICTURE, mode="slide", window=(48, 32), stride=(32, 16)).labels.shape == (50, 70)
+
+
+def test_mirroring_averages_both_directions(segment):
+    plain, mirrored = segment(PICTURE, flip=True).labels, segment(PICTURE[:, ::-1], flip=True).labels
+    assert (plain == mirrored[:, ::-1]).mean() > 0.99
+    assert segment(PICTURE, scales=(0.75, 1.0, 1.25), flip=True).labels.shape == (50, 70)
+    np.testing.assert_array_equal(segment(PICTURE, scales=(1.0,)).labels, segment(PICTURE).labels)
+
+
+def test_a_model_of_one_class_tells_it_from_the_rest():
+    segment = SegmentationPipeline(random_model(num_labels=1), SegformerImageProcessor(size=64))
+    for options in ({}, {"flip": True}, {"mode": "slide", "window": (32, 32), "stride": (32, 32)}):
+        result = segment(PICTURE, **options)
+        assert set(np.unique(result.labels)) <= {0, 1}
+        assert {row["name"] for row in result.classes} <= {"background", "LABEL_0"}
+
+
+def test_grey_models_take_grey_pictures():
+    processor = SegformerImageProcessor(size=64, image_mean=[0.5], image_std=[0.5])
+    segment = SegmentationPipeline(random_model(num_channels=1), processor)
+    result = segment(Image.fromarray(PICTURE))
+    assert result.labels.shape == (50, 70) and result.overlay(legend=False).size == (70, 50)
+
+
+def test_results_are_saved_whole(segment, tmp_path):
+    Image.fromarray(PICTURE).save(tmp_path / "street.png")
+    result = segment(tmp_path / "street.png")
+    files = result.save(tmp_path / "out")
+    assert [file.name for file in files] == ["street_labels.png", "street_overlay.png", "street.json"]
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == sorted(file.name for file in files)
+    labels = Image.open(files[0])
+    assert labels.mode == "P"
+    np.testing.assert_array_equal(np.asarray(labels), result.labels)
+    assert json.loads(files[2].read_text()) == result.to_dict()
+    assert json.loads(files[2].read_text())["size"] == {"height": 50, "width": 70}
+    with pytest.raises(OSError, match="street.png"):
+        result.save(tmp_path / "street.png")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mode": "tiles"}, 'mode is \'tiles\'; expected "whole" or "slide"'),
+        ({"scales": ()}, r"scales are \(\); expected at least one"),
+        ({"mode": "slide", "stride": (2000, 768)}, r"stride is \(2000, 768\); expected at most the window"),
+    ],
+)
+def test_options_that_make_no_sense_are_named(segment, options, message):
+    with pytest.raises(ValueError, match=message):
+        segment(PICTURE, **options)
+
+
+def test_pixels_that_are_no_numbers_are_refused(segment):
+    with pytest.raises(ValueError, match="image has NaN or infinite values"):
+        segment(np.full((64, 64, 3), np.nan, "float32"))
+    with pytest.raises(ValueError, match="channels"):
+        segment(np.zeros((64, 64, 7), "uint8"))
+
+
+def test_the_bundled_model_finds_sky_and_trees():
+    segment = SegmentationPipeline.from_pretrained()
+    result = segment(ROOT / "examples" / "china.jpg")
+    assert segment.name == "segformer-b0-camvid" and segment.processor.size == {"height": 360, "width": 480}
+    shares = {row["name"]: row["share"] for row in result.classes}
+    assert shares["sky"] > 0.25 and shares["tree"] > 0.2 and shares["building"] > 0.15
+    assert result.labels.shape == (427, 640)
+    assert tuple(segment.palette[0]) == (128, 128, 128)
+
+
+def test_classification_names_the_likeliest_first(tmp_path):
+    model = random_model(TFSegformerForImageClassification)
+    model.save_pretrained(tmp_path)
+    SegformerImageProcessor(size=64).save_pretrained(tmp_path)
+    classify = ImageClassificationPipeline.from_pretrained(tmp_path)
+    answers = classify(PICTURE, top_k=3)
+    scores = [answer["score"] for answer in answers]
+    assert len(answers) == 3 and scores == sorted(scores, reverse=True)
+    assert sum(answer["score"] for answer in classify(PICTURE, top_k=5)) == pytest.approx(1, abs=1e-5)
+    with pytest.raises(ValueError, match="top_k is 0; expected at least 1"):
+        classify(PICTURE, top_k=0)

@@ -1,0 +1,89 @@
+import json
+import math
+
+import pytest
+
+from segformer_tf import SegformerConfig
+from segformer_tf.checkpoints.infer import expected_shapes
+
+# Table 6 and 7 of the paper: encoder with its ImageNet classifier, millions of parameters.
+PUBLISHED = {"b0": 3.7, "b1": 14.0, "b2": 25.4, "b3": 45.2, "b4": 62.6, "b5": 82.0}
+
+
+def test_defaults_are_those_of_the_hub():
+    values = SegformerConfig().to_dict()
+    assert values == {
+        "model_type": "segformer",
+        "num_channels": 3,
+        "num_encoder_blocks": 4,
+        "depths": [2, 2, 2, 2],
+        "sr_ratios": [8, 4, 2, 1],
+        "hidden_sizes": [32, 64, 160, 256],
+        "patch_sizes": [7, 3, 3, 3],
+        "strides": [4, 2, 2, 2],
+        "num_attention_heads": [1, 2, 5, 8],
+        "mlp_ratios": [4, 4, 4, 4],
+        "hidden_act": "gelu",
+        "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0,
+        "classifier_dropout_prob": 0.1,
+        "initializer_range": 0.02,
+        "drop_path_rate": 0.1,
+        "layer_norm_eps": 1e-6,
+        "decoder_hidden_size": 256,
+        "reshape_last_stage": True,
+        "semantic_loss_ignore_index": 255,
+        "id2label": {0: "LABEL_0", 1: "LABEL_1"},
+        "label2id": {"LABEL_0": 0, "LABEL_1": 1},
+    }
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_variants_have_the_published_numbers_of_parameters(name):
+    shapes = expected_shapes(SegformerConfig.from_variant(name, num_labels=1000).to_dict(), "classifier")
+    count = sum(math.prod(shape) for shape in shapes.values())
+    assert count / 1e6 == pytest.approx(PUBLISHED[name], rel=0.04)  # the paper's b0 is 3 % above its own code's
+
+
+def test_unknown_keys_are_kept_and_written_back(tmp_path):
+    SegformerConfig(torch_dtype="float16", made_by={"who": "me"}).save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["made_by"] == {"who": "me"}
+    config = SegformerConfig.from_pretrained(tmp_path)
+    assert config.torch_dtype == "float16" and config.to_dict()["made_by"] == {"who": "me"}
+    assert config == SegformerConfig.from_dict(json.loads(config.to_json_string()))
+
+
+def test_labels_follow_each_other():
+    config = SegformerConfig(id2label={"0": "sky", "1": "tree", "2": "road"})
+    assert config.num_labels == 3 and config.label2id["tree"] == 1
+    config.num_labels = 2
+    assert config.id2label == {0: "LABEL_0", 1: "LABEL_1"}
+    assert SegformerConfig.from_dict({"id2label": {"0": "a"}}, num_labels=4).num_labels == 4
+    assert SegformerConfig.from_dict({"id2label": {"0": "a"}}, num_labels=1).id2label == {0: "a"}
+    assert SegformerConfig.from_variant("b0").num_labels == 150
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"depths": [2, 2]}, r"depths is \[2, 2\], expected a list of num_encoder_blocks = 4 numbers"),
+        ({"hidden_sizes": [32, 64, 161, 256]}, r"161 is not a multiple of 5"),
+        ({"hidden_act": "mish"}, r"hidden_act is 'mish', expected one of gelu, "),
+        ({"num_labels": 0}, r"num_labels is 0, expected a whole number of at least 1"),
+        ({"num_labels": 3, "id2label": {0: "a"}}, r"id2label has 1 entries, expected num_labels = 3"),
+        ({"id2label": {0: "a", 2: "b"}}, r"id2label is .*, expected one name for every id from 0 to 1"),
+        ({"strides": [4, 2, 2, 0]}, r"strides is \[4, 2, 2, 0\], expected whole numbers"),
+        ({"drop_path_rate": 1.5}, r"drop_path_rate is 1.5, expected a rate"),
+        ({"problem_type": "other"}, r"problem_type is 'other', expected one of"),
+    ],
+)
+def test_impossible_values_are_named(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        SegformerConfig(**wrong)
+
+
+def test_another_models_config_and_an_unknown_variant_are_refused(tmp_path):
+    with pytest.raises(ValueError, match='model_type is \'bert\', expected "segformer"'):
+        SegformerConfig.from_dict({"model_type": "bert"})
+    with pytest.raises(ValueError, match="variant is 'b6', expected one of b0, b1"):
+        SegformerConfig.from_variant("b6")

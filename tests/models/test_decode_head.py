@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import relative_difference
+
+from segformer_tf.models.decode_head import DecodeHead
+from segformer_tf.models.elements import resize_bilinear
+
+CHANNELS, SIZES = (8, 16, 20, 32), ((17, 25), (9, 13), (5, 7), (3, 4))
+
+
+@pytest.fixture
+def maps():
+    random = np.random.default_rng(0)
+    return [
+        tf.constant(random.normal(size=(2, *size, channels)).astype("float32"))
+        for size, channels in zip(SIZES, CHANNELS, strict=True)
+    ]
+
+
+@pytest.fixture
+def head(maps):
+    head = DecodeHead(16, num_stages=4, num_labels=5, dropout_rate=0.0)
+    head(maps)
+    random = np.random.default_rng(1)
+    for variable in head.variables:
+        if variable.dtype == "float32":
+            variable.assign(random.uniform(0.1, 1.0, size=variable.shape))
+    return head
+
+
+def concatenate_and_fuse(head, maps, training):
+    """The head as it is published."""
+    size = maps[0].shape[1:3]
+    resized = [resize_bilinear(linear(map_), size) for linear, map_ in zip(head.linear_c, maps, strict=True)]
+    fused = tf.matmul(tf.concat(resized[::-1], axis=-1), tf.convert_to_tensor(head.linear_fuse.kernel))
+    return head.classifier(tf.nn.relu(head.batch_norm(fused, training=training)))
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_folded_head_gives_the_published_numbers_and_gradients(head, maps, training):
+    before = head.get_weights()
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(maps)
+        expected = concatenate_and_fuse(head, maps, training)
+        wanted = tf.reduce_sum(expected**2)
+    moved = head.get_weights()
+    head.set_weights(before)
+    with tf.GradientTape(persistent=True) as folded_tape:
+        folded_tape.watch(maps)
+        found = head(maps, training=training)
+        folded = tf.reduce_sum(found**2)
+    assert relative_difference(found, expected) < 1e-5
+    for after, reference in zip(head.get_weights(), moved, strict=True):
+        np.testing.assert_allclose(after, reference, rtol=1e-5)
+    sources = [*maps, *(variable.value for variable in head.trainable_variables)]
+    expected_gradients = tape.gradient(wanted, sources)
+    scale = max(float(tf.reduce_max(tf.abs(gradient))) for gradient in expected_gradients)
+    for gradient, reference in zip(folded_tape.gradient(folded, sources), expected_gradients, strict=True):
+        assert float(tf.reduce_max(tf.abs(gradient - reference))) < 1e-5 * scale
+
+
+def test_every_variable_of_the_folded_head_learns(head, maps):
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(head(maps, training=True)[..., 0] ** 2)
+    gradients = tape.gradient(loss, [variable.value for variable in head.trainable_variables])
+    assert len(gradients) == 13 and all(gradient is not None for gradient in gradients)
+
+
+def test_quantized_head_falls_back_to_the_published_form(head, maps):
+    exact = head(maps)
+    for layer in [*head.linear_c, head.linear_fuse]:
+        layer.quantize("int8")
+    assert 0 < relative_difference(head(maps), exact) < 0.1
+
+
+def test_frozen_batch_norm_stays_as_it_is_in_training(head, maps):
+    head.batch_norm.trainable = False
+    assert relative_difference(head(maps, training=True), head(maps, training=False)) < 1e-6

@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from segformer_tf.models.losses import classification_loss, segmentation_loss
+
+LOGITS = np.random.default_rng(0).normal(size=(2, 4, 6, 5)).astype("float32")
+
+
+def cross_entropy(logits, ids):
+    shifted = logits - logits.max(-1, keepdims=True)
+    log_probabilities = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+    return -np.take_along_axis(log_probabilities, ids[..., None], -1)[..., 0]
+
+
+def test_ignored_pixels_do_not_count():
+    ids = np.random.default_rng(1).integers(0, 5, size=(2, 4, 6))
+    expected = cross_entropy(LOGITS, ids)
+    valid = np.ones_like(ids, bool)
+    valid[0, :2] = False
+    ids[~valid] = 255
+    assert float(segmentation_loss(ids, LOGITS)) == pytest.approx(expected[valid].mean(), rel=1e-5)
+    assert float(segmentation_loss(np.where(valid, ids, 7), LOGITS, 7)) == pytest.approx(expected[valid].mean(), rel=1e-5)
+
+
+def test_sample_weights_weigh_pictures_or_pixels():
+    ids = np.random.default_rng(1).integers(0, 5, size=(2, 4, 6))
+    losses = cross_entropy(LOGITS, ids)
+    assert float(segmentation_loss(ids, LOGITS, 255, np.array([0.0, 2.0]))) == pytest.approx(losses[1].mean(), rel=1e-5)
+    weights = np.random.default_rng(2).uniform(size=ids.shape)
+    expected = (losses * weights).mean()
+    assert float(segmentation_loss(ids, LOGITS, 255, weights)) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("num_labels", [1, 5])
+def test_a_batch_of_ignored_pixels_has_no_loss_and_no_gradient(num_labels):
+    logits = tf.constant(LOGITS[..., :num_labels])
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        loss = segmentation_loss(np.full((2, 16, 24), 255), logits)
+    assert float(loss) == 0.0
+    assert (tape.gradient(loss, logits).numpy() == 0.0).all()
+
+
+def test_logits_are_resized_to_the_labels():
+    ids = np.random.default_rng(1).integers(0, 5, size=(2, 13, 21))
+    resized = tf.image.resize(LOGITS, (13, 21)).numpy()
+    assert float(segmentation_loss(ids, LOGITS)) == pytest.approx(cross_entropy(resized, ids).mean(), rel=1e-5)
+
+
+def test_one_label_means_binary_cross_entropy():
+    ids = np.random.default_rng(1).integers(0, 2, size=(2, 4, 6))
+    two = np.concatenate([np.zeros_like(LOGITS[..., :1]), LOGITS[..., :1]], -1)
+    assert float(segmentation_loss(ids, LOGITS[..., :1])) == pytest.approx(cross_entropy(two, ids).mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("wrong", [5, 254, -1])
+def test_a_label_out_of_range_is_named(wrong):
+    ids = np.zeros((2, 4, 6), "int64")
+    ids[1, 2, 3] = wrong
+    message = f"a label is {wrong}, expected 0 to 4 or the ignore index 255"
+    with pytest.raises(ValueError, match=message):
+        segmentation_loss(ids, LOGITS)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=str(wrong)):
+        tf.function(segmentation_loss)(tf.constant(ids), tf.constant(LOGITS))
+
+
+def test_labels_of_another_rank_are_refused():
+    with pytest.raises(ValueError, match=r"labels have shape \(2, 4, 6, 1\), expected \(batch, height, width\)"):
+        segmentation_loss(np.zeros((2, 4, 6, 1)), LOGITS)
+
+
+def test_classification_losses():
+    logits = LOGITS[0, 0]
+    ids = np.arange(6) % 5
+    assert float(classification_loss(ids, logits)) == pytest.approx(cross_entropy(logits, ids).mean(), rel=1e-5)
+    many = (np.random.default_rng(1).uniform(size=logits.shape) > 0.5).astype("float32")
+    expected = (np.log1p(np.exp(logits)) - many * logits).mean()
+    assert float(classification_loss(many, logits)) == pytest.approx(expected, rel=1e-5)
+    targets = np.random.default_rng(1).normal(size=6).astype("float32")
+    expected = ((logits[:, 0] - targets) ** 2).mean()
+    assert float(classification_loss(targets, logits[:, :1])) == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(ValueError, match="a label is 9, expected 0 to 4: "):
+        classification_loss(np.full(6, 9), logits)

@@ -1,0 +1,87 @@
+import json
+
+import numpy as np
+import pytest
+from conftest import FIXTURES, TINY, relative_difference
+
+from segformer_tf import (
+    SegformerConfig,
+    TFSegformerDecodeHead,
+    TFSegformerForImageClassification,
+    TFSegformerForSemanticSegmentation,
+    TFSegformerModel,
+)
+
+
+@pytest.mark.parametrize(
+    "cls",
+    [TFSegformerModel, TFSegformerForImageClassification, TFSegformerForSemanticSegmentation],
+)
+def test_what_is_saved_comes_back_exactly(tmp_path, tiny_config, pixels, cls):
+    model = cls(tiny_config)
+    model.save_pretrained(tmp_path)
+    again, report = cls.from_pretrained(tmp_path, output_loading_info=True)
+    assert (again(pixels)[0].numpy() == model(pixels)[0].numpy()).all()
+    assert report == {"missing_keys": [], "unexpected_keys": [], "mismatched_keys": [], "error_msgs": []}
+    assert again.config.to_dict() == {
+        **tiny_config.to_dict(),
+        "architectures": [cls.__name__.removeprefix("TF")],
+    }
+    assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "segformer"
+
+
+def test_a_new_task_takes_the_encoder_and_names_its_new_head(tmp_path, tiny_config, pixels):
+    classifier = TFSegformerForImageClassification(tiny_config)
+    classifier.save_pretrained(tmp_path)
+    with pytest.warns(UserWarning) as warned:
+        segmenter, report = TFSegformerForSemanticSegmentation.from_pretrained(tmp_path, output_loading_info=True)
+    assert any("has no decode_head.linear_c.0.proj.weight" in str(warning.message) for warning in warned)
+    assert any("left out: classifier." in str(warning.message) for warning in warned)
+    assert len(report["missing_keys"]) == 15 and set(report["unexpected_keys"]) == {"classifier.weight", "classifier.bias"}
+    maps = [model(pixels, output_hidden_states=True).hidden_states[-1] for model in (classifier, segmenter)]
+    assert relative_difference(*maps) < 1e-6
+
+
+def test_other_classes_need_permission(pixels):
+    directory = FIXTURES / "hf4-seg"
+    with pytest.raises(ValueError, match=r"decode_head.classifier.weight is \(5, 16, 1, 1\), expected \(3, 16, 1, 1\)"):
+        TFSegformerForSemanticSegmentation.from_pretrained(directory, num_labels=3)
+    with pytest.warns(UserWarning, match="start from random values"):
+        model = TFSegformerForSemanticSegmentation.from_pretrained(
+            directory, id2label={0: "a", 1: "b", 2: "c"}, ignore_mismatched_sizes=True
+        )
+    assert model.config.id2label == {0: "a", 1: "b", 2: "c"} and model(pixels).logits.shape[-1] == 3
+
+
+def test_arguments_reach_config_and_model(pixels):
+    model = TFSegformerForSemanticSegmentation.from_pretrained(
+        FIXTURES / "hf4-seg", data_format="channels_first", dtype="mixed_bfloat16", drop_path_rate=0.0
+    )
+    assert (model.data_format, model.compute_dtype, model.config.drop_path_rate) == ("channels_first", "bfloat16", 0.0)
+
+
+def test_the_decode_head_loads_from_a_segmentation_checkpoint():
+    whole = TFSegformerForSemanticSegmentation.from_pretrained(FIXTURES / "hf4-seg")
+    pixels = np.load(FIXTURES / "hf4-seg" / "golden.npz")["pixel_values.0"].transpose(0, 2, 3, 1)
+    output = whole(pixels, output_hidden_states=True)
+    head = TFSegformerDecodeHead.from_pretrained(FIXTURES / "hf4-seg")
+    assert relative_difference(head(output.hidden_states), output.logits) < 1e-6
+
+
+def test_everything_that_does_not_fit_is_listed(tmp_path, tiny_config):
+    TFSegformerForSemanticSegmentation(tiny_config).save_pretrained(tmp_path)
+    deeper = SegformerConfig(**{**TINY, "depths": [1, 1, 1, 2], "architectures": ["SegformerForSemanticSegmentation"]})
+    deeper.save_pretrained(tmp_path)
+    with pytest.raises(ValueError) as raised:
+        TFSegformerForSemanticSegmentation.from_pretrained(tmp_path)
+    message = str(raised.value)
+    assert str(tmp_path / "model.safetensors") in message
+    assert "missing: segformer.encoder.block.3.1.layer_norm_1.weight" in message
+    assert "unexpected: segformer.encoder.block.1.1." in message
+
+
+def test_a_directory_that_cannot_be_written_is_an_error_and_nothing_is_lost(tmp_path, tiny_config):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OSError, match="file"):
+        TFSegformerModel(tiny_config).save_pretrained(tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"

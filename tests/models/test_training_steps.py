@@ -1,0 +1,94 @@
+"""`fit`, `evaluate` and `predict`: what they take, what custom losses and metrics see."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import TINY, relative_difference
+
+from segformer_tf import SegformerConfig, TFSegformerForSemanticSegmentation
+
+
+@pytest.fixture
+def model(tiny_config):
+    return TFSegformerForSemanticSegmentation(tiny_config)
+
+
+def test_without_arguments_it_learns_by_its_own_loss(model, pixels, labels):
+    model.compile()
+    assert isinstance(model.optimizer, keras.optimizers.AdamW) and not model.jit_compile
+    loss, mean_iou = model.evaluate(pixels, labels, verbose=0)
+    assert loss == pytest.approx(float(model(pixels, labels).loss), rel=1e-5)
+    predicted = tf.argmax(tf.image.resize(model(pixels).logits, labels.shape[1:]), -1)
+    metric = keras.metrics.MeanIoU(5, ignore_class=255)
+    metric.update_state(labels, predicted)
+    assert mean_iou == pytest.approx(float(metric.result()))
+    model.compile(keras.optimizers.AdamW(1e-2))
+    history = model.fit(pixels, labels, epochs=5, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0]
+
+
+def test_pairs_and_dicts_are_the_same_to_fit(model, pixels, labels):
+    model.compile("sgd")
+    as_dict = {"pixel_values": pixels, "labels": labels}
+    expected = model.evaluate(pixels, labels, verbose=0)
+    for data in (
+        tf.data.Dataset.from_tensor_slices((pixels, labels)).batch(2),
+        tf.data.Dataset.from_tensor_slices(as_dict).batch(2),
+        tf.data.Dataset.from_tensor_slices(({"pixel_values": pixels}, labels)).batch(2),
+    ):
+        assert model.evaluate(data, verbose=0) == pytest.approx(expected)
+    model.fit(tf.data.Dataset.from_tensor_slices(as_dict).batch(2), shuffle=False, verbose=0)
+    predicted = model.predict(as_dict, verbose=0)
+    assert list(predicted) == ["logits"] and isinstance(predicted.logits, np.ndarray)
+    assert relative_difference(predicted["logits"], model(pixels).logits) < 1e-5
+
+
+def test_sizes_may_change_from_batch_to_batch(model, pixels, labels):
+    model.compile("sgd")
+    batches = [(pixels, labels), (pixels[:, :40, :50], labels[:, :40, :50])]
+    kinds = (tf.TensorSpec((None, None, None, 3)), tf.TensorSpec((None, None, None), tf.int64))
+    data = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=kinds)
+    data = data.apply(tf.data.experimental.assert_cardinality(2))
+    assert np.isfinite(model.fit(data, shuffle=False, verbose=0).history["loss"]).all()
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_custom_losses_and_metrics_get_full_size_logits(tiny_config, pixels, labels, data_format):
+    seen = []
+
+    def loss(y_true, y_pred):
+        seen.append((y_true.shape, y_pred.shape, y_pred.dtype))
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=255)(y_true, y_pred)
+
+    model = TFSegformerForSemanticSegmentation(tiny_config, data_format=data_format)
+    pixels = pixels.transpose(0, 3, 1, 2) if data_format == "channels_first" else pixels
+    model.compile("sgd", loss, [keras.metrics.MeanIoU(5, ignore_class=255, sparse_y_pred=False)], run_eagerly=True)
+    model.fit(pixels, labels, verbose=0)
+    assert seen == [((2, 64, 96), (2, 64, 96, 5), "float32")]
+
+
+def test_keras_dice_takes_one_hot_labels(model, pixels, labels):
+    one_hot = np.eye(5, dtype="float32")[np.where(labels == 255, 0, labels)]
+    model.compile("sgd", lambda y, logits: keras.losses.Dice()(y, keras.ops.softmax(logits)), run_eagerly=True)
+    assert 0 < model.fit(pixels, one_hot, verbose=0).history["loss"][0] < 1
+
+
+def test_one_label_learns_binary(pixels):
+    model = TFSegformerForSemanticSegmentation(SegformerConfig(**{**TINY, "num_labels": 1}))
+    model.compile(keras.optimizers.AdamW(1e-2), run_eagerly=True)
+    labels = (pixels[..., 0] > 0).astype("int64")
+    history = model.fit(pixels, labels, epochs=3, verbose=0).history
+    assert list(history) == ["loss"] and history["loss"][-1] < history["loss"][0]
+
+
+def test_a_label_out_of_range_stops_fit_by_name(model, pixels, labels):
+    model.compile(run_eagerly=True)
+    with pytest.raises(ValueError, match="a label is 77, expected 0 to 4"):
+        model.fit(pixels, np.full_like(labels, 77), verbose=0)
+
+
+def test_fit_without_labels_says_so(model, pixels):
+    model.compile()
+    with pytest.raises(ValueError, match='There are no labels to learn from: pass pairs, or a dict with "pixel_values"'):
+        model.fit(pixels, verbose=0)

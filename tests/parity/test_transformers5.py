@@ -1,0 +1,154 @@
+"""These models beside transformers 5's PyTorch classes, live: the same weights, the same numbers, files both ways.
+
+Short form: b0 and b2. Long form, b0 to b5: SEGFORMER_TF_PARITY=long.
+"""
+
+import os
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from conftest import FIXTURES, relative_difference
+from random_weights import randomise
+
+from segformer_tf import (
+    SegformerConfig,
+    TFSegformerForImageClassification,
+    TFSegformerForSemanticSegmentation,
+    TFSegformerModel,
+)
+
+VARIANTS = [f"b{i}" for i in range(6)] if os.environ.get("SEGFORMER_TF_PARITY") == "long" else ["b0", "b2"]
+SIZES = ((512, 512), (287, 421))
+TASKS = {
+    "hf4-seg": (TFSegformerForSemanticSegmentation, transformers.SegformerForSemanticSegmentation),
+    "hf4-cls": (TFSegformerForImageClassification, transformers.SegformerForImageClassification),
+}
+CLOSE = 1e-4  # of the largest expected value
+
+
+def pictures(*size: int) -> np.ndarray:
+    """(1, 3, H, W)"""
+    return np.random.default_rng(sum(size)).normal(size=(1, 3, *size)).astype("float32")
+
+
+def loaded_without_a_rest(cls, directory):
+    """transformers' model of a directory, after a check that every tensor found its place and every place its tensor."""
+    model, report = cls.from_pretrained(directory, output_loading_info=True)
+    assert not any(report.values()), report
+    return model.eval()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_what_is_saved_loads_there_and_gives_the_same_logits(variant, tmp_path):
+    model = TFSegformerForSemanticSegmentation(SegformerConfig.from_variant(variant), data_format="channels_first")
+    randomise(model)
+    model.save_pretrained(tmp_path)
+    reference = loaded_without_a_rest(transformers.SegformerForSemanticSegmentation, tmp_path)
+    for size in SIZES:
+        pixels = pictures(*size)
+        with torch.no_grad():
+            expected = reference(torch.from_numpy(pixels)).logits.numpy()
+        assert expected.std() > 0.1
+        assert relative_difference(model(pixels).logits, expected) < CLOSE
+
+
+@pytest.mark.parametrize("variant", VARIANTS[:2])
+def test_what_transformers_saves_loads_here_and_gives_the_same_logits(variant, tmp_path):
+    source = TFSegformerForSemanticSegmentation(SegformerConfig.from_variant(variant), data_format="channels_first")
+    randomise(source, seed=1)
+    source.save_pretrained(tmp_path / "here")
+    reference = loaded_without_a_rest(transformers.SegformerForSemanticSegmentation, tmp_path / "here")
+    reference.save_pretrained(tmp_path / "there")
+    model, report = TFSegformerForSemanticSegmentation.from_pretrained(tmp_path / "there", output_loading_info=True)
+    assert not any(report.values()), report
+    for variable, original in zip(model.weights, source.weights, strict=True):
+        np.testing.assert_array_equal(variable, original)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    ("cls", "reference_class"),
+    [
+        (TFSegformerForImageClassification, transformers.SegformerForImageClassification),
+        (TFSegformerModel, transformers.SegformerModel),
+    ],
+)
+def test_the_classifier_and_the_encoder_alone_too(cls, reference_class, size, tmp_path):
+    model = cls(SegformerConfig.from_variant("b0", num_labels=1000), data_format="channels_first")
+    randomise(model)
+    model.save_pretrained(tmp_path)
+    reference = loaded_without_a_rest(reference_class, tmp_path)
+    pixels = pictures(*size)
+    with torch.no_grad():
+        expected = reference(torch.from_numpy(pixels), output_hidden_states=True)
+    found = model(pixels, output_hidden_states=True)
+    assert relative_difference(found[0], expected[0].numpy()) < CLOSE
+    for map_, expected_map in zip(found.hidden_states, expected.hidden_states, strict=True):
+        assert relative_difference(map_, expected_map.numpy()) < CLOSE
+
+
+def at_boundary(map_, data_format: str):
+    return map_.transpose(0, 2, 3, 1) if data_format == "channels_last" else map_
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("file", ["model.safetensors", "tf_model.h5", "pytorch_model.bin"])
+@pytest.mark.parametrize("name", TASKS)
+def test_every_file_of_transformers_4_gives_its_numbers(name, file, data_format):
+    golden = np.load(FIXTURES / name / "golden.npz")
+    model = TASKS[name][0].from_pretrained(FIXTURES / name / file, data_format=data_format)
+    for i in range(3):
+        output = model(at_boundary(golden[f"pixel_values.{i}"], data_format), labels=golden[f"labels.{i}"])
+        expected = golden[f"logits.{i}"]
+        expected = at_boundary(expected, data_format) if expected.ndim == 4 else expected
+        assert relative_difference(output.logits, expected) < CLOSE
+        assert relative_difference(output.loss, golden[f"loss.{i}"]) < CLOSE
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_hidden_states_attentions_and_loss_equal_those_of_transformers_5(name):
+    golden = np.load(FIXTURES / name / "golden.npz")
+    cls, reference_class = TASKS[name]
+    model = cls.from_pretrained(FIXTURES / name, data_format="channels_first")
+    reference = reference_class.from_pretrained(FIXTURES / name, attn_implementation="eager").eval()
+    for i in range(3):
+        pixels, labels = golden[f"pixel_values.{i}"], golden[f"labels.{i}"]
+        arguments = {"output_hidden_states": True, "output_attentions": True}
+        with torch.no_grad():
+            expected = reference(torch.from_numpy(pixels), labels=torch.from_numpy(labels), **arguments)
+        found = model(pixels, labels=labels, **arguments)
+        assert list(found) == list(expected)
+        assert relative_difference(found.loss, expected.loss.numpy()) < CLOSE
+        assert relative_difference(found.logits, expected.logits.numpy()) < CLOSE
+        for field in ("hidden_states", "attentions"):
+            for map_, expected_map in zip(found[field], expected[field], strict=True):
+                assert relative_difference(map_, expected_map.numpy()) < CLOSE
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_a_segmentation_pth_gives_the_numbers_of_the_authors_code(data_format, tmp_path):
+    golden = np.load(FIXTURES / "nvlabs" / "golden.npz")
+    file = FIXTURES / "nvlabs" / "segformer.pth"
+    model = TFSegformerForSemanticSegmentation.from_pretrained(file, data_format=data_format)
+    assert model.config.encoder_norm_eps == 1e-6
+    model.save_pretrained(tmp_path)
+    again = TFSegformerForSemanticSegmentation.from_pretrained(tmp_path, data_format=data_format)
+    assert again.config.encoder_norm_eps == 1e-6
+    for i in range(3):
+        pixels = at_boundary(golden[f"pixel_values.{i}"], data_format)
+        expected = at_boundary(golden[f"logits.{i}"], data_format)
+        assert relative_difference(model(pixels).logits, expected) < CLOSE
+        assert relative_difference(again(pixels).logits, expected) < CLOSE
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_an_encoder_pth_gives_the_features_of_the_authors_code(data_format):
+    golden = np.load(FIXTURES / "nvlabs" / "mit_golden.npz")
+    file = FIXTURES / "nvlabs" / "mit.pth"
+    model = TFSegformerForImageClassification.from_pretrained(file, data_format=data_format)
+    assert model.config.encoder_norm_eps == 1e-6
+    maps = model(at_boundary(golden["pixel_values"], data_format), output_hidden_states=True).hidden_states
+    for stage, map_ in enumerate(maps):
+        assert relative_difference(map_, at_boundary(golden[f"features.{stage}"], data_format)) < CLOSE
