@@ -105,7 +105,9 @@ def table(results):
             else:
                 base = results[variant].get(BASE, {}).get("ms")
                 ratio = f", {row['ms'] / base:.2f}x" if base else ""
-                cells.append(f"{row['ms']:.0f} ms ({row['spread'][0]:.0f} to {row['spread'][1]:.0f}){ratio}, {row['memory_mb']:.0f} MB")
+                cells.append(
+                    f"{row['ms']:.0f} ms ({row['spread'][0]:.0f} to {row['spread'][1]:.0f}){ratio}, {row['memory_mb']:.0f} MB"
+                )
         lines.append(f"| {text} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -130,7 +132,9 @@ def main():
     for variant in arguments.variants:
         results[variant] = measure(arguments.peers, variant, arguments.size, arguments.runs)
         print(f"{variant}: done", file=sys.stderr)
-    caption = f"{machine()}; {arguments.size}x{arguments.size}, float32, batch 1, 150 classes, medians of {arguments.runs}."
+    caption = (
+        f"{machine()}; {arguments.size}x{arguments.size}, float32, batch 1, 150 classes, medians of {arguments.runs}."
+    )
     text = f"{caption}\n\n{table(results)}\n"
     print(text)
     if arguments.json:

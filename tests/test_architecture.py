@@ -43,7 +43,9 @@ def imports(file):
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
-                base = ".".join(["segformer_tf", *file.relative_to(PACKAGE).parts[: -node.level], *filter(None, [base])])
+                base = ".".join(
+                    ["segformer_tf", *file.relative_to(PACKAGE).parts[: -node.level], *filter(None, [base])]
+                )
             names = [f"{base}.{alias.name}" for alias in node.names] if base == "segformer_tf" else [base]
         for name in names:
             parts = name.split(".")

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from segformer_tf.checkpoints.keras_hub import is_keras_hub
+
 WEIGHT_FILES = (  # in the order of preference; `hub` adds *.pth
     "model.safetensors",
     "model.safetensors.index.json",
@@ -112,21 +114,20 @@ def _read_h5(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
             f"{path} is not a whole HDF5 file ({error}); cut off, or of another format; copy it again."
         ) from error
     with file:
+        tensors = {}
+        file.visititems(lambda name, item: tensors.update({name: item}) if isinstance(item, h5py.Dataset) else None)
+        if is_keras_hub(tensors):
+            return {name: _as_float32(item[()]) for name, item in tensors.items()}, {"format": "keras_hub"}
         if "layer_names" not in file.attrs:
             kind = "an HDF5 file without a list of layers"
             if "model_weights" in file:
                 kind = "a whole model saved by Keras 2"
             elif {"layers", "vars", "_layer_checkpoint_dependencies"} & set(file):
                 kind = "a Keras 3 .weights.h5 file, which `model.load_weights` reads"
-            raise ValueError(f"{path} is {kind}; expected a tf_model.h5 of transformers' TensorFlow classes.")
-        tensors = {}
-
-        def visit(name: str, item: Any) -> None:
-            if isinstance(item, h5py.Dataset):
-                tensors[name.partition("/")[2]] = _as_float32(item[()])  # the first group is the layer's
-
-        file.visititems(visit)
-    return tensors, {"format": "tf"}
+            raise ValueError(f"{path} is {kind}; expected a tf_model.h5 of transformers' TensorFlow classes, "
+                "or a .weights.h5 of keras-hub's models.")
+        # The first group is the layer's.
+        return {name.partition("/")[2]: _as_float32(item[()]) for name, item in tensors.items()}, {"format": "tf"}
 
 
 def _torch(path: Path) -> Any:

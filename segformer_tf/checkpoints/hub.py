@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from segformer_tf.checkpoints.files import WEIGHT_FILES
 
-HUB_ARGUMENTS = ("revision", "cache_dir", "token", "local_files_only", "subfolder")
+HUB_ARGUMENTS = ("revision", "cache_dir", "token", "local_files_only", "subfolder", "force_download")
 _PACKAGE = Path(__file__).parents[1]
 
 
@@ -41,11 +41,12 @@ def bundled_path(name: str) -> Path | None:
     return installed if installed.is_dir() else _PACKAGE.parent / "weights" / name
 
 
-def resolve(name_or_path: str | os.PathLike, **hub: Any) -> Source:
+def resolve(name_or_path: str | os.PathLike, use_safetensors: bool | None = None, **hub: Any) -> Source:
     """Finds config and weights of a Hub id, a directory, one weight file or a bundled model; downloads what it must.
 
     Of several weight files: model.safetensors, its shards, tf_model.h5, pytorch_model.bin, its shards, a .pth, in this
-    order. `hub` are `revision`, `cache_dir`, `token`, `local_files_only`, `subfolder`.
+    order; `use_safetensors` takes only the first two (True) or none of them (False). `hub` are `revision`, `cache_dir`,
+    `token`, `local_files_only`, `subfolder`, `force_download`.
 
     Raises:
         FileNotFoundError: No such file, model, repository or revision, or no weights in it.
@@ -55,12 +56,14 @@ def resolve(name_or_path: str | os.PathLike, **hub: Any) -> Source:
     name = str(name_or_path)
     if Path(name).is_file():
         config = Path(name).parent / "config.json"
-        return Source(name, read_config(config) if config.is_file() else None, Path(name))
+        own = config.is_file() and not name.endswith(".weights.h5")  # beside these lies keras-hub's config
+        return Source(name, read_config(config) if own else None, Path(name))
     config = find(name, "config.json", **hub)
     values = read_config(config) if config else None
-    weights = next(filter(None, (find(name, file, **hub) for file in WEIGHT_FILES)), None)
+    choices = [file for file in WEIGHT_FILES if use_safetensors in (None, "safetensors" in file)]
+    weights = next(filter(None, (find(name, file, **hub) for file in choices)), None)
     directory = _directory(name, hub.get("subfolder"))
-    if weights is None and directory:
+    if weights is None and directory and not use_safetensors:
         others = sorted(directory.glob("*.pth"))
         if len(others) > 1:
             raise ValueError(
@@ -68,7 +71,7 @@ def resolve(name_or_path: str | os.PathLike, **hub: Any) -> Source:
             )
         weights = others[0] if others else None
     if weights is None:
-        wanted = (*(() if config else ("config.json",)), *WEIGHT_FILES, *(("*.pth",) if directory else ()))
+        wanted = (*(() if config else ("config.json",)), *choices, *(("*.pth",) if directory and not use_safetensors else ()))
         raise FileNotFoundError(f"{name} holds no weights: {_looked_for(wanted, directory, hub)}.")
     if values is None and weights.suffix != ".pth":
         looked = _looked_for(("config.json",), directory, hub)
@@ -111,6 +114,7 @@ def find(
     token: str | bool | None = None,
     local_files_only: bool = False,
     subfolder: str | None = None,
+    force_download: bool = False,
 ) -> Path | None:
     """A file of a directory, a bundled model or a Hub repository (then in the cache); None if it is not there."""
     name = str(name_or_path)
@@ -119,7 +123,8 @@ def find(
         path = directory / filename
         return path if path.is_file() else None
     where = {"revision": revision, "cache_dir": cache_dir}
-    return _download(name, "/".join(filter(None, (subfolder, filename))), where, token, local_files_only)
+    how = {"token": token, "local_files_only": local_files_only, "force_download": force_download}
+    return _download(name, "/".join(filter(None, (subfolder, filename))), where, how)
 
 
 def _directory(name: str, subfolder: str | None) -> Path | None:
@@ -153,16 +158,14 @@ def _looked_for(files: Sequence[str], directory: Path | None, hub: dict[str, Any
     return f"{text} in {directory}"
 
 
-def _download(
-    repo: str, filename: str, where: dict[str, Any], token: str | bool | None, local_files_only: bool
-) -> Path | None:
+def _download(repo: str, filename: str, where: dict[str, Any], how: dict[str, Any]) -> Path | None:
     from huggingface_hub import errors, hf_hub_download, try_to_load_from_cache
 
     revision = where["revision"]
     page = f"https://huggingface.co/{repo}"
     known = try_to_load_from_cache(repo, filename, **where)
     try:
-        path = hf_hub_download(repo, filename, **where, token=token, local_files_only=local_files_only)
+        path = hf_hub_download(repo, filename, **where, **how)
     except errors.GatedRepoError as error:
         raise OSError(
             f"The Hub does not give {repo} to everyone (gated); accept its terms on {page} and pass token=, or run "
@@ -176,7 +179,7 @@ def _download(
     except errors.RevisionNotFoundError as error:
         raise FileNotFoundError(f"{repo} has no revision {revision!r}; see the branches and tags on {page}.") from error
     except errors.LocalEntryNotFoundError as error:
-        if local_files_only or isinstance(error.__cause__, errors.OfflineModeIsEnabled):
+        if how["local_files_only"] or isinstance(error.__cause__, errors.OfflineModeIsEnabled):
             return None
         raise OSError(
             f"The Hub cannot be reached for {filename} of {repo} ({reason(error.__cause__)}); check the network, or "
@@ -186,7 +189,7 @@ def _download(
         return None
     except Exception as error:  # whatever the HTTP library in use raises
         raise OSError(f"Downloading {filename} of {repo} failed ({reason(error)}); try again.") from error
-    if path != known:
+    if path != known or how["force_download"]:
         _verify(Path(path), repo)
     return Path(path)
 

@@ -22,7 +22,8 @@ def infer_config(
     """A Hub-style config dict for variables by path; class names come from a `.pth` file's metadata where it has them.
 
     Heads and strides cannot be read off shapes: they are taken as [1, 2, 5, 8] and [4, 2, 2, 2]. NVlabs' code runs
-    the norms before attention and Mix-FFN and after each stage at epsilon 1e-6, which `encoder_norm_eps` records.
+    the norms before attention and Mix-FFN and after each stage at epsilon 1e-6, which `encoder_norm_eps` records
+    (keras-hub only the first two, the last at 1e-5).
     """
     stages = 0
     while f"patch_embeddings_{stages}/proj/kernel" in variables:
@@ -57,7 +58,7 @@ def infer_config(
     head = {"decode_head": "decode_head/classifier/bias", "classifier": "classifier/bias"}.get(task or "")
     if head and head in variables:
         config |= _labels(variables[head].shape[0], metadata or {})
-    if layout in ("nvlabs", "mmseg"):
+    if layout in ("nvlabs", "mmseg", "keras_hub"):
         config["encoder_norm_eps"] = 1e-6
     return config
 

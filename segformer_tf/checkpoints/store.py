@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from segformer_tf.checkpoints import files, hub, infer, names
+from segformer_tf.checkpoints import files, hub, infer, keras_hub, names
 
 
 class Checkpoint(NamedTuple):
@@ -25,22 +25,32 @@ class Checkpoint(NamedTuple):
     unexpected: list[str]
 
 
-def load(name_or_path: str | os.PathLike, **hub_arguments: Any) -> Checkpoint:
-    """Config and variables of a Hub id, a directory, one weight file or a bundled model; errors as `hub.resolve`.
+def load(name_or_path: str | os.PathLike, **arguments: Any) -> Checkpoint:
+    """Config and variables of a Hub id, a directory, one weight file or a bundled model; as `hub.resolve`.
 
     Where there is no config.json (a `.pth`, or one file by itself) the config is read off the tensors.
     """
-    source = hub.resolve(name_or_path, **hub_arguments)
+    source = hub.resolve(name_or_path, **arguments)
     tensors, metadata = files.read(source.weights)
+    return understand(tensors, source.config, metadata, source.weights)
+
+
+def understand(
+    tensors: Mapping[str, np.ndarray], config: dict[str, Any] | None, metadata: Mapping[str, Any], source: Path
+) -> Checkpoint:
+    """Tensors under any layout's names as a checkpoint; `source` is what messages call them."""
     try:
-        layout = names.detect_layout(tensors)
-        variables, unexpected = names.to_variables(tensors, layout)
-        config = source.config
+        if keras_hub.is_keras_hub(tensors):
+            layout = "keras_hub"
+            variables, unexpected = keras_hub.to_variables(tensors)
+        else:
+            layout = names.detect_layout(tensors)
+            variables, unexpected = names.to_variables(tensors, layout)
         if config is None:
             config = infer.infer_config(variables, layout, metadata)
     except ValueError as error:
-        raise ValueError(f"{source.weights}: {error}") from error
-    return Checkpoint(config, variables, source.weights, layout, unexpected)
+        raise ValueError(f"{source}: {error}") from error
+    return Checkpoint(config, variables, source, layout, unexpected)
 
 
 def save(

@@ -18,7 +18,7 @@ app = typer.Typer(
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs one command. Exit status: 0 done, 2 a wrong call, 1 a failure, told in one line on stderr."""
-    from segformer_tf.cli import checkpoints, pictures  # noqa: F401  (they register their commands)
+    from segformer_tf.cli import checkpoints, pictures, serving, training  # noqa: F401  (they register their commands)
 
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments

@@ -11,7 +11,9 @@ from segformer_tf.cli import app, load_tensorflow
 
 @app.command()
 def convert(
-    src: Annotated[str, typer.Argument(help="Hub id, directory, file (.safetensors .h5 .bin .pth .keras) or bundled model.")],
+    src: Annotated[
+        str, typer.Argument(help="Hub id, directory, file (.safetensors .h5 .bin .pth .keras) or bundled model.")
+    ],
     dst: Annotated[str, typer.Argument(help="Directory, or file with one of these suffixes.")],
     format: Annotated[
         str | None, typer.Option(help="safetensors, h5, bin, pth or keras; by default as DST's suffix says.")

@@ -19,7 +19,9 @@ BUNDLED = "segformer-b0-camvid"
 def segment(
     images: Images,
     model: Annotated[str, typer.Option(help="Hub id, directory or bundled model.")] = BUNDLED,
-    output: Annotated[Path, typer.Option(help="Where NAME_labels.png, NAME_overlay.png and NAME.json go.")] = Path("out"),
+    output: Annotated[Path, typer.Option(help="Where NAME_labels.png, NAME_overlay.png and NAME.json go.")] = Path(
+        "out"
+    ),
     mode: Annotated[str, typer.Option(help="whole: resized as the model's processor says; slide: windows.")] = "whole",
     as_json: AsJson = False,
 ) -> None:
@@ -43,7 +45,9 @@ def segment(
 @app.command()
 def classify(
     images: Images,
-    model: Annotated[str, typer.Option(help="Hub id or directory of an image classification model.", show_default=False)],
+    model: Annotated[
+        str, typer.Option(help="Hub id or directory of an image classification model.", show_default=False)
+    ],
     top_k: Annotated[int, typer.Option(help="How many classes to name.")] = 5,
     as_json: AsJson = False,
 ) -> None:

@@ -125,7 +125,12 @@ class SegmentationPipeline(Pipeline):
                 size = (height, width)
             labels = images.post_process_semantic_segmentation(logits, [size], data_format="channels_last")[0]
             return SegmentationResult(
-                _name(picture), labels[:height, :width], self._shown(picture, pixels), self.id2label, self.palette, self.name
+                _name(picture),
+                labels[:height, :width],
+                self._shown(picture, pixels),
+                self.id2label,
+                self.palette,
+                self.name,
             )
 
         return answer
@@ -179,7 +184,9 @@ class ImageClassificationPipeline(Pipeline):
 def _is_one(pictures: Any) -> bool:
     if isinstance(pictures, (str, bytes, bytearray, memoryview, os.PathLike)) or hasattr(pictures, "read"):
         return True
-    return hasattr(pictures, "__array__") or hasattr(pictures, "__array_interface__") or not isinstance(pictures, Iterable)
+    return (
+        hasattr(pictures, "__array__") or hasattr(pictures, "__array_interface__") or not isinstance(pictures, Iterable)
+    )
 
 
 def _with_progress(answers: Iterable[Any], total: int | None) -> Iterator[Any]:

@@ -1,5 +1,6 @@
 """The model alone, normalised pixels to logits, as a file for Keras, ONNX Runtime, OpenVINO or LiteRT."""
 
+import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -63,16 +64,17 @@ def _load_onnx(path: Path) -> Predict:
 def _write_openvino(model: SegformerBase, path: Path, size, weights: str) -> None:
     import openvino
 
-    if weights == "int8":  # by way of ONNX, whose 8-bit weights OpenVINO reads and keeps
-        onnx = path.with_suffix(".onnx")
-        _write_onnx(model, onnx, size, weights)
-        openvino.save_model(openvino.convert_model(onnx), path, compress_to_fp16=False)
-        onnx.unlink()
-    else:
-        _export(model, path, format="openvino", input_signature=_pixels_spec(model, size))
-        if weights == "float16":
-            full = openvino.Core().read_model(path).clone()
-            openvino.save_model(full, path, compress_to_fp16=True)
+    with tempfile.TemporaryDirectory() as directory:
+        full = Path(directory, "model.xml")
+        if weights == "int8":  # by way of ONNX, whose 8-bit weights OpenVINO reads and keeps
+            onnx = full.with_suffix(".onnx")
+            _write_onnx(model, onnx, size, weights)
+            converted = openvino.convert_model(onnx)
+        else:
+            _export(model, full, format="openvino", input_signature=_pixels_spec(model, size))
+            converted = openvino.Core().read_model(full)
+        openvino.save_model(converted, path, compress_to_fp16=weights == "float16")
+        del converted  # it reads from the files of the directory until then
 
 
 def _load_openvino(path: Path) -> Predict:

@@ -91,15 +91,16 @@ class ModelServer:
             ("grpc.max_send_message_length", -1),
             ("grpc.so_reuseport", 0),
         ]
+        socket = self._open_rest_port()
         self._grpc = grpc.server(ThreadPoolExecutor(64), options=unlimited)
         add_services(self._grpc, self)
         try:
             self.grpc_port = self._grpc.add_insecure_port(f"{self.host}:{self.grpc_port}")
         except RuntimeError as error:
+            socket.close()
             raise OSError(f"The gRPC port {self.grpc_port} of {self.host} cannot be opened: choose another.") from error
-        config = uvicorn.Config(rest_app(self), self.host, self.rest_port, log_level=logging.WARNING, lifespan="off")
-        socket = self._open_rest_port()
         self.rest_port = socket.getsockname()[1]
+        config = uvicorn.Config(rest_app(self), self.host, self.rest_port, log_level=logging.WARNING, lifespan="off")
         self._rest = uvicorn.Server(config)
         self._rest_thread = threading.Thread(target=self._rest.run, args=([socket],), name="rest", daemon=True)
         self._grpc.start()

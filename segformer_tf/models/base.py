@@ -151,7 +151,9 @@ class SegformerBase(Pretrained, keras.Model):
         if self._compile_loss is not None:
             return super().compute_loss(x, y, self._for_loss(y, logits), sample_weight, training)
         if y is None:
-            raise ValueError('There are no labels to learn from: pass pairs, or a dict with "pixel_values" and "labels".')
+            raise ValueError(
+                'There are no labels to learn from: pass pairs, or a dict with "pixel_values" and "labels".'
+            )
         return sum(self.losses, self._task_loss(y, logits, sample_weight))
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):

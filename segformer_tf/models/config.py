@@ -186,7 +186,9 @@ class SegformerConfig:
         """
         model_type = values.get("model_type", cls.model_type)
         if model_type != cls.model_type:
-            raise ValueError(f'model_type is {model_type!r}, expected "segformer": this is the config of another model.')
+            raise ValueError(
+                f'model_type is {model_type!r}, expected "segformer": this is the config of another model.'
+            )
         merged = {k: v for k, v in values.items() if k not in ("model_type", "num_labels")}
         if "num_labels" in values and "id2label" not in values:
             merged["num_labels"] = values["num_labels"]
@@ -221,8 +223,6 @@ class SegformerConfig:
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SegformerConfig) and self.to_dict() == other.to_dict()
-
-    __hash__ = None  # a config can be edited
 
     def __repr__(self) -> str:
         return f"SegformerConfig {self.to_json_string()}"

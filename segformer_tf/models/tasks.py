@@ -9,7 +9,6 @@ from segformer_tf.models import losses
 from segformer_tf.models.base import SegformerBase, from_boundary, optional_fields, to_boundary
 from segformer_tf.models.config import SegformerConfig
 from segformer_tf.models.decode_head import DecodeHead
-from segformer_tf.models.encoder import Encoder
 from segformer_tf.models.elements import dense
 from segformer_tf.models.outputs import EncoderOutput, TaskOutput
 from segformer_tf.models.pretrained import Pretrained, checked

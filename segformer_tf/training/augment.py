@@ -17,7 +17,7 @@ class Augmentation:
         crop: Height and width of the result.
         scale: Range of the random factor of the resizing, which keeps the aspect.
         fit_within: Long and short side that a picture is first fitted into, as (2048, 512) for ADE20K, if any.
-        max_class_share: A crop with more of one class is drawn again, up to 10 times (`cat_max_ratio`).
+        max_class_share: A crop with more of one class is drawn again, up to 10 times (`cat_max_ratio`); 1: never.
         class_crop_rate: Rate of crops that are laid over a pixel of a class drawn evenly from those in the picture.
         flip_rate: Rate of horizontal flips.
         photometric: Whether brightness, contrast, saturation and hue are distorted, each at rate 0.5.
@@ -134,6 +134,9 @@ def _crop_offset(mask, resized, draws, seed, how: Augmentation, ignore_index):
     offsets = tf.cast(tries * tf.cast(margin + 1, tf.float32), tf.int32)
 
     def anywhere():
+        if how.max_class_share >= 1:
+            return offsets[0]
+
         def too_uniform(i):
             labels = _crop_labels(mask, resized, offsets[i], how.crop, ignore_index)
             counts = tf.math.bincount(tf.boolean_mask(labels, labels != ignore_index))

@@ -1,4 +1,4 @@
-"""Files -> tensors, and a first look at all files of a split: what is broken or does not fit, how often each class is."""
+"""Files -> tensors, and a first look at all files of a split: what is broken, how often each class is."""
 
 import dataclasses
 import struct
@@ -70,7 +70,7 @@ def png_kind(file: Path) -> tuple[int, int] | None:
 
 
 def _read_with_pillow(file: bytes) -> np.ndarray:
-    with Image.open(file.decode()) as image:
+    with Image.open(np.asarray(file).item().decode()) as image:  # bytes in a graph, an array in eager code
         return np.asarray(image).astype(np.int32)
 
 

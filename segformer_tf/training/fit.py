@@ -35,14 +35,14 @@ def train(
     tensorboard: bool = False,
     verbose: int | str = "auto",
 ) -> dict[str, Any]:
-    """Trains a segmentation model or classifier, which has the last weights afterwards; returns the best row of the log.
+    """Trains a segmentation model or classifier, which then has the last weights; returns the best row of the log.
 
     `run/best` and `run/last` are directories that `from_pretrained` reads; `run/log.csv` has one row an evaluation,
     `run/report.md` the curves, scores and worst pictures. Started again with `resume=True` after a stop at any moment,
     the run goes on from its last checkpoint as if it had not stopped.
 
     Args:
-        data: A directory whose "train" split is trained on and whose "val" split is validated on, or a split to train on.
+        data: A directory whose "train" split is trained on and whose "val" split is validated on, or a split.
         validation: Another directory or split to validate on.
         processor: Saved beside the model; None: one that does not resize, for segmentation.
         broken: "stop" at a file that cannot be read, or "skip" it with a message.
@@ -66,21 +66,14 @@ def train(
     exact = model if plain else _twin(model, "float32")
     pictures = len(train_source) if isinstance(train_source, Split) else None
     batches = recipe.total_steps(pictures)
-    optimizer = recipe.optimizer(batches)
-    optimizer.set_groups(trained)
-    optimizer.build(trained.trainable_variables)
-    loss = _loss(recipe, train_source, counts, model.config)
-    if isinstance(loss, SegmentationLoss):
-        # Given to `compile`, it would see logits of full size; so it takes them as they are and saves the memory.
-        trained._task_loss = lambda labels, logits, sample_weight: loss(labels, logits)
-        loss = None
-    trained.compile(optimizer, loss=loss, metrics=[], jit_compile=False)
+    _compile(trained, recipe, batches, _loss(recipe, train_source, counts, model.config))
 
-    about = (
-        state.restore(run, trained) if resume and (run / "last" / state.STATE).is_file() else {"step": 0, "rows": []}
-    )
-    every = min(recipe.evaluate_every or math.ceil((pictures or 1000) / recipe.batch_size), batches)
-    keeper = Keeper(run, exact, val_source, recipe, batches, every, about, processor or _processor(recipe, val_source))
+    begun = resume and (run / "last" / state.STATE).is_file()
+    about = state.restore(run, trained) if begun else {"step": 0, "seconds": 0.0, "rows": []}
+    evaluate_every = min(recipe.evaluate_every or math.ceil((pictures or 1000) / recipe.batch_size), batches)
+    every = min(recipe.save_every or evaluate_every, evaluate_every)
+    processor = processor or _processor(recipe, val_source)
+    keeper = Keeper(run, exact, val_source, recipe, batches, evaluate_every, about, processor)
     callbacks: list[keras.callbacks.Callback] = [keeper]
     if tensorboard:
         callbacks.append(TensorBoard(run / "tensorboard", exact, val_source, about["step"]))
@@ -92,6 +85,7 @@ def train(
             initial_epoch=about["step"] // every,
             steps_per_epoch=every,
             callbacks=callbacks,
+            shuffle=False,  # the data comes shuffled
             verbose=verbose,
         )
     keeper.copy_weights(trained)
@@ -120,6 +114,17 @@ def _twin(model, dtype: str, recipe: Recipe | None = None):
     return twin
 
 
+def _compile(trained, recipe: Recipe, batches: int, loss: keras.losses.Loss | None) -> None:
+    optimizer = recipe.optimizer(batches)
+    optimizer.set_groups(trained)
+    optimizer.build(trained.trainable_variables)
+    in_place = isinstance(loss, SegmentationLoss)
+    if in_place:
+        # Given to `compile`, it would see logits of full size; here it takes them as they are, which saves the memory.
+        trained._task_loss = lambda labels, logits, sample_weight: loss(labels, logits)
+    trained.compile(optimizer, loss=None if in_place else loss, metrics=[], jit_compile=False)
+
+
 def _loss(recipe: Recipe, source: Source, counts: list[int] | None, config: SegformerConfig):
     """A Keras loss, or None for the model's own, which needs the least memory."""
     if recipe.mixup_alpha:
@@ -146,15 +151,15 @@ def _processor(recipe: Recipe, source: Source) -> SegformerImageProcessor:
 
 
 class Keeper(keras.callbacks.Callback):
-    """After every interval: saves the state, evaluates, logs, keeps the best model, and says when to stop."""
+    """After every interval: saves the state; when it is time, evaluates, logs and keeps the best; says when to stop."""
 
-    def __init__(self, run, exact, source, recipe, batches, every, about, processor):
+    def __init__(self, run, exact, source, recipe, batches, evaluate_every, about, processor):
         super().__init__()
         self.run, self.exact, self.source, self.recipe = run, exact, source, recipe
-        self.batches, self.every, self.processor = batches, every, processor
+        self.batches, self.evaluate_every, self.processor = batches, evaluate_every, processor
         self.step: int = about["step"]
         self.rows: list[dict[str, Any]] = about["rows"]
-        self.earlier = self.rows[-1]["seconds"] if self.rows else 0.0
+        self.earlier: float = about["seconds"]
         self.begin = time.monotonic()
 
     @property
@@ -162,9 +167,14 @@ class Keeper(keras.callbacks.Callback):
         """The log's row with the highest score."""
         return max(self.rows, key=lambda row: row["score"], default={})
 
+    @property
+    def seconds(self) -> float:
+        """How long the run has been running, without the pauses."""
+        return round(self.earlier + time.monotonic() - self.begin, 1)
+
     def done(self) -> bool:
         """Whether all steps are made, or the score has not risen for as long as the recipe waits."""
-        waited = (self.step - self.best["step"]) // self.every if self.rows else 0
+        waited = (self.step - self.best["step"]) // self.evaluate_every if self.rows else 0
         return self.step >= self.batches or (self.recipe.patience is not None and waited >= self.recipe.patience)
 
     def on_train_batch_end(self, batch, logs=None):
@@ -180,18 +190,23 @@ class Keeper(keras.callbacks.Callback):
                 f"the loss is {loss} at step {self.step}, expected a number: lower the learning rate; "
                 f"{self.run / 'last'} holds the weights before it."
             )
-        self.copy_weights(self.model)
-        row = {"step": self.step, "seconds": 0.0, "loss": loss, **self._score()}
-        row["seconds"] = round(self.earlier + time.monotonic() - self.begin, 1)
-        logs |= {f"val_{key}": row[key] for key in ("mIoU", "accuracy") if key in row}
-        self.rows.append(row)
-        state.save(self.run, self.model, {"step": self.step, "rows": self.rows})
-        self._publish("last")
-        if self.best is row:
-            self._publish("best")
-        state.write_log(self.run, self.rows)
+        if self.step % self.evaluate_every == 0 or self.step >= self.batches:
+            self.copy_weights(self.model)
+            row = {"step": self.step, "seconds": self.seconds, "loss": loss, **self._score()}
+            logs |= {f"val_{key}": row[key] for key in ("mIoU", "accuracy") if key in row}
+            self.rows.append(row)
+            self._save()
+            self._publish("last")
+            if self.best is row:
+                self._publish("best")
+            state.write_log(self.run, self.rows)
+        else:
+            self._save()
         if self.done():
             self.model.stop_training = True
+
+    def _save(self) -> None:
+        state.save(self.run, self.model, {"step": self.step, "seconds": self.seconds, "rows": self.rows})
 
     def _score(self) -> dict[str, Any]:
         found = evaluate(self.exact, self.source, processor=self.processor)

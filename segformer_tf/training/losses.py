@@ -71,8 +71,8 @@ class SegmentationLoss(keras.losses.Loss):
         }
 
 
-# Each takes ids (B, H, W) with 0 where a pixel is ignored, logits (B, h, w, C), and (B, H, W): 1 for a pixel that is not
-# ignored, and that times the weight of its class.
+# Each takes ids (B, H, W) with 0 where a pixel is ignored, logits (B, h, w, C), and two (B, H, W): 1 where a pixel is
+# not ignored, and that times the weight of its class.
 
 
 def _cross_entropy(ids, logits, valid, weights):

@@ -29,7 +29,8 @@ class Recipe:
         drop_path_rate, dropout_rate: Of the encoder's branches and of the head, in place of the model's own.
         loss: Share of each loss, see `losses.LOSSES`; for segmentation.
         class_weight_power: Class weights are (median count / count) ** this in the cross-entropy; 0: none.
-        evaluate_every: Steps between two evaluations and checkpoints; None: about one epoch.
+        evaluate_every: Steps between two evaluations; None: about one epoch.
+        save_every: Steps between two checkpoints, of which `evaluate_every` is a multiple; None: one an evaluation.
         patience: Evaluations without a better score after which the run stops; None: never.
         mixup_alpha, rand_augment: For classification, by Keras' own layers; 0 and False: none.
     """
@@ -52,6 +53,7 @@ class Recipe:
     loss: dict[str, float] = field(default_factory=lambda: {"cross_entropy": 1.0})
     class_weight_power: float = 0.0
     evaluate_every: int | None = None
+    save_every: int | None = None
     patience: int | None = None
     mixup_alpha: float = 0.0
     rand_augment: bool = False
@@ -64,10 +66,15 @@ class Recipe:
                     f"the recipe's {key} is {getattr(self, key)!r}, expected {expected}: correct this key."
                 )
 
-        for key in ("steps", "epochs", "batch_size", "accumulation_steps", "evaluate_every", "patience"):
+        counts = ("steps", "batch_size", "accumulation_steps")
+        optional_counts = ("epochs", "evaluate_every", "save_every", "patience")
+        for key in (*counts, *optional_counts):
             value = getattr(self, key)
-            optional = value is None and key in ("epochs", "evaluate_every", "patience")
+            optional = value is None and key in optional_counts
             expect(key, optional or (isinstance(value, int) and value >= 1), "a whole number of at least 1")
+        if self.save_every:
+            fits = self.evaluate_every is not None and self.evaluate_every % self.save_every == 0
+            expect("evaluate_every", fits, f"a multiple of save_every = {self.save_every}")
         expect("learning_rate", self.learning_rate > 0, "a number above 0")
         expect("precision", self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}")
         expect("loss", bool(self.loss) and set(self.loss) <= set(LOSSES), f"shares of {', '.join(LOSSES)}")

@@ -100,8 +100,8 @@ def begin(run: Path, recipe: Recipe, seed: int, resume: bool) -> None:
     ]
     if changed:
         raise ValueError(
-            f"the recipe of {run} was changed ({'; '.join(changed)}), expected the one it was started with: give that, or "
-            "start another run from its last/."
+            f"the recipe of {run} was changed ({'; '.join(changed)}), expected the one it was started with: give that, "
+            "or start another run from its last/."
         )
 
 

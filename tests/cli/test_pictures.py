@@ -44,7 +44,7 @@ def pictures(tmp_path):
     rgb.convert("CMYK").save(directory / "cmyk.jpg")
     rgb.quantize(16).save(directory / "palette.png")
     rgb.convert("RGBA").save(directory / "alpha.png")
-    Image.fromarray((np.asarray(rgb)[..., 0].astype("uint16") * 257)).save(directory / "grey16.png")
+    Image.fromarray(np.asarray(rgb)[..., 0].astype("uint16") * 257).save(directory / "grey16.png")
     rgb.save(directory / "animated.gif", save_all=True, append_images=[rgb.rotate(90)] * 2)
     turned = Image.Exif()
     turned[274] = 6
@@ -113,7 +113,7 @@ def test_a_decompression_bomb_is_refused(call, tmp_path, monkeypatch):
         (["segment", "china.jpg", "--output", "china.jpg"], 1, "china.jpg cannot be made a directory to write into"),
         (["segment", "china.jpg", "--mode", "half"], 1, 'mode is \'half\'; expected "whole" or "slide"'),
         (["segment", "china.jpg", "--model", "no such"], 1, "There is no file or directory no such, and it cannot be"),
-        (["segment", "china.jpg", "--model", "BERT"], 1, 'model_type \'bert\', expected "segformer"'),
+        (["segment", "china.jpg", "--model", "BERT"], 1, "model_type 'bert', expected \"segformer\""),
         (["segment", "china.jpg", "--model", "CUT"], 1, "CUT/model.safetensors"),
         (["segment", "china.jpg", "--model", "EMPTY"], 1, "EMPTY holds no weights: looked for config.json,"),
         (["info", "nowhere/at/all"], 1, "There is no file or directory nowhere/at/all, and it cannot be a Hub id"),
@@ -124,9 +124,7 @@ def test_a_decompression_bomb_is_refused(call, tmp_path, monkeypatch):
         (["paint"], 2, "No such command 'paint'"),
     ],
 )
-def test_failures_are_one_line_and_wrong_calls_are_told_apart(
-    call, tmp_path, monkeypatch, arguments, status, message
-):
+def test_failures_are_one_line_and_wrong_calls_are_told_apart(call, tmp_path, monkeypatch, arguments, status, message):
     monkeypatch.chdir(tmp_path)
     shutil.copy(EXAMPLE, tmp_path)
     (tmp_path / "EMPTY").mkdir()
@@ -136,7 +134,7 @@ def test_failures_are_one_line_and_wrong_calls_are_told_apart(
     shutil.copy(FIXTURES / "hf4-seg" / "config.json", tmp_path / "CUT")
     data = (FIXTURES / "hf4-seg" / "model.safetensors").read_bytes()
     (tmp_path / "CUT" / "model.safetensors").write_bytes(data[:9000])
-    found, stdout, stderr = call(*arguments)
+    found, _, stderr = call(*arguments)
     assert found == status
     assert message in " ".join(stderr.split()) and "Traceback" not in stderr
     if status == 1:

@@ -1,8 +1,8 @@
 """What TF Serving does with a request, in a process that has TensorFlow but neither Keras nor the package under test.
 
-`python harness.py VERSION_DIRECTORY REQUESTS RESPONSES`: answers the files in REQUESTS in the order of their names, each a
-serialized PredictRequest, or a JSON body of the REST interface with one encoded picture a row; writes PredictResponses and
-JSON bodies of the same names. Replays the warm-up file first, as the server does. Prints one JSON line about what it saw.
+`python harness.py VERSION_DIRECTORY REQUESTS RESPONSES` answers the files in REQUESTS by name: each a
+serialized PredictRequest (.pb), or a JSON body of the REST interface with one encoded picture a row (.json). It writes
+PredictResponses and JSON bodies of the same names, replays the warm-up file first, and prints one JSON line about it.
 """
 
 import base64
@@ -15,8 +15,8 @@ sys.modules["segformer_tf"] = None  # an import of either is an error from here 
 sys.modules["keras"] = None
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
-import tensorflow as tf
-from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+import tensorflow as tf  # noqa: E402
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2  # noqa: E402
 
 
 class Server:
@@ -55,7 +55,9 @@ class Server:
             "mask_bytes": masks,
             "error": [e.decode() for e in answer["error"]],
         }
-        return json.dumps({"predictions": [dict(zip(columns, row, strict=True)) for row in zip(*columns.values())]})
+        return json.dumps(
+            {"predictions": [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]}
+        )
 
     def warm_up(self, file):
         names = []

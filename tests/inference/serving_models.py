@@ -1,18 +1,25 @@
-"""What the tests of export and serving share: tiny models that answer by the picture, pictures, one exported directory."""
+"""What the tests of export and serving share: tiny models, pictures, one exported directory."""
 
 import atexit
+import base64
 import functools
 import io
+import json
 import shutil
 import tempfile
+import urllib.error
+import urllib.request
 from pathlib import Path
 
+import grpc
 import numpy as np
 import tensorflow as tf
 from PIL import Image
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from segformer_tf import SegformerConfig, SegformerImageProcessor, TFSegformerForSemanticSegmentation
 from segformer_tf.inference.export import export
+from segformer_tf.inference.serving import ModelServer
 
 SIZE = (64, 96)
 SMALLEST = {
@@ -27,14 +34,10 @@ def random_model(cls=TFSegformerForSemanticSegmentation, data_format="channels_l
     """A model whose answer depends on the picture."""
     model = cls(SegformerConfig(**{**SMALLEST, **config}), data_format=data_format, dtype=dtype)
     random = np.random.default_rng(1)
-    model.set_weights([random.normal(0, 0.3, value.shape) ** 2 for value in model.get_weights()])
-    head = [layer for layer in model.layers if layer.name in ("decode_head", "classifier")][0]
-    kernel, bias = head.get_weights()[-2:] if len(head.get_weights()) < 4 else (None, None)
-    if kernel is not None:
-        head.set_weights([random.normal(0, 1, kernel.shape), 0 * bias])
-    else:
-        classifier = head.classifier
-        classifier.kernel.assign(random.normal(0, 1, classifier.kernel.shape))
+    for variable in model.weights:
+        values = random.normal(0, 0.5, variable.shape)
+        positive = variable.path.endswith(("gamma", "moving_variance"))
+        variable.assign(np.abs(values) + 0.5 if positive else values)
     return model
 
 
@@ -61,6 +64,42 @@ def loaded():
     """The signatures of version 1, read back."""
     loaded.kept = tf.saved_model.load(str(exported() / "1"))  # the functions do not keep their variables alive
     return loaded.kept.signatures
+
+
+@functools.cache
+def running_server() -> ModelServer:
+    server = ModelServer(exported(), grpc_port=0, rest_port=0, batch_timeout=0.02).start()
+    atexit.register(server.stop)
+    return server
+
+
+@functools.cache
+def running_stub():
+    channel = grpc.insecure_channel(f"127.0.0.1:{running_server().grpc_port}")
+    return prediction_service_pb2_grpc.PredictionServiceStub(channel)
+
+
+def request_for(files, signature="", **inputs):
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "street"
+    request.model_spec.signature_name = signature
+    for key, value in (inputs or {"image_bytes": files}).items():
+        request.inputs[key].CopyFrom(tf.make_tensor_proto(value))
+    return request
+
+
+def post(body, path="/v1/models/street:predict"):
+    """(status, answer) of a REST call; `body` None is a GET."""
+    data = body if isinstance(body, (bytes, type(None))) else json.dumps(body).encode()
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{running_server().rest_port}{path}", data) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def b64(data):
+    return {"b64": base64.b64encode(data).decode()}
 
 
 def picture(height: int, width: int, seed: int = 0) -> Image.Image:

@@ -115,7 +115,7 @@ def test_results_are_saved_whole(segment, tmp_path):
     np.testing.assert_array_equal(np.asarray(labels), result.labels)
     assert json.loads(files[2].read_text()) == result.to_dict()
     assert json.loads(files[2].read_text())["size"] == {"height": 50, "width": 70}
-    with pytest.raises(OSError, match="street.png"):
+    with pytest.raises(OSError, match=r"street\.png"):
         result.save(tmp_path / "street.png")
 
 

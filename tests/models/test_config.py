@@ -83,7 +83,7 @@ def test_impossible_values_are_named(wrong, message):
 
 
 def test_another_models_config_and_an_unknown_variant_are_refused(tmp_path):
-    with pytest.raises(ValueError, match='model_type is \'bert\', expected "segformer"'):
+    with pytest.raises(ValueError, match="model_type is 'bert', expected \"segformer\""):
         SegformerConfig.from_dict({"model_type": "bert"})
     with pytest.raises(ValueError, match="variant is 'b6', expected one of b0, b1"):
         SegformerConfig.from_variant("b6")

@@ -44,7 +44,7 @@ def test_patch_embeddings_round_sizes_up(size, patches):
 
 def attention_as_defined(layer, x):
     """Softmax(Q K^T / sqrt(d)) V with one head after another, in numpy."""
-    batch, height, width, channels = x.shape
+    batch, *_, channels = x.shape
 
     def project(dense, value):
         return np.asarray(value).reshape(batch, -1, channels) @ dense.kernel.numpy() + dense.bias.numpy()

@@ -20,7 +20,9 @@ def test_ignored_pixels_do_not_count():
     valid[0, :2] = False
     ids[~valid] = 255
     assert float(segmentation_loss(ids, LOGITS)) == pytest.approx(expected[valid].mean(), rel=1e-5)
-    assert float(segmentation_loss(np.where(valid, ids, 7), LOGITS, 7)) == pytest.approx(expected[valid].mean(), rel=1e-5)
+    assert float(segmentation_loss(np.where(valid, ids, 7), LOGITS, 7)) == pytest.approx(
+        expected[valid].mean(), rel=1e-5
+    )
 
 
 def test_sample_weights_weigh_pictures_or_pixels():

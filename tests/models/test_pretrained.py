@@ -37,7 +37,10 @@ def test_a_new_task_takes_the_encoder_and_names_its_new_head(tmp_path, tiny_conf
         segmenter, report = TFSegformerForSemanticSegmentation.from_pretrained(tmp_path, output_loading_info=True)
     assert any("has no decode_head.linear_c.0.proj.weight" in str(warning.message) for warning in warned)
     assert any("left out: classifier." in str(warning.message) for warning in warned)
-    assert len(report["missing_keys"]) == 15 and set(report["unexpected_keys"]) == {"classifier.weight", "classifier.bias"}
+    assert len(report["missing_keys"]) == 15 and set(report["unexpected_keys"]) == {
+        "classifier.weight",
+        "classifier.bias",
+    }
     maps = [model(pixels, output_hidden_states=True).hidden_states[-1] for model in (classifier, segmenter)]
     assert relative_difference(*maps) < 1e-6
 

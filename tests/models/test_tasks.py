@@ -164,7 +164,10 @@ def test_classification(tiny_config, pixels):
     ("shape", "message"),
     [
         ((1, 31, 64, 3), "pixel_values are 31 x 64 pixels, expected at least 32 a side"),
-        ((1, 3, 64, 96), r"shape \(1, 3, 64, 96\), expected \(batch, height, width, channels\) with 3 channels: transpose"),
+        (
+            (1, 3, 64, 96),
+            r"shape \(1, 3, 64, 96\), expected \(batch, height, width, channels\) with 3 channels: transpose",
+        ),
         ((64, 96, 3), r"shape \(64, 96, 3\), expected \(batch, height, width, channels\)"),
     ],
 )
@@ -176,7 +179,9 @@ def test_pixels_that_do_not_fit_are_named(model, shape, message):
 def test_impossible_arguments_are_named(tiny_config, pixels):
     with pytest.raises(ValueError, match="config is a dict, expected a SegformerConfig"):
         TFSegformerModel({})
-    with pytest.raises(ValueError, match='data_format is \'first\', expected "channels_last", "channels_first" or None'):
+    with pytest.raises(
+        ValueError, match='data_format is \'first\', expected "channels_last", "channels_first" or None'
+    ):
         TFSegformerModel(tiny_config, data_format="first")
     with pytest.raises(ValueError, match="TFSegformerModel has no loss"):
         TFSegformerModel(tiny_config)(pixels, labels=np.zeros((2, 64, 96)))

@@ -90,5 +90,7 @@ def test_a_label_out_of_range_stops_fit_by_name(model, pixels, labels):
 
 def test_fit_without_labels_says_so(model, pixels):
     model.compile()
-    with pytest.raises(ValueError, match='There are no labels to learn from: pass pairs, or a dict with "pixel_values"'):
+    with pytest.raises(
+        ValueError, match='There are no labels to learn from: pass pairs, or a dict with "pixel_values"'
+    ):
         model.fit(pixels, verbose=0)

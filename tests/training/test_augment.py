@@ -1,0 +1,172 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import picture_and_mask
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from segformer_tf.training.augment import Augmentation, augment, augment_for_classes, distort, normalize
+
+PLAIN = {"flip_rate": 0.0, "photometric": False, "max_class_share": 1.0}
+
+
+def run(how, seed=(1, 2), size=(48, 72), change=augment):
+    image, mask = picture_and_mask(3, size)
+    found = change(tf.constant(image), tf.constant(mask), tf.constant(seed, tf.int64), how)
+    return found[0].numpy(), found[1].numpy(), image, mask
+
+
+def many(image, mask, how):
+    """The masks of 40 crops."""
+    made = tf.data.Dataset.range(40).map(lambda i: augment(tf.constant(image), tf.constant(mask), [i, 0 * i], how)[1])
+    return np.stack(list(made.as_numpy_iterator()))
+
+
+def pixels(values, how):
+    return values * np.array(how.image_std) + np.array(how.image_mean)
+
+
+def test_without_any_change_the_picture_comes_back_normalised():
+    how = Augmentation(crop=(48, 72), scale=(1.0, 1.0), **PLAIN)
+    found, labels, image, mask = run(how)
+    np.testing.assert_allclose(pixels(found, how) * 255, image, atol=1e-3)
+    np.testing.assert_array_equal(labels, mask)
+
+
+def test_resizing_then_cropping_equals_a_crop_of_the_resized_picture():
+    how = Augmentation(crop=(40, 56), scale=(1.5, 1.5), **PLAIN)
+    found, labels, image, mask = run(how)
+    whole = tf.image.resize(image.astype("float32"), (72, 108)).numpy()
+    rows, columns = ((np.arange(length) * 2 + 1) * 2 // 6 for length in (72, 108))
+    whole_mask = mask[rows][:, columns]
+    places = [
+        (top, left)
+        for top in range(72 - 40 + 1)
+        for left in range(108 - 56 + 1)
+        if np.abs(whole[top : top + 40, left : left + 56] - pixels(found, how) * 255).max() < 0.01
+    ]
+    assert len(places) == 1
+    top, left = places[0]
+    np.testing.assert_array_equal(labels, whole_mask[top : top + 40, left : left + 56])
+
+
+def test_beside_a_small_picture_the_image_is_0_after_normalising_and_the_mask_is_ignored():
+    how = Augmentation(crop=(64, 80), scale=(0.5, 0.5), **PLAIN)
+    found, labels, _, mask = run(how)
+    assert (found[24:] == 0).all() and (found[:, 36:] == 0).all()
+    assert (labels[24:] == 255).all() and (labels[:, 36:] == 255).all()
+    np.testing.assert_array_equal(labels[:24, :36], mask[1::2, 1::2])
+
+
+def test_a_flip_turns_picture_and_mask_alike():
+    how = Augmentation(crop=(48, 72), scale=(1.0, 1.0), photometric=False, flip_rate=1.0, max_class_share=1.0)
+    found, labels, image, mask = run(how)
+    np.testing.assert_allclose(pixels(found, how) * 255, image[:, ::-1], atol=1e-3)
+    np.testing.assert_array_equal(labels, mask[:, ::-1])
+
+
+def test_the_same_seed_gives_the_same_and_another_seed_another_picture():
+    how = Augmentation(crop=(32, 40))
+    first, again, other = (run(how, seed)[0] for seed in ((5, 6), (5, 6), (5, 7)))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_a_picture_is_first_fitted_into_the_sides_that_are_asked_for():
+    how = Augmentation(crop=(200, 200), scale=(1.0, 1.0), fit_within=(144, 200), **PLAIN)
+    labels = run(how)[1]  # 48 x 72 into 144 x 200: the factor is 200 / 72
+    assert (labels != 255).any(1).nonzero()[0].max() == 132
+    assert (labels != 255).any(0).nonzero()[0].max() == 199
+
+
+def test_crops_of_mostly_one_class_are_drawn_again():
+    mask = np.zeros((200, 200), np.uint8)
+    mask[:, 150:] = 1
+    image = np.zeros((200, 200, 3), np.uint8)
+
+    def shares(limit):
+        how = Augmentation(crop=(64, 64), scale=(1.0, 1.0), max_class_share=limit, flip_rate=0, photometric=False)
+        labels = many(image, mask, how)
+        return np.maximum((labels == 0).mean((1, 2)), (labels == 1).mean((1, 2)))
+
+    assert (shares(0.75) < 0.75).mean() > 0.8
+    assert (shares(1.0) < 0.75).mean() < 0.4
+
+
+def test_a_crop_over_a_class_holds_a_rare_class_more_often():
+    mask = np.zeros((200, 200), np.uint8)
+    mask[20:24, 170:174] = 1
+    image = np.zeros((200, 200, 3), np.uint8)
+
+    def share(rate):
+        how = Augmentation((64, 64), (1.0, 1.5), class_crop_rate=rate, max_class_share=1.0, photometric=False)
+        labels = many(image, mask, how)
+        return (labels == 1).any((1, 2)).mean()
+
+    assert share(1.0) > 0.45 > 0.3 > share(0.0)
+
+
+def test_a_mask_without_labels_can_be_cropped():
+    how = Augmentation((32, 32), class_crop_rate=1.0)
+    image, mask = np.zeros((40, 50, 3), np.uint8), np.full((40, 50), 255, np.uint8)
+    labels = augment(tf.constant(image), tf.constant(mask), tf.constant([1, 2], tf.int64), how)[1]
+    assert (labels == 255).all()
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.floats(0, 0.999), min_size=9, max_size=9))
+def test_distorted_pixels_stay_between_0_and_255(draws):
+    image = picture_and_mask(1)[0].astype("float32")
+    found = distort(tf.constant(image), [tf.constant(draw) for draw in draws]).numpy()
+    assert found.min() >= 0 and found.max() <= 255.001
+
+
+def test_brightness_and_contrast_are_the_published_sums():
+    image = picture_and_mask(1)[0].astype("float32")
+    off = 0.9
+    brighter = distort(tf.constant(image), [0.1, 0.75, 0.9, 0, off, 0, off, off, 0])
+    np.testing.assert_array_equal(brighter, np.clip(image + 16, 0, 255))
+    contrast = distort(tf.constant(image), [off, 0, 0.9, 0, 0.1, 0.25, off, off, 0])
+    np.testing.assert_array_equal(contrast, np.floor(np.clip(image * 0.75, 0, 255)))
+
+
+def test_contrast_comes_before_or_after_the_colours_as_drawn():
+    image = picture_and_mask(1)[0].astype("float32")
+    before, after = (
+        distort(tf.constant(image), [0.9, 0, order, 0.0, 0.1, 0.99, 0.1, 0.1, 0.99]).numpy() for order in (0.1, 0.9)
+    )
+    assert np.abs(before - after).max() > 1
+
+
+def test_hue_turns_red_into_another_colour_and_grey_stays():
+    image = np.full((4, 5, 3), 100.0, np.float32)
+    image[0, 0] = (200, 0, 0)
+    found = distort(tf.constant(image), [0.9, 0, 0.9, 0.999, 0.9, 0, 0.9, 0.1, 0]).numpy()
+    np.testing.assert_allclose(found[1:], 100, atol=1e-3)
+    assert found[0, 0, 1] > 100  # turned by 34 degrees, towards yellow
+
+
+def test_a_classification_crop_has_its_size_and_keeps_the_class():
+    how = Augmentation(crop=(32, 40), scale=(1.0, 2.0))
+    image = picture_and_mask(1)[0]
+    found, label = augment_for_classes(tf.constant(image), tf.constant(2), tf.constant([1, 2], tf.int64), how)
+    assert found.shape == (32, 40, 3) and label == 2
+    assert np.abs(found.numpy()).max() < 3
+
+
+def test_normalising_uses_the_mean_and_deviation_of_the_recipe():
+    how = Augmentation(image_mean=(0.5, 0.5, 0.5), image_std=(0.25, 0.5, 1.0))
+    np.testing.assert_allclose(normalize(tf.constant([255.0, 255.0, 0.0]), how), [2, 1, -0.5])
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"crop": (16, 64)}, r"crop is \(16, 64\), expected a height and a width of at least 32"),
+        ({"scale": (2.0, 0.5)}, "expected two factors above 0, the smaller first"),
+        ({"flip_rate": 1.5}, "flip_rate is 1.5, expected a rate from 0 to 1"),
+    ],
+)
+def test_impossible_values_are_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        Augmentation(**values)

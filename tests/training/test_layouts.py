@@ -1,0 +1,106 @@
+import json
+
+import numpy as np
+import pytest
+from conftest import CLASSES
+from PIL import Image
+
+from segformer_tf.training import read_split
+
+
+def touch_png(file, size=(6, 4), mode="L"):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size).save(file)
+
+
+def test_the_folder_layout_pairs_pictures_with_masks_by_name(data):
+    split = read_split(data, "train")
+    assert len(split) == 7
+    assert [file.stem for file in split.images] == [file.stem for file in split.targets]
+    assert split.id2label == {row["id"]: row["name"] for row in CLASSES}
+    assert split.has_masks and not split.reduce_labels
+
+
+def test_ade20k_is_read_as_it_comes(tmp_path):
+    for folder in ("training", "validation"):
+        touch_png(tmp_path / "images" / folder / "ADE_1.png", mode="RGB")
+        touch_png(tmp_path / "annotations" / folder / "ADE_1.png")
+    for name, folder in (("train", "training"), ("val", "validation")):
+        split = read_split(tmp_path, name)
+        assert split.reduce_labels and split.images[0].parent.name == folder
+        assert len(split.classes) == 150 and split.id2label[0] == "wall"
+
+
+def test_cityscapes_is_read_as_it_comes(tmp_path):
+    for city, name in (("aachen", "aachen_0"), ("bochum", "bochum_7")):
+        touch_png(tmp_path / "leftImg8bit/train" / city / f"{name}_leftImg8bit.png", mode="RGB")
+        touch_png(tmp_path / "gtFine/train" / city / f"{name}_gtFine_labelTrainIds.png")
+        touch_png(tmp_path / "gtFine/train" / city / f"{name}_gtFine_color.png", mode="RGB")
+    split = read_split(tmp_path, "train")
+    assert len(split) == 2 and len(split.classes) == 19
+    assert [file.name for file in split.targets] == [
+        f"{name}_gtFine_labelTrainIds.png" for name in ("aachen_0", "bochum_7")
+    ]
+
+
+def test_cityscapes_without_train_ids_says_how_to_make_them(tmp_path):
+    touch_png(tmp_path / "leftImg8bit/val/ulm/ulm_0_leftImg8bit.png", mode="RGB")
+    (tmp_path / "gtFine/val").mkdir(parents=True)
+    with pytest.raises(FileNotFoundError, match="run cityscapesScripts"):
+        read_split(tmp_path, "val")
+
+
+def test_class_folders_become_classes_in_the_order_of_their_names(tmp_path):
+    for folder in ("b", "a"):
+        touch_png(tmp_path / "train" / folder / "x.png", mode="RGB")
+    split = read_split(tmp_path, "train")
+    assert split.id2label == {0: "a", 1: "b"} and list(split.targets) == [0, 1] and not split.has_masks
+
+
+def test_a_picture_without_mask_is_named(data):
+    (data / "annotations/train/p3.png").unlink()
+    with pytest.raises(FileNotFoundError, match=r"p3\.jpg has no mask of that name"):
+        read_split(data, "train")
+
+
+def test_a_mask_without_picture_is_named(data):
+    (data / "images/train/p3.jpg").unlink()
+    with pytest.raises(FileNotFoundError, match=r"p3\.png has no picture of that name"):
+        read_split(data, "train")
+
+
+def test_an_empty_split_is_told(data):
+    for kind in ("images", "annotations"):
+        (data / kind / "none").mkdir()
+    with pytest.raises(ValueError, match="the split 'none' is empty"):
+        read_split(data, "none")
+
+
+def test_a_missing_split_names_its_directory(data):
+    with pytest.raises(FileNotFoundError, match=r"images/test is not a directory"):
+        read_split(data, "test")
+
+
+def test_a_directory_of_no_layout_is_told(tmp_path):
+    with pytest.raises(FileNotFoundError, match="neither images/val nor leftImg8bit/val nor folders of classes"):
+        read_split(tmp_path, "val")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (json.dumps([{"id": 0, "name": "a"}, {"id": 2, "name": "b"}]), r"has ids \[0, 2\], expected 0 to 1"),
+        ("{", "classes.json cannot be read"),
+        ('[{"name": "a"}]', "classes.json cannot be read"),
+    ],
+)
+def test_class_names_are_checked(data, text, message):
+    (data / "classes.json").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_split(data)
+
+
+def test_a_split_without_class_names_has_none(data):
+    (data / "classes.json").unlink()
+    assert read_split(data).id2label == {}
+    assert np.array(Image.open(read_split(data).targets[0])).max() == 255

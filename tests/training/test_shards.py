@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+from conftest import picture_and_mask
+from PIL import Image
+
+from segformer_tf.training import read_split, write_shards
+from segformer_tf.training.datasets import pictures
+
+
+def test_shards_hold_the_same_pictures_and_masks(data, tmp_path):
+    split = read_split(data)
+    files = write_shards(split, tmp_path / "out", pictures_per_shard=3)
+    assert [file.name for file in files] == [f"train-{i:05}-of-00003.tfrecord" for i in range(3)]
+    found = read_split(tmp_path / "out")
+    assert len(found) == 7 and found.id2label == split.id2label
+    for (image, mask), (image2, mask2) in zip(pictures(split), pictures(found), strict=True):
+        np.testing.assert_array_equal(image, image2)
+        np.testing.assert_array_equal(mask, mask2)
+
+
+def test_wide_ids_survive_the_shards(data, tmp_path):
+    ids = picture_and_mask(0)[1].astype(np.uint16) * 100
+    Image.fromarray(ids).save(data / "annotations/train/p0.png")
+    write_shards(read_split(data), tmp_path / "out")
+    np.testing.assert_array_equal(next(iter(pictures(read_split(tmp_path / "out"))))[1], ids)
+
+
+def test_a_shard_that_is_gone_is_named(data, tmp_path):
+    files = write_shards(read_split(data), tmp_path / "out", pictures_per_shard=3)
+    files[1].unlink()
+    with pytest.raises(FileNotFoundError, match="00001-of-00003"):
+        read_split(tmp_path / "out")
+
+
+def test_a_split_of_class_folders_has_no_masks_to_shard(tmp_path):
+    (tmp_path / "train/a").mkdir(parents=True)
+    Image.new("RGB", (40, 40)).save(tmp_path / "train/a/x.png")
+    with pytest.raises(ValueError, match="has no mask files"):
+        write_shards(read_split(tmp_path), tmp_path / "out")
