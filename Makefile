@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP_FLAGS := --quiet --disable-pip-version-check
 OUT ?= out
 
-.PHONY: demo test lint format parity parity-long bench bench-quick camvid-agreement clean
+.PHONY: demo test lint format parity parity-long bench bench-quick agreement clean
 
 demo: $(VENV)/.core
 	$(BIN)/segformer-tf segment examples/china.jpg --output $(OUT)
@@ -28,6 +28,12 @@ parity: .venv-parity/.made
 
 parity-long: .venv-parity/.made
 	SEGFORMER_TF_LONG=1 .venv-parity/bin/python -m pytest tests/parity
+
+# The bundled model's labels beside transformers' own, on CamVid; IMAGES= (empty) takes all 101 validation pictures.
+CAMVID ?= ../shared/data/camvid
+IMAGES ?= 10
+agreement: .venv-parity/.made
+	.venv-parity/bin/python benchmarks/camvid_agreement.py --data $(CAMVID) $(if $(IMAGES),--images $(IMAGES))
 
 $(VENV)/.core: setup.cfg setup.py
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -6,7 +6,7 @@ from segformer_tf.checkpoints.hub import bundled_names, bundled_path, find, load
 from segformer_tf.checkpoints.live import from_torch_module
 from segformer_tf.checkpoints.matching import match
 from segformer_tf.checkpoints.publish import model_card, push_to_hub
-from segformer_tf.checkpoints.store import Checkpoint, load, save
+from segformer_tf.checkpoints.store import Checkpoint, load, save, save_h5
 
 __all__ = [
     "Checkpoint",
@@ -23,4 +23,5 @@ __all__ = [
     "pop_hub_arguments",
     "push_to_hub",
     "save",
+    "save_h5",
 ]

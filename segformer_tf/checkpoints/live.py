@@ -16,6 +16,6 @@ def from_torch_module(module: Any, config: dict[str, Any] | None = None) -> Chec
     for name, tensor in module.state_dict().items():
         tensor = tensor.detach().cpu()
         tensors[name] = (tensor.float() if tensor.is_floating_point() else tensor).numpy().copy()
-    if config is None and hasattr(getattr(module, "config", None), "to_dict"):
-        config = module.config.to_dict()
+    if config is None and hasattr(getattr(module, "config", None), "to_diff_dict"):
+        config = module.config.to_diff_dict()
     return understand(tensors, config, {}, Path(type(module).__name__))

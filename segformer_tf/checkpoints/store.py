@@ -74,6 +74,13 @@ def save(
             file.unlink()
 
 
+def save_h5(directory: str | os.PathLike, config: Mapping[str, Any], variables: Mapping[str, np.ndarray]) -> None:
+    """Writes `config.json` and `tf_model.h5`, as transformers' TensorFlow classes read them."""
+    with files.staged(directory) as stage:
+        (stage / "config.json").write_text(config_text(config, variables), "utf-8")
+        files.write_h5(stage / "tf_model.h5", names.from_variables(variables, "tf"))
+
+
 def config_text(config: Mapping[str, Any], variables: Mapping[str, np.ndarray]) -> str:
     """The text of config.json, which names the architecture that these variables are."""
     values = {

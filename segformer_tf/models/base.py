@@ -75,7 +75,7 @@ class SegformerBase(Pretrained, keras.Model):
             attentions=_default(output_attentions, self.config.output_attentions),
         )
         if labels is not None:
-            fields["loss"] = self.hf_compute_loss(labels, fields.get("logits"))
+            fields["loss"] = self.hf_compute_loss(labels=labels, logits=fields.get("logits"))
         output = self.output_class(fields)
         return output if _default(return_dict, self.config.return_dict) else output.to_tuple()
 

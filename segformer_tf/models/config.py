@@ -1,13 +1,9 @@
 """The configuration of a SegFormer: what a Hub `config.json` says, checked, and the paper's sizes b0 to b5."""
 
 import copy
-import json
-import os
-from pathlib import Path
 from typing import Any
 
-from segformer_tf import checkpoints
-from segformer_tf.checkpoints import files
+from segformer_tf.models.config_files import ConfigFiles
 
 # Table 6 of the paper: depths, hidden sizes, channels of the decode head.
 VARIANTS = {
@@ -43,7 +39,7 @@ _QUIET_DEFAULTS = {
 }
 
 
-class SegformerConfig:
+class SegformerConfig(ConfigFiles):
     """Everything that shapes a SegFormer, under the keys of a Hub `config.json` of model_type "segformer".
 
     Keys it does not know are kept as attributes and written back. One key is this package's own: `encoder_norm_eps`, the
@@ -198,28 +194,11 @@ class SegformerConfig:
                 merged.pop(key, None)
         return cls(**{**merged, **{k: v for k, v in overrides.items() if v is not None}})
 
-    @classmethod
-    def from_pretrained(cls, name_or_path: str | os.PathLike, **kwargs: Any) -> "SegformerConfig":
-        """The configuration of a Hub id, a directory, a `config.json` or a bundled model.
-
-        `revision`, `cache_dir`, `token`, `local_files_only` and `subfolder` go to the Hub; others replace keys.
-        """
-        return cls.from_dict(checkpoints.load_config(name_or_path, **checkpoints.pop_hub_arguments(kwargs)), **kwargs)
-
-    def save_pretrained(self, directory: str | os.PathLike) -> None:
-        """Writes `config.json` into the directory, which is made if it does not exist."""
-        Path(directory).mkdir(parents=True, exist_ok=True)
-        files.write_text(Path(directory) / "config.json", self.to_json_string())
-
     def to_dict(self) -> dict[str, Any]:
         """The keys and values of `config.json`; class ids in `id2label` are numbers here and strings in the file."""
         values = {key: copy.deepcopy(getattr(self, key)) for key in self._keys if hasattr(self, key)}
         quiet = {key for key, default in _QUIET_DEFAULTS.items() if values[key] == default}
         return {**{k: v for k, v in values.items() if k not in quiet}, "model_type": self.model_type}
-
-    def to_json_string(self) -> str:
-        """`config.json` as text."""
-        return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SegformerConfig) and self.to_dict() == other.to_dict()

@@ -52,6 +52,7 @@ def augment(image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, how: Augmentatio
     Args:
         seed: Two whole numbers, another pair for every element and epoch.
     """
+    seed = tf.convert_to_tensor(seed)
     draws = tf.unstack(tf.random.stateless_uniform((18,), seed))
     flip = draws[0] < how.flip_rate
     image, mask = (tf.cond(flip, lambda x=x: tf.reverse(x, [1]), lambda x=x: x) for x in (image, mask))

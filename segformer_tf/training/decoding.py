@@ -1,6 +1,7 @@
 """Files -> tensors, and a first look at all files of a split: what is broken, how often each class is."""
 
 import dataclasses
+import os
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -70,7 +71,7 @@ def png_kind(file: Path) -> tuple[int, int] | None:
 
 
 def _read_with_pillow(file: bytes) -> np.ndarray:
-    with Image.open(np.asarray(file).item().decode()) as image:  # bytes in a graph, an array in eager code
+    with Image.open(os.fsdecode(np.asarray(file).item())) as image:  # bytes in a graph, an array in eager code
         return np.asarray(image).astype(np.int32)
 
 

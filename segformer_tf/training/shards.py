@@ -13,7 +13,7 @@ from PIL import Image
 from segformer_tf.training.decoding import MaskReader, decode_picture
 from segformer_tf.training.layouts import Split
 
-SHUFFLE_BUFFER = 512
+SHUFFLE_WINDOW = 512  # records that are shuffled among each other
 FEATURES = {name: tf.io.FixedLenFeature((), tf.string) for name in ("image", "mask", "name")}
 
 
@@ -75,13 +75,17 @@ def elements(files: Sequence[Path]) -> tf.data.Dataset:
 
 
 def shuffled_elements(files: Sequence[Path], seed: int) -> tf.data.Dataset:
-    """Records for ever, each once an epoch: the shards in a new order, their records through a shuffled buffer."""
+    """Records for ever, each once an epoch: the shards in a new order, their records within a window."""
     names = tf.constant([str(file) for file in files])
 
     def epoch(number):
         key = tf.stack([tf.constant(seed, tf.int64), number])
         order = tf.argsort(tf.random.stateless_uniform((len(files),), key))
-        records = tf.data.TFRecordDataset(tf.gather(names, order))
-        return records.shuffle(SHUFFLE_BUFFER, seed=tf.random.stateless_uniform((), key, 0, 2**31 - 1, tf.int64))
+        windows = tf.data.TFRecordDataset(tf.gather(names, order)).batch(SHUFFLE_WINDOW)
+        return windows.map(lambda records: _shuffled(records, key + 1)).unbatch()
 
     return tf.data.Dataset.range(np.iinfo(np.int64).max).flat_map(epoch)
+
+
+def _shuffled(records: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+    return tf.gather(records, tf.argsort(tf.random.stateless_uniform(tf.shape(records), key)))

@@ -6,6 +6,7 @@ from conftest import TINY, relative_difference
 
 from segformer_tf import (
     SegformerConfig,
+    SegformerImageProcessor,
     TFSegformerDecodeHead,
     TFSegformerForImageClassification,
     TFSegformerForSemanticSegmentation,
@@ -185,3 +186,12 @@ def test_impossible_arguments_are_named(tiny_config, pixels):
         TFSegformerModel(tiny_config, data_format="first")
     with pytest.raises(ValueError, match="TFSegformerModel has no loss"):
         TFSegformerModel(tiny_config)(pixels, labels=np.zeros((2, 64, 96)))
+
+
+def test_what_the_processor_gives_goes_straight_in(model):
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 40, 60, 3)).astype("uint8")
+    batch = SegformerImageProcessor(size=(64, 96))(pictures, pictures[..., 0] % 5, return_tensors="tf")
+    expected = model(batch["pixel_values"], labels=batch["labels"])
+    for output in (model(batch), model(**batch)):
+        assert float(output.loss) == pytest.approx(float(expected.loss))
+        assert relative_difference(output.logits, expected.logits) < 1e-6

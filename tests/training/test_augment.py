@@ -109,7 +109,7 @@ def test_a_crop_over_a_class_holds_a_rare_class_more_often():
 def test_a_mask_without_labels_can_be_cropped():
     how = Augmentation((32, 32), class_crop_rate=1.0)
     image, mask = np.zeros((40, 50, 3), np.uint8), np.full((40, 50), 255, np.uint8)
-    labels = augment(tf.constant(image), tf.constant(mask), tf.constant([1, 2], tf.int64), how)[1]
+    labels = augment(tf.constant(image), tf.constant(mask), tf.constant([1, 2], tf.int64), how)[1].numpy()
     assert (labels == 255).all()
 
 

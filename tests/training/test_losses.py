@@ -1,0 +1,153 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from segformer_tf.models import losses as model_losses
+from segformer_tf.models.losses import full_size_logits, resized_cross_entropy, segmentation_loss
+from segformer_tf.training.losses import LOSSES, SegmentationLoss, class_weights
+
+RNG = np.random.default_rng(0)
+LOGITS = RNG.normal(size=(2, 6, 9, 4)).astype("float32")
+LABELS = RNG.integers(0, 4, (2, 24, 36))
+LABELS[:, :5] = 255
+
+
+def probabilities():
+    return keras.ops.convert_to_numpy(keras.ops.softmax(full_size_logits(LOGITS, LABELS)))
+
+
+def truth_probability():
+    valid = LABELS != 255
+    ids = np.where(valid, LABELS, 0)
+    return np.take_along_axis(probabilities(), ids[..., None], -1)[..., 0], ids, valid
+
+
+def value_and_gradient(function, x):
+    x = tf.constant(x)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        value = function(x)
+    return value.numpy(), tape.gradient(value, x).numpy()
+
+
+@pytest.mark.parametrize("band_values", [2**24, 2000, 1])
+@pytest.mark.parametrize("size", [(24, 36), (25, 31), (6, 9), (4, 5)])
+def test_the_banded_loss_has_the_value_and_gradient_of_the_plain_one(monkeypatch, band_values, size):
+    monkeypatch.setattr(model_losses, "BAND_VALUES", band_values)
+    ids = RNG.integers(0, 4, (2, *size)).astype("int32")
+    weights = RNG.uniform(size=(2, *size)).astype("float32")
+
+    def plain(logits):
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(ids, full_size_logits(logits, ids))
+        return tf.reduce_sum(losses * weights)
+
+    expected, expected_gradient = value_and_gradient(plain, LOGITS)
+    found, gradient = value_and_gradient(lambda x: resized_cross_entropy(tf.constant(ids), x, weights), LOGITS)
+    assert found == pytest.approx(expected, rel=1e-5)
+    np.testing.assert_allclose(gradient, expected_gradient, atol=1e-5)
+
+
+def test_the_banded_loss_works_in_a_graph_of_unknown_sizes():
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 4)), tf.TensorSpec((None, None, None), tf.int64)])
+    def graph(logits, labels):
+        return segmentation_loss(labels, logits)
+
+    assert graph(LOGITS, LABELS).numpy() == pytest.approx(float(segmentation_loss(LABELS, LOGITS)), rel=1e-6)
+
+
+def test_cross_entropy_is_the_models_own_loss():
+    found = SegmentationLoss()(LABELS, LOGITS)
+    assert float(found) == pytest.approx(float(segmentation_loss(LABELS, LOGITS)), rel=1e-6)
+
+
+def test_class_weights_weigh_pixels_and_their_mean():
+    weights = np.array([0.5, 1.0, 2.0, 4.0])
+    p, ids, valid = truth_probability()
+    share = weights[ids] * valid
+    found = SegmentationLoss(weights=weights)(LABELS, LOGITS)
+    assert float(found) == pytest.approx((-np.log(p) * share).sum() / share.sum(), rel=1e-5)
+
+
+def test_focal_loss_is_its_formula():
+    p, _, valid = truth_probability()
+    expected = (-np.log(p) * (1 - p) ** 2)[valid].mean()
+    assert float(SegmentationLoss({"focal": 1.0})(LABELS, LOGITS)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_ohem_takes_the_pixels_below_its_probability():
+    p, _, valid = truth_probability()
+    expected = -np.log(p[valid & (p <= 0.7)]).mean()
+    assert float(SegmentationLoss({"ohem": 1.0})(LABELS, LOGITS)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_ohem_takes_the_hardest_sixteenth_where_all_are_sure():
+    logits = 20 * keras.ops.convert_to_numpy(keras.ops.one_hot(np.where(LABELS == 255, 0, LABELS), 4)) + LABELS[..., None] % 7
+    logits = (logits + RNG.normal(size=logits.shape)).astype("float32")
+    losses = -tf.nn.log_softmax(logits).numpy()
+    losses = np.take_along_axis(losses, np.where(LABELS == 255, 0, LABELS)[..., None], -1)[..., 0][LABELS != 255]
+    expected = np.sort(losses)[-(losses.size // 16) :].mean()
+    assert float(SegmentationLoss({"ohem": 1.0})(LABELS, logits)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_dice_is_its_formula_at_the_logits_own_size():
+    labels = LABELS[:, 2::4, 2::4]
+    p = tf.nn.softmax(LOGITS).numpy()
+    valid = (labels != 255)[..., None]
+    truth = np.eye(4)[np.where(labels == 255, 0, labels)] * valid
+    dice = (2 * (p * truth).sum((0, 1, 2)) + 1) / ((p * valid).sum((0, 1, 2)) + truth.sum((0, 1, 2)) + 1)
+    assert float(SegmentationLoss({"dice": 1.0})(LABELS, LOGITS)) == pytest.approx(1 - dice.mean(), rel=1e-5)
+
+
+def test_dice_leaves_classes_out_that_no_mask_has():
+    labels = np.zeros((1, 6, 9), int)
+    labels[:, 3:] = 1
+    logits = 50 * np.eye(4, dtype="float32")[labels]
+    assert float(SegmentationLoss({"dice": 1.0})(labels, logits)) == pytest.approx(0, abs=1e-5)
+
+
+def test_a_sum_of_losses_adds_their_shares():
+    one, other, both = (
+        float(SegmentationLoss(parts)(LABELS, LOGITS))
+        for parts in ({"dice": 1.0}, {"focal": 1.0}, {"dice": 0.5, "focal": 2.0})
+    )
+    assert both == pytest.approx(0.5 * one + 2 * other, rel=1e-6)
+
+
+@pytest.mark.parametrize("part", LOSSES)
+def test_ignored_pixels_have_no_gradient_and_all_ignored_gives_0(part):
+    loss = SegmentationLoss({part: 1.0})
+    value, gradient = value_and_gradient(lambda x: loss(tf.fill((2, 24, 36), 255), x), LOGITS)
+    assert value == 0 and (gradient == 0).all()
+    value, gradient = value_and_gradient(lambda x: loss(LABELS, x), LOGITS)
+    assert np.isfinite(value) and (gradient[:, 0] == 0).all() and (gradient[:, 3] != 0).any()
+
+
+@pytest.mark.parametrize("part", LOSSES)
+def test_gradients_agree_with_finite_differences(part):
+    loss = SegmentationLoss({part: 1.0}, weights=[0.5, 1, 2, 3])
+    _, gradient = value_and_gradient(lambda x: loss(LABELS, x), LOGITS)
+    direction = np.sign(gradient).astype("float32")
+    up, down = (float(loss(LABELS, LOGITS + step * direction)) for step in (1e-2, -1e-2))
+    assert (up - down) / 2e-2 == pytest.approx((gradient * direction).sum(), rel=0.02)
+
+
+def test_a_label_of_no_class_is_an_error_with_its_value():
+    with pytest.raises(ValueError, match="a label is 9, expected 0 to 3 or the ignore index 255"):
+        SegmentationLoss()(np.where(LABELS == 2, 9, LABELS), LOGITS)
+
+
+def test_an_unknown_loss_is_told():
+    with pytest.raises(ValueError, match="the loss 'lovasz' is unknown, expected some of cross_entropy"):
+        SegmentationLoss({"lovasz": 1.0})
+
+
+def test_a_loss_survives_serialisation():
+    loss = SegmentationLoss({"dice": 0.5}, [1, 2, 3, 4], 254)
+    again = keras.losses.deserialize(keras.losses.serialize(loss))
+    assert again.get_config() == loss.get_config()
+
+
+def test_class_weights_are_median_frequency_balancing_at_power_1():
+    assert class_weights([10, 40, 20], 1.0) == [2.0, 0.5, 1.0]
+    assert class_weights([10, 0, 40], 0.5) == [2.0, 1.0, 1.0]
