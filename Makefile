@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP_FLAGS := --quiet --disable-pip-version-check
 OUT ?= out
 
-.PHONY: demo test lint format parity parity-long bench bench-quick agreement clean
+.PHONY: demo test lint format parity parity-long bench bench-quick agreement test-runtimes soak clean
 
 demo: $(VENV)/.core
 	$(BIN)/segformer-tf segment examples/china.jpg --output $(OUT)
@@ -34,6 +34,19 @@ CAMVID ?= ../shared/data/camvid
 IMAGES ?= 10
 agreement: .venv-parity/.made
 	.venv-parity/bin/python benchmarks/camvid_agreement.py --data $(CAMVID) $(if $(IMAGES),--images $(IMAGES))
+
+# Exports to ONNX, OpenVINO and LiteRT, run by those runtimes; needs the extra [export].
+test-runtimes: $(VENV)/.export
+	$(BIN)/python -m pytest tests/inference/runtimes
+
+# Eight clients against the local server for five minutes; writes its table into docs/serving.md.
+soak: $(VENV)/.dev
+	$(BIN)/python benchmarks/bench_serving.py --seconds 300 --write
+
+$(VENV)/.export: setup.cfg setup.py
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install $(PIP_FLAGS) -e '.[dev,export]'
+	touch $@ $(VENV)/.dev $(VENV)/.core
 
 $(VENV)/.core: setup.cfg setup.py
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -20,6 +20,14 @@ _ROOMS = {
     "ImageClassificationPipeline": "inference.pipeline",
 }
 __all__ = list(_ROOMS)
+# transformers' PyTorch names, which need KERAS_BACKEND=torch.
+_TORCH = (
+    "SegformerModel",
+    "SegformerDecodeHead",
+    "SegformerForImageClassification",
+    "SegformerForSemanticSegmentation",
+)
+_ROOMS |= dict.fromkeys(_TORCH, "models.torch_classes")
 
 if TYPE_CHECKING:
     from segformer_tf.images.processor import SegformerFeatureExtractor, SegformerImageProcessor
@@ -31,11 +39,19 @@ if TYPE_CHECKING:
         TFSegformerForSemanticSegmentation,
         TFSegformerModel,
     )
+    from segformer_tf.models.torch_classes import (
+        SegformerDecodeHead,
+        SegformerForImageClassification,
+        SegformerForSemanticSegmentation,
+        SegformerModel,
+    )
 
 
 def __getattr__(name: str) -> Any:
     if name not in _ROOMS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; its public names are {', '.join(__all__)}")
+        raise AttributeError(
+            f"module {__name__!r} has no attribute {name!r}; its public names are {', '.join(__all__)}"
+        )
     return getattr(importlib.import_module(f"{__name__}.{_ROOMS[name]}"), name)
 
 

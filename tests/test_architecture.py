@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
+from reference import ROOT
 
 PACKAGE = ROOT / "segformer_tf"
 ROOMS = ("models", "images", "checkpoints", "training", "inference", "cli")

@@ -4,7 +4,7 @@ import re
 
 import keras
 import pytest
-from conftest import ROOT
+from reference import ROOT
 
 # Pages whose snippets run one after the other; where a page needs files or extras its room's tests run it.
 PAGES = ["README.md"]

@@ -21,8 +21,16 @@ def adapt_channels(variables: dict[str, np.ndarray], num_channels: int) -> tuple
         turns = np.arange(num_channels) % had
         # Each of the old kernels shares its weight among the channels that repeat it; with fewer channels than kernels
         # those left are scaled up instead.
-        shares = np.bincount(turns, minlength=had)[turns] if num_channels > had else np.full(num_channels, num_channels / had)
+        shares = (
+            np.bincount(turns, minlength=had)[turns]
+            if num_channels > had
+            else np.full(num_channels, num_channels / had)
+        )
         new = kernel[:, :, turns] / shares[:, None]
-        how = f"repeats the {had} it had in turn, rescaled" if num_channels > had else f"keeps the first of {had}, rescaled"
+        how = (
+            f"repeats the {had} it had in turn, rescaled"
+            if num_channels > had
+            else f"keeps the first of {had}, rescaled"
+        )
     message = f"The first convolution's kernel for {num_channels} channels {how}: {FIRST_KERNEL}."
     return {**variables, FIRST_KERNEL: new.astype(kernel.dtype)}, message

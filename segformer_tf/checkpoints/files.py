@@ -124,8 +124,10 @@ def _read_h5(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
                 kind = "a whole model saved by Keras 2"
             elif {"layers", "vars", "_layer_checkpoint_dependencies"} & set(file):
                 kind = "a Keras 3 .weights.h5 file, which `model.load_weights` reads"
-            raise ValueError(f"{path} is {kind}; expected a tf_model.h5 of transformers' TensorFlow classes, "
-                "or a .weights.h5 of keras-hub's models.")
+            raise ValueError(
+                f"{path} is {kind}; expected a tf_model.h5 of transformers' TensorFlow classes, "
+                "or a .weights.h5 of keras-hub's models."
+            )
         # The first group is the layer's.
         return {name.partition("/")[2]: _as_float32(item[()]) for name, item in tensors.items()}, {"format": "tf"}
 

@@ -71,7 +71,11 @@ def resolve(name_or_path: str | os.PathLike, use_safetensors: bool | None = None
             )
         weights = others[0] if others else None
     if weights is None:
-        wanted = (*(() if config else ("config.json",)), *choices, *(("*.pth",) if directory and not use_safetensors else ()))
+        wanted = (
+            *(() if config else ("config.json",)),
+            *choices,
+            *(("*.pth",) if directory and not use_safetensors else ()),
+        )
         raise FileNotFoundError(f"{name} holds no weights: {_looked_for(wanted, directory, hub)}.")
     if values is None and weights.suffix != ".pth":
         looked = _looked_for(("config.json",), directory, hub)

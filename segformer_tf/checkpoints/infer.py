@@ -23,7 +23,7 @@ def infer_config(
 
     Heads and strides cannot be read off shapes: they are taken as [1, 2, 5, 8] and [4, 2, 2, 2]. NVlabs' code runs
     the norms before attention and Mix-FFN and after each stage at epsilon 1e-6, which `encoder_norm_eps` records
-    (keras-hub only the first two, the last at 1e-5).
+    (keras-hub only the first two, the last at 1e-5; its GELU is the approximation by tanh).
     """
     stages = 0
     while f"patch_embeddings_{stages}/proj/kernel" in variables:
@@ -60,6 +60,8 @@ def infer_config(
         config |= _labels(variables[head].shape[0], metadata or {})
     if layout in ("nvlabs", "mmseg", "keras_hub"):
         config["encoder_norm_eps"] = 1e-6
+    if layout == "keras_hub":
+        config["hidden_act"] = "gelu_pytorch_tanh"
     return config
 
 

@@ -35,26 +35,32 @@ def export(
     tolerance: Annotated[
         float | None, typer.Option(help="Largest difference kept, as a share of the largest logit.", show_default=False)
     ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Other formats than saved_model: compare on this picture, not on a made-up one.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
     """Write a model for TF Serving or another runtime, and compare what was written with the model."""
     load_tensorflow()
     from segformer_tf import checkpoints
     from segformer_tf.checkpoints.names import task_of
+    from segformer_tf.images.pixels import to_pixels
     from segformer_tf.inference.export import export as write
     from segformer_tf.inference.processors import load_processor
     from segformer_tf.models.tasks import TFSegformerForImageClassification, TFSegformerForSemanticSegmentation
 
     task = task_of(checkpoints.load(model).variables)
     model_class = TFSegformerForImageClassification if task == "classifier" else TFSegformerForSemanticSegmentation
+    processor = load_processor(model)
     exported = write(
         model_class.from_pretrained(model, data_format=data_format, dtype=dtype),
         directory,
         format,
-        processor=load_processor(model),
+        processor=processor,
         size=size,
         weights=weights,
         tolerance=tolerance,
+        picture=to_pixels(picture, processor.channels, None, strict=True, exif=False) if picture else None,
         names=signature or None,
         labels_at=labels_at,
     )
@@ -78,7 +84,7 @@ def serve(
     max_batch_size: Annotated[int, typer.Option(help="Pictures that run together at most.", min=1)] = 8,
     batch_timeout_ms: Annotated[float, typer.Option(help="How long a batch waits for more.", min=0)] = 5.0,
 ) -> None:
-    """Answer TF Serving's gRPC and REST requests on this machine, to try an export; needs the extra [serve]."""
+    """Answer TF Serving's gRPC and REST requests on this machine, to try an export; needs the `serve` extra."""
     load_tensorflow()
     import signal
 
@@ -96,7 +102,9 @@ def serve(
         max_batch_size=max_batch_size,
         batch_timeout=batch_timeout_ms / 1000,
     )
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # both end the `wait` below
+    # Both end the `wait` below; SIGINT too is set, because a shell lets background jobs ignore it.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     with server:
         print(
             f"serving {server.name} version {server.servable.version}: gRPC {host}:{server.grpc_port}, "

@@ -189,9 +189,9 @@ class SegformerImageProcessor:
     def to_json_string(self) -> str:
         return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
 
-    def save_pretrained(self, directory: str | os.PathLike) -> list[str]:
+    def save_pretrained(self, save_directory: str | os.PathLike) -> list[str]:
         """Write `preprocessor_config.json`, whole or not at all; returns the paths of the files."""
-        return [write_config(directory, self.to_json_string())]
+        return [write_config(save_directory, self.to_json_string())]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__} {self.to_json_string()}"

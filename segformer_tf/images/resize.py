@@ -33,7 +33,7 @@ def resize(image: tf.Tensor, size: tuple[int, int] | tf.Tensor, method: str = "b
         raise ValueError(f"image has shape {image.shape}; expected (H, W, C) or (B, H, W, C).")
     if method != "nearest" and image.dtype not in (tf.uint8, tf.float32):
         raise ValueError(f"image is {image.dtype.name}; {method} resizing expects uint8 or float32.")
-    height, width = (size[0], size[1]) if tf.is_tensor(size) else (int(size[0]), int(size[1]))
+    height, width = (side if tf.is_tensor(side) else int(side) for side in (size[0], size[1]))
     batch = image if image.shape.rank == 4 else image[tf.newaxis]
     if method == "nearest":
         batch = tf.gather(batch, _nearest(_side(batch, 1), height), axis=1)

@@ -98,7 +98,7 @@ def _export_saved_model(model, directory: Path, processor, tolerance, names, lab
         _check_difference("The SavedModel", difference, scale, tolerance)
         target = directory / str(next_version(directory))
         os.rename(draft, target)
-    return Exported(target, difference, difference / scale, None)
+    return Exported(target, difference, _relative(difference, scale), None)
 
 
 def _export_runtime(model, directory: Path, format, processor, size, weights, tolerance, picture) -> Exported:
@@ -118,8 +118,12 @@ def _export_runtime(model, directory: Path, format, processor, size, weights, to
         for file in sorted(draft.iterdir()):  # the .bin of OpenVINO before its .xml
             os.replace(file, directory / file.name)
     return Exported(
-        directory / runtime.file, difference, difference / scale, _same_labels(model, found, expected, pixels)
+        directory / runtime.file, difference, _relative(difference, scale), _same_labels(model, found, expected, pixels)
     )
+
+
+def _relative(difference: float, scale: float) -> float:
+    return difference / scale if scale else difference  # 0 / 0: only labels and texts to compare
 
 
 def _check_difference(what: str, difference: float, scale: float, tolerance: float) -> None:

@@ -46,6 +46,8 @@ def predict(model: "ModelServer", request):
     """PredictRequest -> PredictResponse."""
     spec = request.model_spec
     inputs = {key: read_tensor(key, proto) for key, proto in request.inputs.items()}
+    if spec.version_label:
+        raise NotFound(f"There is no label {spec.version_label!r}: this server has one version; TF Serving has labels.")
     version = spec.version.value if spec.HasField("version") else None
     outputs = model.predict(spec.signature_name, inputs, list(request.output_filter), spec.name, version)
     response = predict_pb2.PredictResponse(outputs={key: tf.make_tensor_proto(value) for key, value in outputs.items()})

@@ -60,7 +60,7 @@ def _or_else(read: Callable, data: tf.Tensor, otherwise):
     return results.concatenate(tf.data.Dataset.from_tensors(otherwise)).take(1).get_single_element()
 
 
-def _safely(decode: Callable, data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _safely(decode: Callable, data: tf.Tensor):
     """(the picture, whether it could be read)."""
     return _or_else(lambda data: (decode(data), True), data, (_nothing(), False))
 

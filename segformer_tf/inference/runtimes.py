@@ -4,7 +4,7 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -44,7 +44,7 @@ def _write_keras(model: SegformerBase, path: Path, size, weights: str) -> None:
 
 
 def _load_keras(path: Path) -> Predict:
-    model = keras.saving.load_model(path, compile=False)
+    model: Any = keras.saving.load_model(path, compile=False)
     return lambda pixels: np.asarray(model(pixels)["logits"])
 
 
@@ -58,7 +58,7 @@ def _load_onnx(path: Path) -> Predict:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return lambda pixels: session.run(["logits"], {"pixel_values": pixels})[0]
+    return lambda pixels: np.asarray(session.run(["logits"], {"pixel_values": pixels})[0])
 
 
 def _write_openvino(model: SegformerBase, path: Path, size, weights: str) -> None:

@@ -25,7 +25,7 @@ def sample_picture(height: int, width: int) -> np.ndarray:
 
 def sample_inputs(signatures: Mapping[str, Any], size: tuple[int, int]) -> dict[str, dict[str, tf.Tensor]]:
     """One input for each signature: a PNG, a uint8 picture or normalised pixels of `size`."""
-    return {name: {spec.name: _sample(spec, size)} for name, spec in _specs(signatures)}
+    return {name: {str(spec.name): _sample(spec, size)} for name, spec in _specs(signatures)}
 
 
 def _specs(signatures: Mapping[str, Any]) -> Iterator[tuple[str, tf.TensorSpec]]:

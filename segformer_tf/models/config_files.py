@@ -37,7 +37,9 @@ class ConfigFiles:
         """The configuration of one JSON file."""
         return cls.from_dict(checkpoints.load_config(json_file))
 
-    def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **hub_arguments: Any) -> None:
+    def save_pretrained(
+        self, save_directory: str | os.PathLike, push_to_hub: bool = False, **hub_arguments: Any
+    ) -> None:
         """Writes `config.json` into the directory, which is made if it does not exist; may upload it too."""
         files.write_text(Path(save_directory) / "config.json", self.to_json_string())
         if push_to_hub:
@@ -95,6 +97,8 @@ class ConfigFiles:
             if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
                 value = float(value)
             if old is not None and type(value) is not type(old):
-                raise ValueError(f"{key} is {text!r}, expected a {type(old).__name__} such as {old!r}: correct this key.")
+                raise ValueError(
+                    f"{key} is {text!r}, expected a {type(old).__name__} such as {old!r}: correct this key."
+                )
             new[key] = value
         self.update(new)

@@ -17,6 +17,12 @@ class TransformersInterface:
     base_model_prefix = "segformer"
     main_input_name = "pixel_values"
 
+    def __dir__(self):
+        # Keras saves whatever `dir` lists and holds weights: these models made of the same layers it must not see.
+        return [
+            name for name in super().__dir__() if name not in ("base_model", "segformer", "decode_head", "classifier")
+        ]
+
     @property
     def framework(self) -> str:
         """The library that the model computes with, as transformers abbreviates it: "tf", "pt" or "jax"."""
@@ -37,7 +43,7 @@ class TransformersInterface:
         return {"pixel_values": keras.ops.ones((batch or 1, *(512 if side is None else side for side in rest)))}
 
     @property
-    def base_model(self) -> keras.Model:
+    def base_model(self: Any) -> keras.Model:
         """The encoder over this model's own layers, without the head: `(B, H, W, C) -> {"last_hidden_state": ...}`.
 
         Freezing it (`model.base_model.trainable = False`) freezes the layers here.
@@ -55,7 +61,7 @@ class TransformersInterface:
         """`base_model`, under the name that it has as an attribute in transformers."""
         return self.base_model
 
-    def num_parameters(self, only_trainable: bool = False) -> int:
+    def num_parameters(self: Any, only_trainable: bool = False) -> int:
         """How many numbers the weights hold, BatchNorm's running statistics included unless `only_trainable`."""
         return sum(math.prod(weight.shape) for weight in (self.trainable_weights if only_trainable else self.weights))
 
@@ -90,7 +96,9 @@ class TransformersInterface:
         collate, arguments = collate_fn or _stack, dict(collate_fn_args or {})
         count = len(dataset)
         full_only = shuffle if drop_remainder is None else drop_remainder
-        ends = range(batch_size, count + 1, batch_size) if full_only else range(batch_size, count + batch_size, batch_size)
+        ends = (
+            range(batch_size, count + 1, batch_size) if full_only else range(batch_size, count + batch_size, batch_size)
+        )
 
         def batches():
             order = np.random.permutation(count) if shuffle else np.arange(count)

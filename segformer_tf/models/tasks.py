@@ -44,6 +44,11 @@ class TFSegformerForImageClassification(SegformerBase):
 
     output_class = TaskOutput
 
+    @property
+    def classifier(self) -> keras.layers.Layer:
+        """The linear layer that gives the logits."""
+        return self.get_layer("classifier")
+
     def _make_layers(self, config: SegformerConfig, dtype) -> dict[str, Any]:
         classifier = dense(config.num_labels, config.initializer_range, name="classifier", dtype=dtype)
         return {**super()._make_layers(config, dtype), "classifier": classifier}
@@ -74,6 +79,11 @@ class TFSegformerForSemanticSegmentation(SegformerBase):
 
     output_class = TaskOutput
 
+    @property
+    def decode_head(self) -> keras.layers.Layer:
+        """The layer that makes logits of the encoder's maps."""
+        return self.get_layer("decode_head")
+
     def _make_layers(self, config: SegformerConfig, dtype) -> dict[str, Any]:
         return {**super()._make_layers(config, dtype), "decode_head": _decode_head(config, dtype)}
 
@@ -83,6 +93,10 @@ class TFSegformerForSemanticSegmentation(SegformerBase):
             "logits": to_boundary(parts["decode_head"](maps), data_format),
             **optional_fields(maps, weights, data_format, hidden_states, attentions),
         }
+
+    def hf_compute_loss(self, logits, labels):
+        """The loss of logits and labels as the model returns them, in transformers' order; scalar float32."""
+        return super().hf_compute_loss(labels=labels, logits=logits)
 
     def _task_loss(self, labels, logits, sample_weight):
         return losses.segmentation_loss(labels, logits, self.config.semantic_loss_ignore_index, sample_weight)
@@ -134,3 +148,6 @@ class TFSegformerDecodeHead(Pretrained, keras.Model):
         self.dtype_policy = policy
         self.config = config
         self.data_format = data_format
+
+    def call(self, encoder_hidden_states, training: bool | None = None):
+        return super().call(encoder_hidden_states, training=training)

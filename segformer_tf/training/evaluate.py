@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from segformer_tf.images import SegformerImageProcessor, label_image, palette_for, resize
+from segformer_tf.images.windows import spans
 from segformer_tf.models.losses import full_size_logits
 from segformer_tf.training.datasets import Source, pictures
 from segformer_tf.training.layouts import Split
@@ -96,17 +97,15 @@ def _ade20k_size(shape) -> tuple[int, int]:
 
 
 def _slide(image, protocol: Protocol, logits_of, num_labels: int):
-    """Mean of the logits of overlapping windows; the last of a row or column ends at the edge."""
+    """Mean of the full-size logits of overlapping windows, as MMSegmentation scores.
+
+    `images.windows.slide` averages on the grid of logits instead, in a sixteenth of the memory.
+    """
     size = [int(side) for side in image.shape[:2]]
-    window = [min(pair) for pair in zip(size, protocol.window, strict=True)]
-    starts = [
-        sorted({min(i * stride, side - length) for i in range(math.ceil(max(side - length, 0) / stride) + 1)})
-        for side, length, stride in zip(size, window, protocol.stride, strict=True)
-    ]
     total, count = np.zeros((*size, num_labels), np.float32), np.zeros((*size, 1), np.float32)
-    for top in starts[0]:
-        for left in starts[1]:
-            place = (slice(top, top + window[0]), slice(left, left + window[1]))
+    for top, bottom in spans(size[0], protocol.window[0], protocol.stride[0]):
+        for left, right in spans(size[1], protocol.window[1], protocol.stride[1]):
+            place = (slice(top, bottom), slice(left, right))
             part = image[place][None]
             total[place] += full_size_logits(logits_of(part), part)[0].numpy()
             count[place] += 1

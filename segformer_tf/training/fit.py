@@ -118,11 +118,11 @@ def _compile(trained, recipe: Recipe, batches: int, loss: keras.losses.Loss | No
     optimizer = recipe.optimizer(batches)
     optimizer.set_groups(trained)
     optimizer.build(trained.trainable_variables)
-    in_place = isinstance(loss, SegmentationLoss)
-    if in_place:
+    if isinstance(loss, SegmentationLoss):
         # Given to `compile`, it would see logits of full size; here it takes them as they are, which saves the memory.
-        trained._task_loss = lambda labels, logits, sample_weight: loss(labels, logits)
-    trained.compile(optimizer, loss=None if in_place else loss, metrics=[], jit_compile=False)
+        call, loss = loss, None
+        trained._task_loss = lambda labels, logits, sample_weight: call(labels, logits)
+    trained.compile(optimizer, loss=loss, metrics=[], jit_compile=False)
 
 
 def _loss(recipe: Recipe, source: Source, counts: list[int] | None, config: SegformerConfig):

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +49,10 @@ def restore(run: Path, model: keras.Model) -> dict[str, Any]:
     """
     file = run / "last" / STATE
     try:
-        with np.load(file) as arrays:
+        with open(file, "rb") as stream, np.load(stream) as arrays:
             values = {name: arrays[name] for name in arrays.files}
         about = json.loads(str(values.pop("about")))
-    except (ValueError, KeyError, OSError, EOFError) as error:
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"{file} cannot be read ({error}), expected the state of a run: start anew without --resume."
         ) from error

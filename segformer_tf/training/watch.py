@@ -51,7 +51,7 @@ def _grid(pictures: list[np.ndarray], columns: int) -> Image.Image:
 
 
 class TensorBoard(keras.callbacks.Callback):
-    """Writes the logs of every interval as scalars and, for segmentation, some pictures beside truth and prediction.
+    """Writes the logs of every interval as scalars and, after an evaluation, some pictures beside truth and prediction.
 
     By TensorFlow's own event writer, so that the package `tensorboard` is needed only to look at them.
     """
@@ -74,7 +74,7 @@ class TensorBoard(keras.callbacks.Callback):
         for name, value in scalars.items():
             value = tf.cast(value, tf.float32)
             tf.raw_ops.WriteScalarSummary(writer=self.writer, step=self.step, tag=name, value=value)
-        if len(self.evaluated.outputs[0].shape) == 4:
+        if "val_mIoU" in scalars:
             classes = self.evaluated.config.id2label
             for number, found in enumerate(itertools.islice(predictions(self.evaluated, self.source), PICTURES)):
                 picture = np.asarray(side_by_side(found, classes))[None]

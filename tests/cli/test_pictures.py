@@ -8,8 +8,8 @@ import time
 
 import numpy as np
 import pytest
-from conftest import FIXTURES, ROOT
 from PIL import Image
+from reference import FIXTURES, ROOT
 
 from segformer_tf import cli
 

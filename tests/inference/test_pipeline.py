@@ -3,8 +3,8 @@ import json
 
 import numpy as np
 import pytest
-from conftest import ROOT, TINY
 from PIL import Image
+from reference import ROOT, TINY
 
 from segformer_tf import (
     ImageClassificationPipeline,

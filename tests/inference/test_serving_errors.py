@@ -77,6 +77,10 @@ def test_other_models_and_versions_are_not_found():
     with pytest.raises(grpc.RpcError) as failed:
         stub().Predict(request)
     assert failed.value.code() == grpc.StatusCode.NOT_FOUND
+    request = request_for([FILE])
+    request.model_spec.version_label = "canary"
+    with pytest.raises(grpc.RpcError, match="There is no label 'canary': this server has one version"):
+        stub().Predict(request)
 
 
 def test_one_bad_picture_does_not_spoil_the_others():

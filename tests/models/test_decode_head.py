@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import relative_difference
+from reference import relative_difference
 
 from segformer_tf.models.decode_head import DecodeHead
 from segformer_tf.models.elements import resize_bilinear

@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 import pytest
-from conftest import relative_difference
+from reference import relative_difference
 
 from segformer_tf.models import elements, layers
 from segformer_tf.models.config import ACTIVATIONS

@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import FIXTURES, TINY, relative_difference
+from reference import FIXTURES, TINY, relative_difference
 
 from segformer_tf import (
     SegformerConfig,

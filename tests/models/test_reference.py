@@ -5,7 +5,7 @@ Each within 1e-4 of the largest reference value, at every size in the files, in 
 
 import numpy as np
 import pytest
-from conftest import FIXTURES, relative_difference
+from reference import FIXTURES, relative_difference
 
 from segformer_tf import TFSegformerForImageClassification, TFSegformerForSemanticSegmentation, TFSegformerModel
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import TINY, relative_difference
+from reference import TINY, relative_difference
 
 from segformer_tf import SegformerConfig, TFSegformerForSemanticSegmentation
 

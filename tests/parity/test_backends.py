@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import FIXTURES, relative_difference
+from reference import FIXTURES, relative_difference
 
 ROOT = Path(__file__).parents[2]
 RUN = """

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from conftest import FIXTURES, relative_difference
 from random_weights import randomise
+from reference import FIXTURES, relative_difference
 
 from segformer_tf import (
     SegformerConfig,
@@ -65,6 +65,18 @@ def test_what_transformers_saves_loads_here_and_gives_the_same_logits(variant, t
     assert not any(report.values()), report
     for variable, original in zip(model.weights, source.weights, strict=True):
         np.testing.assert_array_equal(variable, original)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_module_in_memory_is_read(name):
+    cls, reference_class = TASKS[name]
+    model = cls.from_torch_module(reference_class.from_pretrained(FIXTURES / name), data_format="channels_first")
+    original = cls.from_pretrained(FIXTURES / name, data_format="channels_first")
+    assert model.config.id2label == original.config.id2label and model.config.depths == original.config.depths
+    for variable, expected in zip(model.weights, original.weights, strict=True):
+        np.testing.assert_array_equal(variable, expected)
+    with pytest.raises(ValueError, match="Linear: These are not the tensors of a SegFormer checkpoint"):
+        cls.from_torch_module(torch.nn.Linear(2, 3))
 
 
 @pytest.mark.parametrize("size", SIZES)

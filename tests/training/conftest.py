@@ -1,34 +1,9 @@
-"""A small data set on disk: coloured rectangles on a background, 3 classes, 48 x 72 pixels, and a tiny model for it."""
+"""Fixtures of the training tests: the small data set on disk, and the tiny model for it."""
 
 import json
 
-import numpy as np
 import pytest
-from PIL import Image
-
-COLOURS = np.array([[40, 90, 160], [200, 60, 40], [60, 190, 70]], np.uint8)
-CLASSES = [{"id": i, "name": name, "color": COLOURS[i].tolist()} for i, name in enumerate(("wall", "box", "leaf"))]
-
-
-def picture_and_mask(seed: int, size=(48, 72)) -> tuple[np.ndarray, np.ndarray]:
-    """(H, W, 3) uint8 and (H, W) uint8 with classes 0 to 2; the first row is not labelled."""
-    rng = np.random.default_rng(seed)
-    mask = np.zeros(size, np.uint8)
-    for label in (1, 2):
-        top, left = rng.integers(0, size[0] - 20), rng.integers(0, size[1] - 30)
-        mask[top : top + 20, left : left + 30] = label
-    image = np.clip(COLOURS[mask] + rng.normal(0, 8, (*size, 3)), 0, 255).astype(np.uint8)
-    mask[0] = 255
-    return image, mask
-
-
-def write_split(root, split: str, count: int, first_seed: int = 0) -> None:
-    for kind in ("images", "annotations"):
-        (root / kind / split).mkdir(parents=True)
-    for i in range(count):
-        image, mask = picture_and_mask(first_seed + i)
-        Image.fromarray(image).save(root / "images" / split / f"p{i}.jpg", quality=95)
-        Image.fromarray(mask).save(root / "annotations" / split / f"p{i}.png")
+from small_data import CLASSES, tiny_network, write_split
 
 
 @pytest.fixture
@@ -45,16 +20,3 @@ def data(tmp_path):
 def network():
     """A segmentation model of 3 classes, small enough that its training graph is made in seconds."""
     return tiny_network()
-
-
-def tiny_network(dtype="float32", **config):
-    import keras
-
-    from segformer_tf import SegformerConfig, TFSegformerForSemanticSegmentation
-
-    keras.utils.set_random_seed(0)
-    names = {row["id"]: row["name"] for row in CLASSES}
-    sizes = {"num_encoder_blocks": 2, "depths": [1, 1], "hidden_sizes": [8, 16], "decoder_hidden_size": 16}
-    per_stage = {"sr_ratios": [4, 2], "patch_sizes": [7, 3], "strides": [4, 2], "num_attention_heads": [1, 2]}
-    config = SegformerConfig(**sizes, **per_stage, mlp_ratios=[2, 2], id2label=names, **config)
-    return TFSegformerForSemanticSegmentation(config, data_format="channels_last", dtype=dtype)

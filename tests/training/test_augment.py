@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import picture_and_mask
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_data import picture_and_mask
 
 from segformer_tf.training.augment import Augmentation, augment, augment_for_classes, distort, normalize
 

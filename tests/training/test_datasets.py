@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import picture_and_mask
 from PIL import Image
+from small_data import picture_and_mask
 
 from segformer_tf.training import Augmentation, evaluation_data, open_split, read_split, training_data, write_shards
 from segformer_tf.training.datasets import pictures

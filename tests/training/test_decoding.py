@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import picture_and_mask
 from PIL import Image
+from small_data import picture_and_mask
 
 from segformer_tf.training import read_split
 from segformer_tf.training.decoding import MaskReader, decode_picture, highest_id, inspect

@@ -2,8 +2,8 @@ import json
 
 import numpy as np
 import pytest
-from conftest import CLASSES
 from PIL import Image
+from small_data import CLASSES
 
 from segformer_tf.training import read_split
 

@@ -36,7 +36,9 @@ def test_nothing_labelled_has_no_score():
     assert np.isnan(found["mIoU"]) and np.isnan(found["aAcc"])
 
 
-@given(st.lists(st.tuples(st.sampled_from([0, 1, 2, 255]), st.integers(0, 2)), min_size=1, max_size=40), st.integers(0, 40))
+@given(
+    st.lists(st.tuples(st.sampled_from([0, 1, 2, 255]), st.integers(0, 2)), min_size=1, max_size=40), st.integers(0, 40)
+)
 def test_streaming_in_parts_gives_the_matrix_of_the_whole(pairs, cut):
     truth, found = (np.array(values) for values in zip(*pairs, strict=True))
     parts = confusion(truth[:cut], found[:cut], 3) + confusion(truth[cut:], found[cut:], 3)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from conftest import picture_and_mask
 from PIL import Image
+from small_data import picture_and_mask
 
 from segformer_tf.training import read_split, write_shards
 from segformer_tf.training.datasets import pictures

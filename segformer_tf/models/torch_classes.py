@@ -1,0 +1,49 @@
+"""transformers' PyTorch names: the same models with Keras running on PyTorch, trained in a plain torch loop.
+
+They take and return torch tensors, channels-first unless told otherwise, and follow `model.train()` and `model.eval()`.
+"""
+
+import keras
+
+from segformer_tf.models import tasks
+
+if keras.backend.backend() != "torch":
+    raise ImportError(
+        f"SegformerModel and its siblings are models on PyTorch, and Keras runs on {keras.backend.backend()}: set the "
+        "environment variable KERAS_BACKEND=torch before Python starts, or use TFSegformerModel and its siblings."
+    )
+
+
+class OnTorch:
+    """What a `torch.nn.Module` does and a Keras model does not."""
+
+    def __init__(self, config, data_format: str | None = None, **kwargs):
+        super().__init__(config, data_format or "channels_first", **kwargs)
+
+    def __call__(self, *args, training: bool | None = None, **kwargs):
+        return super().__call__(*args, training=self.training if training is None else training, **kwargs)
+
+    @classmethod
+    def _with_weights(cls, *args):
+        model, report = super()._with_weights(*args)
+        return model.eval(), report
+
+
+@tasks.register
+class SegformerModel(OnTorch, tasks.TFSegformerModel):
+    """The Mix Transformer encoder: `(B, C, H, W) -> last_hidden_state (B, hidden_sizes[-1], H / 32, W / 32)`."""
+
+
+@tasks.register
+class SegformerDecodeHead(OnTorch, tasks.TFSegformerDecodeHead):
+    """The decode head by itself: list of maps `(B, hidden_sizes[i], H_i, W_i) -> logits (B, num_labels, H_0, W_0)`."""
+
+
+@tasks.register
+class SegformerForImageClassification(OnTorch, tasks.TFSegformerForImageClassification):
+    """The encoder and a linear classifier on its mean token: `(B, C, H, W) -> logits (B, num_labels)`."""
+
+
+@tasks.register
+class SegformerForSemanticSegmentation(OnTorch, tasks.TFSegformerForSemanticSegmentation):
+    """The encoder and the all-MLP decode head: `(B, C, H, W) -> logits (B, num_labels, H / 4, W / 4)`."""

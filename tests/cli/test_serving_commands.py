@@ -1,0 +1,121 @@
+"""`export`, `serve` and `serve-config` as people call them."""
+
+import base64
+import json
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+
+import numpy as np
+import pytest
+from reference import FIXTURES
+
+from segformer_tf import SegformerImageProcessor, SegmentationPipeline
+from segformer_tf.cli import main
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """The tiny reference checkpoint with a processor for 64 x 96."""
+    directory = tmp_path_factory.mktemp("tiny")
+    for name in ("config.json", "model.safetensors"):
+        (directory / name).write_bytes((FIXTURES / "hf4-seg" / name).read_bytes())
+    SegformerImageProcessor(size=(64, 96)).save_pretrained(directory)
+    return directory
+
+
+def png(image):
+    import io
+
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_export_and_serve_answer_over_rest_until_they_are_stopped(checkpoint, tmp_path, capsys):
+    main_quietly(["export", str(checkpoint), str(tmp_path / "tiny"), "--signature", "serving_default"])
+    assert re.match(r"wrote .*tiny/1: largest difference from the model 0 ", capsys.readouterr().out)
+    # Started as scripts start background jobs: with SIGINT ignored.
+    command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, "-m", "segformer_tf.cli", "serve"]
+    command.append(str(tmp_path / "tiny"))
+    server = subprocess.Popen([*command, "--grpc-port", "0", "--rest-port", "0"], stdout=subprocess.PIPE, text=True)
+    try:
+        url = re.search(r"REST (http\S+)", server.stdout.readline())[1]
+        assert url.endswith("/v1/models/tiny")
+        body = {"instances": [{"b64": base64.b64encode(png(PICTURE)).decode()}]}
+        with urllib.request.urlopen(f"{url}:predict", json.dumps(body).encode()) as answer:
+            row = json.load(answer)["predictions"][0]
+        from PIL import Image
+
+        (tmp_path / "mask.png").write_bytes(base64.b64decode(row["mask_bytes"]["b64"]))
+        expected = SegmentationPipeline.from_pretrained(checkpoint)(PICTURE).labels
+        np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "mask.png")), expected)
+    finally:
+        server.send_signal(signal.SIGTERM)
+        rest, _ = server.communicate(timeout=60)
+    assert server.returncode == 0 and rest == "stopping\n"
+
+
+def main_quietly(arguments):
+    with pytest.raises(SystemExit) as done:
+        main(arguments)
+    assert done.value.code in (0, None)
+
+
+def test_export_compares_on_a_picture_and_prints_json(checkpoint, tmp_path, capsys):
+    (photo := tmp_path / "photo.png").write_bytes(png(PICTURE))
+    main_quietly(["export", str(checkpoint), str(tmp_path), "--format", "keras", "--json", "--picture", str(photo)])
+    written = json.loads(capsys.readouterr().out)
+    assert written["path"] == str(tmp_path / "model.keras") and written["same_labels"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--format", "pickle"], "format is 'pickle', expected one of saved_model, keras, onnx, openvino, litert"),
+        (["--format", "keras", "--tolerance", "-1"], "it was not kept"),
+        (["--signature", "classify"], "There is no signature classify"),
+    ],
+)
+def test_a_failed_export_says_why_in_one_line_and_writes_nothing(checkpoint, tmp_path, capsys, arguments, message):
+    with pytest.raises(SystemExit) as done:
+        main(["export", str(checkpoint), str(tmp_path), *arguments])
+    error = capsys.readouterr().err
+    assert done.value.code == 1 and message in error and error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_serve_config_writes_the_servers_files(tmp_path, capsys):
+    (tmp_path / "street/1").mkdir(parents=True)
+    (tmp_path / "street/2").mkdir()
+    output = tmp_path / "config"
+    arguments = ["--output", str(output), "--label", "stable=1", "--label", "canary=2", "--threads", "4"]
+    main_quietly(["serve-config", str(tmp_path / "street"), *arguments])
+    assert sorted(path.name for path in output.iterdir()) == [
+        "batching_params.txt",
+        "models.config",
+        "monitoring.config",
+    ]
+    assert 'version_labels { key: "canary" value: 2 }' in (output / "models.config").read_text()
+    assert "num_batch_threads { value: 4 }" in (output / "batching_params.txt").read_text()
+    assert capsys.readouterr().out.count("wrote ") == 3
+
+
+def test_a_label_without_a_version_is_a_wrong_call(tmp_path, capsys):
+    (tmp_path / "street/1").mkdir(parents=True)
+    with pytest.raises(SystemExit) as done:
+        main(["serve-config", str(tmp_path / "street"), "--label", "canary"])
+    assert done.value.code == 2 and "LABEL=VERSION" in capsys.readouterr().err
+
+
+def test_serving_a_directory_without_a_model_says_what_to_do(tmp_path, capsys):
+    with pytest.raises(SystemExit) as done:
+        main(["serve", str(tmp_path)])
+    assert done.value.code == 1
+    assert "There is no version directory such as 1/ in" in capsys.readouterr().err

@@ -1,0 +1,21 @@
+"""Where the repository and the reference files are, a tiny configuration, and how far two arrays are apart."""
+
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+FIXTURES = Path(__file__).parent / "fixtures"
+TINY = {
+    "depths": [1, 2, 1, 1],
+    "hidden_sizes": [8, 16, 20, 32],
+    "decoder_hidden_size": 16,
+    "num_labels": 5,
+}
+
+
+def relative_difference(found, expected) -> float:
+    """The largest difference, in units of the largest expected value."""
+    found, expected = np.asarray(found, "float64"), np.asarray(expected, "float64")
+    assert found.shape == expected.shape
+    return float(np.abs(found - expected).max() / np.abs(expected).max())

@@ -1,0 +1,105 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from small_data import tiny_network
+
+from segformer_tf import SegformerConfig, SegformerImageProcessor, TFSegformerForImageClassification
+from segformer_tf.training import Protocol, confusion, evaluate, read_split, scores
+from segformer_tf.training.evaluate import predictions
+
+
+def by_hand(network, split):
+    """The matrix by the processor and the model's own calls, picture by picture."""
+    total = 0
+    for image, mask in zip(split.images, split.targets, strict=True):
+        inputs = SegformerImageProcessor(do_resize=False)(Image.open(image), return_tensors="np")
+        logits = network(inputs["pixel_values"]).logits
+        mask = np.asarray(Image.open(mask))
+        found = tf.argmax(tf.image.resize(logits, mask.shape), -1)[0].numpy()
+        total = total + confusion(mask, found, 3)
+    return scores(total)
+
+
+def test_the_plain_score_is_the_model_s_own_prediction_at_the_picture_s_size(data, network):
+    split = read_split(data, "val")
+    found, expected = evaluate(network, split), by_hand(network, split)
+    for key in ("mIoU", "mAcc", "aAcc"):
+        assert found[key] == pytest.approx(expected[key], abs=1e-9)
+    assert found["images"] == 3 and found["protocol"].startswith("plain: whole picture at its own size")
+    assert [set(row) for row in found["per_class"]] == [{"id", "name", "IoU", "Acc", "Dice"}] * 3
+    assert found["per_class"][1]["name"] == "box"
+
+
+def test_a_channels_first_model_scores_the_same(data, network):
+    config = network.config
+    first = type(network)(config, data_format="channels_first")
+    first.set_weights(network.get_weights())
+    split = read_split(data, "val")
+    assert evaluate(first, split)["mIoU"] == pytest.approx(evaluate(network, split)["mIoU"], abs=1e-6)
+
+
+def test_a_window_as_large_as_the_picture_slides_nowhere(data, network):
+    split = read_split(data, "val")
+    slide = evaluate(network, split, Protocol("slide", (64, 80), (32, 32)))
+    assert slide["mIoU"] == evaluate(network, split)["mIoU"]
+    assert slide["protocol"].startswith("slide: windows of 64 x 80 every 32 x 32")
+
+
+def test_windows_cover_the_picture_and_their_logits_are_averaged(data, network):
+    split = read_split(data, "val")
+    found = next(predictions(network, split, Protocol("slide", (32, 40), (16, 20))))
+    pixels = SegformerImageProcessor(do_resize=False)(found.image, return_tensors="tf")["pixel_values"]
+    total, count = np.zeros((48, 72, 3)), np.zeros((48, 72, 1))
+    for top in (0, 16):
+        for left in (0, 20, 32):
+            logits = network(pixels[:, top : top + 32, left : left + 40]).logits
+            total[top : top + 32, left : left + 40] += tf.image.resize(logits, (32, 40))[0]
+            count[top : top + 32, left : left + 40] += 1
+    assert (found.predicted == (total / count).argmax(-1)).mean() > 0.999
+
+
+def test_other_protocols_resize_the_picture_and_compare_at_the_mask_s_size(data, network):
+    split = read_split(data, "val")
+    processor = SegformerImageProcessor(size=(64, 64))
+    found = next(predictions(network, split, "processor", processor))
+    logits = network(processor(found.image, return_tensors="np")["pixel_values"]).logits
+    np.testing.assert_array_equal(found.predicted, tf.argmax(tf.image.resize(logits, (48, 72)), -1)[0])
+    small = dataclasses.replace(split, images=split.images[:1], targets=split.targets[:1])
+    assert evaluate(network, small, "ade20k")["protocol"].startswith("ade20k: whole picture, fitted into 2048 x 512")
+
+
+def test_predictions_are_dumped_as_palette_pictures_of_class_ids(data, network, tmp_path):
+    split = read_split(data, "val")
+    evaluate(network, split, dump=tmp_path / "out")
+    files = sorted((tmp_path / "out").iterdir())
+    assert [file.name for file in files] == ["p0.png", "p1.png", "p2.png"]
+    found = next(predictions(network, split))
+    np.testing.assert_array_equal(np.asarray(Image.open(files[0])), found.predicted)
+
+
+def test_a_class_that_never_occurs_has_no_score_and_none_in_json(data):
+    network = tiny_network()
+    network.get_layer("decode_head").classifier.bias.assign([9, 0, -9])
+    split = read_split(data, "val")
+    for file in split.targets:
+        Image.fromarray(np.zeros((48, 72), np.uint8)).save(file)
+    found = evaluate(network, split)
+    assert found["per_class"][0]["IoU"] == 1.0 and found["per_class"][2]["IoU"] is None and found["mIoU"] == 1.0
+
+
+def test_an_unknown_protocol_is_told():
+    with pytest.raises(ValueError, match="protocol is 'fast', expected plain, processor, ade20k or slide"):
+        Protocol("fast")
+
+
+def test_a_classifier_s_score_is_its_accuracy(tmp_path, network):
+    for i, name in enumerate("abc"):
+        (tmp_path / "val" / name).mkdir(parents=True)
+        Image.new("RGB", (40, 50), (100 * i, 0, 0)).save(tmp_path / f"val/{name}/x.png")
+    classifier = TFSegformerForImageClassification(SegformerConfig.from_dict(network.config.to_dict()))
+    classifier.get_layer("classifier").bias.assign([0, 99, 0])
+    found = evaluate(classifier, read_split(tmp_path, "val"), processor=SegformerImageProcessor(size=(32, 32)))
+    assert found["accuracy"] == pytest.approx(1 / 3) and [row["Acc"] for row in found["per_class"]] == [0, 1, 0]

@@ -1,0 +1,35 @@
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from segformer_tf.training.mixing import mixed
+from segformer_tf.training.recipe import RECIPES
+
+RECIPE = dataclasses.replace(RECIPES["classifier"], rand_augment=True, mixup_alpha=0.5)
+
+
+def batches():
+    images = np.random.default_rng(0).normal(size=(5, 4, 32, 40, 3)).astype("float32")
+    return tf.data.Dataset.from_tensor_slices((images, np.arange(20).reshape(5, 4) % 3)).prefetch(1)
+
+
+def test_mixed_labels_are_shares_that_sum_to_1_and_pictures_change():
+    images, shares = next(iter(mixed(batches(), RECIPE, 3, 0, 0)))
+    assert images.shape == (4, 32, 40, 3) and shares.shape == (4, 3)
+    np.testing.assert_allclose(np.sum(shares, 1), 1, rtol=1e-5)
+    assert not np.allclose(images, next(iter(batches()))[0], atol=0.1)
+
+
+def test_mixing_is_a_function_of_seed_and_step_so_that_it_can_go_on():
+    whole = list(mixed(batches(), RECIPE, 3, 7, 0))
+    rest = list(mixed(batches().skip(2), RECIPE, 3, 7, 2))
+    for (x, y), (x2, y2) in zip(whole[2:], rest, strict=True):
+        np.testing.assert_array_equal(x, x2)
+        np.testing.assert_array_equal(y, y2)
+    assert not np.array_equal(whole[0][1], next(iter(mixed(batches(), RECIPE, 3, 8, 0)))[1])
+
+
+def test_a_recipe_without_mixing_leaves_the_batches_alone():
+    source = batches()
+    assert mixed(source, RECIPES["fine-tune"], 3, 0, 0) is source

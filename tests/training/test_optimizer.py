@@ -1,0 +1,54 @@
+import math
+
+import keras
+import numpy as np
+import pytest
+
+from segformer_tf.training.optimizer import SegformerAdamW, WarmupDecay
+
+
+def test_the_rate_rises_linearly_and_falls_to_0():
+    rate = WarmupDecay(1.0, 100, power=1.0, warmup_steps=9)
+    assert [float(rate(step)) for step in (0, 4, 50, 100, 120)] == pytest.approx([0.1, 0.5 * 0.96, 0.5, 0, 0])
+    squared, cosine = (WarmupDecay(2.0, 100, power, warmup_steps=0) for power in (2.0, None))
+    assert float(squared(50)) == pytest.approx(0.5)
+    assert float(cosine(25)) == pytest.approx(1 + math.cos(math.pi / 4))
+
+
+def test_with_accumulation_the_rate_counts_optimizer_steps():
+    plain, slow = WarmupDecay(1.0, 10, 1.0, 2), WarmupDecay(1.0, 10, 1.0, 2, accumulation_steps=4)
+    assert [float(slow(step)) for step in (0, 3, 4, 39)] == [float(plain(step)) for step in (0, 0, 1, 9)]
+
+
+def test_the_head_moves_faster_and_only_kernels_are_decayed(network):
+    def moved(head_multiplier, weight_decay):
+        before = {v.path: v.numpy() for v in network.trainable_variables}
+        optimizer = SegformerAdamW(0.1, weight_decay=weight_decay, head_multiplier=head_multiplier)
+        optimizer.set_groups(network)
+        optimizer.apply([keras.ops.zeros_like(v) for v in network.trainable_variables], network.trainable_variables)
+        decayed = {v.path for v in network.trainable_variables if not np.array_equal(v.numpy(), before[v.path])}
+        for v in network.trainable_variables:
+            v.assign(before[v.path])
+        optimizer = SegformerAdamW(0.1, weight_decay=0.0, head_multiplier=head_multiplier)
+        optimizer.set_groups(network)
+        optimizer.apply([keras.ops.ones_like(v) for v in network.trainable_variables], network.trainable_variables)
+        steps = {v.path: float(np.abs(v.numpy() - before[v.path]).max()) for v in network.trainable_variables}
+        return decayed, steps
+
+    decayed, steps = moved(10.0, 0.5)
+    assert decayed == {v.path for v in network.trainable_variables if len(v.shape) > 1}
+    assert not any(name in path for path in decayed for name in ("norm", "bias"))
+    for path, step in steps.items():
+        assert step == pytest.approx(1.0 if path.startswith("decode_head") else 0.1, rel=1e-3), path
+
+
+def test_the_average_soon_forgets_the_random_weights():
+    variable = keras.Variable([0.0])
+    optimizer = SegformerAdamW(1e-9, weight_decay=0.0, use_ema=True, ema_momentum=0.999)
+    for step in range(40):
+        variable.assign([0.0 if step < 10 else 1.0])
+        optimizer.apply([keras.ops.zeros((1,))], [variable])
+    (average,) = optimizer.averages([variable]).values()
+    assert float(average[0]) > 0.95  # with 0.999 from the beginning it would be 0.03
+    assert optimizer.get_config()["ema_momentum"] == 0.999
+    assert SegformerAdamW(0.1).averages([variable]) == {}

@@ -1,0 +1,64 @@
+import errno
+
+import keras
+import numpy as np
+import pytest
+
+from segformer_tf.training import state
+
+
+@pytest.fixture
+def model():
+    made = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dropout(0.5)])
+    made.compile(keras.optimizers.AdamW(0.1), "mse", jit_compile=False)
+    made.optimizer.build(made.trainable_variables)
+    return made
+
+
+def test_every_variable_comes_back_random_state_and_optimizer_included(model, tmp_path):
+    model.train_on_batch(np.ones((4, 3)), np.zeros((4, 2)))
+    state.save(tmp_path, model, {"step": 7, "rows": [{"a": 0.5}]})
+    variables = [*model.variables, *model.optimizer.variables]
+    expected = [v.numpy() for v in variables]
+    model.train_on_batch(np.ones((4, 3)), np.zeros((4, 2)))
+    changed = [v.path for v, old in zip(variables, expected, strict=True) if not np.array_equal(v.numpy(), old)]
+    assert any("seed" in path for path in changed) and any("iteration" in path for path in changed)
+    assert state.restore(tmp_path, model) == {"step": 7, "rows": [{"a": 0.5}]}
+    for variable, old in zip(variables, expected, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), old)
+
+
+def test_a_full_disk_leaves_the_checkpoint_before_it_whole(model, tmp_path, monkeypatch):
+    state.save(tmp_path, model, {"step": 1})
+
+    def full(stream, **arrays):
+        stream.write(b"half of it")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OSError, match=r"training_state.npz cannot be written \(No space left on device\)"):
+        state.save(tmp_path, model, {"step": 2})
+    assert state.restore(tmp_path, model) == {"step": 1}
+    assert [file.name for file in (tmp_path / "last").iterdir()] == [state.STATE]
+
+
+def test_a_damaged_state_is_named(model, tmp_path):
+    state.save(tmp_path, model, {"step": 1})
+    file = tmp_path / "last" / state.STATE
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(ValueError, match=r"training_state.npz cannot be read"):
+        state.restore(tmp_path, model)
+
+
+def test_there_must_be_a_run_to_resume(tmp_path):
+    from segformer_tf.training.recipe import RECIPES
+
+    with pytest.raises(FileNotFoundError, match=r"recipe.json does not exist, expected a run to go on with"):
+        state.begin(tmp_path, RECIPES["fine-tune"], 0, True)
+
+
+def test_recipe_and_seed_of_a_run_come_back(tmp_path):
+    from segformer_tf.training.recipe import RECIPES
+
+    state.begin(tmp_path / "run", RECIPES["fine-tune"], 5, False)
+    assert state.read_recipe(tmp_path / "run") == (RECIPES["fine-tune"], 5)
