@@ -19,7 +19,17 @@ _ROOMS = {
     "SegmentationPipeline": "inference.pipeline",
     "ImageClassificationPipeline": "inference.pipeline",
 }
-__all__ = list(_ROOMS)
+__all__ = [
+    "ImageClassificationPipeline",
+    "SegformerConfig",
+    "SegformerFeatureExtractor",
+    "SegformerImageProcessor",
+    "SegmentationPipeline",
+    "TFSegformerDecodeHead",
+    "TFSegformerForImageClassification",
+    "TFSegformerForSemanticSegmentation",
+    "TFSegformerModel",
+]
 # transformers' PyTorch names, which need KERAS_BACKEND=torch.
 _TORCH = (
     "SegformerModel",
@@ -49,9 +59,7 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     if name not in _ROOMS:
-        raise AttributeError(
-            f"module {__name__!r} has no attribute {name!r}; its public names are {', '.join(__all__)}"
-        )
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; its public names are {', '.join(_ROOMS)}")
     return getattr(importlib.import_module(f"{__name__}.{_ROOMS[name]}"), name)
 
 
