@@ -51,6 +51,7 @@ def main(arguments: list[str] | None = None) -> list[float]:
     parser.add_argument("--limit", type=int, default=32)
     parser.add_argument("--side", type=int, default=128)
     parser.add_argument("--batch-size", type=int, default=4)
+    parser.add_argument("--learning-rate", type=float, default=0.00006)
     options = parser.parse_args(arguments)
 
     classes = json.loads((options.data / "classes.json").read_text("utf-8"))
@@ -69,7 +70,7 @@ def main(arguments: list[str] | None = None) -> list[float]:
         label2id=label2id,
         ignore_mismatched_sizes=True,
     )
-    optimizer = tf.keras.optimizers.Adam(learning_rate=0.00006)
+    optimizer = tf.keras.optimizers.Adam(learning_rate=options.learning_rate)
     model.compile(optimizer=optimizer)
     history = model.fit(train, validation_data=val, epochs=options.epochs, shuffle=False, verbose=2)
 

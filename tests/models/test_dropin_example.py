@@ -34,6 +34,17 @@ def test_the_keras_io_flow_learns(tmp_path, channels_last_again):
     example = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(example)
     losses = example.main(
-        ["--data", str(tmp_path), "--checkpoint", str(FIXTURES / "hf4-seg"), "--epochs", "3", "--side", "64"]
+        [
+            "--data",
+            str(tmp_path),
+            "--checkpoint",
+            str(FIXTURES / "hf4-seg"),
+            "--epochs",
+            "3",
+            "--side",
+            "64",
+            "--learning-rate",
+            "0.003",
+        ]
     )
     assert len(losses) == 3 and losses[-1] < losses[0]
