@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP_FLAGS := --quiet --disable-pip-version-check
 OUT ?= out
 
-.PHONY: demo test lint format parity parity-long bench bench-quick agreement test-runtimes soak clean
+.PHONY: demo test lint format parity parity-short bench agreement test-runtimes soak clean
 
 demo: $(VENV)/.core
 	$(BIN)/segformer-tf segment examples/china.jpg --output $(OUT)
@@ -22,12 +22,12 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Against PyTorch, transformers 5, and Keras' other backends, in an environment of their own.
-parity: .venv-parity/.made
-	.venv-parity/bin/python -m pytest tests/parity
-
-parity-long: .venv-parity/.made
-	SEGFORMER_TF_LONG=1 .venv-parity/bin/python -m pytest tests/parity
+# Against PyTorch, transformers 5 and Keras' other backends, then against transformers 4.57's own TensorFlow classes, each in
+# an environment of its own; `parity` takes b0 to b5, `parity-short` b0 and b2.
+parity: export SEGFORMER_TF_PARITY := long
+parity parity-short: .venv-parity/.made .venv-hf4/.made
+	.venv-parity/bin/python -m pytest tests/parity --ignore-glob='*test_transformers4*'
+	.venv-hf4/bin/python -m pytest tests/parity/test_transformers4.py tests/parity/test_transformers4_migration.py -W ignore
 
 # The bundled model's labels beside transformers' own, on CamVid; IMAGES= (empty) takes all 101 validation pictures.
 CAMVID ?= ../shared/data/camvid
@@ -64,6 +64,22 @@ $(VENV)/.dev: setup.cfg setup.py
 	.venv-parity/bin/pip install $(PIP_FLAGS) torch==2.13.0
 	.venv-parity/bin/pip install $(PIP_FLAGS) 'transformers>=5,<6' jax pytest hypothesis -e .
 	touch $@
+
+.venv-hf4/.made: setup.cfg setup.py
+	test -x .venv-hf4/bin/python || $(PYTHON) -m venv .venv-hf4
+	.venv-hf4/bin/pip install $(PIP_FLAGS) torch==2.13.0
+	.venv-hf4/bin/pip install $(PIP_FLAGS) transformers==4.57.6 tf-keras pytest hypothesis -e .
+	touch $@
+
+.venv-keras-hub/.made: setup.cfg setup.py
+	test -x .venv-keras-hub/bin/python || $(PYTHON) -m venv .venv-keras-hub
+	.venv-keras-hub/bin/pip install $(PIP_FLAGS) keras-hub tensorflow
+	touch $@
+
+# This package beside the peers that those environments hold; writes its tables into docs/benchmarks.md.
+bench: $(VENV)/.dev .venv-parity/.made .venv-hf4/.made .venv-keras-hub/.made
+	$(BIN)/python benchmarks/bench_models.py --write
+	$(BIN)/python benchmarks/bench_start.py
 
 clean:
 	rm -rf $(OUT) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -16,6 +16,18 @@ from segformer_tf.models.interface import TransformersInterface
 WITHOUT_EFFECT = ("proxies", "resume_download", "mirror", "use_auth_token", "trust_remote_code", "low_cpu_mem_usage")
 
 
+UPLOAD_ARGUMENTS = {
+    "repo_id",
+    "metrics",
+    "protocol",
+    "token",
+    "private",
+    "commit_message",
+    "revision",
+    "create_pr",
+}
+
+
 class Pretrained(TransformersInterface):
     """`from_pretrained`, `save_pretrained`, `push_to_hub` and what Keras needs to save the model itself."""
 
@@ -146,6 +158,10 @@ class Pretrained(TransformersInterface):
         Raises:
             OSError: The directory cannot be written; files that were there are left as they were.
         """
+        if unknown := hub_arguments.keys() - UPLOAD_ARGUMENTS:
+            raise TypeError(
+                f"save_pretrained got {sorted(unknown)}; beside its own it takes {sorted(UPLOAD_ARGUMENTS)}."
+            )
         variables = self.variable_arrays()
         if safe_serialization:
             checkpoints.save(save_directory, self.config.to_dict(), variables, max_shard_size)

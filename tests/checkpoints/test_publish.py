@@ -4,8 +4,10 @@ import json
 import shutil
 
 import pytest
+from small_data import tiny_network, write_split
 
 from segformer_tf.checkpoints import load_config, model_card, push_to_hub
+from segformer_tf.training import evaluate, read_split
 
 
 def test_the_card_says_what_the_model_is_how_to_load_it_and_what_it_scores(fixtures):
@@ -45,3 +47,28 @@ def test_a_readme_that_is_there_is_kept(hub, tmp_path):
     (tmp_path / "README.md").write_text("mine")
     push_to_hub(tmp_path, "me/tiny", card="# Tiny\n", token="secret")
     assert hub.commits["me/tiny"][1]["value"]["content"] == b"mine"
+
+
+def test_a_model_goes_to_the_hub_with_the_scores_that_evaluate_gives(hub, tmp_path):
+    write_split(tmp_path, "val", 3)
+    model = tiny_network()
+    scores = evaluate(model, read_split(tmp_path, "val"))
+    metrics = {name: scores[name] for name in ("mIoU", "mAcc", "aAcc")}
+    model.save_pretrained(
+        tmp_path / "model",
+        push_to_hub=True,
+        repo_id="me/tiny",
+        token="secret",
+        metrics=metrics,
+        protocol=scores["protocol"],
+    )
+    uploaded = {line["value"]["path"]: line["value"]["content"] for line in hub.commits["me/tiny"][1:]}
+    card = uploaded["README.md"].decode()
+    assert f"| mIoU | {scores['mIoU']:.4f} |" in card and f"Protocol: {scores['protocol']}" in card
+    assert uploaded["model.safetensors"] == (tmp_path / "model" / "model.safetensors").read_bytes()
+
+
+def test_save_pretrained_names_arguments_that_it_does_not_know(tmp_path):
+    with pytest.raises(TypeError, match=r"save_pretrained got \['signatures'\]"):
+        tiny_network().save_pretrained(tmp_path / "model", signatures={})
+    assert not (tmp_path / "model").exists()
