@@ -11,7 +11,7 @@ demo: $(VENV)/.core
 	$(BIN)/segformer-tf segment examples/china.jpg --output $(OUT)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

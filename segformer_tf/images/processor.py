@@ -169,7 +169,6 @@ class SegformerImageProcessor:
         """From a Hub id, a directory, a file or a bundled model; `overrides` are constructor arguments.
 
         `revision`, `cache_dir`, `token`, `local_files_only` and `subfolder` say where on the Hub.
-        Raises FileNotFoundError where there is no `preprocessor_config.json` or `processor_config.json`.
         """
         where = checkpoints.pop_hub_arguments(overrides)
         if Path(name_or_path).is_file():

@@ -143,8 +143,7 @@ def test_failures_are_one_line_and_wrong_calls_are_told_apart(call, tmp_path, mo
 
 
 def test_a_hub_id_without_a_network_says_what_to_do(call, monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    from huggingface_hub import constants
+    from huggingface_hub import constants  # reads HF_HUB_OFFLINE once, when it is loaded
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     status, _, stderr = call("info", "nobody/nothing")

@@ -203,9 +203,7 @@ def test_arguments_that_do_not_fit_are_named(tmp_path, arguments, message):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_litert_needs_a_size_and_an_encoder_alone_is_not_served(tmp_path):
-    with pytest.raises(ValueError, match="LiteRT needs one fixed size"):
-        export(model(), tmp_path, "litert", processor=processor(size={"shortest_edge": 64}))
+def test_an_encoder_alone_is_not_served():
     with pytest.raises(
         ValueError, match="The model is a TFSegformerModel, expected one with a segmentation or classifier"
     ):

@@ -77,3 +77,8 @@ def test_int8_kernels_are_within_half_a_step_and_a_quarter_of_the_size(tmp_path)
     assert path.stat().st_size < 0.3 * before
     found = onnxruntime.InferenceSession(path).run(None, {"x": np.eye(64, dtype="float32")})[0]
     assert (np.abs(found - kernel) <= np.abs(kernel).max(0) / 127 * 0.501).all()
+
+
+def test_litert_needs_a_size(tmp_path):
+    with pytest.raises(ValueError, match="LiteRT needs one fixed size"):
+        export(model(), tmp_path, "litert", processor=processor(size={"shortest_edge": 64}))
