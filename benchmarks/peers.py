@@ -107,7 +107,7 @@ def keras_hub(variant, size):
     tf.config.threading.set_intra_op_parallelism_threads(THREADS)
     depths, hidden_sizes, decoder = ROWS[variant]
     encoder = hub.models.MiTBackbone(
-        layerwise_num_layers=depths,
+        layerwise_depths=depths,
         num_layers=4,
         layerwise_num_heads=[1, 2, 5, 8],
         layerwise_sr_ratios=[8, 4, 2, 1],

@@ -71,10 +71,8 @@ class SegformerImageProcessor:
         self.do_exif_transpose = do_exif_transpose
         self.other = other
         if np.size(self.image_mean) != np.size(self.image_std):
-            raise ValueError(
-                f"image_mean has {np.size(self.image_mean)} values and image_std {np.size(self.image_std)}; "
-                f"expected as many."
-            )
+            sizes = np.size(self.image_mean), np.size(self.image_std)
+            raise ValueError(f"image_mean has {sizes[0]} values and image_std {sizes[1]}; expected as many.")
         if do_normalize and not np.all(self.image_std):
             raise ValueError(f"image_std is {self.image_std}; expected no zero.")
         resolve_data_format(data_format)
