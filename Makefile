@@ -76,10 +76,16 @@ $(VENV)/.dev: setup.cfg setup.py
 	.venv-keras-hub/bin/pip install $(PIP_FLAGS) keras-hub tensorflow
 	touch $@
 
+# Nothing but what a user installs: Keras loads scikit-learn where it is found, which costs a second at every start.
+.venv-core/.made: setup.cfg setup.py
+	test -x .venv-core/bin/python || $(PYTHON) -m venv .venv-core
+	.venv-core/bin/pip install $(PIP_FLAGS) -e .
+	touch $@
+
 # This package beside the peers that those environments hold; writes its tables into docs/benchmarks.md.
-bench: $(VENV)/.dev .venv-parity/.made .venv-hf4/.made .venv-keras-hub/.made
+bench: $(VENV)/.dev .venv-core/.made .venv-parity/.made .venv-hf4/.made .venv-keras-hub/.made
 	$(BIN)/python benchmarks/bench_models.py --write
-	$(BIN)/python benchmarks/bench_start.py
+	.venv-core/bin/python benchmarks/bench_start.py
 
 clean:
 	rm -rf $(OUT) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
