@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP_FLAGS := --quiet --disable-pip-version-check
 OUT ?= out
 
-.PHONY: demo test lint format parity parity-short bench agreement test-runtimes soak clean
+.PHONY: demo test lint format parity parity-short bench agreement keras-io test-runtimes soak clean
 
 demo: $(VENV)/.core
 	$(BIN)/segformer-tf segment examples/china.jpg --output $(OUT)
@@ -34,6 +34,10 @@ CAMVID ?= ../shared/data/camvid
 IMAGES ?= 10
 agreement: .venv-parity/.made
 	.venv-parity/bin/python benchmarks/camvid_agreement.py --data $(CAMVID) $(if $(IMAGES),--images $(IMAGES))
+
+# The old keras.io fine-tuning flow on real pictures; fails unless the loss falls.
+keras-io: $(VENV)/.dev
+	$(BIN)/python examples/keras_io_finetuning.py --data $(CAMVID) --limit 24
 
 # Exports to ONNX, OpenVINO and LiteRT, run by those runtimes; needs the extra [export].
 test-runtimes: $(VENV)/.export
