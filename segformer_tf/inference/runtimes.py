@@ -36,7 +36,7 @@ def _pixels_spec(model: SegformerBase, size: tuple[int, int] | None, batch: int 
 def _export(model: SegformerBase, path: Path, **arguments) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the converters' own, about numpy and about each other's versions
-        keras.Model.export(model, str(path), verbose=False, **arguments)
+        model.export(str(path), verbose=False, **arguments)
 
 
 def _write_keras(model: SegformerBase, path: Path, size, weights: str) -> None:

@@ -3,6 +3,7 @@
 Channels-first exists only here: maps are turned at the graph's input and outputs, nowhere inside.
 """
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ import keras
 from keras import ops
 
 from segformer_tf.models.config import SegformerConfig
+from segformer_tf.models.elements import portable_ops
 from segformer_tf.models.encoder import Encoder
 from segformer_tf.models.outputs import ModelOutput
 from segformer_tf.models.pretrained import Pretrained, checked
@@ -108,6 +110,11 @@ class SegformerBase(Pretrained, keras.Model):
     @input_spec.setter
     def input_spec(self, value) -> None:
         del value
+
+    def export(self, filepath, format: str = "tf_saved_model", **kwargs) -> None:
+        """As `keras.Model.export`; for formats other than a SavedModel of ops that every converter reads."""
+        with contextlib.nullcontext() if format == "tf_saved_model" else portable_ops():
+            super().export(filepath, format=format, **kwargs)
 
     # Training
 

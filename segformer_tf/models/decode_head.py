@@ -3,8 +3,9 @@
 import keras
 from keras import ops
 
-from segformer_tf.models.elements import REFERENCE_EPS, dense, resize_bilinear
+from segformer_tf.models.elements import REFERENCE_EPS, dense, product_plus, resize_bilinear
 from segformer_tf.models.layers import Block
+from segformer_tf.models.norms import BatchNorm
 
 
 class DecodeHead(Block):
@@ -33,9 +34,7 @@ class DecodeHead(Block):
             dense(channels, initializer_range, name=f"linear_c_{i}", dtype=policy) for i in range(num_stages)
         ]
         self.linear_fuse = dense(channels, initializer_range, use_bias=False, name="linear_fuse", dtype=policy)
-        self.batch_norm = keras.layers.BatchNormalization(
-            momentum=0.9, epsilon=REFERENCE_EPS, name="batch_norm", dtype=policy
-        )
+        self.batch_norm = BatchNorm(momentum=0.9, epsilon=REFERENCE_EPS, name="batch_norm", dtype=policy)
         self.dropout = keras.layers.Dropout(dropout_rate, name="dropout", dtype=policy)
         self.classifier = dense(num_labels, initializer_range, name="classifier", dtype=policy)
 
@@ -79,10 +78,11 @@ class DecodeHead(Block):
             kernels = [kernel * scale for kernel in kernels]
             bias = (bias - ops.cast(norm.moving_mean, bias.dtype)) * scale + ops.cast(norm.beta, bias.dtype)
         size = ops.shape(maps[0])[1:3]
-        x = ops.matmul(maps[0], kernels[0]) + ops.reshape(bias, (self.channels,))
-        for map_, kernel in zip(maps[1:], kernels[1:], strict=True):
-            x = x + resize_bilinear(ops.matmul(map_, kernel), size)
-        return x  # (B, H_0, W_0, channels)
+        bias = ops.reshape(bias, (self.channels,))
+        deeper = [
+            resize_bilinear(ops.matmul(map_, kernel), size) for map_, kernel in zip(maps[1:], kernels[1:], strict=True)
+        ]
+        return product_plus(maps[0], kernels[0], bias, deeper)  # (B, H_0, W_0, channels)
 
     def _fuse_as_published(self, maps):
         size = ops.shape(maps[0])[1:3]

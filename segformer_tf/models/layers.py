@@ -15,6 +15,7 @@ from segformer_tf.models.elements import (
     drop_path,
     softmax,
 )
+from segformer_tf.models.norms import LayerNorm
 
 
 class Block(keras.layers.Layer):
@@ -49,9 +50,7 @@ class OverlapPatchEmbeddings(Block):
             name="proj",
             dtype=self.dtype_policy,
         )
-        self.layer_norm = keras.layers.LayerNormalization(
-            epsilon=REFERENCE_EPS, name="layer_norm", dtype=self.dtype_policy
-        )
+        self.layer_norm = LayerNorm(epsilon=REFERENCE_EPS, name="layer_norm", dtype=self.dtype_policy)
 
     def build(self, input_shape) -> None:
         self.proj.build(input_shape)
@@ -103,7 +102,7 @@ class EfficientSelfAttention(Block):
                 name="sr",
                 dtype=policy,
             )
-            self.layer_norm = keras.layers.LayerNormalization(epsilon=REFERENCE_EPS, name="layer_norm", dtype=policy)
+            self.layer_norm = LayerNorm(epsilon=REFERENCE_EPS, name="layer_norm", dtype=policy)
         self.attention_dropout = keras.layers.Dropout(attention_dropout_rate, name="attention_dropout", dtype=policy)
         self.dropout = keras.layers.Dropout(dropout_rate, name="dropout", dtype=policy)
 
@@ -188,7 +187,7 @@ class EncoderLayer(Block):
     ):
         super().__init__(**kwargs)
         policy = self.dtype_policy
-        self.layer_norm_1 = keras.layers.LayerNormalization(epsilon=norm_eps, name="layer_norm_1", dtype=policy)
+        self.layer_norm_1 = LayerNorm(epsilon=norm_eps, name="layer_norm_1", dtype=policy)
         self.attention = EfficientSelfAttention(
             channels,
             num_heads,
@@ -199,7 +198,7 @@ class EncoderLayer(Block):
             name="attention",
             dtype=policy,
         )
-        self.layer_norm_2 = keras.layers.LayerNormalization(epsilon=norm_eps, name="layer_norm_2", dtype=policy)
+        self.layer_norm_2 = LayerNorm(epsilon=norm_eps, name="layer_norm_2", dtype=policy)
         self.mlp = MixFFN(
             channels,
             int(channels * mlp_ratio),

@@ -115,7 +115,7 @@ def _twin(model, dtype: str, recipe: Recipe | None = None):
 
 
 def _compile(trained, recipe: Recipe, batches: int, loss: keras.losses.Loss | None) -> None:
-    optimizer = recipe.optimizer(batches)
+    optimizer = recipe.make_optimizer(batches)
     optimizer.set_groups(trained)
     optimizer.build(trained.trainable_variables)
     if isinstance(loss, SegmentationLoss):

@@ -9,7 +9,7 @@ from typing import Any
 
 from segformer_tf.training.augment import Augmentation
 from segformer_tf.training.losses import LOSSES
-from segformer_tf.training.optimizer import SegformerAdamW, WarmupDecay
+from segformer_tf.training.optimizer import OPTIMIZERS, SegformerAdamW, WarmupDecay
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -22,6 +22,7 @@ class Recipe:
         steps: Optimizer steps.
         epochs: Passes over the training pictures, counted instead of `steps` if given.
         power: Of the polynomial decay of the learning rate; None: half a cosine.
+        optimizer: "adamw", or "muon", which learns faster from random weights.
         head_multiplier: Learning rate of the head, in those of the encoder.
         clip_norm: Largest norm of all gradients together; None: any.
         accumulation_steps: Batches whose gradients make one optimizer step.
@@ -39,6 +40,7 @@ class Recipe:
     steps: int = 160_000
     epochs: int | None = None
     batch_size: int = 16
+    optimizer: str = "adamw"
     learning_rate: float = 6e-5
     weight_decay: float = 0.01
     power: float | None = 1.0
@@ -76,6 +78,7 @@ class Recipe:
             fits = self.evaluate_every is not None and self.evaluate_every % self.save_every == 0
             expect("evaluate_every", fits, f"a multiple of save_every = {self.save_every}")
         expect("learning_rate", self.learning_rate > 0, "a number above 0")
+        expect("optimizer", self.optimizer in OPTIMIZERS, f"one of {', '.join(OPTIMIZERS)}")
         expect("precision", self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}")
         expect("loss", bool(self.loss) and set(self.loss) <= set(LOSSES), f"shares of {', '.join(LOSSES)}")
 
@@ -87,11 +90,11 @@ class Recipe:
             raise ValueError("the recipe counts epochs, but the data set does not say its length: give steps instead.")
         return math.ceil(self.epochs * pictures / self.batch_size)
 
-    def optimizer(self, batches: int) -> SegformerAdamW:
+    def make_optimizer(self, batches: int) -> SegformerAdamW:
         """The optimizer of a run of so many batches; `set_groups` still has to be called with the model."""
         steps = max(batches // self.accumulation_steps, 1)
         rates = WarmupDecay(self.learning_rate, steps, self.power, self.warmup_steps, self.accumulation_steps)
-        return SegformerAdamW(
+        return OPTIMIZERS[self.optimizer](
             rates,
             weight_decay=self.weight_decay,
             head_multiplier=self.head_multiplier,
@@ -167,18 +170,17 @@ _FROM_SCRATCH = dataclasses.replace(
     _FINE_TUNE,
     name="from-scratch",
     steps=5000,
-    learning_rate=1.2e-3,
+    optimizer="muon",
+    learning_rate=8e-3,
     weight_decay=0.02,
-    power=0.9,
-    warmup_steps=200,
     head_multiplier=1.0,
-    ema_momentum=0.998,
+    ema_momentum=0.995,
     drop_path_rate=0.0,
     dropout_rate=0.0,
     loss={"cross_entropy": 1.0, "dice": 0.5},
     class_weight_power=0.5,
     patience=None,
-    augmentation=Augmentation(crop=(256, 320), scale=(0.6, 1.7), max_class_share=1.0, class_crop_rate=0.5),
+    augmentation=Augmentation(crop=(256, 320), scale=(0.5, 1.5), max_class_share=1.0, class_crop_rate=0.5),
 )
 _CLASSIFIER = Recipe(
     name="classifier",

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from segformer_tf.training.optimizer import SegformerAdamW, WarmupDecay
+from segformer_tf.training.optimizer import SegformerAdamW, SegformerMuon, WarmupDecay, orthogonalized
 
 
 def test_the_rate_rises_linearly_and_falls_to_0():
@@ -52,3 +52,37 @@ def test_the_average_soon_forgets_the_random_weights():
     assert float(average[0]) > 0.95  # with 0.999 from the beginning it would be 0.03
     assert optimizer.get_config()["ema_momentum"] == 0.999
     assert SegformerAdamW(0.1).averages([variable]) == {}
+
+
+@pytest.mark.parametrize("shape", [(8, 24), (24, 8), (16, 16)])
+def test_a_matrix_made_orthogonal_keeps_its_directions(shape):
+    matrix = np.random.default_rng(0).normal(size=shape).astype("float32")
+    left, _, right = np.linalg.svd(matrix, full_matrices=False)
+    found = left.T @ np.asarray(orthogonalized(matrix)) @ right.T
+    strengths = np.diag(found)
+    assert (strengths > 0.6).all() and (strengths < 1.3).all()
+    assert np.abs(found - np.diag(strengths)).max() < 1e-4
+
+
+def test_muon_moves_kernels_by_orthogonal_matrices_and_all_else_as_adamw(network):
+    before = {v.path: v.numpy() for v in network.trainable_variables}
+    random = np.random.default_rng(0)
+    gradients = [random.normal(size=v.shape).astype("float32") for v in network.trainable_variables]
+    steps = {}
+    for kind in (SegformerAdamW, SegformerMuon):
+        optimizer = kind(0.1, weight_decay=0.0)
+        optimizer.set_groups(network)
+        optimizer.apply(gradients, network.trainable_variables)
+        steps[kind] = {v.path: v.numpy() - before[v.path] for v in network.trainable_variables}
+        for v in network.trainable_variables:
+            v.assign(before[v.path])
+    kernels = set()
+    for path, step in steps[SegformerMuon].items():
+        if not np.array_equal(step, steps[SegformerAdamW][path]):
+            kernels.add(path)
+            strengths = np.linalg.svd(step.reshape(-1, step.shape[-1]), compute_uv=False)
+            size = 0.1 * 0.2 * math.sqrt(max(step.size // step.shape[-1], step.shape[-1]))
+            assert 0.5 * size < np.median(strengths) and strengths.max() < 1.3 * size, path
+    paths = {v.path for v in network.trainable_variables if len(v.shape) > 1 and "dwconv" not in v.path}
+    assert kernels == paths - {"decode_head/classifier/kernel"}
+    assert any("proj" in path for path in kernels) and any("/sr/" in path for path in kernels)

@@ -35,10 +35,10 @@ def test_epochs_and_accumulation_become_batches():
 
 def test_the_optimizer_has_the_recipe_s_numbers():
     recipe = dataclasses.replace(RECIPES["fine-tune"], accumulation_steps=2, clip_norm=0.5, ema_momentum=0.9)
-    optimizer = recipe.optimizer(200)
+    optimizer = recipe.make_optimizer(200)
     assert optimizer.global_clipnorm == 0.5 and optimizer.gradient_accumulation_steps == 2 and optimizer.use_ema
     assert optimizer.weight_decay == 0.01 and optimizer.head_multiplier == 10
-    assert recipe.optimizer(200)._learning_rate.steps == 100
+    assert recipe.make_optimizer(200)._learning_rate.steps == 100
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,7 @@ def test_the_optimizer_has_the_recipe_s_numbers():
         ({"learning_rat": 1}, "the recipe's key 'learning_rat' is unknown, expected some of name, steps"),
         ({"augmentation": {"crops": 1}}, "the recipe's key 'crops' is unknown, expected some of crop"),
         ({"batch_size": 0}, "the recipe's batch_size is 0, expected a whole number of at least 1"),
+        ({"optimizer": "sgd"}, "the recipe's optimizer is 'sgd', expected one of adamw, muon"),
         ({"precision": "half"}, "the recipe's precision is 'half', expected one of float32"),
         ({"loss": {"lovasz": 1}}, "expected shares of cross_entropy"),
         ({"evaluate_every": 10, "save_every": 4}, "evaluate_every is 10, expected a multiple of save_every = 4"),

@@ -1,0 +1,106 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference import relative_difference
+
+from segformer_tf.models.elements import portable_ops
+from segformer_tf.models.norms import BatchNorm, LayerNorm
+
+POLICIES = {"float32": 2e-6, "mixed_bfloat16": 1e-2}  # and how far two orders of rounding may lie apart
+
+
+def pair_of_norms(ours, theirs, channels, policy):
+    """The project's layer and Keras' own with the same weights."""
+    layers = [kind(epsilon=1e-5, dtype=policy) for kind in (ours, theirs)]
+    random = np.random.default_rng(3)
+    gamma, beta = random.uniform(0.5, 2, channels), random.normal(size=channels)
+    for layer in layers:
+        layer.build((None, None, None, channels))
+        layer.gamma.assign(gamma)
+        layer.beta.assign(beta)
+    return layers
+
+
+def output_and_gradients(layer, x, upstream, **arguments):
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = tf.cast(layer(x, **arguments), tf.float32)
+        score = tf.reduce_sum(y * upstream)
+    return [y, *tape.gradient(score, [x, *(v.value for v in layer.trainable_variables)])]
+
+
+def same(found, expected, tolerance):
+    for ours, theirs in zip(found, expected, strict=True):
+        assert relative_difference(tf.cast(ours, tf.float32), tf.cast(theirs, tf.float32)) < tolerance
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("wrap", [lambda f: f, tf.function], ids=["eager", "graph"])
+def test_layer_norm_and_its_gradients_equal_keras_own(policy, training, wrap):
+    ours, theirs = pair_of_norms(LayerNorm, keras.layers.LayerNormalization, 24, policy)
+    x = tf.cast(tf.random.stateless_normal((2, 5, 7, 24), (0, 1)) * 2.0 + 3.0, ours.compute_dtype)
+    upstream = tf.random.stateless_normal((2, 5, 7, 24), (0, 2))
+    found = wrap(lambda: output_and_gradients(ours, x, upstream, training=training))()
+    expected = wrap(lambda: output_and_gradients(theirs, x, upstream))()
+    same(found, expected, POLICIES[policy])
+
+
+@given(
+    batch=st.integers(1, 2), height=st.integers(1, 9), width=st.integers(1, 9), channels=st.integers(2, 40),
+    offset=st.floats(-50, 50), spread=st.floats(0.1, 50), training=st.booleans(),
+)  # fmt: skip
+@settings(max_examples=25, deadline=None)
+def test_layer_norm_of_any_map_is_what_it_is_defined_as(batch, height, width, channels, offset, spread, training):
+    x = np.random.default_rng(channels).normal(offset, spread, (batch, height, width, channels)).astype("float32")
+    wide = x.astype("float64")
+    deviation = np.sqrt(wide.var(-1, keepdims=True) + 1e-5)
+    found = LayerNorm(epsilon=1e-5)(x, training=training)
+    error = np.abs(found - (wide - wide.mean(-1, keepdims=True)) / deviation)
+    assert (error < 1e-5 * np.abs(x).max() / deviation.min() + 1e-5).all()
+
+
+def test_oneDNN_fuses_the_layer_norm_of_a_graph():
+    """What makes it fast; without oneDNN's kernels (other processors) the form is right, but not faster."""
+    layer = LayerNorm(epsilon=1e-5)
+    layer.build((None, None, None, 24))
+    run = tf.function(layer).get_concrete_function(tf.TensorSpec((None, None, None, 24)))
+    assert [node.op for node in run.graph.as_graph_def().node].count("FusedBatchNormV3") == 1
+
+
+def test_converters_get_ops_that_they_know():
+    layer = LayerNorm(epsilon=1e-5)
+    layer.build((None, None, None, 24))
+    with portable_ops():
+        run = tf.function(layer).get_concrete_function(tf.TensorSpec((None, None, None, 24)))
+    assert "FusedBatchNormV3" not in [node.op for node in run.graph.as_graph_def().node]
+    x = tf.random.stateless_normal((1, 3, 4, 24), (0, 1))
+    assert relative_difference(run(x), layer(x)) < 2e-6
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_batch_norm_trains_as_keras_own_with_the_unbiased_variance(policy):
+    ours, theirs = pair_of_norms(BatchNorm, keras.layers.BatchNormalization, 8, policy)
+    x = tf.cast(tf.random.stateless_normal((2, 4, 5, 8), (0, 1)) * 2.0 + 3.0, ours.compute_dtype)
+    upstream = tf.random.stateless_normal((2, 4, 5, 8), (0, 2))
+    found, expected = (output_and_gradients(layer, x, upstream, training=True) for layer in (ours, theirs))
+    same(found, expected, 4 * POLICIES[policy])
+    momentum, unbiased = ours.momentum, 40 / 39
+    assert relative_difference(ours.moving_mean, theirs.moving_mean) < POLICIES[policy]
+    assert (
+        relative_difference(ours.moving_variance - momentum, (theirs.moving_variance - momentum) * unbiased)
+        < POLICIES[policy]
+    )
+    theirs.set_weights(ours.get_weights())
+    assert relative_difference(tf.cast(ours(x), tf.float32), tf.cast(theirs(x), tf.float32)) < 1e-6
+
+
+def test_a_frozen_batch_norm_keeps_its_statistics():
+    layer = BatchNorm()
+    layer.build((None, None, None, 3))
+    layer.trainable = False
+    layer(np.ones((1, 2, 2, 3), "float32"), training=True)
+    assert np.all(layer.moving_mean.numpy() == 0)
