@@ -1,149 +1,130 @@
 """Times this package beside its peers, interleaved (A B A B ...), each in a process and an environment of its own.
 
-    make bench            # makes the peers' environments, then: python benchmarks/bench_models.py --write
-    python benchmarks/bench_models.py --variants b0 --runs 5 --peers segformer_tf_predict transformers_torch
+    make bench                                      # makes the peers' environments, then all benchmarks
+    python benchmarks/bench_models.py --quick        # b0 at 512x512 in float32 and bfloat16
+    python benchmarks/bench_models.py --jobs b2-512-1-float32 --runs 5 --peers segformer_tf_saved_model openvino
 
-Median milliseconds of one picture, 512x512, float32, batch 1, 150 classes, two threads; the ratio is to
-`segformer_tf_saved_model`; memory is the process's peak. A peer that is not installed or fails is reported so.
-`--write` puts the table into docs/benchmarks.md.
+A job is VARIANT-SIZE-BATCH-DTYPE. Medians of one batch, 150 classes, two threads; ratios are to `segformer_tf_saved_model`
+in the same job: how many times as long the peer takes. Memory is the growth of the process while it runs. Logits of all
+peers are compared before timing. A peer that is not installed or fails is reported so. `--write` puts the tables
+into docs/benchmarks.md.
 """
 
 import argparse
+import functools
 import json
-import platform
-import statistics
 import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-ENVIRONMENTS = {
-    "segformer_tf_eager": ".venv",
-    "segformer_tf_predict": ".venv",
-    "segformer_tf_saved_model": ".venv",
-    "transformers_tf": ".venv-hf4",
-    "transformers_torch": ".venv-parity",
-    "transformers_torch_compiled": ".venv-parity",
-    "keras_hub": ".venv-keras-hub",
-}
-WHAT = {
-    "segformer_tf_eager": "segformer_tf, eager call",
-    "segformer_tf_predict": "segformer_tf, predict_on_batch",
-    "segformer_tf_saved_model": "segformer_tf, exported SavedModel",
-    "transformers_tf": "transformers 4.57 TF, tf.function",
-    "transformers_torch": "transformers 5 PyTorch, eager",
-    "transformers_torch_compiled": "transformers 5 PyTorch, compiled",
-    "keras_hub": "keras-hub, tf.function",
+import numpy as np
+from workers import OUT, ROOT, Worker, cell, machine, measure, put, table
+
+OURS, TORCH, RUNTIMES = ".venv", ".venv-parity", ".venv-runtimes"
+PEERS = {  # name: environment, what it is, whether it computes in bfloat16
+    "segformer_tf_saved_model": (OURS, "segformer_tf, SavedModel", True),
+    "segformer_tf_predict": (OURS, "segformer_tf, predict_on_batch", True),
+    "segformer_tf_eager": (OURS, "segformer_tf, eager call", False),
+    "segformer_tf_openvino": (RUNTIMES, "segformer_tf's export in OpenVINO", True),
+    "segformer_tf_onnx": (RUNTIMES, "segformer_tf's export in ONNX Runtime", False),
+    "transformers_tf": (".venv-hf4", "transformers 4.57 TF, tf.function", False),
+    "transformers_torch": (TORCH, "transformers 5 PyTorch, eager", True),
+    "transformers_torch_channels_last": (TORCH, "the same, channels-last", True),
+    "transformers_torch_compiled": (TORCH, "the same, compiled", True),
+    "openvino": (RUNTIMES, "transformers 5's export in OpenVINO", True),
+    "onnx_runtime": (RUNTIMES, "transformers 5's export in ONNX Runtime", False),
+    "keras_hub": (".venv-keras-hub", "keras-hub, tf.function", False),
 }
 BASE = "segformer_tf_saved_model"
-MARK = "<!-- bench_models -->"
+FEW = [BASE, "segformer_tf_openvino", "transformers_torch", "transformers_torch_compiled", "openvino"]
+JOBS = {  # job: peers (None: all), runs
+    **{f"{variant}-512-1-{dtype}": (None, 9) for variant in ("b0", "b2", "b5") for dtype in ("float32", "bfloat16")},
+    **{f"{variant}-512-1-float32": (FEW, 5) for variant in ("b1", "b3", "b4")},
+    "b0-1024-1-float32": (FEW, 5),
+    "b5-1024-1-float32": (FEW, 3),
+    "b0-512-8-float32": (FEW, 5),
+    "b5-512-8-float32": (FEW, 3),
+}
+QUICK = {f"b0-512-1-{dtype}": (None, 7) for dtype in ("float32", "bfloat16")}
+TOLERANCE = {"float32": 2e-3, "bfloat16": 0.15}  # of the largest logit
 
 
-class Peer:
-    """A worker process; `milliseconds()` asks it for one run."""
-
-    def __init__(self, name, variant, size):
-        python = ROOT / ENVIRONMENTS[name] / "bin" / "python"
-        self.failure = None
-        if not python.exists():
-            self.failure = f"not installed ({ENVIRONMENTS[name]})"
-            return
-        command = [str(python), str(ROOT / "benchmarks" / "peers.py"), name, variant, str(size)]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        if not self._line().startswith("ready"):
-            error = self.process.communicate()[1].strip().splitlines()
-            self.failure = f"failed: {error[-1] if error else 'no message'}"
-
-    def _line(self):
-        while line := self.process.stdout.readline():
-            if line.split()[:1] == ["ready"] or line.strip().replace(".", "", 1).isdigit():
-                return line.strip()
-        return ""
-
-    def ask(self, text=""):
-        self.process.stdin.write(text + "\n")
-        self.process.stdin.flush()
-        return float(self._line())
-
-    def end(self):
-        self.process.stdin.close()
-        self.process.wait()
+def prepare(job: str) -> dict[str, str]:
+    """Writes weights and exports; which of the two could not be written, and why."""
+    variant, size, batch, _ = job.split("-")
+    failures = {}
+    for environment, what in ((OURS, "prepare-ours"), (RUNTIMES, "prepare-torch")):
+        command = [ROOT / environment / "bin/python", "-W", "ignore", "benchmarks/peers.py", what, variant, size, batch]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        if done.returncode:
+            failures[what] = (done.stderr.strip().splitlines() or ["no message"])[-1]
+    return failures
 
 
-def measure(names, variant, size, runs):
-    """{peer: {"ms": median, "spread": (least, most), "memory_mb": peak}} or {"failure": why}."""
-    peers = {name: Peer(name, variant, size) for name in names}
-    running = {name: peer for name, peer in peers.items() if not peer.failure}
-    times = {name: [] for name in running}
-    for _ in range(runs):
-        for name, peer in running.items():
-            times[name].append(peer.ask("run"))
-    rows = {name: {"failure": peer.failure} for name, peer in peers.items() if peer.failure}
-    for name, peer in running.items():
-        rows[name] = {
-            "ms": statistics.median(times[name]),
-            "spread": [min(times[name]), max(times[name])],
-            "memory_mb": peer.ask(),
-        }
-        peer.end()
+def run_job(job: str, peers: list[str], runs: int) -> dict[str, dict]:
+    """Rows by peer, each with the largest difference of its logits from the base's as a share of the largest."""
+    *_, dtype = parts = job.split("-")
+    for what, why in prepare(job).items():
+        print(f"{job}: {what} failed: {why}", file=sys.stderr)
+    exports = OUT / "-".join(parts[:3])
+    for old in exports.glob("*.npy"):
+        old.unlink()
+    make = {
+        name: functools.partial(Worker, PEERS[name][0], "benchmarks/peers.py", name, *parts)
+        for name in peers
+        if dtype == "float32" or PEERS[name][2]
+    }
+    rows = measure(make, runs)
+    base = exports / f"{BASE}-{dtype}.npy"
+    for name, row in rows.items():
+        logits = exports / f"{name}-{dtype}.npy"
+        if "ms" in row and base.exists() and logits.exists():
+            expected = np.load(base)
+            row["difference"] = float(np.abs(np.load(logits) - expected).max() / np.abs(expected).max())
+            if not row["difference"] <= TOLERANCE[dtype]:
+                rows[name] = {"failure": f"its logits differ by {row['difference']:.2g} of the largest: not compared"}
     return rows
 
 
-def table(results):
-    variants = list(results)
-    lines = ["| | " + " | ".join(variants) + " |", "|---" * (len(variants) + 1) + "|"]
-    for name, text in WHAT.items():
-        cells = []
-        for variant in variants:
-            row = results[variant].get(name)
-            if row is None:
-                cells.append("not run")
-            elif "failure" in row:
-                cells.append(row["failure"])
-            else:
-                base = results[variant].get(BASE, {}).get("ms")
-                ratio = f", {row['ms'] / base:.2f}x" if base else ""
-                cells.append(
-                    f"{row['ms']:.0f} ms ({row['spread'][0]:.0f} to {row['spread'][1]:.0f}){ratio}, {row['memory_mb']:.0f} MB"
-                )
-        lines.append(f"| {text} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+def tables(results: dict[str, dict[str, dict]]) -> str:
+    """One table a group of jobs of the same size, batch and dtype."""
+    groups: dict[tuple, list[str]] = {}
+    for job in results:
+        groups.setdefault(tuple(job.split("-")[1:]), []).append(job)
+    parts = []
+    for (size, batch, dtype), jobs in groups.items():
+        names = [name for name in PEERS if any(name in results[job] for job in jobs)]
+        rows = [
+            [PEERS[name][1], *(cell(results[job].get(name), results[job].get(BASE)) for job in jobs)] for name in names
+        ]
+        title = f"**{size}x{size}, batch {batch}, {dtype}**"
+        parts.append(f"{title}\n\n{table(['', *(job.split('-')[0] for job in jobs)], rows)}")
+    return "\n\n".join(parts)
 
 
-def machine():
-    """Processor, cores and versions, for the table's caption."""
-    text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    model = next((line.split(":")[1].strip() for line in text.splitlines() if line.startswith("model name")), "")
-    return f"{model or platform.processor()}, {text.count('processor	:') or '?'} cores, Python {platform.python_version()}"
-
-
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--variants", nargs="+", default=["b0", "b2", "b5"])
-    parser.add_argument("--peers", nargs="+", default=list(ENVIRONMENTS), choices=list(ENVIRONMENTS))
-    parser.add_argument("--size", type=int, default=512)
-    parser.add_argument("--runs", type=int, default=15)
-    parser.add_argument("--json", type=Path, help="also write the figures here")
-    parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
+    parser.add_argument("--jobs", nargs="+", help=f"default: {' '.join(JOBS)}")
+    parser.add_argument("--peers", nargs="+", choices=list(PEERS))
+    parser.add_argument("--runs", type=int)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--json", type=Path, default=OUT / "models.json", help="where figures of all jobs are kept")
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/benchmarks.md")
     arguments = parser.parse_args()
+    plan = QUICK if arguments.quick else JOBS
+    chosen = {job: plan.get(job, (None, 5)) for job in arguments.jobs} if arguments.jobs else plan
+    OUT.mkdir(parents=True, exist_ok=True)
     results = {}
-    for variant in arguments.variants:
-        results[variant] = measure(arguments.peers, variant, arguments.size, arguments.runs)
-        print(f"{variant}: done", file=sys.stderr)
-    caption = (
-        f"{machine()}; {arguments.size}x{arguments.size}, float32, batch 1, 150 classes, medians of {arguments.runs}."
-    )
-    text = f"{caption}\n\n{table(results)}\n"
-    print(text)
-    if arguments.json:
+    for job, (peers, runs) in chosen.items():
+        results[job] = run_job(job, arguments.peers or peers or list(PEERS), arguments.runs or runs)
+        print(
+            f"{job}: " + "; ".join(f"{name} {cell(row, results[job].get(BASE))}" for name, row in results[job].items())
+        )
         arguments.json.write_text(json.dumps({"machine": machine(), "results": results}, indent=2))
+    text = f"{machine()}; 150 classes, medians.\n\n{tables(results)}"
+    print(text)
     if arguments.write:
-        page = ROOT / "docs" / "benchmarks.md"
-        before, _, rest = page.read_text("utf-8").partition(MARK)
-        after = rest.partition(MARK)[2]
-        page.write_text(f"{before}{MARK}\n{text}{MARK}{after}", "utf-8")
+        put("bench_models", text)
 
 
 if __name__ == "__main__":

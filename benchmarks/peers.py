@@ -1,17 +1,21 @@
-"""One model of one library, ready to be timed: `python peers.py PEER VARIANT SIZE` in the peer's own environment.
+"""One model of one library, ready to be timed in the library's own environment; `bench_models.py` drives it.
 
-Says "ready" when it is warm, then answers each line on stdin with the milliseconds of one run, and an empty line with the
-process's peak memory in MB. `bench_models.py` drives it.
+    python peers.py PEER VARIANT SIZE BATCH DTYPE     answers as `workers.serve` does, after writing its logits
+    python peers.py prepare-ours VARIANT SIZE BATCH    writes the weights, and what this package exports
+    python peers.py prepare-torch VARIANT SIZE BATCH   writes transformers' ONNX and OpenVINO exports
+
+All but keras-hub's compute the same weights; `bench_models.py` compares their logits before it times them.
 """
 
 import os
-import resource
 import sys
-import time
+from pathlib import Path
 
-THREADS = 2
+import numpy as np
+from workers import OUT, THREADS, serve
+
 LABELS = 150
-ROWS = {
+VARIANTS = {
     "b0": ([2, 2, 2, 2], [32, 64, 160, 256], 256),
     "b1": ([2, 2, 2, 2], [64, 128, 320, 512], 256),
     "b2": ([3, 4, 6, 3], [64, 128, 320, 512], 768),
@@ -21,91 +25,197 @@ ROWS = {
 }
 
 
-def ours(variant):
+class Job:
+    """What is computed: a variant on `batch` pictures of `size` a side, in `dtype`; where its files are."""
+
+    def __init__(self, variant: str, size: str, batch: str, dtype: str = "float32"):
+        self.variant, self.size, self.batch, self.dtype = variant, int(size), int(batch), dtype
+        self.weights = OUT / variant
+        self.exports = OUT / f"{variant}-{size}-{batch}"
+
+    def pixels(self, channels_first: bool = False) -> np.ndarray:
+        x = np.random.default_rng(0).normal(size=(self.batch, self.size, self.size, 3)).astype("float32")
+        return np.ascontiguousarray(x.transpose(0, 3, 1, 2)) if channels_first else x
+
+    def save(self, name: str, logits) -> None:
+        """Channels-last float32 logits for the comparison."""
+        logits = np.asarray(logits, "float32")
+        if logits.shape[-1] != LABELS:
+            logits = logits.transpose(0, 2, 3, 1)
+        np.save(self.exports / f"{name}-{self.dtype}.npy", logits)
+
+
+# This package
+
+
+def _tensorflow():
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(THREADS)
-    from segformer_tf import SegformerConfig, TFSegformerForSemanticSegmentation
-
-    config = SegformerConfig.from_variant(variant, num_labels=LABELS)
-    return TFSegformerForSemanticSegmentation(config, data_format="channels_last")
+    return tf
 
 
-def pictures(size, channels_first=False):
-    import numpy as np
+def _ours(job: Job, dtype: str | None = None):
+    _tensorflow()
+    from segformer_tf import TFSegformerForSemanticSegmentation
 
-    shape = (1, 3, size, size) if channels_first else (1, size, size, 3)
-    return np.random.default_rng(0).normal(size=shape).astype("float32")
+    dtype = {"float32": "float32", "bfloat16": "mixed_bfloat16"}[dtype or job.dtype]
+    return TFSegformerForSemanticSegmentation.from_pretrained(job.weights, data_format="channels_last", dtype=dtype)
 
 
-def segformer_tf_eager(variant, size):
-    import tensorflow as tf
+def prepare_ours(job: Job) -> None:
+    if not (job.weights / "model.safetensors").exists():
+        import keras
 
-    model, x = ours(variant), tf.constant(pictures(size))
+        from segformer_tf import SegformerConfig, TFSegformerForSemanticSegmentation
+
+        keras.utils.set_random_seed(0)
+        config = SegformerConfig.from_variant(job.variant, num_labels=LABELS)
+        model = TFSegformerForSemanticSegmentation(config, data_format="channels_last")
+        model.save_pretrained(job.weights)
+        model.save_pretrained(job.weights / "h5", safe_serialization=False)
+    for dtype in ("float32", "bfloat16"):
+        if not (job.weights / f"saved_model-{dtype}").exists():
+            _ours(job, dtype).export(str(job.weights / f"saved_model-{dtype}"), verbose=False)
+    from segformer_tf.inference.export import export
+
+    for name in ("onnx", "openvino"):
+        if not (job.exports / f"ours-{name}").exists():
+            model, sides = _ours(job, "float32"), (job.size, job.size)
+            export(model, job.exports / f"ours-{name}", name, size=sides)
+
+
+def segformer_tf_eager(job: Job):
+    model = _ours(job)
+    x = _tensorflow().constant(job.pixels())
     return lambda: model(x).logits.numpy()
 
 
-def segformer_tf_predict(variant, size):
-    model, x = ours(variant), pictures(size)
+def segformer_tf_predict(job: Job):
+    model, x = _ours(job), job.pixels()
     return lambda: model.predict_on_batch(x)["logits"]
 
 
-def segformer_tf_saved_model(variant, size):
-    import tempfile
-
-    import tensorflow as tf
-
-    with tempfile.TemporaryDirectory() as directory:
-        ours(variant).export(directory, verbose=False)
-        run = tf.saved_model.load(directory).signatures["serving_default"]
-    x = tf.constant(pictures(size))
-    return lambda: run(x)["logits"].numpy()
+def segformer_tf_saved_model(job: Job):
+    tf = _tensorflow()
+    loaded = tf.saved_model.load(str(job.weights / f"saved_model-{job.dtype}"))
+    run, x = loaded.signatures["serving_default"], tf.constant(job.pixels())
+    keep = [loaded]  # its variables live as long as it does
+    return lambda: keep and run(x)["logits"].numpy()
 
 
-def transformers_tf(variant, size):
+def segformer_tf_onnx(job: Job):
+    return _onnx_runtime(job.exports / "ours-onnx" / "model.onnx", job.pixels())
+
+
+def segformer_tf_openvino(job: Job):
+    return _openvino(job, job.exports / "ours-openvino" / "openvino_model.xml", job.pixels())
+
+
+# transformers
+
+
+def transformers_tf(job: Job):
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
-    import tensorflow as tf
+    tf = _tensorflow()
+    from transformers import TFSegformerForSemanticSegmentation
 
-    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
-    from transformers import SegformerConfig, TFSegformerForSemanticSegmentation
-
-    model = TFSegformerForSemanticSegmentation(_config(SegformerConfig, variant))
-    x = tf.constant(pictures(size, channels_first=True))
+    model = TFSegformerForSemanticSegmentation.from_pretrained(job.weights / "h5")
+    x = tf.constant(job.pixels(channels_first=True))
     run = tf.function(lambda x: model(pixel_values=x, training=False).logits)
     return lambda: run(x).numpy()
 
 
-def _config(config_class, variant):
-    depths, hidden_sizes, decoder = ROWS[variant]
-    return config_class(depths=depths, hidden_sizes=hidden_sizes, decoder_hidden_size=decoder, num_labels=LABELS)
-
-
-def transformers_torch(variant, size, compiled=False):
+def _torch_model(job: Job, dtype: str | None = None):
     import torch
-    from transformers import SegformerConfig, SegformerForSemanticSegmentation
+    from transformers import SegformerForSemanticSegmentation
 
     torch.set_num_threads(THREADS)
-    model = SegformerForSemanticSegmentation(_config(SegformerConfig, variant)).eval()
+    dtype = getattr(torch, dtype or job.dtype)
+    model = SegformerForSemanticSegmentation.from_pretrained(job.weights, dtype=dtype).eval()
+    return torch, model, torch.from_numpy(job.pixels(channels_first=True)).to(dtype)
+
+
+def transformers_torch(job: Job, compiled: bool = False, channels_last: bool = False):
+    torch, model, x = _torch_model(job)
+    if channels_last:
+        model, x = model.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
     model = torch.compile(model) if compiled else model
-    x = torch.from_numpy(pictures(size, channels_first=True))
 
     def run():
         with torch.inference_mode():
-            return model(x).logits.numpy()
+            return model(x).logits.float().numpy()
 
     return run
 
 
-def transformers_torch_compiled(variant, size):
-    return transformers_torch(variant, size, compiled=True)
+def transformers_torch_channels_last(job: Job):
+    return transformers_torch(job, channels_last=True)
 
 
-def keras_hub(variant, size):
+def transformers_torch_compiled(job: Job):
+    return transformers_torch(job, compiled=True)
+
+
+def prepare_torch(job: Job) -> None:
+    import openvino
+    import torch
+
+    job.exports.mkdir(parents=True, exist_ok=True)
+    _, model, x = _torch_model(job, "float32")
+
+    class Logits(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = model
+
+        def forward(self, pixel_values):
+            return self.model(pixel_values).logits
+
+    onnx, xml = job.exports / "torch.onnx", job.exports / "torch.xml"
+    if not onnx.exists():
+        names = {"input_names": ["pixel_values"], "output_names": ["logits"]}
+        torch.onnx.export(Logits(), (x,), str(onnx), dynamo=True, external_data=False, verbose=False, **names)
+    if not xml.exists():
+        with torch.no_grad():
+            converted = openvino.convert_model(Logits(), example_input=x, input=list(x.shape))
+        openvino.save_model(converted, xml, compress_to_fp16=False)
+
+
+def onnx_runtime(job: Job):
+    return _onnx_runtime(job.exports / "torch.onnx", job.pixels(channels_first=True))
+
+
+def openvino(job: Job):
+    return _openvino(job, job.exports / "torch.xml", job.pixels(channels_first=True))
+
+
+def _onnx_runtime(file: Path, x: np.ndarray):
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = THREADS
+    session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    return lambda: session.run(["logits"], {"pixel_values": x})[0]
+
+
+def _openvino(job: Job, file: Path, x: np.ndarray):
+    import openvino
+
+    precision = {"float32": "f32", "bfloat16": "bf16"}[job.dtype]
+    options = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": THREADS, "PERFORMANCE_HINT": "LATENCY"}
+    compiled = openvino.Core().compile_model(file, "CPU", options)
+    return lambda: compiled([x])[0]
+
+
+# keras-hub: weights of its own, since no file has them for it; its equality is shown in tests/checkpoints/test_keras_hub.py
+
+
+def keras_hub(job: Job):
+    tf = _tensorflow()
     import keras_hub as hub
-    import tensorflow as tf
 
-    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
-    depths, hidden_sizes, decoder = ROWS[variant]
+    depths, hidden_sizes, decoder = VARIANTS[job.variant]
     encoder = hub.models.MiTBackbone(
         layerwise_depths=depths,
         num_layers=4,
@@ -114,29 +224,25 @@ def keras_hub(variant, size):
         max_drop_path_rate=0.1,
         layerwise_patch_sizes=[7, 3, 3, 3],
         layerwise_strides=[4, 2, 2, 2],
-        image_shape=(size, size, 3),
+        image_shape=(job.size, job.size, 3),
         hidden_dims=hidden_sizes,
     )
     backbone = hub.models.SegFormerBackbone(image_encoder=encoder, projection_filters=decoder)
     model = hub.models.SegFormerImageSegmenter(backbone=backbone, num_classes=LABELS)
-    x = tf.constant(pictures(size))
+    x = tf.constant(job.pixels())
     run = tf.function(lambda x: model(x, training=False))
     return lambda: run(x).numpy()
 
 
-def main():
-    peer, variant, size = sys.argv[1:]
-    run = globals()[peer](variant, int(size))
-    for _ in range(2):
-        run()
-    print("ready", flush=True)
-    for line in sys.stdin:
-        if not line.strip():
-            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, flush=True)
-            continue
-        start = time.perf_counter()
-        run()
-        print(1000 * (time.perf_counter() - start), flush=True)
+def main() -> None:
+    name, *arguments = sys.argv[1:]
+    job = Job(*arguments)
+    if name.startswith("prepare"):
+        job.exports.mkdir(parents=True, exist_ok=True)
+        globals()[name.replace("-", "_")](job)
+        return
+    save = None if name == "keras_hub" else lambda logits: job.save(name, logits)
+    serve(lambda: globals()[name](job), save)
 
 
 if __name__ == "__main__":

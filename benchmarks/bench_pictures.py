@@ -1,0 +1,61 @@
+"""Times pre-processing, the training input and post-processing beside transformers' processor, in turns.
+
+    CAMVID=../shared/data/camvid python benchmarks/bench_pictures.py --write
+
+24 CamVid pictures, 480x360, to 512x512; post-processing is of one picture, 150 classes, 128x256 to 1024x2048. Results of
+pre- and post-processing are compared first. The training input decodes the same files on both sides; here it also augments.
+"""
+
+import argparse
+import functools
+import json
+from pathlib import Path
+
+import numpy as np
+from workers import OUT, Worker, cell, machine, measure, put, table
+
+PEERS = {"segformer_tf": (".venv", "segformer_tf"), "transformers": (".venv-parity", "transformers 5, its processor")}
+TASKS = {
+    "preprocess": "24 pictures to pixel_values",
+    "input": "24 files and masks to batches (here with augmentation)",
+    "postprocess": "logits of 150 classes to a 1024x2048 map",
+}
+SAME = {"preprocess": 0.999, "postprocess": 0.9999}  # share of values that must be equal, to 1e-5
+
+
+def run_task(task: str, runs: int) -> dict[str, dict]:
+    make = {
+        name: functools.partial(Worker, environment, "benchmarks/pictures.py", name, task)
+        for name, (environment, _) in PEERS.items()
+    }
+    rows = measure(make, runs)
+    if task in SAME and all("ms" in row for row in rows.values()):
+        ours, theirs = (np.load(OUT / f"{task}-{name}.npy") for name in PEERS)
+        same = float((np.abs(ours - theirs) < 1e-5).mean())
+        print(f"{task}: {100 * same:.4f} % of the values are the same")
+        if same < SAME[task]:
+            raise SystemExit(f"{task}: {100 * same:.3f} % of the values are the same, expected {100 * SAME[task]} %.")
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=9)
+    parser.add_argument("--json", type=Path, default=OUT / "pictures.json")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
+    arguments = parser.parse_args()
+    OUT.mkdir(parents=True, exist_ok=True)
+    results = {task: run_task(task, arguments.runs) for task in TASKS}
+    arguments.json.write_text(json.dumps({"machine": machine(), "results": results}, indent=2))
+    rows = [
+        [what, *(cell(results[task][name], results[task]["segformer_tf"]) for task in TASKS)]
+        for name, (_, what) in PEERS.items()
+    ]
+    text = f"{machine()}; medians of {arguments.runs}.\n\n{table(['', *TASKS.values()], rows)}"
+    print(text)
+    if arguments.write:
+        put("bench_pictures", text)
+
+
+if __name__ == "__main__":
+    main()

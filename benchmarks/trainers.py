@@ -1,0 +1,81 @@
+"""One training step of one library, ready to be timed: `python trainers.py PEER VARIANT SIZE BATCH DTYPE`.
+
+Answers as `workers.serve` does; the loss of the first step goes to a file, which `bench_training.py` compares. Dropout and
+stochastic depth are 0, so that all see the same; AdamW 6e-5, weight decay 0.01; random pictures and labels.
+"""
+
+import dataclasses
+import sys
+
+import numpy as np
+from peers import LABELS, Job, _tensorflow
+from workers import THREADS, serve
+
+RATES = ("drop_path_rate", "classifier_dropout_prob")
+WITHOUT_DROPPING = dict.fromkeys(RATES, 0.0)
+
+
+def labels(job: Job) -> np.ndarray:
+    ids = np.random.default_rng(1).integers(0, LABELS, (job.batch, job.size // 8, job.size // 8))
+    ids = ids.repeat(8, 1).repeat(8, 2)
+    ids[:, :4] = 255  # not labelled
+    return ids
+
+
+def segformer_tf(job: Job):
+    _tensorflow()
+    import keras
+
+    from segformer_tf import SegformerConfig, TFSegformerForSemanticSegmentation
+
+    dtype = {"float32": "float32", "bfloat16": "mixed_bfloat16"}[job.dtype]
+    config = SegformerConfig.from_pretrained(job.weights, **WITHOUT_DROPPING)
+    model = TFSegformerForSemanticSegmentation.from_pretrained(
+        job.weights, config=config, data_format="channels_last", dtype=dtype
+    )
+    model.compile(keras.optimizers.AdamW(6e-5, weight_decay=0.01), metrics=[], jit_compile=False)
+    x, y = job.pixels(), labels(job)
+    return lambda: float(model.train_on_batch(x, y))
+
+
+def transformers_torch(job: Job, compiled: bool = False):
+    import torch
+    from transformers import SegformerForSemanticSegmentation
+
+    torch.set_num_threads(THREADS)
+    model = SegformerForSemanticSegmentation.from_pretrained(job.weights, **WITHOUT_DROPPING).train()
+    forward = torch.compile(model) if compiled else model
+    optimizer = torch.optim.AdamW(model.parameters(), 6e-5, weight_decay=0.01)
+    x, y = torch.from_numpy(job.pixels(channels_first=True)), torch.from_numpy(labels(job))
+
+    def step():
+        with torch.autocast("cpu", torch.bfloat16, enabled=job.dtype == "bfloat16"):
+            loss = forward(x, labels=y).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        return loss.item()
+
+    return step
+
+
+def transformers_torch_compiled(job: Job):
+    return transformers_torch(job, compiled=True)
+
+
+@dataclasses.dataclass
+class Loss:
+    """Writes the first step's loss, where `bench_training.py` finds it."""
+
+    name: str
+    job: Job
+
+    def __call__(self, loss: float) -> None:
+        np.save(self.job.exports / f"loss-{self.name}-{self.job.dtype}.npy", loss)
+
+
+if __name__ == "__main__":
+    name, *arguments = sys.argv[1:]
+    what = Job(*arguments)
+    what.exports.mkdir(parents=True, exist_ok=True)
+    serve(lambda: globals()[name](what), Loss(name, what))

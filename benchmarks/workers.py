@@ -1,0 +1,142 @@
+"""What the benchmarks share: processes that are timed in turns, their memory, tables in the documents."""
+
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+OUT = ROOT / "out" / "bench"
+THREADS = 2
+FEWEST_SECONDS = 0.05  # a run that is shorter is repeated and divided
+
+
+def _status(key: str) -> float:
+    """A line of the process's /proc/self/status, in MB."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{key}:"):
+            return int(line.split()[1]) / 1024
+    raise ValueError(f"/proc/self/status has no {key}: the benchmarks need Linux.")
+
+
+def serve(make: Callable[[], Callable[[], object]], save=None) -> None:
+    """The worker's side: makes the thing to be timed, warms it up, answers the driver's lines on stdin.
+
+    "run" is answered with milliseconds, "memory" with the peak of the resident set in MB, and how much of it came after
+    `make` (the model is loaded then, and has not run). What `make` gives is called twice before that; the first result
+    goes to `save`.
+    """
+    run = make()
+    before = _status("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
+    result = run()
+    if save is not None:
+        save(result)
+    del result
+    start = time.perf_counter()
+    run()
+    repeat = max(1, round(FEWEST_SECONDS / (time.perf_counter() - start)))
+    print("ready", flush=True)
+    for line in sys.stdin:
+        if line.strip() == "memory":
+            peak = _status("VmHWM")
+            print(f"answer {peak} {peak - before}", flush=True)
+            continue
+        start = time.perf_counter()
+        for _ in range(repeat):
+            run()
+        print(f"answer {1000 * (time.perf_counter() - start) / repeat}", flush=True)
+
+
+class Worker:
+    """A process in an environment of its own; `failure` says why it could not be made."""
+
+    def __init__(self, environment: str, *arguments: object):
+        python = ROOT / environment / "bin" / "python"
+        self.failure: str | None = None
+        if not python.exists():
+            self.failure = f"not installed ({environment})"
+            return
+        threads = {f"{name}_NUM_THREADS": str(THREADS) for name in ("OMP", "MKL", "TF_INTRAOP", "TF_INTEROP")}
+        self.process = subprocess.Popen(
+            [str(python), "-W", "ignore", *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **threads, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT / "benchmarks")},
+            cwd=ROOT,
+        )
+        if self._line("ready") is None:
+            error = [line for line in self.process.communicate()[1].splitlines() if line.strip()]
+            self.failure = f"failed: {error[-1] if error else f'exit {self.process.returncode}'}"
+
+    def _line(self, word: str) -> list[str] | None:
+        for line in self.process.stdout:
+            if line.split()[:1] == [word]:
+                return line.split()[1:]
+        return None
+
+    def ask(self, text: str) -> list[float]:
+        self.process.stdin.write(text + "\n")
+        self.process.stdin.flush()
+        answer = self._line("answer")
+        if answer is None:
+            raise RuntimeError(f"a worker stopped: {self.process.stderr.read()[-2000:]}")
+        return [float(value) for value in answer]
+
+    def end(self) -> None:
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def measure(make: dict[str, Callable[[], Worker]], runs: int) -> dict[str, dict]:
+    """Workers by name, timed in turns (A B A B ...): medians and spread in ms, memory in MB, or why one failed."""
+    workers = {name: worker() for name, worker in make.items()}
+    running = {name: worker for name, worker in workers.items() if worker.failure is None}
+    times: dict[str, list[float]] = {name: [] for name in running}
+    for _ in range(runs):
+        for name, worker in running.items():
+            times[name].append(worker.ask("run")[0])
+    rows: dict[str, dict] = {name: {"failure": worker.failure} for name, worker in workers.items() if worker.failure}
+    for name, worker in running.items():
+        peak, added = worker.ask("memory")
+        spread = [min(times[name]), max(times[name])]
+        rows[name] = {"ms": statistics.median(times[name]), "spread": spread, "peak_mb": peak, "added_mb": added}
+        worker.end()
+    return {name: rows[name] for name in make}
+
+
+def cell(row: dict | None, base: dict | None) -> str:
+    """A row as text: milliseconds, spread, how many times the base's, memory."""
+    if row is None:
+        return "not run"
+    if "failure" in row:
+        return row["failure"]
+    ratio = f", {row['ms'] / base['ms']:.2f}x" if base and "ms" in base else ""
+    return f"{row['ms']:.0f} ms ({row['spread'][0]:.0f} to {row['spread'][1]:.0f}){ratio}, {row['added_mb']:.0f} MB"
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A table in Markdown."""
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows))
+
+
+def machine() -> str:
+    """Processor, cores and Python, for a table's caption."""
+    text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    model = next((line.split(":")[1].strip() for line in text.splitlines() if line.startswith("model name")), "")
+    return f"{model or platform.processor()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+
+
+def put(mark: str, text: str) -> None:
+    """Replaces what stands between two `<!-- mark -->` lines of docs/benchmarks.md."""
+    page, line = ROOT / "docs" / "benchmarks.md", f"<!-- {mark} -->"
+    before, found, rest = page.read_text("utf-8").partition(line)
+    if not found:
+        raise ValueError(f"{page} has no line {line}, expected two around the place of the table: add them.")
+    page.write_text(f"{before}{line}\n{text.strip()}\n{line}{rest.partition(line)[2]}", "utf-8")
