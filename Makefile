@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP_FLAGS := --quiet --disable-pip-version-check
 OUT ?= out
 
-.PHONY: demo test lint format parity parity-short bench agreement keras-io test-runtimes soak clean
+.PHONY: demo test lint format parity parity-short bench bench-quick agreement serving runtimes camvid keras-io test-runtimes soak clean
 
 demo: $(VENV)/.core
 	$(BIN)/segformer-tf segment examples/china.jpg --output $(OUT)
@@ -34,6 +34,19 @@ CAMVID ?= ../shared/data/camvid
 IMAGES ?= 10
 agreement: .venv-parity/.made
 	.venv-parity/bin/python benchmarks/camvid_agreement.py --data $(CAMVID) $(if $(IMAGES),--images $(IMAGES))
+
+# The same pictures through every way of serving, and through the other runtimes: their labels beside the pipeline's.
+serving: $(VENV)/.dev
+	$(BIN)/python benchmarks/serving_agreement.py --data $(CAMVID) --images $(IMAGES)
+
+runtimes: $(VENV)/.export
+	$(BIN)/python benchmarks/runtime_agreement.py --data $(CAMVID) --images $(IMAGES)
+
+# The bundled model from random weights: an hour on two cores; goes on where it was stopped.
+camvid: $(VENV)/.core
+	$(BIN)/segformer-tf train --data $(CAMVID) --model b0 --output $(OUT)/camvid --recipe docs/camvid/recipe.json \
+		$(if $(wildcard $(OUT)/camvid/recipe.json),--resume)
+	$(BIN)/segformer-tf evaluate --model $(OUT)/camvid/best --data $(CAMVID)
 
 # The old keras.io fine-tuning flow on real pictures; fails unless the loss falls.
 keras-io: $(VENV)/.dev
@@ -80,6 +93,12 @@ $(VENV)/.dev: setup.cfg setup.py
 	.venv-keras-hub/bin/pip install $(PIP_FLAGS) keras-hub tensorflow
 	touch $@
 
+.venv-runtimes/.made: Makefile
+	test -x .venv-runtimes/bin/python || $(PYTHON) -m venv .venv-runtimes
+	.venv-runtimes/bin/pip install $(PIP_FLAGS) torch==2.13.0
+	.venv-runtimes/bin/pip install $(PIP_FLAGS) 'transformers>=5,<6' onnx onnxscript onnxruntime openvino
+	touch $@
+
 # Nothing but what a user installs: Keras loads scikit-learn where it is found, which costs a second at every start.
 .venv-core/.made: setup.cfg setup.py
 	test -x .venv-core/bin/python || $(PYTHON) -m venv .venv-core
@@ -87,9 +106,16 @@ $(VENV)/.dev: setup.cfg setup.py
 	touch $@
 
 # This package beside the peers that those environments hold; writes its tables into docs/benchmarks.md.
-bench: $(VENV)/.dev .venv-core/.made .venv-parity/.made .venv-hf4/.made .venv-keras-hub/.made
+PEERS := .venv-parity/.made .venv-runtimes/.made .venv-hf4/.made .venv-keras-hub/.made
+bench: $(VENV)/.export .venv-core/.made $(PEERS)
 	$(BIN)/python benchmarks/bench_models.py --write
+	$(BIN)/python benchmarks/bench_training.py --write
+	CAMVID=$(CAMVID) $(BIN)/python benchmarks/bench_pictures.py --write
+	$(BIN)/python benchmarks/bench_cost.py --write
 	.venv-core/bin/python benchmarks/bench_start.py
+
+bench-quick: $(VENV)/.export $(PEERS)
+	$(BIN)/python benchmarks/bench_models.py --quick
 
 clean:
 	rm -rf $(OUT) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

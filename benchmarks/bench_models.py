@@ -49,11 +49,12 @@ QUICK = {f"b0-512-1-{dtype}": (None, 7) for dtype in ("float32", "bfloat16")}
 TOLERANCE = {"float32": 2e-3, "bfloat16": 0.15}  # of the largest logit
 
 
-def prepare(job: str) -> dict[str, str]:
-    """Writes weights and exports; which of the two could not be written, and why."""
+def prepare(job: str, exports: bool = True) -> dict[str, str]:
+    """Writes weights, SavedModels and, if wanted, exports; which could not be written, and why."""
     variant, size, batch, _ = job.split("-")
     failures = {}
-    for environment, what in ((OURS, "prepare-ours"), (RUNTIMES, "prepare-torch")):
+    wanted = [(OURS, "prepare-weights"), *([(OURS, "prepare-ours"), (RUNTIMES, "prepare-torch")] if exports else [])]
+    for environment, what in wanted:
         command = [ROOT / environment / "bin/python", "-W", "ignore", "benchmarks/peers.py", what, variant, size, batch]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         if done.returncode:

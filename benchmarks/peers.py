@@ -1,18 +1,20 @@
 """One model of one library, ready to be timed in the library's own environment; `bench_models.py` drives it.
 
     python peers.py PEER VARIANT SIZE BATCH DTYPE     answers as `workers.serve` does, after writing its logits
-    python peers.py prepare-ours VARIANT SIZE BATCH    writes the weights, and what this package exports
+    python peers.py prepare-weights VARIANT SIZE BATCH writes the weights and this package's SavedModels
+    python peers.py prepare-ours VARIANT SIZE BATCH    writes this package's ONNX and OpenVINO exports
     python peers.py prepare-torch VARIANT SIZE BATCH   writes transformers' ONNX and OpenVINO exports
 
 All but keras-hub's compute the same weights; `bench_models.py` compares their logits before it times them.
 """
 
+import hashlib
 import os
 import sys
 from pathlib import Path
 
 import numpy as np
-from workers import OUT, THREADS, serve
+from workers import OUT, ROOT, THREADS, serve
 
 LABELS = 150
 VARIANTS = {
@@ -25,6 +27,12 @@ VARIANTS = {
 }
 
 
+def source() -> str:
+    """Eight letters that change with this package's code: what an older one exported is not timed."""
+    files = sorted((ROOT / "segformer_tf").rglob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:8]
+
+
 class Job:
     """What is computed: a variant on `batch` pictures of `size` a side, in `dtype`; where its files are."""
 
@@ -32,6 +40,12 @@ class Job:
         self.variant, self.size, self.batch, self.dtype = variant, int(size), int(batch), dtype
         self.weights = OUT / variant
         self.exports = OUT / f"{variant}-{size}-{batch}"
+
+    def saved_model(self, dtype: str) -> Path:
+        return self.weights / f"saved_model-{dtype}-{source()}"
+
+    def ours(self, format: str) -> Path:
+        return self.exports / f"ours-{format}-{source()}"
 
     def pixels(self, channels_first: bool = False) -> np.ndarray:
         x = np.random.default_rng(0).normal(size=(self.batch, self.size, self.size, 3)).astype("float32")
@@ -63,7 +77,7 @@ def _ours(job: Job, dtype: str | None = None):
     return TFSegformerForSemanticSegmentation.from_pretrained(job.weights, data_format="channels_last", dtype=dtype)
 
 
-def prepare_ours(job: Job) -> None:
+def prepare_weights(job: Job) -> None:
     if not (job.weights / "model.safetensors").exists():
         import keras
 
@@ -75,14 +89,16 @@ def prepare_ours(job: Job) -> None:
         model.save_pretrained(job.weights)
         model.save_pretrained(job.weights / "h5", safe_serialization=False)
     for dtype in ("float32", "bfloat16"):
-        if not (job.weights / f"saved_model-{dtype}").exists():
-            _ours(job, dtype).export(str(job.weights / f"saved_model-{dtype}"), verbose=False)
+        if not job.saved_model(dtype).exists():
+            _ours(job, dtype).export(str(job.saved_model(dtype)), verbose=False)
+
+
+def prepare_ours(job: Job) -> None:
     from segformer_tf.inference.export import export
 
     for name in ("onnx", "openvino"):
-        if not (job.exports / f"ours-{name}").exists():
-            model, sides = _ours(job, "float32"), (job.size, job.size)
-            export(model, job.exports / f"ours-{name}", name, size=sides)
+        if not job.ours(name).exists():
+            export(_ours(job, "float32"), job.ours(name), name, size=(job.size, job.size))
 
 
 def segformer_tf_eager(job: Job):
@@ -98,18 +114,18 @@ def segformer_tf_predict(job: Job):
 
 def segformer_tf_saved_model(job: Job):
     tf = _tensorflow()
-    loaded = tf.saved_model.load(str(job.weights / f"saved_model-{job.dtype}"))
+    loaded = tf.saved_model.load(str(job.saved_model(job.dtype)))
     run, x = loaded.signatures["serving_default"], tf.constant(job.pixels())
     keep = [loaded]  # its variables live as long as it does
     return lambda: keep and run(x)["logits"].numpy()
 
 
 def segformer_tf_onnx(job: Job):
-    return _onnx_runtime(job.exports / "ours-onnx" / "model.onnx", job.pixels())
+    return _onnx_runtime(job.ours("onnx") / "model.onnx", job.pixels())
 
 
 def segformer_tf_openvino(job: Job):
-    return _openvino(job, job.exports / "ours-openvino" / "openvino_model.xml", job.pixels())
+    return _openvino(job, job.ours("openvino") / "openvino_model.xml", job.pixels())
 
 
 # transformers

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 REFERENCE_EPS = 1e-5
+BAND_SCORES = 2**24  # attention scores that exist at one time in inference: 64 MB in float32
 CHANNELS_LAST = "channels_last"  # inside the model, whatever the boundary says
 
 
@@ -38,6 +39,42 @@ def gelu(x):
 def softmax(scores):
     """Over the last axis; where a small picture leaves one token to attend to, without Keras' warning about it."""
     return ops.ones_like(scores) if scores.shape[-1] == 1 else ops.softmax(scores)
+
+
+def in_bands(attend: Callable, query, key, value, training=None):
+    """`attend(query, key, value, training)` for one band of queries after the other, where all scores would be many.
+
+    (B, heads, N, d) and (B, heads, M, d) twice -> (B, heads, N, d), None. At 1024x1024 the first stage's scores take 268 MB,
+    and the softmax as much again; at 2048x2048 sixteen times that.
+    """
+    import tensorflow as tf
+
+    batch, heads, queries, size = (tf.shape(query)[axis] for axis in range(4))
+    rows = tf.maximum(BAND_SCORES // tf.maximum(batch * heads * tf.shape(key)[2], 1), 1)
+    bands = -(-queries // rows)
+
+    def whole():
+        return attend(query, key, value, training)[0]
+
+    def banded():
+        def band(i, done):
+            part = attend(query[:, :, i * rows : (i + 1) * rows], key, value, training)[0]
+            return i + 1, done.write(i, tf.transpose(part, (2, 0, 1, 3)))  # (rows, B, heads, d)
+
+        parts = tf.TensorArray(query.dtype, bands, infer_shape=False, element_shape=(None, None, *query.shape[1::2]))
+        loop = tf.while_loop(lambda i, _: i < bands, band, (0, parts), parallel_iterations=1)
+        return tf.reshape(tf.transpose(loop[1].concat(), (1, 2, 0, 3)), (batch, heads, queries, size))
+
+    scores = _static_scores(query, key)
+    if scores is not None:
+        return (banded() if scores > BAND_SCORES else whole()), None
+    return tf.cond(bands > 1, banded, whole), None
+
+
+def _static_scores(query, key) -> int | None:
+    """How many scores there are, if the shapes tell."""
+    sides = (*query.shape[:3], key.shape[2])
+    return None if None in sides else math.prod(sides)
 
 
 ACTIVATION_FUNCTIONS: dict[str, Callable] = {

@@ -3,6 +3,8 @@
 Maps stay (B, H, W, C); only attention flattens them to tokens, and only inside.
 """
 
+import functools
+
 import keras
 from keras import ops
 
@@ -13,6 +15,8 @@ from segformer_tf.models.elements import (
     conv_initializer,
     dense,
     drop_path,
+    fast_ops,
+    in_bands,
     softmax,
 )
 from segformer_tf.models.norms import LayerNorm
@@ -110,15 +114,21 @@ class EfficientSelfAttention(Block):
         batch = ops.shape(x)[0]
         return ops.transpose(ops.reshape(x, (batch, -1, self.num_heads, self.head_size)), (0, 2, 1, 3))
 
+    def _attend(self, query, key, value, training):
+        """(B, heads, N, d), (B, heads, M, d) twice -> (B, heads, N, d), and the weights (B, heads, N, M)."""
+        scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))
+        weights = ops.cast(softmax(ops.cast(scores, "float32")), self.compute_dtype)
+        return ops.matmul(self.attention_dropout(weights, training=training), value), weights
+
     def call(self, x, output_attentions: bool = False, training=None):
         reduced = self.layer_norm(self.sr(x)) if self.sr_ratio > 1 else x
         query = self._split_heads(self.query(x))  # (B, heads, N, head_size)
         # The keys are the smallest of the three products' operands: scaling them costs least.
         key = self._split_heads(self.key(reduced) * self.head_size**-0.5)  # (B, heads, M, head_size)
         value = self._split_heads(self.value(reduced))
-        scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))  # (B, heads, N, M)
-        weights = ops.cast(softmax(ops.cast(scores, "float32")), self.compute_dtype)
-        mixed = ops.matmul(self.attention_dropout(weights, training=training), value)
+        plain = output_attentions or training
+        attend = self._attend if plain or not fast_ops() else functools.partial(in_bands, self._attend)
+        mixed, weights = attend(query, key, value, training)
         mixed = ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), ops.shape(x))  # (B, H, W, C)
         mixed = self.dropout(self.output_dense(mixed), training=training)
         return (mixed, weights) if output_attentions else mixed
@@ -211,7 +221,8 @@ class EncoderLayer(Block):
         self.drop_path = drop_path(drop_path_rate, name="drop_path", dtype=policy)
 
     def call(self, x, output_attentions: bool = False, training=None):
-        mixed, weights = self.attention(self.layer_norm_1(x), output_attentions=True, training=training)
+        mixed = self.attention(self.layer_norm_1(x), output_attentions=output_attentions, training=training)
+        mixed, weights = mixed if output_attentions else (mixed, None)
         x = x + self.drop_path(mixed, training=training)
         x = x + self.drop_path(self.mlp(self.layer_norm_2(x), training=training), training=training)
         return (x, weights) if output_attentions else x

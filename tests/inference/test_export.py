@@ -170,6 +170,20 @@ def test_a_classifier_answers_with_names_and_scores():
     assert answer["error"].numpy()[0] == b"" and b"not a picture" in answer["error"].numpy()[1]
 
 
+def test_a_bfloat16_model_is_served_in_bfloat16(tmp_path):
+    half = random_model(dtype="mixed_bfloat16")
+    half.set_weights(model().get_weights())
+    assert export(half, tmp_path, processor=processor()).path == tmp_path / "1"
+    built = signatures.build(half, processor())
+    file = encoded(picture(64, 96), "JPEG")
+    mask = decoded(built["serving_default"](image_bytes=tf.constant([file]))["mask_bytes"].numpy()[0])
+    library = built["logits"].graph.as_graph_def().library.function
+    products = [node.attr["T"].type for function in library for node in function.node_def if node.op == "MatMul"]
+    assert products and set(products) == {tf.bfloat16.as_datatype_enum}
+    assert (mask == SegmentationPipeline(half, processor())(file).labels).mean() > 0.97
+    assert (mask == SegmentationPipeline(model(), processor())(file).labels).mean() > 0.9
+
+
 def test_models_of_other_channels_take_tensors_only():
     built = signatures.build(random_model(num_channels=4), processor(do_normalize=False))
     assert set(built) == {"segment_tensor", "logits", "transformers"}

@@ -6,13 +6,26 @@ import json
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
-from serving_models import b64, decoded, encoded, exported, model, picture, post, processor, request_for, ten_files
+from serving_models import (
+    b64,
+    decoded,
+    encoded,
+    exported,
+    model,
+    picture,
+    post,
+    processor,
+    random_model,
+    request_for,
+    ten_files,
+)
 from serving_models import running_server as server
 from serving_models import running_stub as stub
 from tensorflow_serving.apis import (
@@ -23,7 +36,8 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from segformer_tf import SegmentationPipeline
+from segformer_tf import ImageClassificationPipeline, SegmentationPipeline, TFSegformerForImageClassification
+from segformer_tf.inference.export import export
 from segformer_tf.inference.servable import Servable, latest_version
 from segformer_tf.inference.serving import ModelServer
 
@@ -166,3 +180,24 @@ def test_a_taken_port_is_named():
             other.start()
     other.batcher.close()
     other.servable.close()
+
+
+def test_a_classifier_is_served_over_both_interfaces(tmp_path):
+    classifier = random_model(TFSegformerForImageClassification, id2label={0: "cat", 1: "dog", 2: "owl"})
+    export(classifier, tmp_path / "animals", processor=processor())
+    expected = ImageClassificationPipeline(classifier, processor())(FILE)
+    running = ModelServer(tmp_path / "animals", grpc_port=0, rest_port=0).start()
+    try:
+        url = f"http://127.0.0.1:{running.rest_port}/v1/models/animals:predict"
+        with urllib.request.urlopen(url, json.dumps({"instances": [b64(FILE)]}).encode()) as answer:
+            row = json.load(answer)["predictions"][0]
+        request = request_for([FILE])
+        request.model_spec.name = "animals"
+        with grpc.insecure_channel(f"127.0.0.1:{running.grpc_port}") as channel:
+            outputs = prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(request).outputs
+    finally:
+        running.stop()
+    assert row["classes"] == [name.decode() for name in tf.make_ndarray(outputs["classes"])[0]]
+    assert row["classes"] == [found["label"] for found in expected]
+    np.testing.assert_allclose(row["scores"], [found["score"] for found in expected], rtol=1e-4)
+    np.testing.assert_allclose(tf.make_ndarray(outputs["scores"])[0], row["scores"], rtol=1e-4)

@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from reference import relative_difference
 
 from segformer_tf.models import elements, layers
@@ -95,3 +96,25 @@ def test_resize_keeps_constants_and_is_linear():
     assert once.shape == (2, 31, 45, 16)
     assert np.abs(elements.resize_bilinear(np.ones_like(MAP), (31, 45)) - 1.0).max() < 1e-6
     assert relative_difference(elements.resize_bilinear(3.0 * MAP, (31, 45)), 3.0 * np.asarray(once)) < 1e-6
+
+
+@pytest.mark.parametrize("sr_ratio", [1, 4])
+@pytest.mark.parametrize("shape", [MAP.shape, (None, None, None, 16)], ids=["static", "dynamic"])
+def test_attention_in_bands_equals_attention_in_one(sr_ratio, shape, monkeypatch):
+    layer = randomised(layers.EfficientSelfAttention(16, num_heads=2, sr_ratio=sr_ratio), *MAP.shape)
+    whole = layer(MAP)
+    keys = MAP.shape[1] * MAP.shape[2] // sr_ratio**2
+    monkeypatch.setattr(elements, "BAND_SCORES", 7 * 2 * 2 * keys)  # bands of 7 queries; 240 is not a multiple
+    run = tf.function(layer).get_concrete_function(tf.TensorSpec(shape))
+    assert any("While" in node.op for node in run.graph.as_graph_def(add_shapes=False).node) or shape[0] is None
+    assert relative_difference(run(MAP), whole) < 1e-6
+    assert relative_difference(layer(MAP), whole) < 1e-6
+    with tf.GradientTape() as tape:
+        tape.watch(x := tf.constant(MAP))
+        in_bands = tf.reduce_sum(run(x) ** 2)
+    banded_gradient = tape.gradient(in_bands, x)
+    monkeypatch.undo()
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        in_one = tf.reduce_sum(layer(x) ** 2)
+    assert relative_difference(banded_gradient, tape.gradient(in_one, x)) < 1e-5
