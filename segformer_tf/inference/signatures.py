@@ -8,6 +8,7 @@ import tensorflow as tf
 from segformer_tf.images.postprocess import label_map
 from segformer_tf.inference.picture_bytes import MAX_PIXELS, read_picture
 from segformer_tf.models.base import SMALLEST_SIDE, SegformerBase, from_boundary, to_boundary
+from segformer_tf.models.elements import final_weights
 from segformer_tf.models.tasks import TFSegformerForImageClassification, TFSegformerForSemanticSegmentation
 
 TOP = 5  # classes in a classifier's answer
@@ -51,7 +52,8 @@ def build(
         )
     if unknown := sorted(set(chosen) - set(makers)):
         raise ValueError(f"There is no signature {', '.join(unknown)}, expected some of {', '.join(makers)}.")
-    return {name: makers[name]() for name in chosen}
+    with final_weights():
+        return {name: makers[name]() for name in chosen}
 
 
 def fixed_size(processor: Any) -> tuple[int, int] | None:

@@ -11,7 +11,7 @@ import keras
 from keras import ops
 
 from segformer_tf.models.config import SegformerConfig
-from segformer_tf.models.elements import portable_ops
+from segformer_tf.models.elements import final_weights, portable_ops
 from segformer_tf.models.encoder import Encoder
 from segformer_tf.models.outputs import ModelOutput
 from segformer_tf.models.pretrained import Pretrained, checked
@@ -112,8 +112,12 @@ class SegformerBase(Pretrained, keras.Model):
         del value
 
     def export(self, filepath, format: str = "tf_saved_model", **kwargs) -> None:
-        """As `keras.Model.export`; for formats other than a SavedModel of ops that every converter reads."""
-        with contextlib.nullcontext() if format == "tf_saved_model" else portable_ops():
+        """As `keras.Model.export`, with weights multiplied beforehand where a product has no other factor.
+
+        Formats other than a SavedModel are made of ops that every converter reads.
+        """
+        ops_allowed = contextlib.nullcontext() if format == "tf_saved_model" else portable_ops()
+        with ops_allowed, final_weights():
             super().export(filepath, format=format, **kwargs)
 
     # Training

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from segformer_tf.models.elements import REFERENCE_EPS, dense, product_plus, resize_bilinear
+from segformer_tf.models.elements import REFERENCE_EPS, dense, product_of_weights, product_plus, resize_bilinear
 from segformer_tf.models.layers import Block
 from segformer_tf.models.norms import BatchNorm
 
@@ -66,23 +66,26 @@ class DecodeHead(Block):
 
     def _fuse_folded(self, maps, fold_norm: bool):
         """Linear, resize, concatenate, fuse as one product a stage; with `fold_norm`, BatchNorm's running scale too."""
-        rows = ops.split(self.linear_fuse.kernel, len(maps), axis=0)[::-1]  # the deepest stage's rows come first
-        kernels = [ops.matmul(linear.kernel, row) for linear, row in zip(self.linear_c, rows, strict=True)]
-        biases = [
-            ops.matmul(ops.expand_dims(linear.bias, 0), row) for linear, row in zip(self.linear_c, rows, strict=True)
+        bias, *kernels = product_of_weights(lambda: self._fold(fold_norm))
+        size = ops.shape(maps[0])[1:3]
+        deeper = [
+            resize_bilinear(ops.matmul(map_, kernel), size) for map_, kernel in zip(maps[1:], kernels[1:], strict=True)
         ]
+        return product_plus(maps[0], kernels[0], bias, deeper)  # (B, H_0, W_0, channels)
+
+    def _fold(self, fold_norm: bool) -> list:
+        """The bias (channels,) and the kernel of each stage (C_i, channels)."""
+        rows = ops.split(self.linear_fuse.kernel, len(self.linear_c), axis=0)[::-1]  # the deepest stage's come first
+        pairs = list(zip(self.linear_c, rows, strict=True))
+        kernels = [ops.matmul(linear.kernel, row) for linear, row in pairs]
+        biases = [ops.matmul(ops.expand_dims(linear.bias, 0), row) for linear, row in pairs]
         bias = sum(biases[1:], biases[0])  # (1, channels)
         if fold_norm:
             norm = self.batch_norm
             scale = ops.cast(norm.gamma * ops.rsqrt(norm.moving_variance + norm.epsilon), bias.dtype)
             kernels = [kernel * scale for kernel in kernels]
             bias = (bias - ops.cast(norm.moving_mean, bias.dtype)) * scale + ops.cast(norm.beta, bias.dtype)
-        size = ops.shape(maps[0])[1:3]
-        bias = ops.reshape(bias, (self.channels,))
-        deeper = [
-            resize_bilinear(ops.matmul(map_, kernel), size) for map_, kernel in zip(maps[1:], kernels[1:], strict=True)
-        ]
-        return product_plus(maps[0], kernels[0], bias, deeper)  # (B, H_0, W_0, channels)
+        return [ops.reshape(bias, (self.channels,)), *kernels]
 
     def _fuse_as_published(self, maps):
         size = ops.shape(maps[0])[1:3]

@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 from reference import relative_difference
 
+from segformer_tf import TFSegformerForSemanticSegmentation
 from segformer_tf.models.decode_head import DecodeHead
 from segformer_tf.models.elements import resize_bilinear
 
@@ -77,3 +78,15 @@ def test_quantized_head_falls_back_to_the_published_form(head, maps):
 def test_frozen_batch_norm_stays_as_it_is_in_training(head, maps):
     head.batch_norm.trainable = False
     assert relative_difference(head(maps, training=True), head(maps, training=False)) < 1e-6
+
+
+def test_an_exported_graph_holds_the_folded_weights_as_they_were(tiny_config, tmp_path):
+    model = TFSegformerForSemanticSegmentation(tiny_config, data_format="channels_last")
+    pixels = np.random.default_rng(0).normal(size=(1, 64, 96, 3)).astype("float32")
+    expected = model(pixels).logits.numpy()
+    model.export(tmp_path / "saved", verbose=False)
+    fuse = model.get_layer("decode_head").linear_fuse.kernel
+    fuse.assign(fuse * 2.0)  # what was exported does not follow, and the model does
+    loaded = tf.saved_model.load(str(tmp_path / "saved"))
+    assert relative_difference(loaded.serve(pixels)["logits"], expected) < 1e-5
+    assert relative_difference(model(pixels).logits, expected) > 1e-2

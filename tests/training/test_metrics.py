@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import sklearn.metrics
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,6 +44,25 @@ def test_streaming_in_parts_gives_the_matrix_of_the_whole(pairs, cut):
     truth, found = (np.array(values) for values in zip(*pairs, strict=True))
     parts = confusion(truth[:cut], found[:cut], 3) + confusion(truth[cut:], found[cut:], 3)
     np.testing.assert_array_equal(parts, confusion(truth, found, 3))
+
+
+@given(st.lists(st.tuples(st.sampled_from([0, 1, 2, 3, 255]), st.integers(0, 4)), min_size=1, max_size=60))
+def test_scores_equal_scikit_learn_s_where_a_class_occurs(pairs):
+    truth, found = (np.array(values) for values in zip(*pairs, strict=True))
+    ours = {key: np.array(value) for key, value in scores(confusion(truth, found, 5)).items()}
+    truth, found = truth[truth != 255], found[truth != 255]
+    if not len(truth):
+        return
+    ids = np.union1d(truth, found)
+    kinds = {"labels": ids, "average": None, "zero_division": 0.0}
+    np.testing.assert_allclose(ours["IoU"][ids], sklearn.metrics.jaccard_score(truth, found, **kinds))
+    np.testing.assert_allclose(ours["Dice"][ids], sklearn.metrics.f1_score(truth, found, **kinds))
+    assert ours["mIoU"] == pytest.approx(sklearn.metrics.jaccard_score(truth, found, labels=ids, average="macro"))
+    true = np.unique(truth)
+    recall = sklearn.metrics.recall_score(truth, found, labels=true, average=None, zero_division=0.0)
+    np.testing.assert_allclose(ours["Acc"][true], recall)
+    assert ours["mAcc"] == pytest.approx(recall.mean())
+    assert ours["aAcc"] == pytest.approx(sklearn.metrics.accuracy_score(truth, found))
 
 
 def test_the_keras_metric_agrees_with_the_scores_over_batches():
