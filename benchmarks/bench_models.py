@@ -122,10 +122,10 @@ def main() -> None:
             f"{job}: " + "; ".join(f"{name} {cell(row, results[job].get(BASE))}" for name, row in results[job].items())
         )
         arguments.json.write_text(json.dumps({"machine": machine(), "results": results}, indent=2))
-    text = f"{machine()}; 150 classes, medians.\n\n{tables(results)}"
+        text = f"{machine()}; 150 classes, medians.\n\n{tables(results)}"
+        if arguments.write:
+            put("bench_models", text)
     print(text)
-    if arguments.write:
-        put("bench_models", text)
 
 
 if __name__ == "__main__":

@@ -62,15 +62,7 @@ class Job:
 # This package
 
 
-def _tensorflow():
-    import tensorflow as tf
-
-    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
-    return tf
-
-
 def _ours(job: Job, dtype: str | None = None):
-    _tensorflow()
     from segformer_tf import TFSegformerForSemanticSegmentation
 
     dtype = {"float32": "float32", "bfloat16": "mixed_bfloat16"}[dtype or job.dtype]
@@ -103,7 +95,9 @@ def prepare_ours(job: Job) -> None:
 
 def segformer_tf_eager(job: Job):
     model = _ours(job)
-    x = _tensorflow().constant(job.pixels())
+    import tensorflow as tf
+
+    x = tf.constant(job.pixels())
     return lambda: model(x).logits.numpy()
 
 
@@ -113,7 +107,8 @@ def segformer_tf_predict(job: Job):
 
 
 def segformer_tf_saved_model(job: Job):
-    tf = _tensorflow()
+    import tensorflow as tf
+
     loaded = tf.saved_model.load(str(job.saved_model(job.dtype)))
     run, x = loaded.signatures["serving_default"], tf.constant(job.pixels())
     keep = [loaded]  # its variables live as long as it does
@@ -133,7 +128,7 @@ def segformer_tf_openvino(job: Job):
 
 def transformers_tf(job: Job):
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
-    tf = _tensorflow()
+    import tensorflow as tf
     from transformers import TFSegformerForSemanticSegmentation
 
     model = TFSegformerForSemanticSegmentation.from_pretrained(job.weights / "h5")
@@ -228,8 +223,8 @@ def _openvino(job: Job, file: Path, x: np.ndarray):
 
 
 def keras_hub(job: Job):
-    tf = _tensorflow()
     import keras_hub as hub
+    import tensorflow as tf
 
     depths, hidden_sizes, decoder = VARIANTS[job.variant]
     encoder = hub.models.MiTBackbone(

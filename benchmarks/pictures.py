@@ -43,9 +43,6 @@ def save(task: str, name: str, result) -> None:
 
 
 def segformer_tf(task: str):
-    import tensorflow as tf
-
-    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
     from segformer_tf.images import SegformerImageProcessor, post_process_semantic_segmentation
     from segformer_tf.training import Augmentation, read_split, training_data
 

@@ -8,7 +8,7 @@ import dataclasses
 import sys
 
 import numpy as np
-from peers import LABELS, Job, _tensorflow
+from peers import LABELS, Job
 from workers import THREADS, serve
 
 RATES = ("drop_path_rate", "classifier_dropout_prob")
@@ -23,7 +23,6 @@ def labels(job: Job) -> np.ndarray:
 
 
 def segformer_tf(job: Job):
-    _tensorflow()
     import keras
 
     from segformer_tf import SegformerConfig, TFSegformerForSemanticSegmentation

@@ -61,7 +61,8 @@ class Worker:
         if not python.exists():
             self.failure = f"not installed ({environment})"
             return
-        threads = {f"{name}_NUM_THREADS": str(THREADS) for name in ("OMP", "MKL", "TF_INTRAOP", "TF_INTEROP")}
+        names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+        threads = dict.fromkeys(names, str(THREADS))
         self.process = subprocess.Popen(
             [str(python), "-W", "ignore", *map(str, arguments)],
             stdin=subprocess.PIPE,

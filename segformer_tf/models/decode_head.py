@@ -3,7 +3,14 @@
 import keras
 from keras import ops
 
-from segformer_tf.models.elements import REFERENCE_EPS, dense, product_of_weights, product_plus, resize_bilinear
+from segformer_tf.models.elements import (
+    REFERENCE_EPS,
+    dense,
+    product_of_weights,
+    product_plus,
+    rectified,
+    resize_bilinear,
+)
 from segformer_tf.models.layers import Block
 from segformer_tf.models.norms import BatchNorm
 
@@ -55,9 +62,8 @@ class DecodeHead(Block):
         else:
             x = self._fuse_as_published(maps)
             normalise = True
-        if normalise:
-            x = self.batch_norm(x, training=training)
-        x = self.dropout(ops.relu(x), training=training)
+        x = ops.relu(self.batch_norm(x, training=training)) if normalise else rectified(x)
+        x = self.dropout(x, training=training)
         return ops.cast(self.classifier(x), "float32")
 
     def _folds(self) -> bool:

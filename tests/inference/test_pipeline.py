@@ -144,7 +144,7 @@ def test_the_bundled_model_finds_sky_and_trees():
     result = segment(ROOT / "examples" / "china.jpg")
     assert segment.name == "segformer-b0-camvid" and segment.processor.size == {"height": 360, "width": 480}
     shares = {row["name"]: row["share"] for row in result.classes}
-    assert shares["sky"] > 0.25 and shares["tree"] > 0.2 and shares["building"] > 0.15
+    assert shares["sky"] > 0.25 and shares["tree"] > 0.2 and shares["building"] > 0.1
     assert result.labels.shape == (427, 640)
     assert tuple(segment.palette[0]) == (128, 128, 128)
 
