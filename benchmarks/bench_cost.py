@@ -77,14 +77,19 @@ def cost_table(results: dict[str, dict], keys: list[str]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=7)
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
+    parser.add_argument("--largest", type=int, default=2048, help="longest side")
     parser.add_argument("--json", type=Path, default=OUT / "cost.json")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/benchmarks.md")
     arguments = parser.parse_args()
-    wanted = {variant: SIDES.get(variant, (512,)) for variant in VARIANTS}
+    wanted = {
+        variant: [side for side in SIDES.get(variant, (512,)) if side <= arguments.largest]
+        for variant in arguments.variants
+    }
     results = rows_of(wanted, arguments.runs)
     arguments.json.write_text(json.dumps({"machine": machine(), "results": results}, indent=2))
-    variants = [f"{variant}-512" for variant in VARIANTS]
-    areas = [f"{variant}-{side}" for variant, sides in SIDES.items() for side in sides]
+    variants = [f"{variant}-512" for variant in arguments.variants]
+    areas = [f"{variant}-{side}" for variant in SIDES if variant in wanted for side in wanted[variant]]
     text = f"{machine()}; float32, batch 1, medians.\n\n{cost_table(results, variants)}\n\n{cost_table(results, areas)}"
     print(text)
     if arguments.write:

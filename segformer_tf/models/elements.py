@@ -59,6 +59,24 @@ def gelu(x):
     return 0.5 * x * (1.0 + ops.erf(x * (1.0 / math.sqrt(2.0))))
 
 
+def gelu_trained(x):
+    """`gelu` that keeps nothing but its input for the gradient, where TensorFlow keeps four maps: 0.4 GB of b2's step."""
+    import tensorflow as tf
+
+    def cumulative(x):
+        return 0.5 + 0.5 * tf.math.erf(x * (1.0 / math.sqrt(2.0)))
+
+    @tf.custom_gradient
+    def activate(x):
+        def gradient(upstream):
+            density = tf.exp(-0.5 * x * x) * (1.0 / math.sqrt(2.0 * math.pi))
+            return upstream * (cumulative(x) + x * density)
+
+        return x * cumulative(x), gradient
+
+    return activate(x)
+
+
 def softmax(scores):
     """Over the last axis; where a small picture leaves one token to attend to, without Keras' warning about it."""
     return ops.ones_like(scores) if scores.shape[-1] == 1 else ops.softmax(scores)

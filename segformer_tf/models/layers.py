@@ -16,6 +16,8 @@ from segformer_tf.models.elements import (
     dense,
     drop_path,
     fast_ops,
+    gelu,
+    gelu_trained,
     in_bands,
     softmax,
 )
@@ -171,7 +173,8 @@ class MixFFN(Block):
         self.dense2.build(hidden_shape)
 
     def call(self, x, training=None):
-        x = self.activation(self.dwconv(self.dense1(x)))
+        activate = gelu_trained if training and self.activation is gelu and fast_ops() else self.activation
+        x = activate(self.dwconv(self.dense1(x)))
         return self.dropout(self.dense2(self.dropout(x, training=training)), training=training)
 
 
