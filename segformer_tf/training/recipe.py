@@ -22,7 +22,7 @@ class Recipe:
         steps: Optimizer steps.
         epochs: Passes over the training pictures, counted instead of `steps` if given.
         power: Of the polynomial decay of the learning rate; None: half a cosine.
-        optimizer: "adamw", or "muon", which learns faster from random weights.
+        optimizer: "adamw", or "muon" for random weights, see `SegformerMuon`.
         head_multiplier: Learning rate of the head, in those of the encoder.
         clip_norm: Largest norm of all gradients together; None: any.
         accumulation_steps: Batches whose gradients make one optimizer step.
