@@ -10,6 +10,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from segformer_tf.models.adamw import AdamW
 from segformer_tf.models.config import SegformerConfig
 from segformer_tf.models.elements import final_weights, portable_ops
 from segformer_tf.models.encoder import Encoder
@@ -147,7 +148,7 @@ class SegformerBase(Pretrained, keras.Model):
 
         A loss or metric given here sees the labels and the float32 logits, channels-last, at the labels' size.
         """
-        optimizer = optimizer or keras.optimizers.AdamW(6e-5, weight_decay=0.01)
+        optimizer = optimizer or AdamW(6e-5, weight_decay=0.01)
         if loss is None and metrics is None:
             metrics = self._default_metrics()
         super().compile(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)

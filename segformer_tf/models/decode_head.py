@@ -6,6 +6,7 @@ from keras import ops
 from segformer_tf.models.elements import (
     REFERENCE_EPS,
     dense,
+    fast_ops,
     product_of_weights,
     product_plus,
     rectified,
@@ -58,7 +59,7 @@ class DecodeHead(Block):
     def call(self, maps, training=None):
         normalise = bool(training) and self.batch_norm.trainable
         if self._folds():
-            x = self._fuse_folded(maps, fold_norm=not normalise)
+            x = self._fuse_folded(maps, fold_norm=not normalise, training=training)
         else:
             x = self._fuse_as_published(maps)
             normalise = True
@@ -70,13 +71,16 @@ class DecodeHead(Block):
         """Whether every kernel is a plain matrix: an int8 one cannot be multiplied into another."""
         return all(layer.quantization_mode is None for layer in [*self.linear_c, self.linear_fuse])
 
-    def _fuse_folded(self, maps, fold_norm: bool):
+    def _fuse_folded(self, maps, fold_norm: bool, training):
         """Linear, resize, concatenate, fuse as one product a stage; with `fold_norm`, BatchNorm's running scale too."""
         bias, *kernels = product_of_weights(lambda: self._fold(fold_norm))
         size = ops.shape(maps[0])[1:3]
-        deeper = [
-            resize_bilinear(ops.matmul(map_, kernel), size) for map_, kernel in zip(maps[1:], kernels[1:], strict=True)
-        ]
+        small = [ops.matmul(map_, kernel) for map_, kernel in zip(maps[1:], kernels[1:], strict=True)]
+        if training and fast_ops():
+            from segformer_tf.models import gradients
+
+            return gradients.sum_of_resized(product_plus(maps[0], kernels[0], bias, []), small, size)
+        deeper = [resize_bilinear(map_, size) for map_ in small]
         return product_plus(maps[0], kernels[0], bias, deeper)  # (B, H_0, W_0, channels)
 
     def _fold(self, fold_norm: bool) -> list:

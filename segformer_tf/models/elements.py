@@ -59,33 +59,15 @@ def gelu(x):
     return 0.5 * x * (1.0 + ops.erf(x * (1.0 / math.sqrt(2.0))))
 
 
-def gelu_trained(x):
-    """`gelu` that keeps nothing but its input for the gradient, where TensorFlow keeps four maps: 0.4 GB of b2's step."""
-    import tensorflow as tf
-
-    def cumulative(x):
-        return 0.5 + 0.5 * tf.math.erf(x * (1.0 / math.sqrt(2.0)))
-
-    @tf.custom_gradient
-    def activate(x):
-        def gradient(upstream):
-            density = tf.exp(-0.5 * x * x) * (1.0 / math.sqrt(2.0 * math.pi))
-            return upstream * (cumulative(x) + x * density)
-
-        return x * cumulative(x), gradient
-
-    return activate(x)
-
-
 def softmax(scores):
     """Over the last axis; where a small picture leaves one token to attend to, without Keras' warning about it."""
     return ops.ones_like(scores) if scores.shape[-1] == 1 else ops.softmax(scores)
 
 
-def in_bands(attend: Callable, query, key, value, training=None):
-    """`attend(query, key, value, training)` for one band of queries after the other, where all scores would be many.
+def in_bands(attend: Callable, query, key, value):
+    """The first of what `attend(query, key, value, training=False)` gives, for one band of queries after the other, where all scores would be many.
 
-    (B, heads, N, d) and (B, heads, M, d) twice -> (B, heads, N, d), None. At 1024x1024 the first stage's scores take 268 MB,
+    (B, heads, N, d) and (B, heads, M, d) twice -> (B, heads, N, d). At 1024x1024 the first stage's scores take 268 MB,
     and the softmax as much again; at 2048x2048 sixteen times that.
     """
     import tensorflow as tf
@@ -95,11 +77,11 @@ def in_bands(attend: Callable, query, key, value, training=None):
     bands = -(-queries // rows)
 
     def whole():
-        return attend(query, key, value, training)[0]
+        return attend(query, key, value, False)[0]
 
     def banded():
         def band(i, done):
-            part = attend(query[:, :, i * rows : (i + 1) * rows], key, value, training)[0]
+            part = attend(query[:, :, i * rows : (i + 1) * rows], key, value, False)[0]
             return i + 1, done.write(i, tf.transpose(part, (2, 0, 1, 3)))  # (rows, B, heads, d)
 
         parts = tf.TensorArray(query.dtype, bands, infer_shape=False, element_shape=(None, None, *query.shape[1::2]))
@@ -108,8 +90,8 @@ def in_bands(attend: Callable, query, key, value, training=None):
 
     scores = _static_scores(query, key)
     if scores is not None:
-        return (banded() if scores > BAND_SCORES else whole()), None
-    return tf.cond(bands > 1, banded, whole), None
+        return banded() if scores > BAND_SCORES else whole()
+    return tf.cond(bands > 1, banded, whole)
 
 
 def _static_scores(query, key) -> int | None:
@@ -177,9 +159,13 @@ class Dense(keras.layers.Dense):
     Keras' own goes through `tensordot` on maps, which hides the bias. LoRA and quantized kernels take Keras' way.
     """
 
+    @property
+    def plain(self) -> bool:
+        """Whether it is its kernel, its bias, and nothing else."""
+        return self.quantization_mode is None and not self.lora_enabled and self.use_bias
+
     def call(self, inputs, training=None):
-        plain = self.quantization_mode is None and not self.lora_enabled and self.use_bias
-        if keras.backend.backend() != "tensorflow" or not plain:
+        if keras.backend.backend() != "tensorflow" or not self.plain:
             return super().call(inputs, training=training)
         import tensorflow as tf
 

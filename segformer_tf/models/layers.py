@@ -17,7 +17,6 @@ from segformer_tf.models.elements import (
     drop_path,
     fast_ops,
     gelu,
-    gelu_trained,
     in_bands,
     softmax,
 )
@@ -116,21 +115,31 @@ class EfficientSelfAttention(Block):
         batch = ops.shape(x)[0]
         return ops.transpose(ops.reshape(x, (batch, -1, self.num_heads, self.head_size)), (0, 2, 1, 3))
 
+    def _project(self, x, norm, training):
+        """(B, H, W, C) -> query (B, heads, N, head_size), key and value (B, heads, M, head_size)."""
+        x = x if norm is None else norm(x, training=training)
+        reduced = self.layer_norm(self.sr(x), training=training) if self.sr_ratio > 1 else x
+        # The keys are the smallest of the three products' operands: scaling them costs least.
+        key = self.key(reduced) * self.head_size**-0.5
+        return [self._split_heads(part) for part in (self.query(x), key, self.value(reduced))]
+
     def _attend(self, query, key, value, training):
         """(B, heads, N, d), (B, heads, M, d) twice -> (B, heads, N, d), and the weights (B, heads, N, M)."""
         scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))
         weights = ops.cast(softmax(ops.cast(scores, "float32")), self.compute_dtype)
         return ops.matmul(self.attention_dropout(weights, training=training), value), weights
 
-    def call(self, x, output_attentions: bool = False, training=None):
-        reduced = self.layer_norm(self.sr(x)) if self.sr_ratio > 1 else x
-        query = self._split_heads(self.query(x))  # (B, heads, N, head_size)
-        # The keys are the smallest of the three products' operands: scaling them costs least.
-        key = self._split_heads(self.key(reduced) * self.head_size**-0.5)  # (B, heads, M, head_size)
-        value = self._split_heads(self.value(reduced))
-        plain = output_attentions or training
-        attend = self._attend if plain or not fast_ops() else functools.partial(in_bands, self._attend)
-        mixed, weights = attend(query, key, value, training)
+    def call(self, x, output_attentions: bool = False, training=None, norm=None):
+        """`norm` is applied to `x` first."""
+        project, weights = functools.partial(self._project, norm=norm, training=training), None
+        if output_attentions or not fast_ops() or (training and self.attention_dropout.rate):
+            mixed, weights = self._attend(*project(x), training)
+        elif training:
+            from segformer_tf.models import gradients
+
+            mixed = gradients.attention(project, x)
+        else:
+            mixed = in_bands(self._attend, *project(x))
         mixed = ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), ops.shape(x))  # (B, H, W, C)
         mixed = self.dropout(self.output_dense(mixed), training=training)
         return (mixed, weights) if output_attentions else mixed
@@ -173,9 +182,15 @@ class MixFFN(Block):
         self.dense2.build(hidden_shape)
 
     def call(self, x, training=None):
-        activate = gelu_trained if training and self.activation is gelu and fast_ops() else self.activation
-        x = activate(self.dwconv(self.dense1(x)))
-        return self.dropout(self.dense2(self.dropout(x, training=training)), training=training)
+        hidden = self.dwconv(self.dense1(x))
+        if training and fast_ops() and self.activation is gelu:
+            from segformer_tf.models import gradients
+
+            hidden = gradients.gelu(hidden)
+        else:
+            hidden = self.activation(hidden)
+        hidden = self.dropout(hidden, training=training)
+        return self.dropout(self.dense2(hidden), training=training)
 
 
 class EncoderLayer(Block):
@@ -223,9 +238,19 @@ class EncoderLayer(Block):
         )
         self.drop_path = drop_path(drop_path_rate, name="drop_path", dtype=policy)
 
+    def _feed_forward(self, x, training):
+        def run(x):
+            return self.mlp(self.layer_norm_2(x, training=training), training=training)
+
+        if not (training and fast_ops()) or self.mlp.dropout.rate:
+            return run(x)
+        from segformer_tf.models import gradients
+
+        return gradients.made_again(run, x)
+
     def call(self, x, output_attentions: bool = False, training=None):
-        mixed = self.attention(self.layer_norm_1(x), output_attentions=output_attentions, training=training)
+        mixed = self.attention(x, output_attentions=output_attentions, training=training, norm=self.layer_norm_1)
         mixed, weights = mixed if output_attentions else (mixed, None)
         x = x + self.drop_path(mixed, training=training)
-        x = x + self.drop_path(self.mlp(self.layer_norm_2(x), training=training), training=training)
+        x = x + self.drop_path(self._feed_forward(x, training), training=training)
         return (x, weights) if output_attentions else x

@@ -5,6 +5,8 @@ import math
 import keras
 from keras import ops
 
+from segformer_tf.models.adamw import AdamW, Rates
+
 
 @keras.saving.register_keras_serializable(package="segformer_tf")
 class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
@@ -41,7 +43,7 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
 
 
 @keras.saving.register_keras_serializable(package="segformer_tf")
-class SegformerAdamW(keras.optimizers.AdamW):
+class SegformerAdamW(AdamW):
     """AdamW that moves the head `head_multiplier` times as fast, once `set_groups` has been told the model."""
 
     def __init__(self, *args, head_multiplier: float = 1.0, **kwargs):
@@ -66,9 +68,12 @@ class SegformerAdamW(keras.optimizers.AdamW):
         self.exclude_from_weight_decay(var_list=[v for v in variables if len(v.shape) < 2])
 
     def update_step(self, gradient, variable, learning_rate):
-        if self._var_key(variable) in self._head:
-            learning_rate = learning_rate * self.head_multiplier
-        return super().update_step(gradient, variable, learning_rate)
+        if self.head_multiplier != 1.0 and self._var_key(variable) in self._head:
+            if isinstance(learning_rate, Rates):
+                learning_rate = learning_rate._replace(lr=learning_rate.lr * self.head_multiplier)
+            else:
+                learning_rate = learning_rate * self.head_multiplier
+        super().update_step(gradient, variable, learning_rate)
 
     def averages(self, variables) -> dict[str, "keras.Variable"]:
         """The moving averages of the variables by their paths; empty without `use_ema`."""
@@ -109,11 +114,13 @@ class SegformerMuon(SegformerAdamW):
     def update_step(self, gradient, variable, learning_rate):
         key = self._var_key(variable)
         if key not in self._matrices:
-            return super().update_step(gradient, variable, learning_rate)
+            super().update_step(gradient, variable, learning_rate)
+            return
         momentum = self._momentums[self._get_variable_index(variable)]
         self.assign(momentum, self.MOMENTUM * momentum + gradient)
         update = orthogonalized(ops.reshape(gradient + self.MOMENTUM * momentum, (-1, variable.shape[-1])))
-        rate = ops.cast(learning_rate, variable.dtype) * (self.head_multiplier if key in self._head else 1.0)
+        rate = learning_rate.lr if isinstance(learning_rate, Rates) else learning_rate
+        rate = ops.cast(rate, variable.dtype) * (self.head_multiplier if key in self._head else 1.0)
         rate = rate * self.UPDATE_SIZE * math.sqrt(max(update.shape))
         self.assign_sub(variable, rate * ops.reshape(update, variable.shape))
 
