@@ -24,7 +24,9 @@ def flatten(items: Any, rank: int) -> list[Any]:
     return list(items) if getattr(items, "shape", None) is not None and len(items.shape) == rank + 1 else [items]
 
 
-def stack(name: str, values: list[np.ndarray]) -> np.ndarray:
+def stack(name: str, values: np.ndarray | list[np.ndarray]) -> np.ndarray:
+    if isinstance(values, np.ndarray):
+        return values
     shapes = sorted({value.shape for value in values})
     if len(shapes) != 1:
         found = " and ".join(map(str, shapes[:3])) or "none"

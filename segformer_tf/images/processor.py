@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,9 +96,7 @@ class SegformerImageProcessor:
         settings = self._with(overrides)
         if return_tensors not in (None, "np", "tf"):
             raise ValueError(f"return_tensors is {return_tensors!r}; expected None, 'np' or 'tf'.")
-        batch = BatchFeature(
-            pixel_values=[settings._pixel_values(image, input_data_format) for image in flatten(images, 3)]
-        )
+        batch = BatchFeature(pixel_values=settings._all_pixel_values(flatten(images, 3), input_data_format))
         if segmentation_maps is not None:
             batch["labels"] = [settings._labels(ids) for ids in flatten(segmentation_maps, 2)]
             if len(batch.labels) != len(batch.pixel_values):
@@ -106,6 +105,8 @@ class SegformerImageProcessor:
                 )
         if return_tensors:
             batch.update({name: stack(name, values) for name, values in batch.items()})
+        else:
+            batch.update({name: list(values) for name, values in batch.items()})
         if return_tensors == "tf":
             import tensorflow as tf
 
@@ -207,17 +208,45 @@ class SegformerImageProcessor:
     def _arguments(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "other"}
 
-    def _pixel_values(self, source: Any, input_data_format: str | None) -> np.ndarray:
-        image = to_pixels(source, self.channels, input_data_format, self.do_normalize, self.do_exif_transpose)
-        if self.do_rescale and image.dtype != np.uint8 and image.min() >= 0 and image.max() <= 1:
+    def _all_pixel_values(self, sources: list[Any], input_data_format: str | None) -> np.ndarray | list[np.ndarray]:
+        """One array an image, or where the size is fixed one for all; made on all cores, as Pillow and NumPy allow."""
+        made = None
+        if self.do_resize and self.do_normalize and "height" in self.size:
+            shape = self._shape(self.size["height"], self.size["width"], self.channels)
+            made = np.empty((len(sources), *shape), np.float32)
+
+        def fill(place: int) -> tuple[np.ndarray, bool]:
+            return self._pixel_values(sources[place], input_data_format, None if made is None else made[place])
+
+        if len(sources) < 2:
+            filled = [fill(place) for place in range(len(sources))]
+        else:
+            with ThreadPoolExecutor(min(len(sources), os.cpu_count() or 1)) as threads:
+                filled = list(threads.map(fill, range(len(sources))))
+        if any(twice for _, twice in filled):
             warnings.warn("image has values from 0 to 1 and is rescaled again; set do_rescale=False.", stacklevel=3)
+        return [values for values, _ in filled] if made is None else made
+
+    def _shape(self, height: int, width: int, channels: int) -> tuple[int, int, int]:
+        first = resolve_data_format(self.data_format) == "channels_first"
+        return (channels, height, width) if first else (height, width, channels)
+
+    def _pixel_values(
+        self, source: Any, input_data_format: str | None, values: np.ndarray | None
+    ) -> tuple[np.ndarray, bool]:
+        """The values, in the array given or a new one, and whether the image looks as if it had been rescaled before."""
+        image = to_pixels(source, self.channels, input_data_format, self.do_normalize, self.do_exif_transpose)
+        twice = bool(self.do_rescale and image.dtype != np.uint8 and image.min() >= 0 and image.max() <= 1)
         if self.do_resize:
             image, unit = to_eight_bits(image)
             image = pillow_resize(image, target_size(self.size, *image.shape[:2]), self.resample)
             if unit:
                 image = (image.astype(np.float64) * (1 / 255)).astype(np.float32)
-        axis = 0 if resolve_data_format(self.data_format) == "channels_first" else -1
-        return np.stack(scale_pixels(image, self._scaling()), axis=axis)
+        if values is None:
+            values = np.empty(self._shape(*image.shape), np.float32)
+        first = resolve_data_format(self.data_format) == "channels_first"
+        scale_pixels(image, self._scaling(), values if first else np.moveaxis(values, -1, 0))
+        return values, twice
 
     def _scaling(self) -> Scaling:
         mean, std = (self.image_mean, self.image_std) if self.do_normalize else (None, None)

@@ -18,13 +18,15 @@ class Scaling(NamedTuple):
     std: float | list[float] | None
 
 
-def scale_pixels(image: np.ndarray, scaling: Scaling) -> list[np.ndarray]:
-    """(H, W, C) -> C float32 planes (H, W), rounded where transformers rounds."""
+def scale_pixels(image: np.ndarray, scaling: Scaling, planes: np.ndarray) -> None:
+    """(H, W, C) into float32 planes (C, H, W), which may be a view, rounded where transformers rounds."""
     if image.dtype != np.uint8:
-        return list(np.moveaxis(_scale(image, scaling), -1, 0))
+        planes[...] = np.moveaxis(_scale(image, scaling), -1, 0)
+        return
     channels = image.shape[-1]  # 8 bits: the 256 results of each channel are computed once, then looked up
     table = _scale(np.repeat(np.arange(256, dtype=np.uint8)[:, np.newaxis], channels, axis=1), scaling)
-    return [np.take(table[:, channel], image[..., channel]) for channel in range(channels)]
+    for channel in range(channels):
+        np.take(table[:, channel], image[..., channel], out=planes[channel], mode="clip")
 
 
 def _scale(image: np.ndarray, scaling: Scaling) -> np.ndarray:

@@ -5,7 +5,7 @@ from keras import ops
 
 from segformer_tf.models.elements import resize_bilinear
 
-BAND_VALUES = 2**22  # full-size logits of one band of the loss: 16 MB
+BAND_VALUES = 2**21  # full-size logits of one band of the loss: 8 MB
 
 
 def full_size_logits(logits, labels):

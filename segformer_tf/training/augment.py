@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import tensorflow as tf
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -59,12 +60,13 @@ def augment(image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, how: Augmentatio
     size = tf.shape(image)[:2]
     resized = _resized_size(size, how.scale[0] + draws[1] * (how.scale[1] - how.scale[0]), how.fit_within)
     offset = _crop_offset(mask, resized, draws[2:5], seed, how, ignore_index)
-    image = _resize_crop(image, resized, offset, how.crop)
     mask = _crop_labels(mask, resized, offset, how.crop, ignore_index)
+    inside = tf.minimum(resized - offset, tf.constant(how.crop))  # what of the crop lies in the picture
+    image = _scaled(image, inside, _factors(image, resized), -tf.cast(offset, tf.float32))
     if how.photometric:
         image = distort(image, draws[5:])
-    image = normalize(image, how)
-    image = tf.where(_inside(resized, offset, how.crop), image, 0.0)
+    below, right = tf.unstack(tf.constant(how.crop) - inside)
+    image = tf.pad(normalize(image, how), ((0, below), (0, right), (0, 0)))
     return tf.ensure_shape(image, (*how.crop, 3)), tf.ensure_shape(mask, how.crop)
 
 
@@ -89,7 +91,12 @@ def augment_for_classes(image: tf.Tensor, target: tf.Tensor, seed: tf.Tensor, ho
 
 def normalize(image: tf.Tensor, how: Augmentation) -> tf.Tensor:
     """Pixels in 0 to 255 -> what the model sees."""
-    return (image / 255.0 - tf.constant(how.image_mean)) / tf.constant(how.image_std)
+    shape = tf.shape(image)
+    # Whole rows: TensorFlow is slow where it has to repeat three values again and again.
+    scale = tf.tile(tf.constant(1.0 / (255.0 * np.array(how.image_std)), tf.float32), shape[-2:-1])
+    shift = tf.tile(tf.constant(np.divide(how.image_mean, how.image_std), tf.float32), shape[-2:-1])
+    rows = tf.reshape(image, (-1, shape[-2] * shape[-1]))
+    return tf.ensure_shape(tf.reshape(rows * scale - shift, shape), image.shape)
 
 
 def distort(image: tf.Tensor, draws) -> tf.Tensor:
@@ -140,8 +147,9 @@ def _crop_offset(mask, resized, draws, seed, how: Augmentation, ignore_index):
 
         def too_uniform(i):
             labels = _crop_labels(mask, resized, offsets[i], how.crop, ignore_index)
-            counts = tf.math.bincount(tf.boolean_mask(labels, labels != ignore_index))
-            share = tf.reduce_max(tf.concat([counts, [0]], 0)) / tf.maximum(tf.reduce_sum(counts), 1)
+            counts = tf.math.bincount(labels, minlength=ignore_index + 1)
+            counts = tf.concat([counts[:ignore_index], counts[ignore_index + 1 :]], 0)
+            share = tf.reduce_max(counts) / tf.maximum(tf.reduce_sum(counts), 1)
             return (i < CROP_TRIES) & ((share >= how.max_class_share) | (tf.math.count_nonzero(counts) < 2))
 
         return offsets[tf.while_loop(too_uniform, lambda i: [i + 1], [tf.constant(0)])[0]]
@@ -164,11 +172,6 @@ def _crop_offset(mask, resized, draws, seed, how: Augmentation, ignore_index):
 
 def _factors(picture, resized):
     return tf.cast(resized, tf.float32) / tf.cast(tf.shape(picture)[:2], tf.float32)
-
-
-def _resize_crop(image, resized, offset, crop):
-    """The crop of the bilinearly resized picture, without making the rest of it: 0 to 255 float32."""
-    return _scaled(image, crop, _factors(image, resized), -tf.cast(offset, tf.float32))
 
 
 def _scaled(image, size, scale, translation):

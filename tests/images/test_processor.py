@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import keras
@@ -217,6 +218,20 @@ def test_a_data_format_in_a_file_is_not_taken_over(tmp_path):
     path.write_text(json.dumps({"data_format": "channels_first", "size": {"height": 4, "width": 4}}))
     assert SegformerImageProcessor.from_pretrained(path).data_format is None
     assert SegformerImageProcessor.from_pretrained(path, data_format="channels_first").data_format == "channels_first"
+
+
+@pytest.mark.parametrize("data_format", ["channels_first", "channels_last"])
+@pytest.mark.parametrize("size", [{"width": 24, "height": 16}, {"shortest_edge": 12}])
+def test_many_images_at_once_equal_each_by_itself(image, size, data_format):
+    processor = SegformerImageProcessor(size=size, data_format=data_format)
+    images = [image, image[:, ::-1], image[::-1], (image / 255).astype("float32"), image]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the float picture may have been rescaled before
+        together = processor(images).pixel_values
+        alone = [processor(one, return_tensors="np").pixel_values[0] for one in images]
+    assert isinstance(together, list) and len(together) == len(alone)
+    for found, expected in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_the_old_name_warns():

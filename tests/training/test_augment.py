@@ -156,7 +156,7 @@ def test_a_classification_crop_has_its_size_and_keeps_the_class():
 
 def test_normalising_uses_the_mean_and_deviation_of_the_recipe():
     how = Augmentation(image_mean=(0.5, 0.5, 0.5), image_std=(0.25, 0.5, 1.0))
-    np.testing.assert_allclose(normalize(tf.constant([255.0, 255.0, 0.0]), how), [2, 1, -0.5])
+    np.testing.assert_allclose(normalize(tf.constant([[[255.0, 255.0, 0.0]]]), how), [[[2, 1, -0.5]]])
 
 
 @pytest.mark.parametrize(
