@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP_FLAGS := --quiet --disable-pip-version-check
 OUT ?= out
 
-.PHONY: demo test lint format parity parity-short bench bench-quick agreement serving runtimes camvid keras-io test-runtimes soak clean
+.PHONY: demo test lint format parity parity-short bench bench-quick agreement serving runtimes camvid keras-io digits test-runtimes soak clean
 
 demo: $(VENV)/.core
 	$(BIN)/segformer-tf segment examples/china.jpg --output $(OUT)
@@ -51,6 +51,10 @@ camvid: $(VENV)/.core
 # The old keras.io fine-tuning flow on real pictures; fails unless the loss falls.
 keras-io: $(VENV)/.dev
 	$(BIN)/python examples/keras_io_finetuning.py --data $(CAMVID) --limit 24
+
+# The classifier on scikit-learn's digits, three minutes; prints the accuracy on those held out.
+digits: $(VENV)/.dev
+	$(BIN)/python -W ignore examples/finetune_classification.py
 
 # Exports to ONNX, OpenVINO and LiteRT, run by those runtimes; needs the extra [export].
 test-runtimes: $(VENV)/.export

@@ -118,10 +118,10 @@ def distort(image: tf.Tensor, draws) -> tf.Tensor:
 
 def _distort_colour(image, saturate, shift, saturation_draw, hue_draw):
     """Saturation times 0.5 to 1.5, hue by -36 to 34 degrees in steps of 2, each where its first draw is below 0.5."""
-    hue, saturation, value = tf.unstack(tf.image.rgb_to_hsv(image / 255.0), axis=-1)
+    hue, saturation, value = tf.unstack(tf.image.rgb_to_hsv(image), axis=-1)  # the value in 0 to 255
     saturation = tf.where(saturate < 0.5, tf.minimum(saturation * (0.5 + saturation_draw), 1.0), saturation)
     hue = tf.where(shift < 0.5, (hue + tf.floor(hue_draw * 36.0 - 18.0) / 180.0) % 1.0, hue)
-    return 255.0 * tf.image.hsv_to_rgb(tf.stack([hue, saturation, value], axis=-1))
+    return tf.image.hsv_to_rgb(tf.stack([hue, saturation, value], axis=-1))
 
 
 def _maybe(draw, change, otherwise):
