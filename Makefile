@@ -52,7 +52,7 @@ camvid: $(VENV)/.core
 keras-io: $(VENV)/.dev
 	$(BIN)/python examples/keras_io_finetuning.py --data $(CAMVID) --limit 24
 
-# The classifier on scikit-learn's digits, three minutes; prints the accuracy on those held out.
+# The classifier on scikit-learn's digits, two minutes; prints the accuracy on those held out.
 digits: $(VENV)/.dev
 	$(BIN)/python -W ignore examples/finetune_classification.py
 
