@@ -36,7 +36,12 @@ PEERS = {  # name: environment, what it is, whether it computes in bfloat16
     "keras_hub": (".venv-keras-hub", "keras-hub, tf.function", False),
 }
 BASE = "segformer_tf_saved_model"
-EXPORTED = {"segformer_tf_openvino", "segformer_tf_onnx", "openvino", "onnx_runtime"}  # read files that take minutes to make
+EXPORTED = {
+    "segformer_tf_openvino",
+    "segformer_tf_onnx",
+    "openvino",
+    "onnx_runtime",
+}  # read files that take minutes to make
 FEW = [BASE, "segformer_tf_openvino", "transformers_torch", "transformers_torch_compiled", "openvino"]
 JOBS = {  # job: peers (None: all), runs
     **{f"{variant}-512-1-{dtype}": (None, 9) for variant in ("b0", "b2", "b5") for dtype in ("float32", "bfloat16")},

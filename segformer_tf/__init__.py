@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 _ROOMS = {
     "SegformerConfig": "models.config",
     "SegformerImageProcessor": "images.processor",
-    "SegformerFeatureExtractor": "images.processor",
+    "SegformerFeatureExtractor": "images.feature_extractor",
     "TFSegformerModel": "models.tasks",
     "TFSegformerDecodeHead": "models.tasks",
     "TFSegformerForImageClassification": "models.tasks",
@@ -40,7 +40,8 @@ _TORCH = (
 _ROOMS |= dict.fromkeys(_TORCH, "models.torch_classes")
 
 if TYPE_CHECKING:
-    from segformer_tf.images.processor import SegformerFeatureExtractor, SegformerImageProcessor
+    from segformer_tf.images.feature_extractor import SegformerFeatureExtractor
+    from segformer_tf.images.processor import SegformerImageProcessor
     from segformer_tf.inference.pipeline import ImageClassificationPipeline, SegmentationPipeline
     from segformer_tf.models.config import SegformerConfig
     from segformer_tf.models.tasks import (

@@ -1,9 +1,10 @@
 """Picture -> pixel_values, logits -> label map -> picture. TensorFlow is loaded only by the functions that use it."""
 
 from .decode import open_image
+from .feature_extractor import SegformerFeatureExtractor
 from .palettes import palette_for
 from .postprocess import label_map, post_process_semantic_segmentation
-from .processor import BatchFeature, SegformerFeatureExtractor, SegformerImageProcessor
+from .processor import BatchFeature, SegformerImageProcessor
 from .resize import resize
 from .visualize import class_table, colorize, label_image, overlay
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -22,6 +25,14 @@ def flatten(items: Any, rank: int) -> list[Any]:
     if isinstance(items, list | tuple):
         return [item for part in items for item in flatten(part, rank)]
     return list(items) if getattr(items, "shape", None) is not None and len(items.shape) == rank + 1 else [items]
+
+
+def on_all_cores(make: Callable[[int], Any], count: int) -> list[Any]:
+    """`make(0)` to `make(count - 1)`, in order, in as many threads as there are cores."""
+    if count < 2:
+        return [make(place) for place in range(count)]
+    with ThreadPoolExecutor(min(count, os.cpu_count() or 1)) as threads:
+        return list(threads.map(make, range(count)))
 
 
 def stack(name: str, values: np.ndarray | list[np.ndarray]) -> np.ndarray:

@@ -6,7 +6,6 @@ import copy
 import json
 import os
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from PIL import Image
 
 from segformer_tf import checkpoints
 
-from .batch import BatchFeature, flatten, stack
+from .batch import BatchFeature, flatten, on_all_cores, stack
 from .config_file import CONFIG_NAMES, read_config, write_config
 from .layout import resolve_data_format
 from .pixels import pillow_resize, to_class_ids, to_eight_bits, to_pixels
@@ -218,11 +217,7 @@ class SegformerImageProcessor:
         def fill(place: int) -> tuple[np.ndarray, bool]:
             return self._pixel_values(sources[place], input_data_format, None if made is None else made[place])
 
-        if len(sources) < 2:
-            filled = [fill(place) for place in range(len(sources))]
-        else:
-            with ThreadPoolExecutor(min(len(sources), os.cpu_count() or 1)) as threads:
-                filled = list(threads.map(fill, range(len(sources))))
+        filled = on_all_cores(fill, len(sources))
         if any(twice for _, twice in filled):
             warnings.warn("image has values from 0 to 1 and is rescaled again; set do_rescale=False.", stacklevel=3)
         return [values for values, _ in filled] if made is None else made
@@ -231,9 +226,7 @@ class SegformerImageProcessor:
         first = resolve_data_format(self.data_format) == "channels_first"
         return (channels, height, width) if first else (height, width, channels)
 
-    def _pixel_values(
-        self, source: Any, input_data_format: str | None, values: np.ndarray | None
-    ) -> tuple[np.ndarray, bool]:
+    def _pixel_values(self, source: Any, input_data_format: str | None, values: Any) -> tuple[np.ndarray, bool]:
         """The values, in the array given or a new one, and whether the image looks as if it had been rescaled before."""
         image = to_pixels(source, self.channels, input_data_format, self.do_normalize, self.do_exif_transpose)
         twice = bool(self.do_rescale and image.dtype != np.uint8 and image.min() >= 0 and image.max() <= 1)
@@ -261,18 +254,6 @@ class SegformerImageProcessor:
             image = Image.fromarray(ids.astype(np.int32)).resize((width, height), Image.Resampling.NEAREST)
             ids = np.asarray(image).astype(np.int64)
         return ids
-
-
-class SegformerFeatureExtractor(SegformerImageProcessor):
-    """Old name of `SegformerImageProcessor`; making one gives a FutureWarning."""
-
-    def __init__(self, *arguments: Any, **settings: Any):
-        warnings.warn(
-            "SegformerFeatureExtractor is the old name of SegformerImageProcessor; use the new one.",
-            FutureWarning,
-            stacklevel=2,
-        )
-        super().__init__(*arguments, **settings)
 
 
 def _numbers(values: Any) -> float | list[float]:
