@@ -117,6 +117,7 @@ bench: $(VENV)/.export .venv-core/.made $(PEERS)
 	CAMVID=$(CAMVID) $(BIN)/python benchmarks/bench_pictures.py --write
 	$(BIN)/python benchmarks/bench_cost.py --write
 	.venv-core/bin/python benchmarks/bench_start.py
+	$(BIN)/python benchmarks/plots.py
 
 bench-quick: $(VENV)/.export $(PEERS)
 	$(BIN)/python benchmarks/bench_models.py --quick
