@@ -3,7 +3,7 @@
     CAMVID=../shared/data/camvid python benchmarks/bench_pictures.py --write
 
 24 CamVid pictures, 480x360, to 512x512; post-processing is of one picture, 150 classes, 128x256 to 1024x2048. Results of
-pre- and post-processing are compared first. The training input decodes the same files on both sides; here it also augments.
+pre- and post-processing are compared first. The training input decodes 96 files and masks on both sides; here it also augments.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from workers import OUT, Worker, cell, machine, measure, put, table
 PEERS = {"segformer_tf": (".venv", "segformer_tf"), "transformers": (".venv-parity", "transformers 5, its processor")}
 TASKS = {
     "preprocess": "24 pictures to pixel_values",
-    "input": "24 files and masks to batches (here with augmentation)",
+    "input": "96 files and masks to batches (here with augmentation)",
     "postprocess": "logits of 150 classes to a 1024x2048 map",
 }
 SAME = {"preprocess": 0.999, "postprocess": 0.9999}  # share of values that must be equal, to 1e-5

@@ -1,6 +1,6 @@
 """Work on pictures beside the model, ready to be timed: `python pictures.py PEER TASK`, as `workers.serve` answers.
 
-Tasks: `preprocess` (24 decoded pictures to pixel_values), `input` (the same files with their masks, decoded and, here,
+Tasks: `preprocess` (24 decoded pictures to pixel_values), `input` (96 files with their masks, decoded and, here,
 augmented, to training batches of 8), `postprocess` (logits of 150 classes to a 1024x2048 label map).
 """
 
@@ -12,19 +12,19 @@ import numpy as np
 from workers import OUT, THREADS, serve
 
 DATA = Path(os.environ.get("CAMVID", "../shared/data/camvid"))
-PICTURES, BATCH = 24, 8
+PICTURES, FILES, BATCH = 24, 96, 8  # files enough for the rate of a run, not of its beginning
 MAP, FULL, LABELS = (128, 256), (1024, 2048), 150
 
 
 def files() -> list[tuple[Path, Path]]:
-    names = sorted((DATA / "images" / "train").glob("*.jpg"))[:PICTURES]
+    names = sorted((DATA / "images" / "train").glob("*.jpg"))[:FILES]
     return [(name, DATA / "annotations" / "train" / f"{name.stem}.png") for name in names]
 
 
 def decoded() -> list[np.ndarray]:
     from PIL import Image
 
-    return [np.asarray(Image.open(image).convert("RGB")) for image, _ in files()]
+    return [np.asarray(Image.open(image).convert("RGB")) for image, _ in files()[:PICTURES]]
 
 
 def logits() -> np.ndarray:
@@ -54,7 +54,7 @@ def segformer_tf(task: str):
         values = logits()
         return lambda: post_process_semantic_segmentation(values, [FULL], data_format="channels_first")[0]
     # Begun anew at every run: batches made ahead between two runs would not be timed.
-    batches = training_data(read_split(DATA, "train"), Augmentation(), BATCH).take(PICTURES // BATCH)
+    batches = training_data(read_split(DATA, "train"), Augmentation(), BATCH).take(FILES // BATCH)
     return lambda: sum(len(labels) for _, labels in batches)
 
 
@@ -77,7 +77,7 @@ def transformers(task: str):
         return lambda: processor.post_process_semantic_segmentation(output, [FULL])[0].numpy()
 
     def batches():
-        for start in range(0, PICTURES, BATCH):
+        for start in range(0, FILES, BATCH):
             pairs = [tuple(Image.open(file) for file in pair) for pair in files()[start : start + BATCH]]
             images, masks = ([*part] for part in zip(*pairs, strict=True))
             processor([image.convert("RGB") for image in images], masks, return_tensors="pt")

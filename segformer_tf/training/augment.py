@@ -112,16 +112,13 @@ def distort(image: tf.Tensor, draws) -> tf.Tensor:
     image = _maybe(draws[0], lambda: tf.floor(tf.clip_by_value(image + 64.0 * draws[1] - 32.0, 0.0, 255.0)), image)
     contrast_first = draws[2] < 0.5
     image = tf.cond(contrast_first, lambda: contrast(image), lambda: image)
-    image = _maybe(tf.minimum(draws[6], draws[7]), lambda: _distort_colour(image, *draws[6:9], draws[3]), image)
+    saturation, turn = (
+        0.5 + draws[8],
+        tf.floor(draws[3] * 36.0 - 18.0) / 180.0,
+    )  # turns by -36 to 34 degrees, in steps of 2
+    image = _maybe(draws[6], lambda: tf.raw_ops.AdjustSaturation(images=image, scale=saturation), image)
+    image = _maybe(draws[7], lambda: tf.raw_ops.AdjustHue(images=image, delta=turn), image)
     return tf.cond(contrast_first, lambda: image, lambda: contrast(image))
-
-
-def _distort_colour(image, saturate, shift, saturation_draw, hue_draw):
-    """Saturation times 0.5 to 1.5, hue by -36 to 34 degrees in steps of 2, each where its first draw is below 0.5."""
-    hue, saturation, value = tf.unstack(tf.image.rgb_to_hsv(image), axis=-1)  # the value in 0 to 255
-    saturation = tf.where(saturate < 0.5, tf.minimum(saturation * (0.5 + saturation_draw), 1.0), saturation)
-    hue = tf.where(shift < 0.5, (hue + tf.floor(hue_draw * 36.0 - 18.0) / 180.0) % 1.0, hue)
-    return tf.image.hsv_to_rgb(tf.stack([hue, saturation, value], axis=-1))
 
 
 def _maybe(draw, change, otherwise):
