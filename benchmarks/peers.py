@@ -90,7 +90,7 @@ def prepare_ours(job: Job) -> None:
 
     for name in ("onnx", "openvino"):
         if not job.ours(name).exists():
-            export(_ours(job, "float32"), job.ours(name), name, size=(job.size, job.size))
+            export(_ours(job, "float32"), job.ours(name), name, size=(job.size, job.size), batch=job.batch)
 
 
 def segformer_tf_eager(job: Job):

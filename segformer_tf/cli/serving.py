@@ -23,6 +23,10 @@ def export(
             help="Height and width of the model's input; what the processor says by default.", show_default=False
         ),
     ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(help="onnx, openvino: the only batch that the file takes; any by default.", show_default=False),
+    ] = None,
     dtype: Annotated[str, typer.Option(help="Keras dtype policy to compute in, such as mixed_bfloat16.")] = "float32",
     weights: Annotated[str, typer.Option(help="onnx, openvino, litert: float32, float16 or int8.")] = "float32",
     data_format: Annotated[
@@ -58,6 +62,7 @@ def export(
         format,
         processor=processor,
         size=size,
+        batch=batch,
         weights=weights,
         tolerance=tolerance,
         picture=to_pixels(picture, processor.channels, None, strict=True, exif=False) if picture else None,

@@ -18,28 +18,29 @@ Predict = Callable[[np.ndarray], np.ndarray]
 
 
 class Runtime(NamedTuple):
-    """`write(model, path, size, weights)`, `load(path) -> pixels to logits`, and the name of the file to load."""
+    """`write(model, path, spec of the pixels, weights)`, `load(path) -> pixels to logits`, and the name of the file to load."""
 
-    write: Callable[[SegformerBase, Path, tuple[int, int] | None, str], None]
+    write: Callable[[SegformerBase, Path, tf.TensorSpec, str], None]
     load: Callable[[Path], Predict]
     file: str
     packages: str
     weights: tuple[str, ...] = WEIGHTS
 
 
-def _pixels_spec(model: SegformerBase, size: tuple[int, int] | None, batch: int | None = None) -> list[tf.TensorSpec]:
+def pixels_spec(model: SegformerBase, size: tuple[int, int] | None, batch: int | None) -> tf.TensorSpec:
+    """What a file takes; None is any."""
     channels, sides = model.config.num_channels, size or (None, None)
     shape = (channels, *sides) if model.data_format == "channels_first" else (*sides, channels)
-    return [tf.TensorSpec((batch, *shape), tf.float32, name="pixel_values")]
+    return tf.TensorSpec((batch, *shape), tf.float32, name="pixel_values")
 
 
-def _export(model: SegformerBase, path: Path, **arguments) -> None:
+def _export(model: SegformerBase, path: Path, spec: tf.TensorSpec, **arguments) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the converters' own, about numpy and about each other's versions
-        model.export(str(path), verbose=False, **arguments)
+        model.export(str(path), verbose=False, input_signature=[spec], **arguments)
 
 
-def _write_keras(model: SegformerBase, path: Path, size, weights: str) -> None:
+def _write_keras(model: SegformerBase, path: Path, spec: tf.TensorSpec, weights: str) -> None:
     model.save(path)
 
 
@@ -48,8 +49,8 @@ def _load_keras(path: Path) -> Predict:
     return lambda pixels: np.asarray(model(pixels)["logits"])
 
 
-def _write_onnx(model: SegformerBase, path: Path, size, weights: str) -> None:
-    _export(model, path, format="onnx", input_signature=_pixels_spec(model, size))
+def _write_onnx(model: SegformerBase, path: Path, spec: tf.TensorSpec, weights: str) -> None:
+    _export(model, path, spec, format="onnx")
     if weights != "float32":
         compress(path, weights)
 
@@ -61,17 +62,17 @@ def _load_onnx(path: Path) -> Predict:
     return lambda pixels: np.asarray(session.run(["logits"], {"pixel_values": pixels})[0])
 
 
-def _write_openvino(model: SegformerBase, path: Path, size, weights: str) -> None:
+def _write_openvino(model: SegformerBase, path: Path, spec: tf.TensorSpec, weights: str) -> None:
     import openvino
 
     with tempfile.TemporaryDirectory() as directory:
         full = Path(directory, "model.xml")
         if weights == "int8":  # by way of ONNX, whose 8-bit weights OpenVINO reads and keeps
             onnx = full.with_suffix(".onnx")
-            _write_onnx(model, onnx, size, weights)
+            _write_onnx(model, onnx, spec, weights)
             converted = openvino.convert_model(onnx)
         else:
-            _export(model, full, format="openvino", input_signature=_pixels_spec(model, size))
+            _export(model, full, spec, format="openvino")
             converted = openvino.Core().read_model(full)
         openvino.save_model(converted, path, compress_to_fp16=weights == "float16")
         del converted  # it reads from the files of the directory until then
@@ -85,13 +86,13 @@ def _load_openvino(path: Path) -> Predict:
     return lambda pixels: compiled(pixels)[0]
 
 
-def _write_litert(model: SegformerBase, path: Path, size, weights: str) -> None:
-    if size is None:
+def _write_litert(model: SegformerBase, path: Path, spec: tf.TensorSpec, weights: str) -> None:
+    if None in spec.shape:
         raise ValueError("LiteRT needs one fixed size, and the processor has none: give size=(height, width).")
     compressed: dict = {} if weights == "float32" else {"optimizations": [tf.lite.Optimize.DEFAULT]}
     if weights == "float16":
         compressed["target_spec"] = {"supported_types": [tf.float16]}
-    _export(model, path, format="litert", input_signature=_pixels_spec(model, size, batch=1), **compressed)
+    _export(model, path, spec, format="litert", **compressed)
 
 
 def _load_litert(path: Path) -> Predict:

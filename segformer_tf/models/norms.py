@@ -1,8 +1,9 @@
 """Norms in the forms that TensorFlow computes fastest; other backends and converters get Keras' own."""
 
 import keras
+from keras import ops
 
-from segformer_tf.models.elements import fast_ops
+from segformer_tf.models.elements import as_tokens, fast_ops, portable
 
 
 class LayerNorm(keras.layers.LayerNormalization):
@@ -12,6 +13,8 @@ class LayerNorm(keras.layers.LayerNormalization):
     """
 
     def call(self, inputs, training=None):
+        if portable():
+            return as_tokens(self._as_converters_know_it, inputs)
         if not fast_ops():
             return super().call(inputs)
         if training:
@@ -19,6 +22,13 @@ class LayerNorm(keras.layers.LayerNormalization):
 
             return gradients.layer_norm(inputs, self.gamma, self.beta, self.epsilon)
         return _layer_norm(inputs, self.gamma, self.beta, self.epsilon)
+
+    def _as_converters_know_it(self, x):
+        """In the words that OpenVINO and ONNX Runtime find to be a norm, and compute as one op."""
+        wide = ops.cast(x, "float32")
+        centred = wide - ops.mean(wide, axis=(-1,), keepdims=True)
+        deviation = ops.sqrt(ops.mean(ops.power(centred, 2.0), axis=(-1,), keepdims=True) + self.epsilon)
+        return ops.cast(centred / deviation * self.gamma + self.beta, x.dtype)
 
 
 def _layer_norm(x, gamma, beta, epsilon):

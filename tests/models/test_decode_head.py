@@ -9,7 +9,7 @@ from reference import ROOT, relative_difference
 
 from segformer_tf import TFSegformerForSemanticSegmentation
 from segformer_tf.models.decode_head import DecodeHead
-from segformer_tf.models.elements import resize_bilinear
+from segformer_tf.models.elements import portable_ops, resize_bilinear
 
 CHANNELS, SIZES = (8, 16, 20, 32), ((17, 25), (9, 13), (5, 7), (3, 4))
 
@@ -112,3 +112,9 @@ def test_tensorflow_optimizes_the_graph_of_one_size():
     done = subprocess.run([sys.executable, "-c", OF_ONE_SIZE], env=environment, capture_output=True, text=True)
     assert done.returncode == 0 and "oneDNN" in done.stderr, done.stderr
     assert "failed" not in done.stderr.replace("failed call to cuInit", ""), done.stderr
+
+
+def test_the_form_for_converters_gives_the_same_logits(head, maps):
+    with portable_ops():
+        found = head(maps)
+    assert relative_difference(found, head(maps)) < 1e-5

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
+import openvino
 import pytest
 from PIL import Image
 from serving_models import SIZE, decoded, encoded, model, picture, processor, random_model
@@ -15,7 +16,7 @@ from segformer_tf import TFSegformerForImageClassification
 from segformer_tf.inference.export import export
 from segformer_tf.inference.onnx_weights import compress
 
-EXAMPLES = Path(__file__).parents[2] / "examples" / "runtimes"
+EXAMPLES = Path(__file__).parents[3] / "examples" / "runtimes"
 FILES = {
     "onnx": ("model.onnx", "run_onnx.py"),
     "openvino": ("openvino_model.xml", "run_openvino.py"),
@@ -53,6 +54,19 @@ def test_onnx_takes_any_batch_and_size(tmp_path):
     expected = np.asarray(first(pixels).logits)
     found = session.run(["logits"], {"pixel_values": pixels})[0]
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+
+
+def test_openvino_finds_the_norms_and_copies_no_maps(tmp_path):
+    """What makes it fast: norms in parts and maps copied channels-first and back cost more than the products."""
+    written = export(model(), tmp_path, "openvino", processor=processor(), size=SIZE, batch=2)
+    compiled = openvino.Core().compile_model(written.path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    assert tuple(compiled.input(0).shape) == (2, *SIZE, 3)
+    kinds = [node.get_rt_info()["layerType"].astype(str) for node in compiled.get_runtime_model().get_ops()]
+    config = model().config
+    norms = 2 * config.num_encoder_blocks + 2 * sum(config.depths)
+    norms += sum(depth for depth, ratio in zip(config.depths, config.sr_ratios, strict=True) if ratio > 1)
+    assert kinds.count("MVN") + kinds.count("RMS") == norms
+    assert kinds.count("Transpose") <= sum(config.depths) + 2  # heads, and the pixels
 
 
 def test_a_classifier_is_exported_and_compared(tmp_path):
