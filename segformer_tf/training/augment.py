@@ -7,6 +7,7 @@ import tensorflow as tf
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+CHEAP_AREA = 3  # up to so many times the crop's area the whole picture is resized, which is less work than a part of it
 CROP_TRIES = 10  # of the authors' code: how often a crop with too much of one class is drawn again
 
 
@@ -59,10 +60,9 @@ def augment(image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, how: Augmentatio
     image, mask = (tf.cond(flip, lambda x=x: tf.reverse(x, [1]), lambda x=x: x) for x in (image, mask))
     size = tf.shape(image)[:2]
     resized = _resized_size(size, how.scale[0] + draws[1] * (how.scale[1] - how.scale[0]), how.fit_within)
-    offset = _crop_offset(mask, resized, draws[2:5], seed, how, ignore_index)
-    mask = _crop_labels(mask, resized, offset, how.crop, ignore_index)
+    offset, mask = _crop(mask, resized, draws[2:5], seed, how, ignore_index)
     inside = tf.minimum(resized - offset, tf.constant(how.crop))  # what of the crop lies in the picture
-    image = _scaled(image, inside, _factors(image, resized), -tf.cast(offset, tf.float32))
+    image = _part_of_resized(image, resized, offset, inside)
     if how.photometric:
         image = distort(image, draws[5:])
     below, right = tf.unstack(tf.constant(how.crop) - inside)
@@ -132,24 +132,26 @@ def _resized_size(size, factor, fit_within):
     return tf.maximum(tf.cast(tf.cast(size, tf.float32) * factor + 0.5, tf.int32), 1)
 
 
-def _crop_offset(mask, resized, draws, seed, how: Augmentation, ignore_index):
-    """Where the crop begins in the resized picture: over a class, or anywhere that is not too much of one class."""
+def _crop(mask, resized, draws, seed, how: Augmentation, ignore_index):
+    """Where the crop begins in the resized picture, over a class or anywhere that is not too much of one, and its labels."""
     margin = tf.maximum(resized - tf.constant(how.crop), 0)
     tries = tf.random.stateless_uniform((CROP_TRIES + 1, 2), seed + 1)
     offsets = tf.cast(tries * tf.cast(margin + 1, tf.float32), tf.int32)
 
-    def anywhere():
-        if how.max_class_share >= 1:
-            return offsets[0]
+    def labels_at(offset):
+        return _crop_labels(mask, resized, offset, how.crop, ignore_index)
 
-        def too_uniform(i):
-            labels = _crop_labels(mask, resized, offsets[i], how.crop, ignore_index)
+    def anywhere():
+        def too_uniform(i, labels):
             counts = tf.math.bincount(labels, minlength=ignore_index + 1)
             counts = tf.concat([counts[:ignore_index], counts[ignore_index + 1 :]], 0)
             share = tf.reduce_max(counts) / tf.maximum(tf.reduce_sum(counts), 1)
             return (i < CROP_TRIES) & ((share >= how.max_class_share) | (tf.math.count_nonzero(counts) < 2))
 
-        return offsets[tf.while_loop(too_uniform, lambda i: [i + 1], [tf.constant(0)])[0]]
+        found = tf.constant(0), labels_at(offsets[0])
+        if how.max_class_share < 1:
+            found = tf.while_loop(too_uniform, lambda i, _: (i + 1, labels_at(offsets[i + 1])), found)
+        return offsets[found[0]], found[1]
 
     def over_class():
         present, _ = tf.unique(tf.reshape(mask, (-1,)))
@@ -159,7 +161,8 @@ def _crop_offset(mask, resized, draws, seed, how: Augmentation, ignore_index):
         place = places[tf.cast(draws[2] * tf.cast(tf.shape(places)[0], tf.float32), tf.int32)]
         place = tf.cast(tf.cast(place, tf.float32) * _factors(mask, resized), tf.int32)
         window = tf.cast(tries[0] * tf.constant(how.crop, tf.float32), tf.int32)  # where in the crop the pixel lies
-        return tf.clip_by_value(place - window, 0, margin)
+        offset = tf.clip_by_value(place - window, 0, margin)
+        return offset, labels_at(offset)
 
     if how.class_crop_rate == 0:
         return anywhere()
@@ -169,6 +172,22 @@ def _crop_offset(mask, resized, draws, seed, how: Augmentation, ignore_index):
 
 def _factors(picture, resized):
     return tf.cast(resized, tf.float32) / tf.cast(tf.shape(picture)[:2], tf.float32)
+
+
+def _part_of_resized(image, resized, offset, size):
+    """`size` pixels from `offset` on of the picture resized bilinearly to `resized`, (*size, 3) float32.
+
+    TensorFlow resizes a whole picture in a third of the time a pixel that it takes for a part of one.
+    """
+    pixels = tf.cast(image, tf.float32)
+
+    def whole():
+        return tf.slice(tf.image.resize(pixels, resized), tf.pad(offset, [(0, 1)]), tf.concat([size, [-1]], 0))
+
+    def part():
+        return _scaled(pixels, size, _factors(image, resized), -tf.cast(offset, tf.float32))
+
+    return tf.cond(tf.reduce_prod(resized) <= CHEAP_AREA * tf.reduce_prod(size), whole, part)
 
 
 def _scaled(image, size, scale, translation):
@@ -189,7 +208,9 @@ def _crop_labels(mask, resized, offset, crop, ignore_index):
         for axis, factor in enumerate(tf.unstack(_factors(mask, resized)))
     )
     size = tf.shape(mask)
-    labels = tf.gather(tf.gather(mask, tf.minimum(rows, size[0] - 1)), tf.minimum(columns, size[1] - 1), axis=1)
+    labels = tf.gather(mask, tf.minimum(rows, size[0] - 1))
+    # Columns as rows of the transpose: a gather copies whole rows, but columns pixel by pixel.
+    labels = tf.transpose(tf.gather(tf.transpose(labels), tf.minimum(columns, size[1] - 1)))
     return tf.where(_inside(resized, offset, crop)[..., 0], tf.cast(labels, tf.int32), ignore_index)
 
 
