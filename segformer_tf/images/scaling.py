@@ -9,6 +9,8 @@ import numpy as np
 if TYPE_CHECKING:
     import tensorflow as tf
 
+TAKEN_AT_ONCE = 2**14  # pixels whose values are looked up at once: 128 KB of indices
+
 
 class Scaling(NamedTuple):
     """What is done to each value: times `factor`, minus `mean`, divided by `std`; None leaves a step out."""
@@ -23,10 +25,17 @@ def scale_pixels(image: np.ndarray, scaling: Scaling, planes: np.ndarray) -> Non
     if image.dtype != np.uint8:
         planes[...] = np.moveaxis(_scale(image, scaling), -1, 0)
         return
-    channels = image.shape[-1]  # 8 bits: the 256 results of each channel are computed once, then looked up
+    height, width, channels = image.shape  # 8 bits: the 256 results of each channel are computed once, then looked up
     table = _scale(np.repeat(np.arange(256, dtype=np.uint8)[:, np.newaxis], channels, axis=1), scaling)
+    # A few rows at a time: `take` wants indices of 8 bytes, and a whole picture's are memory that the system hands out anew.
+    rows = max(1, TAKEN_AT_ONCE // max(width, 1))
+    indices = np.empty((rows, width), np.intp)
     for channel in range(channels):
-        np.take(table[:, channel], image[..., channel], out=planes[channel], mode="clip")
+        for start in range(0, height, rows):
+            band = image[start : start + rows, :, channel]
+            taken = indices[: len(band)]
+            taken[...] = band
+            np.take(table[:, channel], taken, out=planes[channel, start : start + rows], mode="clip")
 
 
 def _scale(image: np.ndarray, scaling: Scaling) -> np.ndarray:

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_data import picture_and_mask
 
+from segformer_tf.training import augment as augment_module
 from segformer_tf.training.augment import Augmentation, augment, augment_for_classes, distort, normalize
 
 PLAIN = {"flip_rate": 0.0, "photometric": False, "max_class_share": 1.0}
@@ -170,3 +171,15 @@ def test_normalising_uses_the_mean_and_deviation_of_the_recipe():
 def test_impossible_values_are_refused(values, message):
     with pytest.raises(ValueError, match=message):
         Augmentation(**values)
+
+
+@pytest.mark.parametrize(("size", "resized"), [((45, 70), (37, 101)), ((45, 70), (180, 280)), ((33, 34), (33, 34))])
+def test_a_part_of_the_resized_picture_is_the_same_cut_from_the_whole(size, resized, monkeypatch):
+    image = tf.constant(np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8))
+    offset, part = tf.constant((3, 1)), tf.constant((30, 32))
+    results = []
+    for area in (0, 1000):  # always a part by itself, always cut out of the whole
+        monkeypatch.setattr(augment_module, "CHEAP_AREA", area)
+        results.append(augment_module._part_of_resized(image, tf.constant(resized), offset, part))
+    assert results[0].shape == (30, 32, 3)
+    np.testing.assert_allclose(results[0], results[1], atol=1e-2)
