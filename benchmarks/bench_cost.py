@@ -43,7 +43,7 @@ def rows_of(variants: dict[str, tuple[int, ...]], runs: int) -> dict[str, dict]:
     found = {}
     for variant, sides in variants.items():
         for side in sides:
-            prepare(f"{variant}-{side}-1-float32", exports=False)
+            prepare(f"{variant}-{side}-1-float32")
             worker = functools.partial(
                 Worker, ".venv", "benchmarks/peers.py", "segformer_tf_saved_model", variant, side, 1, "float32"
             )

@@ -15,10 +15,13 @@ import functools
 import json
 import subprocess
 import sys
+import time
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from workers import OUT, ROOT, Worker, cell, machine, measure, put, table
+from workers import OUT, ROOT, THREADS, Worker, cell, machine, measure, put, table
 
 OURS, TORCH, RUNTIMES = ".venv", ".venv-parity", ".venv-runtimes"
 PEERS = {  # name: environment, what it is, whether it computes in bfloat16
@@ -36,15 +39,16 @@ PEERS = {  # name: environment, what it is, whether it computes in bfloat16
     "keras_hub": (".venv-keras-hub", "keras-hub, tf.function", False),
 }
 BASE = "segformer_tf_saved_model"
-EXPORTED = {
-    "segformer_tf_openvino",
-    "segformer_tf_onnx",
-    "openvino",
-    "onnx_runtime",
-}  # read files that take minutes to make
+MADE_FROM = {  # what a peer reads: the environment that makes it, and how
+    "segformer_tf_saved_model": (OURS, "prepare-saved-model"),
+    "segformer_tf_openvino": (OURS, "prepare-ours-openvino"),
+    "segformer_tf_onnx": (OURS, "prepare-ours-onnx"),
+    "openvino": (RUNTIMES, "prepare-torch-openvino"),
+    "onnx_runtime": (RUNTIMES, "prepare-torch-onnx"),
+}
 FEW = [BASE, "segformer_tf_openvino", "transformers_torch", "transformers_torch_compiled", "openvino"]
 JOBS = {  # job: peers (None: all), runs
-    **{f"{variant}-512-1-{dtype}": (None, 9) for variant in ("b0", "b2", "b5") for dtype in ("float32", "bfloat16")},
+    **{f"{variant}-512-1-{dtype}": (None, 7) for variant in ("b0", "b2", "b5") for dtype in ("float32", "bfloat16")},
     **{f"{variant}-512-1-float32": (FEW, 5) for variant in ("b1", "b3", "b4")},
     "b0-1024-1-float32": (FEW, 5),
     "b5-1024-1-float32": (FEW, 3),
@@ -55,23 +59,25 @@ QUICK = {f"b0-512-1-{dtype}": (None, 7) for dtype in ("float32", "bfloat16")}
 TOLERANCE = {"float32": 2e-3, "bfloat16": 0.15}  # of the largest logit
 
 
-def prepare(job: str, exports: bool = True) -> dict[str, str]:
-    """Writes weights, SavedModels and, if wanted, exports; which could not be written, and why."""
-    variant, size, batch, _ = job.split("-")
-    failures = {}
-    wanted = [(OURS, "prepare-weights"), *([(OURS, "prepare-ours"), (RUNTIMES, "prepare-torch")] if exports else [])]
-    for environment, what in wanted:
-        command = [ROOT / environment / "bin/python", "-W", "ignore", "benchmarks/peers.py", what, variant, size, batch]
+def prepare(job: str, peers: Collection[str] = (BASE,)) -> dict[str, str]:
+    """Writes the weights and the files that the peers read, two at a time; which could not be written, and why."""
+
+    def make(environment: str, what: str) -> str | None:
+        command = [ROOT / environment / "bin/python", "-W", "ignore", "benchmarks/peers.py", what, *job.split("-")]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-        if done.returncode:
-            failures[what] = (done.stderr.strip().splitlines() or ["no message"])[-1]
-    return failures
+        return (done.stderr.strip().splitlines() or ["no message"])[-1] if done.returncode else None
+
+    failures = {"prepare-weights": make(OURS, "prepare-weights")}
+    wanted = [MADE_FROM[peer] for peer in peers if peer in MADE_FROM]
+    with ThreadPoolExecutor(THREADS) as threads:
+        made = threads.map(lambda one: (one[1], make(*one)), wanted)
+    return {what: why for what, why in [*failures.items(), *made] if why}
 
 
 def run_job(job: str, peers: list[str], runs: int) -> dict[str, dict]:
     """Rows by peer, each with the largest difference of its logits from the base's as a share of the largest."""
     *_, dtype = parts = job.split("-")
-    for what, why in prepare(job, exports=not EXPORTED.isdisjoint(peers)).items():
+    for what, why in prepare(job, peers).items():
         print(f"{job}: {what} failed: {why}", file=sys.stderr)
     exports = OUT / "-".join(parts[:3])
     for old in exports.glob("*.npy"):
@@ -121,14 +127,15 @@ def main() -> None:
     plan = QUICK if arguments.quick else JOBS
     chosen = {job: plan.get(job, (None, 5)) for job in arguments.jobs} if arguments.jobs else plan
     OUT.mkdir(parents=True, exist_ok=True)
-    results = {}
+    results, start = {}, time.monotonic()
     for job, (peers, runs) in chosen.items():
         results[job] = run_job(job, arguments.peers or peers or list(PEERS), arguments.runs or runs)
         print(
             f"{job}: " + "; ".join(f"{name} {cell(row, results[job].get(BASE))}" for name, row in results[job].items())
         )
         arguments.json.write_text(json.dumps({"machine": machine(), "results": results}, indent=2))
-        text = f"{machine()}; 150 classes, medians.\n\n{tables(results)}"
+        minutes = round((time.monotonic() - start) / 60)
+        text = f"{machine()}; 150 classes, medians; {minutes} minutes for all.\n\n{tables(results)}"
         if arguments.write:
             put("bench_models", text)
     print(text)

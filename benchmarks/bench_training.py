@@ -27,7 +27,7 @@ TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2}
 
 def run_job(job: str, runs: int) -> dict[str, dict]:
     variant, size, batch, dtype = job.split("-")
-    prepare(job, exports=False)
+    prepare(job, peers=())
     make = {
         name: functools.partial(Worker, environment, "benchmarks/trainers.py", name, variant, size, batch, dtype)
         for name, (environment, _) in PEERS.items()

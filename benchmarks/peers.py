@@ -1,9 +1,8 @@
 """One model of one library, ready to be timed in the library's own environment; `bench_models.py` drives it.
 
     python peers.py PEER VARIANT SIZE BATCH DTYPE     answers as `workers.serve` does, after writing its logits
-    python peers.py prepare-weights VARIANT SIZE BATCH writes the weights and this package's SavedModels
-    python peers.py prepare-ours VARIANT SIZE BATCH    writes this package's ONNX and OpenVINO exports
-    python peers.py prepare-torch VARIANT SIZE BATCH   writes transformers' ONNX and OpenVINO exports
+    python peers.py prepare-WHAT VARIANT SIZE BATCH DTYPE writes what peers read: weights (first), saved-model,
+                                                      ours-openvino, ours-onnx, torch-openvino, torch-onnx
 
 All but keras-hub's compute the same weights; `bench_models.py` compares their logits before it times them.
 """
@@ -80,17 +79,26 @@ def prepare_weights(job: Job) -> None:
         model = TFSegformerForSemanticSegmentation(config, data_format="channels_last")
         model.save_pretrained(job.weights)
         model.save_pretrained(job.weights / "h5", safe_serialization=False)
-    for dtype in ("float32", "bfloat16"):
-        if not job.saved_model(dtype).exists():
-            _ours(job, dtype).export(str(job.saved_model(dtype)), verbose=False)
 
 
-def prepare_ours(job: Job) -> None:
+def prepare_saved_model(job: Job) -> None:
+    if not job.saved_model(job.dtype).exists():
+        _ours(job).export(str(job.saved_model(job.dtype)), verbose=False)
+
+
+def _prepare_ours(job: Job, format: str) -> None:
     from segformer_tf.inference.export import export
 
-    for name in ("onnx", "openvino"):
-        if not job.ours(name).exists():
-            export(_ours(job, "float32"), job.ours(name), name, size=(job.size, job.size), batch=job.batch)
+    if not job.ours(format).exists():
+        export(_ours(job, "float32"), job.ours(format), format, size=(job.size, job.size), batch=job.batch)
+
+
+def prepare_ours_openvino(job: Job) -> None:
+    _prepare_ours(job, "openvino")
+
+
+def prepare_ours_onnx(job: Job) -> None:
+    _prepare_ours(job, "onnx")
 
 
 def segformer_tf_eager(job: Job):
@@ -168,12 +176,9 @@ def transformers_torch_compiled(job: Job):
     return transformers_torch(job, compiled=True)
 
 
-def prepare_torch(job: Job) -> None:
-    import openvino
-    import torch
-
-    job.exports.mkdir(parents=True, exist_ok=True)
-    _, model, x = _torch_model(job, "float32")
+def _torch_logits(job: Job):
+    """A module of transformers' logits alone, and pixels."""
+    torch, model, x = _torch_model(job, "float32")
 
     class Logits(torch.nn.Module):
         def __init__(self):
@@ -183,14 +188,26 @@ def prepare_torch(job: Job) -> None:
         def forward(self, pixel_values):
             return self.model(pixel_values).logits
 
-    onnx, xml = job.exports / "torch.onnx", job.exports / "torch.xml"
-    if not onnx.exists():
+    return torch, Logits().eval(), x
+
+
+def prepare_torch_onnx(job: Job) -> None:
+    file = job.exports / "torch.onnx"
+    if not file.exists():
+        torch, logits, x = _torch_logits(job)
         names = {"input_names": ["pixel_values"], "output_names": ["logits"]}
-        torch.onnx.export(Logits(), (x,), str(onnx), dynamo=True, external_data=False, verbose=False, **names)
-    if not xml.exists():
+        torch.onnx.export(logits, (x,), str(file), dynamo=True, external_data=False, verbose=False, **names)
+
+
+def prepare_torch_openvino(job: Job) -> None:
+    import openvino
+
+    file = job.exports / "torch.xml"
+    if not file.exists():
+        torch, logits, x = _torch_logits(job)
         with torch.no_grad():
-            converted = openvino.convert_model(Logits(), example_input=x, input=list(x.shape))
-        openvino.save_model(converted, xml, compress_to_fp16=False)
+            converted = openvino.convert_model(logits, example_input=x, input=list(x.shape))
+        openvino.save_model(converted, file, compress_to_fp16=False)
 
 
 def onnx_runtime(job: Job):
