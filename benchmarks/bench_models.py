@@ -46,7 +46,7 @@ MADE_FROM = {  # what a peer reads: the environment that makes it, and how
     "openvino": (RUNTIMES, "prepare-torch-openvino"),
     "onnx_runtime": (RUNTIMES, "prepare-torch-onnx"),
 }
-FEW = [BASE, "segformer_tf_openvino", "transformers_torch", "transformers_torch_compiled", "openvino"]
+FEW = [BASE, "segformer_tf_openvino", "transformers_torch_compiled", "openvino"]
 JOBS = {  # job: peers (None: all), runs
     **{f"{variant}-512-1-{dtype}": (None, 7) for variant in ("b0", "b2", "b5") for dtype in ("float32", "bfloat16")},
     **{f"{variant}-512-1-float32": (FEW, 5) for variant in ("b1", "b3", "b4")},
