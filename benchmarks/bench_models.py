@@ -29,6 +29,7 @@ PEERS = {  # name: environment, what it is, whether it computes in bfloat16
     "segformer_tf_predict": (OURS, "segformer_tf, predict_on_batch", True),
     "segformer_tf_eager": (OURS, "segformer_tf, eager call", False),
     "segformer_tf_openvino": (RUNTIMES, "segformer_tf's export in OpenVINO", True),
+    "segformer_tf_openvino_any": (RUNTIMES, "the same, of any batch", True),
     "segformer_tf_onnx": (RUNTIMES, "segformer_tf's export in ONNX Runtime", False),
     "transformers_tf": (".venv-hf4", "transformers 4.57 TF, tf.function", False),
     "transformers_torch": (TORCH, "transformers 5 PyTorch, eager", True),
@@ -42,20 +43,31 @@ BASE = "segformer_tf_saved_model"
 MADE_FROM = {  # what a peer reads: the environment that makes it, and how
     "segformer_tf_saved_model": (OURS, "prepare-saved-model"),
     "segformer_tf_openvino": (OURS, "prepare-ours-openvino"),
+    "segformer_tf_openvino_any": (OURS, "prepare-ours-openvino-any"),
     "segformer_tf_onnx": (OURS, "prepare-ours-onnx"),
     "openvino": (RUNTIMES, "prepare-torch-openvino"),
     "onnx_runtime": (RUNTIMES, "prepare-torch-onnx"),
 }
+ALL = [name for name in PEERS if name != "segformer_tf_openvino_any"]  # that one by --peers
 FEW = [BASE, "segformer_tf_openvino", "transformers_torch_compiled", "openvino"]
-JOBS = {  # job: peers (None: all), runs
-    **{f"{variant}-512-1-{dtype}": (None, 7) for variant in ("b0", "b2", "b5") for dtype in ("float32", "bfloat16")},
+JOBS = {  # job: peers, runs
+    **{f"{variant}-512-1-{dtype}": (ALL, 7) for variant in ("b0", "b2", "b5") for dtype in ("float32", "bfloat16")},
     **{f"{variant}-512-1-float32": (FEW, 5) for variant in ("b1", "b3", "b4")},
     "b0-1024-1-float32": (FEW, 5),
     "b5-1024-1-float32": (FEW, 3),
     "b0-512-8-float32": (FEW, 5),
     "b5-512-8-float32": (FEW, 3),
 }
-QUICK = {f"b0-512-1-{dtype}": (None, 7) for dtype in ("float32", "bfloat16")}
+AIMS = [  # peer, beside which row, in which dtype, at least how many times that row's time
+    ("openvino", BASE, "float32", {"b0": 1.0, "b2": 1.4, "b5": 1.2}),
+    ("transformers_tf", BASE, "float32", {"b0": 5.0, "b2": 8.0}),
+    ("keras_hub", BASE, "float32", {"b0": 2.0, "b2": 2.0, "b5": 2.0}),
+    ("transformers_torch_compiled", BASE, "bfloat16", {"b0": 1.0, "b2": 1.0, "b5": 1.0}),
+    ("openvino", "segformer_tf_openvino", "float32", {"b0": 1.25, "b2": 1.6, "b5": 1.4}),
+    ("openvino", "segformer_tf_openvino", "bfloat16", {"b0": 1.2, "b2": 1.2, "b5": 1.2}),
+    ("onnx_runtime", "segformer_tf_onnx", "float32", {"b0": 1.3, "b2": 1.3, "b5": 1.3}),
+]
+QUICK = {f"b0-512-1-{dtype}": (ALL, 7) for dtype in ("float32", "bfloat16")}
 TOLERANCE = {"float32": 2e-3, "bfloat16": 0.15}  # of the largest logit
 
 
@@ -115,6 +127,25 @@ def tables(results: dict[str, dict[str, dict]]) -> str:
     return "\n\n".join(parts)
 
 
+def aims_table(results: dict[str, dict[str, dict]]) -> str:
+    """How many times our row's time a peer takes, of one picture of 512x512, beside how many it is meant to take at least."""
+    variants = ("b0", "b2", "b5")
+    rows = []
+    for peer, ours, dtype, aims in AIMS:
+        cells = []
+        for variant in variants:
+            job = results.get(f"{variant}-512-1-{dtype}", {})
+            times = [job.get(name, {}).get("ms") for name in (peer, ours)]
+            if variant not in aims or None in times:
+                cells.append("")
+                continue
+            ratio = times[0] / times[1]
+            cells.append(f"{ratio:.2f} (aim {aims[variant]:g}{'' if ratio >= aims[variant] else ', missed'})")
+        name = PEERS[peer][1].replace("the same", "transformers 5 PyTorch")
+        rows.append([f"{name}, {dtype}, beside {PEERS[ours][1]}", *cells])
+    return table(["", *variants], rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", nargs="+", help=f"default: {' '.join(JOBS)}")
@@ -122,23 +153,26 @@ def main() -> None:
     parser.add_argument("--runs", type=int)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--json", type=Path, default=OUT / "models.json", help="where figures of all jobs are kept")
+    parser.add_argument("--again", action="store_true", help="only the tables of the figures that --json holds")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/benchmarks.md")
     arguments = parser.parse_args()
     plan = QUICK if arguments.quick else JOBS
-    chosen = {job: plan.get(job, (None, 5)) for job in arguments.jobs} if arguments.jobs else plan
+    chosen = {job: plan.get(job, (ALL, 5)) for job in arguments.jobs} if arguments.jobs else plan
     OUT.mkdir(parents=True, exist_ok=True)
-    results, start = {}, time.monotonic()
+    done, start = {"machine": machine(), "minutes": 0, "results": {}}, time.monotonic()
+    if arguments.again:
+        done, chosen = json.loads(arguments.json.read_text()), {}
     for job, (peers, runs) in chosen.items():
-        results[job] = run_job(job, arguments.peers or peers or list(PEERS), arguments.runs or runs)
-        print(
-            f"{job}: " + "; ".join(f"{name} {cell(row, results[job].get(BASE))}" for name, row in results[job].items())
-        )
-        arguments.json.write_text(json.dumps({"machine": machine(), "results": results}, indent=2))
-        minutes = round((time.monotonic() - start) / 60)
-        text = f"{machine()}; 150 classes, medians; {minutes} minutes for all.\n\n{tables(results)}"
-        if arguments.write:
-            put("bench_models", text)
+        rows = run_job(job, arguments.peers or peers, arguments.runs or runs)
+        done["results"][job] = rows
+        done["minutes"] = round((time.monotonic() - start) / 60)
+        print(f"{job}: " + "; ".join(f"{name} {cell(row, rows.get(BASE))}" for name, row in rows.items()), flush=True)
+        arguments.json.write_text(json.dumps(done, indent=2))
+    text = f"{done['machine']}; 150 classes, medians; {done['minutes']} minutes for all.\n\n{tables(done['results'])}"
+    text += f"\n\nAgainst the aims, one picture of 512x512:\n\n{aims_table(done['results'])}"
     print(text)
+    if arguments.write:
+        put("bench_models", text)
 
 
 if __name__ == "__main__":

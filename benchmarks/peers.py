@@ -2,7 +2,8 @@
 
     python peers.py PEER VARIANT SIZE BATCH DTYPE     answers as `workers.serve` does, after writing its logits
     python peers.py prepare-WHAT VARIANT SIZE BATCH DTYPE writes what peers read: weights (first), saved-model,
-                                                      ours-openvino, ours-onnx, torch-openvino, torch-onnx
+                                                      ours-openvino, ours-openvino-any, ours-onnx, torch-openvino,
+                                                      torch-onnx
 
 All but keras-hub's compute the same weights; `bench_models.py` compares their logits before it times them.
 """
@@ -43,8 +44,8 @@ class Job:
     def saved_model(self, dtype: str) -> Path:
         return self.weights / f"saved_model-{dtype}-{source()}"
 
-    def ours(self, format: str) -> Path:
-        return self.exports / f"ours-{format}-{source()}"
+    def ours(self, name: str) -> Path:
+        return self.exports / f"ours-{name}-{source()}"
 
     def pixels(self, channels_first: bool = False) -> np.ndarray:
         x = np.random.default_rng(0).normal(size=(self.batch, self.size, self.size, 3)).astype("float32")
@@ -86,19 +87,23 @@ def prepare_saved_model(job: Job) -> None:
         _ours(job).export(str(job.saved_model(job.dtype)), verbose=False)
 
 
-def _prepare_ours(job: Job, format: str) -> None:
+def _prepare_ours(job: Job, format: str, batch: int | None, name: str) -> None:
     from segformer_tf.inference.export import export
 
-    if not job.ours(format).exists():
-        export(_ours(job, "float32"), job.ours(format), format, size=(job.size, job.size), batch=job.batch)
+    if not job.ours(name).exists():
+        export(_ours(job, "float32"), job.ours(name), format, size=(job.size, job.size), batch=batch)
 
 
 def prepare_ours_openvino(job: Job) -> None:
-    _prepare_ours(job, "openvino")
+    _prepare_ours(job, "openvino", job.batch, "openvino")
+
+
+def prepare_ours_openvino_any(job: Job) -> None:
+    _prepare_ours(job, "openvino", None, "openvino-any")
 
 
 def prepare_ours_onnx(job: Job) -> None:
-    _prepare_ours(job, "onnx")
+    _prepare_ours(job, "onnx", job.batch, "onnx")
 
 
 def segformer_tf_eager(job: Job):
@@ -129,6 +134,10 @@ def segformer_tf_onnx(job: Job):
 
 def segformer_tf_openvino(job: Job):
     return _openvino(job, job.ours("openvino") / "openvino_model.xml", job.pixels())
+
+
+def segformer_tf_openvino_any(job: Job):
+    return _openvino(job, job.ours("openvino-any") / "openvino_model.xml", job.pixels())
 
 
 # transformers
