@@ -8,6 +8,7 @@ Two threads, one picture at a time, 150 classes. Attention's share is of the mul
 import argparse
 import functools
 import json
+import os
 from pathlib import Path
 
 from bench_models import prepare
@@ -75,6 +76,7 @@ def cost_table(results: dict[str, dict], keys: list[str]) -> str:
 
 
 def main() -> None:
+    os.environ["TF_ONEDNN_ASSUME_FROZEN_WEIGHTS"] = "0"  # memory as it is without the weights a second time
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))

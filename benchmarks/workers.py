@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "out" / "bench"
-THREADS = 2
+THREADS = int(os.environ.get("BENCH_THREADS", "2"))
 FEWEST_SECONDS = 0.05  # a run that is shorter is repeated and divided
 COLD_SECONDS = 1.0  # a run that is shorter has one before it that is not timed: another's data are in the caches
 

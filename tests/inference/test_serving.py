@@ -3,6 +3,7 @@
 import base64
 import concurrent.futures
 import json
+import os
 import subprocess
 import sys
 import time
@@ -44,7 +45,8 @@ from segformer_tf.inference.serving import ModelServer
 FILE = encoded(picture(40, 60), "JPEG")
 
 
-def test_rest_grpc_harness_reloaded_and_pipeline_give_the_same_labels(tmp_path):
+@pytest.mark.parametrize("frozen", ["0", "1"], ids=["as it is", "weights assumed frozen"])
+def test_rest_grpc_harness_reloaded_and_pipeline_give_the_same_labels(frozen, tmp_path):
     files = ten_files()
     pipeline = SegmentationPipeline(model(), processor())
     expected = [pipeline(file).labels for file in files]
@@ -56,7 +58,12 @@ def test_rest_grpc_harness_reloaded_and_pipeline_give_the_same_labels(tmp_path):
     body = json.dumps({"instances": [{"image_bytes": b64(file)} for file in files]})
     (tmp_path / "requests/all.json").write_text(body)
     command = [sys.executable, "-W", "ignore", str(Path(__file__).with_name("harness.py")), str(exported() / "1")]
-    done = subprocess.run([*command, tmp_path / "requests", tmp_path / "responses"], capture_output=True, text=True)
+    done = subprocess.run(
+        [*command, tmp_path / "requests", tmp_path / "responses"],
+        env={**os.environ, "TF_ONEDNN_ASSUME_FROZEN_WEIGHTS": frozen},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     facts = json.loads(done.stdout)
     assert facts["warmed"] == ["serving_default", "segment_tensor", "logits", "transformers"]
@@ -75,6 +82,33 @@ def test_rest_grpc_harness_reloaded_and_pipeline_give_the_same_labels(tmp_path):
         }
         for source, mask in answers.items():
             np.testing.assert_array_equal(decoded(mask), labels, err_msg=f"{source}, picture {i}")
+
+
+def test_two_versions_keep_their_own_weights_where_these_are_assumed_frozen(tmp_path):
+    models = [model(), random_model()]
+    for variable in models[1].weights:
+        variable.assign(variable * 0.8)
+    pixels = np.random.default_rng(0).normal(size=(1, 64, 96, 3)).astype(np.float32)
+    np.save(tmp_path / "pixels.npy", pixels)
+    directories = [export(each, tmp_path / "street", processor=processor(), names=["logits"]).path for each in models]
+    code = """
+import sys
+import numpy as np
+from segformer_tf.inference.servable import Servable
+*directories, parent = sys.argv[1:]
+loaded = [Servable(directory) for directory in directories]
+for _ in range(2):
+    for i, servable in enumerate(loaded):
+        answer = servable.predict("logits", {"pixel_values": np.load(f"{parent}/pixels.npy")})
+        np.save(f"{parent}/{i}.npy", answer["logits"])
+"""
+    frozen = {**os.environ, "TF_ONEDNN_ASSUME_FROZEN_WEIGHTS": "1"}
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code, *directories, tmp_path], env=frozen, check=True)
+    for i, each in enumerate(models):
+        expected = np.asarray(each(pixels, training=False)["logits"])
+        np.testing.assert_allclose(
+            np.load(tmp_path / f"{i}.npy"), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max()
+        )
 
 
 def test_rest_takes_rows_and_columns_and_other_signatures():
