@@ -58,7 +58,7 @@ digits: $(VENV)/.dev
 
 # Exports to ONNX, OpenVINO and LiteRT, run by those runtimes; needs the extra [export].
 test-runtimes: $(VENV)/.export
-	$(BIN)/python -m pytest tests/inference/runtimes
+	$(BIN)/python -m pytest tests/export/runtimes
 
 # Eight clients against the local server for five minutes; writes its table into docs/serving.md.
 soak: $(VENV)/.dev

@@ -25,14 +25,14 @@ def measure(step: str, directory: str) -> None:
     import tensorflow as tf
 
     from segformer_tf import SegformerConfig, TFSegformerForSemanticSegmentation
-    from segformer_tf.checkpoints import files
+    from segformer_tf.checkpoints import formats
 
     TFSegformerForSemanticSegmentation(SegformerConfig.from_variant("b0"))  # what TensorFlow does only once
     tf.random.normal((10,))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
     if step == "read":
-        tensors, _ = files.read(Path(directory) / "model.safetensors")
+        tensors, _ = formats.read(Path(directory) / "model.safetensors")
         read = {name: np.array(array) for name, array in tensors.items()}
         assert len(read) > 100
     elif step == "build":

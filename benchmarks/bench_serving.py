@@ -47,7 +47,7 @@ def reference(directory: str) -> None:
     """Prints pictures a second: files in batches of one and of 8, and pixels to logits in batches of 8."""
     import numpy as np
 
-    from segformer_tf.inference.servable import Servable
+    from segformer_tf.serving.servable import Servable
 
     servable, files = Servable(directory), photographs()
     size = json.loads(Path(directory, "assets.extra/model.json").read_text())["processor"]["size"]

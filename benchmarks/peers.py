@@ -100,7 +100,7 @@ def prepare_saved_model(job: Job) -> None:
 
 
 def _prepare_ours(job: Job, format: str, batch: int | None, name: str) -> None:
-    from segformer_tf.inference.export import export
+    from segformer_tf.export.export import export
 
     if not job.ours(name).exists():
         export(_ours(job, "float32"), job.ours(name), format, size=(job.size, job.size), batch=batch)

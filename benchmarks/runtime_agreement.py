@@ -13,9 +13,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 
 from segformer_tf import SegformerImageProcessor, TFSegformerForSemanticSegmentation
+from segformer_tf.export.export import export
+from segformer_tf.export.runtimes import RUNTIMES
 from segformer_tf.images import open_image, post_process_semantic_segmentation
-from segformer_tf.inference.export import export
-from segformer_tf.inference.runtimes import RUNTIMES
 
 FORMATS, LEAST = ("onnx", "openvino", "litert"), {"float32": 0.999, "float16": 0.99, "int8": 0.99}
 

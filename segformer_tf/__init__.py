@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _ROOMS = {
-    "SegformerConfig": "models.config",
+    "SegformerConfig": "config",
     "SegformerImageProcessor": "images.processor",
-    "SegformerFeatureExtractor": "images.feature_extractor",
+    "SegformerFeatureExtractor": "images.processor",
     "TFSegformerModel": "models.tasks",
     "TFSegformerDecodeHead": "models.tasks",
     "TFSegformerForImageClassification": "models.tasks",
     "TFSegformerForSemanticSegmentation": "models.tasks",
-    "SegmentationPipeline": "inference.pipeline",
-    "ImageClassificationPipeline": "inference.pipeline",
+    "SegmentationPipeline": "pipelines.pipeline",
+    "ImageClassificationPipeline": "pipelines.pipeline",
 }
 __all__ = [
     "ImageClassificationPipeline",
@@ -40,10 +40,8 @@ _TORCH = (
 _ROOMS |= dict.fromkeys(_TORCH, "models.torch_classes")
 
 if TYPE_CHECKING:
-    from segformer_tf.images.feature_extractor import SegformerFeatureExtractor
-    from segformer_tf.images.processor import SegformerImageProcessor
-    from segformer_tf.inference.pipeline import ImageClassificationPipeline, SegmentationPipeline
-    from segformer_tf.models.config import SegformerConfig
+    from segformer_tf.config import SegformerConfig
+    from segformer_tf.images.processor import SegformerFeatureExtractor, SegformerImageProcessor
     from segformer_tf.models.tasks import (
         TFSegformerDecodeHead,
         TFSegformerForImageClassification,
@@ -56,6 +54,7 @@ if TYPE_CHECKING:
         SegformerForSemanticSegmentation,
         SegformerModel,
     )
+    from segformer_tf.pipelines.pipeline import ImageClassificationPipeline, SegmentationPipeline
 
 
 def __getattr__(name: str) -> Any:

@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image
 
 from segformer_tf import SegformerImageProcessor, TFSegformerForSemanticSegmentation
+from segformer_tf.export.export import export
 from segformer_tf.images import palette_for
-from segformer_tf.inference.export import export
 
 HERE, MODEL, SIZE = Path(__file__).parent, "segformer-b0-camvid", (360, 480)
 

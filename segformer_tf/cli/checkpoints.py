@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from segformer_tf.cli import app, load_tensorflow
+from segformer_tf.cli.app import app, load_tensorflow
 
 
 @app.command()
@@ -20,11 +20,11 @@ def convert(
     ] = None,
 ) -> None:
     """Convert a checkpoint between file formats and frameworks."""
-    from segformer_tf import checkpoints
+    from segformer_tf.convert import convert as write
 
     if ".keras" in (Path(src).suffix, Path(dst).suffix) or format == "keras":
         load_tensorflow()
-    for path in checkpoints.convert(src, dst, format=format):
+    for path in write(src, dst, format=format):
         print(f"wrote {path}")
 
 
@@ -47,8 +47,8 @@ def _facts(name: str) -> dict[str, Any]:
     from segformer_tf import SegformerConfig, checkpoints
     from segformer_tf.checkpoints.infer import ARCHITECTURES
     from segformer_tf.checkpoints.names import task_of
-    from segformer_tf.inference.processors import load_processor
-    from segformer_tf.models.config import VARIANTS
+    from segformer_tf.config import VARIANTS
+    from segformer_tf.pipelines.processors import load_processor
 
     checkpoint = checkpoints.load(name)
     config = SegformerConfig.from_dict(checkpoint.config)

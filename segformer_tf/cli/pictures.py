@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from segformer_tf.cli import app, load_tensorflow
+from segformer_tf.cli.app import app, load_tensorflow
 
 Images = Annotated[list[Path], typer.Argument(help="Pictures, or directories of pictures.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of a table.")]
@@ -29,7 +29,7 @@ def segment(
     paths = list(_pictures(images))
     _make_directory(output)
     load_tensorflow()
-    from segformer_tf.inference.pipeline import SegmentationPipeline
+    from segformer_tf.pipelines.pipeline import SegmentationPipeline
 
     pipeline = SegmentationPipeline.from_pretrained(model)
     answer = pipeline._prepare(mode=mode)
@@ -54,7 +54,7 @@ def classify(
     """Name the likeliest classes of pictures."""
     paths = list(_pictures(images))
     load_tensorflow()
-    from segformer_tf.inference.pipeline import ImageClassificationPipeline
+    from segformer_tf.pipelines.pipeline import ImageClassificationPipeline
 
     answer = ImageClassificationPipeline.from_pretrained(model)._prepare(top_k=top_k)
 

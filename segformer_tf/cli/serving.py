@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from segformer_tf.cli import app, load_tensorflow
+from segformer_tf.cli.app import app, load_tensorflow
 
 Name = Annotated[str | None, typer.Option(help="The model's name in requests; the directory's name by default.")]
 ModelDirectory = Annotated[Path, typer.Argument(help="Directory of versions that `export` wrote.", show_default=False)]
@@ -48,10 +48,10 @@ def export(
     load_tensorflow()
     from segformer_tf import checkpoints
     from segformer_tf.checkpoints.names import task_of
-    from segformer_tf.images.pixels import to_pixels
-    from segformer_tf.inference.export import export as write
-    from segformer_tf.inference.processors import load_processor
+    from segformer_tf.export.export import export as write
+    from segformer_tf.images.opening import to_pixels
     from segformer_tf.models.tasks import TFSegformerForImageClassification, TFSegformerForSemanticSegmentation
+    from segformer_tf.pipelines.processors import load_processor
 
     task = task_of(checkpoints.load(model).variables)
     model_class = TFSegformerForImageClassification if task == "classifier" else TFSegformerForSemanticSegmentation
@@ -95,7 +95,7 @@ def serve(
 
     import tensorflow as tf
 
-    from segformer_tf.inference.serving import ModelServer
+    from segformer_tf.serving.server import ModelServer
 
     tf.get_logger().setLevel("ERROR")  # about the age of the loader that TF Serving uses
     server = ModelServer(
@@ -112,8 +112,8 @@ def serve(
         signal.signal(number, signal.default_int_handler)
     with server:
         print(
-            f"serving {server.name} version {server.servable.version}: gRPC {host}:{server.grpc_port}, "
-            f"REST http://{host}:{server.rest_port}/v1/models/{server.name}",
+            f"serving {server.model.name} version {server.model.servable.version}: gRPC {host}:{server.grpc_port}, "
+            f"REST http://{host}:{server.rest_port}/v1/models/{server.model.name}",
             flush=True,
         )
         try:
@@ -138,7 +138,7 @@ def serve_config(
     threads: Annotated[int, typer.Option(help="Batches that run at the same time.")] = 2,
 ) -> None:
     """Write TF Serving's models.config, batching_params.txt and monitoring.config."""
-    from segformer_tf.inference.serving_config import write_serving_config
+    from segformer_tf.serving.config import write_serving_config
 
     labels = {}
     for text in label or []:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from segformer_tf.cli import app
+from segformer_tf.cli.app import app
 
 Data = Annotated[Path, typer.Option(help="Directory of a data set, in one of the layouts of docs/training.md.")]
 
@@ -33,10 +33,10 @@ def train(
 
     import keras
 
-    from segformer_tf.models.config import VARIANTS
+    from segformer_tf.config import VARIANTS
     from segformer_tf.training import Recipe, state
     from segformer_tf.training import train as run_training
-    from segformer_tf.training.layouts import read_split
+    from segformer_tf.training.splits import read_split
 
     if epochs is not None and steps is not None:
         raise typer.BadParameter("give --epochs or --steps, not both")
@@ -69,8 +69,8 @@ def train(
 def _new_model(name: str, split):
     """A model for the split's classes: a variant from random weights, or a checkpoint, with a new head if need be."""
     from segformer_tf import SegformerConfig, TFSegformerForImageClassification, TFSegformerForSemanticSegmentation
-    from segformer_tf.models.config import VARIANTS
-    from segformer_tf.training.decoding import highest_id
+    from segformer_tf.config import VARIANTS
+    from segformer_tf.training.reading import highest_id
 
     kind = TFSegformerForSemanticSegmentation if split.has_masks else TFSegformerForImageClassification
     classes = split.id2label
@@ -105,7 +105,7 @@ def evaluate(
     )
     from segformer_tf.training import Protocol, read_split
     from segformer_tf.training import evaluate as score
-    from segformer_tf.training.decoding import inspect
+    from segformer_tf.training.reading import inspect
 
     chosen = Protocol(protocol, window, stride)
     pictures = read_split(data, split)

@@ -1,12 +1,11 @@
 """Picture -> pixel_values, logits -> label map -> picture. TensorFlow is loaded only by the functions that use it."""
 
-from .decode import open_image
-from .feature_extractor import SegformerFeatureExtractor
-from .palettes import palette_for
-from .postprocess import label_map, post_process_semantic_segmentation
-from .processor import BatchFeature, SegformerImageProcessor
-from .resize import resize
-from .visualize import class_table, colorize, label_image, overlay
+from segformer_tf.images.drawing import class_table, colorize, label_image, overlay
+from segformer_tf.images.opening import open_image
+from segformer_tf.images.palettes import palette_for
+from segformer_tf.images.postprocess import label_map, post_process_semantic_segmentation
+from segformer_tf.images.processor import BatchFeature, SegformerFeatureExtractor, SegformerImageProcessor
+from segformer_tf.images.resize import resize
 
 __all__ = [
     "BatchFeature",

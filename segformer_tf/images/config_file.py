@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
+
+from segformer_tf.storage.whole import write_text
 
 CONFIG_NAMES = ("preprocessor_config.json", "processor_config.json")
 
@@ -40,16 +41,5 @@ def write_config(directory: str | os.PathLike, text: str) -> str:
     directory = Path(directory)
     if directory.exists() and not directory.is_dir():
         raise NotADirectoryError(f"{directory} is a file; expected a directory to save into.")
-    directory.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=directory, prefix=".preprocessor_config", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files that only their owner reads
-        os.replace(temporary, directory / CONFIG_NAMES[0])
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_text(directory / CONFIG_NAMES[0], text)
     return str(directory / CONFIG_NAMES[0])

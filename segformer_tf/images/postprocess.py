@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .layout import resolve_data_format
+from segformer_tf.images.opening import resolve_data_format
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -12,16 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from segformer_tf import checkpoints
-
-from .batch import BatchFeature, flatten, on_all_cores, stack
-from .config_file import CONFIG_NAMES, read_config, write_config
-from .layout import resolve_data_format
-from .pixels import pillow_resize, to_class_ids, to_eight_bits, to_pixels
-from .postprocess import post_process_semantic_segmentation
-from .resize import resize
-from .scaling import Scaling, scale_pixels, scale_tensor
-from .size import parse_size, target_size
+from segformer_tf.images.batch import BatchFeature, flatten, on_all_cores, stack
+from segformer_tf.images.config_file import CONFIG_NAMES, read_config, write_config
+from segformer_tf.images.opening import pillow_resize, resolve_data_format, to_class_ids, to_eight_bits, to_pixels
+from segformer_tf.images.postprocess import post_process_semantic_segmentation
+from segformer_tf.images.resize import parse_size, resize, target_size
+from segformer_tf.images.scaling import Scaling, scale_pixels, scale_tensor
+from segformer_tf.storage import find
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -168,10 +165,10 @@ class SegformerImageProcessor:
 
         `revision`, `cache_dir`, `token`, `local_files_only` and `subfolder` say where on the Hub.
         """
-        where = checkpoints.pop_hub_arguments(overrides)
+        where = find.pop_hub_arguments(overrides)
         if Path(name_or_path).is_file():
             return cls.from_file(name_or_path, **overrides)
-        found = next(filter(None, (checkpoints.find(name_or_path, name, **where) for name in CONFIG_NAMES)), None)
+        found = next(filter(None, (find.find(name_or_path, name, **where) for name in CONFIG_NAMES)), None)
         if found is None:
             raise FileNotFoundError(f"{name_or_path} has neither {' nor '.join(CONFIG_NAMES)}.")
         return cls.from_file(found, **overrides)
@@ -258,3 +255,15 @@ class SegformerImageProcessor:
 
 def _numbers(values: Any) -> float | list[float]:
     return float(values) if np.ndim(values) == 0 else [float(value) for value in values]
+
+
+class SegformerFeatureExtractor(SegformerImageProcessor):
+    """Old name of `SegformerImageProcessor`; making one gives a FutureWarning."""
+
+    def __init__(self, *arguments: Any, **settings: Any):
+        warnings.warn(
+            "SegformerFeatureExtractor is the old name of SegformerImageProcessor; use the new one.",
+            FutureWarning,
+            stacklevel=2,
+        )
+        super().__init__(*arguments, **settings)

@@ -10,12 +10,12 @@ from typing import Any
 import keras
 from keras import ops
 
+from segformer_tf.config import SegformerConfig
 from segformer_tf.models.adamw import AdamW
-from segformer_tf.models.config import SegformerConfig
+from segformer_tf.models.checkpointed import Pretrained, checked
 from segformer_tf.models.elements import final_weights, portable_ops
-from segformer_tf.models.encoder import Encoder
+from segformer_tf.models.network import Encoder
 from segformer_tf.models.outputs import ModelOutput
-from segformer_tf.models.pretrained import Pretrained, checked
 
 SMALLEST_SIDE = 32
 

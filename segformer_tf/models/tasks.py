@@ -5,13 +5,13 @@ from typing import Any
 import keras
 from keras import ops
 
+from segformer_tf.config import SegformerConfig
 from segformer_tf.models import losses
 from segformer_tf.models.base import SegformerBase, from_boundary, optional_fields, to_boundary
-from segformer_tf.models.config import SegformerConfig
-from segformer_tf.models.decode_head import DecodeHead
+from segformer_tf.models.checkpointed import Pretrained, checked
 from segformer_tf.models.elements import dense
+from segformer_tf.models.layers import DecodeHead
 from segformer_tf.models.outputs import EncoderOutput, TaskOutput
-from segformer_tf.models.pretrained import Pretrained, checked
 
 register = keras.saving.register_keras_serializable(package="segformer_tf")
 

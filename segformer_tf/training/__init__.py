@@ -1,14 +1,14 @@
 """Training: a data set -> a better model. `train` runs a recipe; its parts serve plain `model.fit` as well."""
 
+from segformer_tf.models.metrics import MeanIoU, confusion, scores
 from segformer_tf.training.augment import Augmentation
 from segformer_tf.training.datasets import evaluation_data, open_split, training_data
 from segformer_tf.training.evaluate import Protocol, evaluate
 from segformer_tf.training.fit import train
-from segformer_tf.training.layouts import Split, read_split
 from segformer_tf.training.losses import SegmentationLoss, class_weights
-from segformer_tf.training.metrics import MeanIoU, confusion, scores
 from segformer_tf.training.recipe import RECIPES, Recipe
 from segformer_tf.training.shards import write_shards
+from segformer_tf.training.splits import Split, read_split
 from segformer_tf.training.watch import draw_batch, side_by_side
 
 __all__ = [

@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from segformer_tf.training import shards
 from segformer_tf.training.augment import Augmentation, augment, augment_for_classes, normalize
-from segformer_tf.training.decoding import load_pair, tensors_of
-from segformer_tf.training.layouts import Split, read_split
+from segformer_tf.training.reading import load_pair, tensors_of
+from segformer_tf.training.splits import Split, read_split
 
 ENDLESS = np.iinfo(np.int64).max
 Source = Split | tf.data.Dataset

@@ -11,11 +11,11 @@ import numpy as np
 import tensorflow as tf
 
 from segformer_tf.images import SegformerImageProcessor, label_image, palette_for, resize
-from segformer_tf.images.windows import spans
 from segformer_tf.models.losses import full_size_logits
+from segformer_tf.models.metrics import confusion, scores
+from segformer_tf.pipelines.windows import spans
 from segformer_tf.training.datasets import Source, pictures
-from segformer_tf.training.layouts import Split
-from segformer_tf.training.metrics import confusion, scores
+from segformer_tf.training.splits import Split
 
 ADE20K_SIDES = (2048, 512)  # long and short side that ADE20K's pictures are fitted into
 

@@ -7,17 +7,17 @@ from typing import Any
 
 import keras
 
+from segformer_tf.config import SegformerConfig
 from segformer_tf.images import SegformerImageProcessor
-from segformer_tf.models.config import SegformerConfig
 from segformer_tf.training import state
 from segformer_tf.training.datasets import Source, open_split, training_data
-from segformer_tf.training.decoding import inspect
 from segformer_tf.training.evaluate import evaluate
-from segformer_tf.training.layouts import Split
 from segformer_tf.training.losses import SegmentationLoss, class_weights
 from segformer_tf.training.mixing import mixed
+from segformer_tf.training.reading import inspect
 from segformer_tf.training.recipe import RECIPES, Recipe
 from segformer_tf.training.report import write_report
+from segformer_tf.training.splits import Split
 from segformer_tf.training.watch import TensorBoard
 
 

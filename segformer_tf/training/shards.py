@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from segformer_tf.training.decoding import MaskReader, decode_picture
-from segformer_tf.training.layouts import Split
+from segformer_tf.training.reading import MaskReader, decode_picture
+from segformer_tf.training.splits import Split
 
 SHUFFLE_WINDOW = 512  # records that are shuffled among each other
 FEATURES = {name: tf.io.FixedLenFeature((), tf.string) for name in ("image", "mask", "name")}

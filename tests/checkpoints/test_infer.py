@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from random_checkpoints import checkpoints, random_variables
 
-from segformer_tf.checkpoints import infer, store
+from segformer_tf.checkpoints import infer, load
 
 TINY = {"depths": [1] * 4, "hidden_sizes": [2, 4, 5, 8], "decoder_hidden_size": 3, "num_labels": 2}
 
@@ -48,7 +48,7 @@ def test_tensors_without_an_encoder_give_an_error():
 
 @pytest.mark.parametrize(("directory", "task"), [("hf4-seg", "decode_head"), ("hf4-cls", "classifier")])
 def test_expected_shapes_are_those_of_the_reference_files(fixtures, directory, task):
-    checkpoint = store.load(fixtures / directory)
+    checkpoint = load(fixtures / directory)
     expected = infer.expected_shapes(checkpoint.config, task)
     assert expected == {path: array.shape for path, array in checkpoint.variables.items()}
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from random_checkpoints import checkpoints, random_variables
 from safetensors.numpy import load_file
 
-from segformer_tf.checkpoints import files, names
+from segformer_tf.checkpoints import formats, names
 from segformer_tf.checkpoints.layouts import LAYOUTS
 
 WRITTEN = ["hub", "transformers5", "nvlabs", "tf"]
@@ -110,7 +110,7 @@ def test_tensors_of_another_model_are_refused_by_name():
 
 
 def test_names_without_a_place_are_returned_not_lost(fixtures):
-    tensors = files.read(fixtures / "hf4-seg" / "model.safetensors")[0]
+    tensors = formats.read(fixtures / "hf4-seg" / "model.safetensors")[0]
     tensors["segformer.encoder.block.0.0.attention.self.gate.weight"] = np.zeros(3, np.float32)
     tensors["optimizer.step"] = np.zeros((), np.float32)
     _, unexpected = names.to_variables(tensors, "hub")

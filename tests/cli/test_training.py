@@ -6,8 +6,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from segformer_tf import TFSegformerForSemanticSegmentation
-from segformer_tf.cli import app, main
+from segformer_tf.cli import main
 from segformer_tf.cli import training as commands  # noqa: F401  (it registers the commands)
+from segformer_tf.cli.app import app
 
 
 def run(*arguments):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segformer_tf.images.pixels import pillow_resize, to_class_ids, to_eight_bits, to_pixels
+from segformer_tf.images.opening import pillow_resize, to_class_ids, to_eight_bits, to_pixels
 
 
 def pixels(source, channels=3, data_format=None, exif=False):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from segformer_tf.images.size import parse_size, target_size
+from segformer_tf.images.resize import parse_size, target_size
 
 
 def test_ints_pairs_and_dicts_are_sizes():

@@ -5,7 +5,7 @@ import pytest
 from reference import FIXTURES, relative_difference
 
 from segformer_tf import TFSegformerForSemanticSegmentation
-from segformer_tf.checkpoints.adapt import FIRST_KERNEL, adapt_channels
+from segformer_tf.checkpoints.checkpoint import FIRST_KERNEL, adapt_channels
 
 CLS = TFSegformerForSemanticSegmentation
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 from reference import relative_difference
 
 from segformer_tf.models import elements, gradients, layers
-from segformer_tf.models.decode_head import DecodeHead
+from segformer_tf.models.layers import DecodeHead
 
 SHAPE = (2, 8, 12, 16)
 X = np.random.default_rng(0).normal(size=SHAPE).astype("float32")

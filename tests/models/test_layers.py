@@ -4,8 +4,8 @@ import pytest
 import tensorflow as tf
 from reference import relative_difference
 
+from segformer_tf.config import ACTIVATIONS
 from segformer_tf.models import elements, layers
-from segformer_tf.models.config import ACTIVATIONS
 
 MAP = np.random.default_rng(0).normal(size=(2, 12, 20, 16)).astype("float32")
 
@@ -107,7 +107,7 @@ def test_attention_in_bands_equals_attention_in_one(sr_ratio, shape, monkeypatch
     monkeypatch.setattr(elements, "BAND_SCORES", 7 * 2 * 2 * keys)  # bands of 7 queries; 240 is not a multiple
     run = tf.function(layer).get_concrete_function(tf.TensorSpec(shape))
     assert any("While" in node.op for node in run.graph.as_graph_def(add_shapes=False).node) or shape[0] is None
-    assert relative_difference(run(MAP), whole) < 1e-6
+    assert relative_difference(run(MAP), whole) < 3e-6  # sums in another order
     assert relative_difference(layer(MAP), whole) < 1e-6
     with tf.GradientTape() as tape:
         tape.watch(x := tf.constant(MAP))

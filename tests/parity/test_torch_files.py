@@ -9,7 +9,8 @@ import pytest
 import torch
 import transformers
 
-from segformer_tf.checkpoints import convert, files, load, names, save
+from segformer_tf.checkpoints import formats, load, names, save
+from segformer_tf.convert import convert
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 CLASSES = {
@@ -100,7 +101,7 @@ def test_half_precision_legacy_files_and_other_wrappings_are_read(tmp_path, lega
     }
     for content in (state, {"model": state}, {"state_dict": state, "meta": None}):
         torch.save(content, tmp_path / "m.pth", _use_new_zipfile_serialization=not legacy)
-        tensors, _ = files.read(tmp_path / "m.pth")
+        tensors, _ = formats.read(tmp_path / "m.pth")
         np.testing.assert_array_equal(tensors["head.weight"], np.array([[1.5, -2.0]], np.float32))
         assert tensors["head.bias"].dtype == np.float32
 
@@ -133,8 +134,8 @@ def test_a_damaged_file_and_one_without_tensors_are_refused(tmp_path):
     for content in (whole[: len(whole) // 2], b"not weights at all"):
         (tmp_path / "m.bin").write_bytes(content)
         with pytest.raises(ValueError, match=r"m\.bin is (refused|not a whole PyTorch file)"):
-            files.read(tmp_path / "m.bin")
+            formats.read(tmp_path / "m.bin")
     for content in ([1, 2], {"epoch": 3}, torch.ones(2)):
         torch.save(content, tmp_path / "m.bin")
         with pytest.raises(ValueError, match=r"m\.bin holds no tensors by name; expected a state dict"):
-            files.read(tmp_path / "m.bin")
+            formats.read(tmp_path / "m.bin")

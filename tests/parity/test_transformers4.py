@@ -14,7 +14,8 @@ from random_weights import randomise
 from reference import FIXTURES, TINY, relative_difference
 
 import segformer_tf
-from segformer_tf.checkpoints import convert, names
+from segformer_tf.checkpoints import names
+from segformer_tf.convert import convert
 
 CLOSE = 1e-4
 NO_DROPPING = {"drop_path_rate": 0.0, "classifier_dropout_prob": 0.0}

@@ -1,0 +1,174 @@
+"""Checkpoints as models see them: a config and arrays by variable path, loaded from anywhere, saved as on the Hub."""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from segformer_tf.checkpoints import formats, infer, keras_hub, names
+from segformer_tf.storage import find
+from segformer_tf.storage.whole import staged
+
+
+class Checkpoint(NamedTuple):
+    """Config (Hub keys), arrays by variable path, and where they come from.
+
+    `unexpected` are tensors that no SegFormer has; `layout` is the file's naming, see `names.detect_layout`.
+    """
+
+    config: dict[str, Any]
+    variables: dict[str, np.ndarray]
+    file: Path
+    layout: str
+    unexpected: list[str]
+
+
+def load(name_or_path: str | os.PathLike, **arguments: Any) -> Checkpoint:
+    """Config and variables of a Hub id, a directory, one weight file or a bundled model; as `find.resolve`.
+
+    Where there is no config.json (a `.pth`, or one file by itself) the config is read off the tensors.
+    """
+    source = find.resolve(name_or_path, **arguments)
+    tensors, metadata = formats.read(source.weights)
+    return understand(tensors, source.config, metadata, source.weights)
+
+
+def understand(
+    tensors: Mapping[str, np.ndarray], config: dict[str, Any] | None, metadata: Mapping[str, Any], source: Path
+) -> Checkpoint:
+    """Tensors under any layout's names as a checkpoint; `source` is what messages call them."""
+    try:
+        if keras_hub.is_keras_hub(tensors):
+            layout = "keras_hub"
+            variables, unexpected = keras_hub.to_variables(tensors)
+        else:
+            layout = names.detect_layout(tensors)
+            variables, unexpected = names.to_variables(tensors, layout)
+        if config is None:
+            config = infer.infer_config(variables, layout, metadata)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
+    return Checkpoint(config, variables, source, layout, unexpected)
+
+
+def save(
+    directory: str | os.PathLike,
+    config: Mapping[str, Any],
+    variables: Mapping[str, np.ndarray],
+    max_shard_size: int | str | None = None,
+) -> None:
+    """Writes `config.json` and `model.safetensors` under the Hub's names, as transformers' PyTorch classes read them.
+
+    `max_shard_size` (bytes, or text such as "5GB") splits the weights into shards with an index. Earlier
+    safetensors files of the directory are replaced; others are left as they are.
+    """
+    limit = _bytes(max_shard_size)
+    with staged(directory) as stage:
+        (stage / "config.json").write_text(config_text(config, variables), "utf-8")
+        _write_shards(stage, names.from_variables(variables, "hub"), limit)
+        written = {file.name for file in stage.iterdir()}
+    for file in Path(directory).glob("model*.safetensors*"):
+        if file.name not in written and re.fullmatch(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?", file.name):
+            file.unlink()
+
+
+def save_h5(directory: str | os.PathLike, config: Mapping[str, Any], variables: Mapping[str, np.ndarray]) -> None:
+    """Writes `config.json` and `tf_model.h5`, as transformers' TensorFlow classes read them."""
+    with staged(directory) as stage:
+        (stage / "config.json").write_text(config_text(config, variables), "utf-8")
+        formats.write_h5(stage / "tf_model.h5", names.from_variables(variables, "tf"))
+
+
+def config_text(config: Mapping[str, Any], variables: Mapping[str, np.ndarray]) -> str:
+    """The text of config.json, which names the architecture that these variables are."""
+    values = {
+        **config,
+        "model_type": "segformer",
+        "architectures": [infer.ARCHITECTURES[names.task_of(variables)]],
+    }
+    return json.dumps(values, indent=2, sort_keys=True) + "\n"
+
+
+def _write_shards(stage: Path, tensors: dict[str, np.ndarray], limit: float) -> None:
+    shards: list[dict[str, np.ndarray]] = [{}]
+    size = 0
+    for name, array in tensors.items():
+        if shards[-1] and size + array.nbytes > limit:
+            shards.append({})
+            size = 0
+        shards[-1][name] = array
+        size += array.nbytes
+    if len(shards) == 1:
+        formats.write_safetensors(stage / "model.safetensors", tensors)
+        return
+    weight_map = {}
+    for number, shard in enumerate(shards, 1):
+        file = f"model-{number:05}-of-{len(shards):05}.safetensors"
+        formats.write_safetensors(stage / file, shard)
+        weight_map |= dict.fromkeys(shard, file)
+    total = sum(array.nbytes for array in tensors.values())
+    index = {"metadata": {"total_size": total}, "weight_map": weight_map}
+    (stage / "model.safetensors.index.json").write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", "utf-8")
+
+
+def _bytes(size: int | str | None) -> float:
+    if size is None:
+        return float("inf")
+    match = re.fullmatch(r"([\d.]+)\s*([KMG]?)(i?)B?", str(size), re.IGNORECASE)
+    if not match:
+        raise ValueError(f'max_shard_size is {size!r}; expected bytes or a text such as "500MB" or "5GB".')
+    number, unit, binary = match.groups()
+    return float(number) * (1024 if binary else 1000) ** " KMG".index(unit.upper() or " ")
+
+
+def from_torch_module(module: Any, config: dict[str, Any] | None = None) -> Checkpoint:
+    """Config and variables of a SegFormer `torch.nn.Module`: transformers' 4 or 5, NVlabs' or MMSegmentation's.
+
+    `config` (Hub keys) is the module's own unless given, or is read off its tensors where it has none.
+    Raises ValueError for a module that is not a SegFormer.
+    """
+    tensors = {}
+    for name, tensor in module.state_dict().items():
+        tensor = tensor.detach().cpu()
+        tensors[name] = (tensor.float() if tensor.is_floating_point() else tensor).numpy().copy()
+    if config is None and hasattr(getattr(module, "config", None), "to_diff_dict"):
+        config = module.config.to_diff_dict()
+    return understand(tensors, config, {}, Path(type(module).__name__))
+
+
+FIRST_KERNEL = "patch_embeddings_0/proj/kernel"
+
+
+def adapt_channels(variables: dict[str, np.ndarray], num_channels: int) -> tuple[dict[str, np.ndarray], str | None]:
+    """The variables with a first kernel for `num_channels`, and a sentence that says what was done (None: nothing).
+
+    For one channel the kernels are summed, so that a grey picture gives what it gave as three equal channels. For
+    more they are repeated in turn and scaled so that equal channels still give the same.
+    """
+    kernel = variables.get(FIRST_KERNEL)
+    if kernel is None or kernel.ndim != 4 or kernel.shape[2] == num_channels:
+        return variables, None
+    had = kernel.shape[2]
+    if num_channels == 1:
+        new, how = kernel.sum(axis=2, keepdims=True), f"is the sum of the {had} it had"
+    else:
+        turns = np.arange(num_channels) % had
+        # Each of the old kernels shares its weight among the channels that repeat it; with fewer channels than kernels
+        # those left are scaled up instead.
+        shares = (
+            np.bincount(turns, minlength=had)[turns]
+            if num_channels > had
+            else np.full(num_channels, num_channels / had)
+        )
+        new = kernel[:, :, turns] / shares[:, None]
+        how = (
+            f"repeats the {had} it had in turn, rescaled"
+            if num_channels > had
+            else f"keeps the first of {had}, rescaled"
+        )
+    message = f"The first convolution's kernel for {num_channels} channels {how}: {FIRST_KERNEL}."
+    return {**variables, FIRST_KERNEL: new.astype(kernel.dtype)}, message

@@ -1,0 +1,208 @@
+"""Weight files <-> {name: array}: .safetensors, .h5, and with PyTorch .bin and .pth; written whole or not at all."""
+
+import json
+import mmap
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segformer_tf.checkpoints.keras_hub import is_keras_hub
+from segformer_tf.storage.find import WEIGHT_FILES
+from segformer_tf.storage.whole import staged
+
+_DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "U8": "u1", "BOOL": "?"}
+_TF_CLASSES = {
+    "decode_head": "tf_segformer_for_semantic_segmentation",
+    "classifier": "tf_segformer_for_image_classification",
+}
+
+
+def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Tensors and metadata of one weight file, or of the shards that an `.index.json` lists; floating point as float32.
+
+    A `.safetensors` file is mapped into memory, not copied: its float32 arrays are read-only views.
+    Raises FileNotFoundError for a missing file or shard, ValueError for a damaged file or one of another format,
+    ImportError for `.bin` and `.pth` where PyTorch is not installed.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no weight file {path}; expected one of {', '.join(WEIGHT_FILES)} or a .pth.")
+    with open(path, "rb") as file:
+        start = file.read(64)
+    if not start:
+        raise ValueError(f"{path} is empty (0 bytes), so it holds no weights; download or copy it again.")
+    if start.startswith(b"version https://git-lfs"):
+        raise ValueError(f"{path} is a Git LFS pointer, not the weights; run `git lfs pull` in its directory.")
+    if path.name.endswith(".index.json"):
+        return _read_shards(path)
+    readers = {".safetensors": _read_safetensors, ".h5": _read_h5, ".bin": _read_torch, ".pth": _read_torch}
+    if path.suffix not in readers:
+        raise ValueError(
+            f"{path} has the suffix {path.suffix!r}; expected a weight file with .safetensors, .h5, .bin or .pth "
+            "(what Keras saved, .keras and .weights.h5, Keras itself loads)."
+        )
+    return readers[path.suffix](path)
+
+
+def _read_shards(index: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    try:
+        weight_map = json.loads(index.read_text("utf-8"))["weight_map"]
+        shards = sorted(set(weight_map.values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f'{index} is not an index of shards: expected JSON with "weight_map" (tensor name to file name), {error}.'
+        ) from error
+    tensors, metadata = {}, {}
+    for shard in shards:
+        if not (index.parent / shard).is_file():
+            raise FileNotFoundError(f"{index} lists the shard {shard}, which is not there; copy it beside the index.")
+        arrays, metadata = read(index.parent / shard)
+        tensors.update(arrays)
+    if missing := sorted(set(weight_map) - set(tensors)):
+        raise ValueError(f"{index} lists tensors that its shards lack: {', '.join(missing)}; download them again.")
+    return tensors, metadata
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy"):  # checks the header and that it covers the file
+            pass
+    except SafetensorError as error:
+        raise ValueError(
+            f"{path} is not a whole safetensors file ({error}); cut off, or of another format; copy it again."
+        ) from error
+    with open(path, "rb") as file:
+        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:start])
+    metadata = header.pop("__metadata__", {})
+    tensors = {}
+    for name, entry in header.items():
+        if entry["dtype"] not in _DTYPES:
+            raise ValueError(f"{path}: tensor {name} has type {entry['dtype']}; expected one of {', '.join(_DTYPES)}.")
+        array = np.ndarray(entry["shape"], _DTYPES[entry["dtype"]], data, start + entry["data_offsets"][0])
+        if entry["dtype"] == "BF16":  # the upper half of a float32
+            array = (array.astype("<u4") << np.uint32(16)).view("<f4")
+        tensors[name] = _as_float32(array)
+    return tensors, metadata
+
+
+def _as_float32(array: np.ndarray) -> np.ndarray:
+    return array.astype(np.float32, copy=False) if array.dtype.kind == "f" else array
+
+
+def _read_h5(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    import h5py
+
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise ValueError(
+            f"{path} is not a whole HDF5 file ({error}); cut off, or of another format; copy it again."
+        ) from error
+    with file:
+        tensors = {}
+        file.visititems(lambda name, item: tensors.update({name: item}) if isinstance(item, h5py.Dataset) else None)
+        if is_keras_hub(tensors):
+            return {name: _as_float32(item[()]) for name, item in tensors.items()}, {"format": "keras_hub"}
+        if "layer_names" not in file.attrs:
+            kind = "an HDF5 file without a list of layers"
+            if "model_weights" in file:
+                kind = "a whole model saved by Keras 2"
+            elif {"layers", "vars", "_layer_checkpoint_dependencies"} & set(file):
+                kind = "a Keras 3 .weights.h5 file, which `model.load_weights` reads"
+            raise ValueError(
+                f"{path} is {kind}; expected a tf_model.h5 of transformers' TensorFlow classes, "
+                "or a .weights.h5 of keras-hub's models."
+            )
+        # The first group is the layer's.
+        return {name.partition("/")[2]: _as_float32(item[()]) for name, item in tensors.items()}, {"format": "tf"}
+
+
+def _torch(path: Path) -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise ImportError(
+            f"{path.name} needs PyTorch: run `pip install segformer-tf[torch]`, or convert it to model.safetensors "
+            "where PyTorch is installed."
+        ) from error
+    return torch
+
+
+def _read_torch(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    import pickle
+
+    torch = _torch(path)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path) or None)
+    except pickle.UnpicklingError as error:
+        reason = next((line for line in str(error).splitlines() if "GLOBAL" in line or "Unsupported" in line), "")
+        raise ValueError(
+            f"{path} is refused: it holds more than tensors and could run code when loaded{': ' if reason else ''}"
+            f"{reason.strip()}; get a model.safetensors, or convert it yourself where you trust it."
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError) as error:
+        raise ValueError(
+            f"{path} is not a whole PyTorch file ({str(error).splitlines()[0] if str(error) else error!r}); it was cut "
+            "off or is of another format, so copy it again."
+        ) from error
+    state, meta = content, {}
+    if isinstance(content, dict):
+        meta = content.get("meta") or {}
+        state = next((content[key] for key in ("state_dict", "model") if isinstance(content.get(key), dict)), content)
+    if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
+        raise ValueError(
+            f'{path} holds no tensors by name; expected a state dict, bare or under "state_dict" or "model".'
+        )
+    tensors = {}
+    for name, tensor in state.items():
+        tensor = tensor.detach()
+        tensors[name] = (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+    return tensors, meta if isinstance(meta, dict) else {}
+
+
+def _contiguous(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: np.asarray(array, order="C") for name, array in tensors.items()}
+
+
+def write_safetensors(path: str | os.PathLike, tensors: Mapping[str, np.ndarray]) -> None:
+    """One .safetensors file, marked as PyTorch's orientation, as transformers reads it."""
+    from safetensors.numpy import save_file
+
+    with staged(Path(path).parent) as directory:
+        save_file(_contiguous(tensors), directory / Path(path).name, metadata={"format": "pt"})
+
+
+def write_h5(path: str | os.PathLike, tensors: Mapping[str, np.ndarray]) -> None:
+    """A tf_model.h5 with the groups and attributes that transformers' TensorFlow classes read; names of layout "tf"."""
+    import h5py
+
+    layers: dict[str, list[str]] = {}
+    for name in tensors:
+        layers.setdefault(name.partition("/")[0], []).append(name)
+    model = next((_TF_CLASSES[layer] for layer in layers if layer in _TF_CLASSES), "tf_segformer_model")
+    text = h5py.string_dtype()  # variable length, so that no list of names outgrows HDF5's limit for attributes
+    with staged(Path(path).parent) as directory, h5py.File(directory / Path(path).name, "w") as file:
+        file.attrs.update({"backend": "tensorflow", "keras_version": "2.15.0"})
+        file.attrs.create("layer_names", list(layers), dtype=text)
+        for layer, names in layers.items():
+            group = file.create_group(layer)
+            group.attrs.create("weight_names", [f"{model}/{name}" for name in names], dtype=text)
+            for name in names:
+                group[f"{model}/{name}"] = np.asarray(tensors[name], np.float32)
+        file.create_group("top_level_model_weights").attrs.create("weight_names", [], dtype=text)
+
+
+def write_torch(path: str | os.PathLike, tensors: Mapping[str, np.ndarray], meta: dict[str, Any] | None = None) -> None:
+    """A PyTorch file: a bare state dict, or with `meta` as MMSegmentation saves it ({"meta", "state_dict"})."""
+    torch = _torch(Path(path))
+    state = {name: torch.from_numpy(array.copy()) for name, array in _contiguous(tensors).items()}
+    with staged(Path(path).parent) as directory:
+        torch.save(state if meta is None else {"meta": meta, "state_dict": state}, directory / Path(path).name)

@@ -1,0 +1,269 @@
+"""The configuration of a SegFormer: what a Hub `config.json` says, checked, and the paper's sizes b0 to b5."""
+
+import copy
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from segformer_tf.storage import find, publish
+from segformer_tf.storage.whole import write_text
+
+# Table 6 of the paper: depths, hidden sizes, channels of the decode head.
+VARIANTS = {
+    "b0": ([2, 2, 2, 2], [32, 64, 160, 256], 256),
+    "b1": ([2, 2, 2, 2], [64, 128, 320, 512], 256),
+    "b2": ([3, 4, 6, 3], [64, 128, 320, 512], 768),
+    "b3": ([3, 4, 18, 3], [64, 128, 320, 512], 768),
+    "b4": ([3, 8, 27, 3], [64, 128, 320, 512], 768),
+    "b5": ([3, 6, 40, 3], [64, 128, 320, 512], 768),
+}
+
+# transformers' names of activations that a SegFormer config may carry; what each is stands in layers.py.
+ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "swish", "tanh", "sigmoid")
+PROBLEM_TYPES = (None, "regression", "single_label_classification", "multi_label_classification")
+
+_PER_STAGE = ["depths", "sr_ratios", "hidden_sizes", "patch_sizes", "strides", "num_attention_heads", "mlp_ratios"]
+_RATES = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout_prob", "drop_path_rate")
+# Written to config.json only where they differ from these, as transformers does.
+_QUIET_DEFAULTS = {
+    "output_attentions": False,
+    "output_hidden_states": False,
+    "return_dict": True,
+    "problem_type": None,
+    "encoder_norm_eps": 1e-5,
+}
+
+
+class SegformerConfig:
+    """Everything that shapes a SegFormer, under the keys of a Hub `config.json` of model_type "segformer".
+
+    Keys it does not know are kept as attributes and written back. One key is this package's own: `encoder_norm_eps`, the
+    epsilon of the norms before attention and Mix-FFN and after each stage. It is 1e-5, as transformers runs every norm
+    whatever `layer_norm_eps` says; configs read from the authors' `.pth` files carry their 1e-6.
+
+    Raises:
+        ValueError: A value that no SegFormer can have; names the key, the value and what was expected.
+    """
+
+    model_type = "segformer"
+    name_or_path = ""  # where the configuration came from; not written
+
+    def __init__(
+        self,
+        num_channels: int = 3,
+        num_encoder_blocks: int = 4,
+        depths: list[int] | tuple[int, ...] = (2, 2, 2, 2),
+        sr_ratios: list[int] | tuple[int, ...] = (8, 4, 2, 1),
+        hidden_sizes: list[int] | tuple[int, ...] = (32, 64, 160, 256),
+        patch_sizes: list[int] | tuple[int, ...] = (7, 3, 3, 3),
+        strides: list[int] | tuple[int, ...] = (4, 2, 2, 2),
+        num_attention_heads: list[int] | tuple[int, ...] = (1, 2, 5, 8),
+        mlp_ratios: list[float] | tuple[float, ...] = (4, 4, 4, 4),
+        hidden_act: str = "gelu",
+        hidden_dropout_prob: float = 0.0,
+        attention_probs_dropout_prob: float = 0.0,
+        classifier_dropout_prob: float = 0.1,
+        initializer_range: float = 0.02,
+        drop_path_rate: float = 0.1,
+        layer_norm_eps: float = 1e-6,
+        decoder_hidden_size: int = 256,
+        reshape_last_stage: bool = True,
+        semantic_loss_ignore_index: int = 255,
+        *,
+        num_labels: int | None = None,
+        id2label: dict[int, str] | None = None,
+        label2id: dict[str, int] | None = None,
+        problem_type: str | None = None,
+        output_attentions: bool = False,
+        output_hidden_states: bool = False,
+        return_dict: bool = True,
+        encoder_norm_eps: float = 1e-5,
+        **unknown: Any,
+    ):
+        given = dict(locals())
+        for key in ("self", "unknown", "num_labels", "id2label", "label2id", "__class__"):
+            given.pop(key, None)
+        self._keys = [*given, "id2label", "label2id", *unknown]
+        for key, value in {**given, **unknown}.items():
+            setattr(self, key, copy.deepcopy(list(value) if isinstance(value, tuple) else value))
+        if id2label is None:
+            self.num_labels = 2 if num_labels is None else num_labels
+        else:
+            self.id2label = {int(k): str(v) for k, v in id2label.items()}
+            self.label2id = {v: k for k, v in self.id2label.items()}
+            if num_labels is not None and num_labels != len(self.id2label):
+                raise ValueError(
+                    f"id2label has {len(self.id2label)} entries, expected num_labels = {num_labels} of them: "
+                    "give one of the two, or make them agree."
+                )
+        if label2id is not None:
+            self.label2id = {str(k): int(v) for k, v in label2id.items()}
+        self._check()
+
+    @property
+    def num_labels(self) -> int:
+        """How many classes there are; setting another number names them LABEL_0, LABEL_1, ... again."""
+        return len(self.id2label)
+
+    @num_labels.setter
+    def num_labels(self, value: int) -> None:
+        if not _whole(value):
+            raise ValueError(f"num_labels is {value!r}, expected a whole number of at least 1: count your classes.")
+        if len(getattr(self, "id2label", ())) != value:
+            self.id2label = {i: f"LABEL_{i}" for i in range(value)}
+            self.label2id = {name: i for i, name in self.id2label.items()}
+
+    @property
+    def use_return_dict(self) -> bool:
+        """Whether a call returns an output object (True) or a tuple, as transformers names it."""
+        return self.return_dict
+
+    def _check(self) -> None:
+        def expect(ok: bool, key: str, expected: str) -> None:
+            if not ok:
+                raise ValueError(f"{key} is {getattr(self, key)!r}, expected {expected}: correct this key.")
+
+        for key in ("num_encoder_blocks", "num_channels", "decoder_hidden_size"):
+            expect(_whole(getattr(self, key)), key, "a whole number of at least 1")
+        stages = self.num_encoder_blocks
+        for key in _PER_STAGE:
+            values = getattr(self, key)
+            one_each = isinstance(values, list) and len(values) == stages
+            expect(one_each, key, f"a list of num_encoder_blocks = {stages} numbers")
+            if key == "mlp_ratios":
+                expect(all(isinstance(v, (int, float)) and v > 0 for v in values), key, "numbers above 0")
+            else:
+                expect(all(map(_whole, values)), key, "whole numbers of at least 1")
+        for size, heads in zip(self.hidden_sizes, self.num_attention_heads, strict=True):
+            wanted = f"sizes that num_attention_heads = {self.num_attention_heads} divide ({size} is not a multiple of {heads})"
+            expect(size % heads == 0, "hidden_sizes", wanted)
+        expect(self.hidden_act in ACTIVATIONS, "hidden_act", f"one of {', '.join(ACTIVATIONS)}")
+        expect(self.problem_type in PROBLEM_TYPES, "problem_type", f"one of {PROBLEM_TYPES}")
+        for key in _RATES:
+            rate = getattr(self, key)
+            expect(isinstance(rate, (int, float)) and 0 <= rate < 1, key, "a rate from 0 up to, not including, 1")
+        ids, last = set(self.id2label), max(len(self.id2label) - 1, 0)
+        expect(ids == set(range(last + 1)), "id2label", f"one name for every id from 0 to {last}")
+
+    @classmethod
+    def from_variant(cls, name: str, num_labels: int = 150, **overrides: Any) -> "SegformerConfig":
+        """The configuration of one of the paper's models, "b0" to "b5"; `overrides` are any other keys."""
+        if name not in VARIANTS:
+            raise ValueError(f"variant is {name!r}, expected one of {', '.join(VARIANTS)}: choose one of these.")
+        depths, hidden_sizes, decoder_hidden_size = VARIANTS[name]
+        row = {"depths": depths, "hidden_sizes": hidden_sizes, "decoder_hidden_size": decoder_hidden_size}
+        if "id2label" not in overrides:
+            row["num_labels"] = num_labels
+        return cls(**{**row, **overrides})
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], **overrides: Any) -> "SegformerConfig":
+        """The configuration that a parsed `config.json` describes; `overrides` replace its keys.
+
+        Raises:
+            ValueError: The dictionary is another kind of model's, or has an impossible value.
+        """
+        model_type = values.get("model_type", cls.model_type)
+        if model_type != cls.model_type:
+            raise ValueError(
+                f'model_type is {model_type!r}, expected "segformer": this is the config of another model.'
+            )
+        merged = {k: v for k, v in values.items() if k not in ("model_type", "num_labels")}
+        if "num_labels" in values and "id2label" not in values:
+            merged["num_labels"] = values["num_labels"]
+        if overrides.get("num_labels") is not None or overrides.get("id2label") is not None:
+            same = overrides.get("id2label") is None and overrides["num_labels"] == len(merged.get("id2label") or ())
+            for key in () if same else ("id2label", "label2id", "num_labels"):
+                merged.pop(key, None)
+        return cls(**{**merged, **{k: v for k, v in overrides.items() if v is not None}})
+
+    def to_dict(self) -> dict[str, Any]:
+        """The keys and values of `config.json`; class ids in `id2label` are numbers here and strings in the file."""
+        values = {key: copy.deepcopy(getattr(self, key)) for key in self._keys if hasattr(self, key)}
+        quiet = {key for key, default in _QUIET_DEFAULTS.items() if values[key] == default}
+        return {**{k: v for k, v in values.items() if k not in quiet}, "model_type": self.model_type}
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | os.PathLike, **kwargs: Any):
+        """The configuration of a Hub id, a directory, a `config.json` or a bundled model; `kwargs` as `get_config_dict`."""
+        values, overrides = cls.get_config_dict(name_or_path, **kwargs)
+        config = cls.from_dict(values, **overrides)
+        config.name_or_path = str(name_or_path)
+        return config
+
+    @classmethod
+    def get_config_dict(cls, name_or_path: str | os.PathLike, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The parsed `config.json`, and those of `kwargs` that replace keys of it.
+
+        The others say where to look on the Hub: `revision`, `cache_dir`, `token`, `local_files_only`, `subfolder`,
+        `force_download`.
+        """
+        return find.load_config(name_or_path, **find.pop_hub_arguments(kwargs)), kwargs
+
+    @classmethod
+    def from_json_file(cls, json_file: str | os.PathLike):
+        """The configuration of one JSON file."""
+        return cls.from_dict(find.load_config(json_file))
+
+    def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **hub_arguments: Any):
+        """Writes `config.json` into the directory, which is made if it does not exist; may upload it too."""
+        write_text(Path(save_directory) / "config.json", self.to_json_string())
+        if push_to_hub:
+            self.push_to_hub(hub_arguments.pop("repo_id", Path(save_directory).name), **hub_arguments)
+
+    def push_to_hub(self, repo_id: str, **upload_arguments: Any) -> str:
+        """Uploads `config.json`; returns the commit's address. Raises OSError where the Hub refuses."""
+        with tempfile.TemporaryDirectory() as directory:
+            self.save_pretrained(directory)
+            return publish.push_to_hub(directory, repo_id, **upload_arguments)
+
+    def to_json_string(self, use_diff: bool = False) -> str:
+        """`config.json` as text; with `use_diff` only what differs from the defaults."""
+        values = self.to_diff_dict() if use_diff else self.to_dict()
+        return json.dumps(values, indent=2, sort_keys=True) + "\n"
+
+    def to_json_file(self, json_file_path: str | os.PathLike, use_diff: bool = False) -> None:
+        """Writes `to_json_string` to a file."""
+        write_text(json_file_path, self.to_json_string(use_diff))
+
+    def to_diff_dict(self) -> dict[str, Any]:
+        """The keys whose values differ from the defaults, and `model_type`."""
+        defaults = {**type(self)().to_dict(), "model_type": None}
+        return {k: v for k, v in self.to_dict().items() if k not in defaults or v != defaults[k]}
+
+    def update(self, config_dict: dict[str, Any]) -> None:
+        """Sets several keys; ValueError, and nothing changed, where no SegFormer can have the values."""
+        vars(self).update(vars(type(self).from_dict(self.to_dict(), **config_dict)))
+
+    def update_from_string(self, update_str: str) -> None:
+        """Sets keys from text such as "drop_path_rate=0.2,hidden_act=relu"; ValueError for others, or of another type."""
+        new = {}
+        for part in update_str.split(","):
+            key, equals, text = part.partition("=")
+            if not equals or not hasattr(self, key):
+                raise ValueError(f"update_str has {part!r}, expected KEY=VALUE with a key of this config: correct it.")
+            try:
+                value = json.loads(text.lower() if text in ("True", "False") else text)
+            except ValueError:
+                value = text
+            old = getattr(self, key)
+            if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
+                value = float(value)
+            if old is not None and type(value) is not type(old):
+                raise ValueError(
+                    f"{key} is {text!r}, expected a {type(old).__name__} such as {old!r}: correct this key."
+                )
+            new[key] = value
+        self.update(new)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SegformerConfig) and self.to_dict() == other.to_dict()
+
+    def __repr__(self) -> str:
+        return f"SegformerConfig {self.to_json_string()}"
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1

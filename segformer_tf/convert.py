@@ -1,0 +1,115 @@
+"""One checkpoint format into another: safetensors, h5, bin, pth and keras, in every direction."""
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segformer_tf.checkpoints import formats, infer, names
+from segformer_tf.checkpoints.checkpoint import config_text, load, save
+from segformer_tf.checkpoints.matching import match
+from segformer_tf.storage import find
+from segformer_tf.storage.whole import staged
+
+# format -> (the file's name where the destination is a directory, the layout of its names)
+FORMATS = {
+    "safetensors": ("model.safetensors", "hub"),
+    "h5": ("tf_model.h5", "tf"),
+    "bin": ("pytorch_model.bin", "hub"),
+    "pth": ("segformer.pth", "nvlabs"),
+    "keras": ("model.keras", ""),
+}
+
+
+def convert(
+    src: str | os.PathLike, dst: str | os.PathLike, format: str | None = None, **config_overrides: Any
+) -> list[Path]:
+    """Writes the checkpoint `src` (anything `from_pretrained` takes, or a .keras file) as `dst`; returns the files.
+
+    The format follows from the suffix of `dst`; a `dst` without one is a directory, of format "safetensors" unless
+    given: "safetensors", "h5" (tf_model.h5), "bin" (pytorch_model.bin), "pth" (NVlabs' names) or "keras".
+    config.json goes beside the first three. Files of the same name are replaced, each whole. `config_overrides` are
+    config keys, such as `num_attention_heads` for a `.pth` with others than b0 to b5's, and where to look on the Hub
+    (`revision`, `cache_dir`, ...).
+
+    Raises ValueError for an unknown format and for a checkpoint whose tensors are not those its config asks for.
+    """
+    format, file = _destination(Path(dst), format)
+    hub_arguments = find.pop_hub_arguments(config_overrides)
+    if str(src).endswith(".keras"):
+        config, variables = _read_keras(Path(src))
+        config |= config_overrides
+    else:
+        checkpoint = load(src, **hub_arguments)
+        config, variables = {**checkpoint.config, **config_overrides}, checkpoint.variables
+        expected = infer.expected_shapes(config, names.task_of(variables))
+        match(expected, variables, str(checkpoint.file), checkpoint.unexpected)
+    if format == "keras":
+        _write_keras(file, config, variables)
+        return [file]
+    if format == "safetensors" and file.name == "model.safetensors":
+        save(file.parent, config, variables)
+        return [file.parent / "config.json", file]
+    tensors = names.from_variables(variables, FORMATS[format][1])
+    if format == "pth":
+        _warn_of_epsilon(file, config)
+        id2label = config.get("id2label") or {}
+        formats.write_torch(file, tensors, {"CLASSES": tuple(str(id2label[key]) for key in sorted(id2label, key=int))})
+        return [file]
+    with staged(file.parent) as stage:
+        (stage / "config.json").write_text(config_text(config, variables), "utf-8")
+        write = {"safetensors": formats.write_safetensors, "h5": formats.write_h5, "bin": formats.write_torch}[format]
+        write(stage / file.name, tensors)
+    return [file.parent / "config.json", file]
+
+
+def _destination(dst: Path, format: str | None) -> tuple[str, Path]:
+    suffix = dst.suffix.removeprefix(".")
+    is_file = suffix in FORMATS and not dst.is_dir()
+    format = format or (suffix if is_file else "safetensors")
+    if format not in FORMATS:
+        raise ValueError(f"format is {format!r}; expected one of {', '.join(FORMATS)}.")
+    if is_file and suffix != format:
+        raise ValueError(f"{dst} ends in .{suffix} but format is {format!r}; make them agree.")
+    return format, dst if is_file else dst / FORMATS[format][0]
+
+
+def _warn_of_epsilon(file: Path, config: dict[str, Any]) -> None:
+    if config.get("encoder_norm_eps", 1e-5) != 1e-6:
+        warnings.warn(
+            f"{file}: NVlabs' code runs the norms of the encoder's blocks and stages at epsilon 1e-6, this checkpoint "
+            "has 1e-5 there, so its outputs will differ slightly.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def _read_keras(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    import keras
+
+    from segformer_tf.models import tasks  # noqa: F401  (registers the classes with Keras)
+
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}; expected a SegFormer that `model.save` wrote.")
+    try:
+        model: Any = keras.saving.load_model(path, compile=False)
+        config = dict(model.get_config()["config"])
+        variables = {weight.path: np.asarray(weight) for weight in model.weights}
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        raise ValueError(f"{path} is not a SegFormer of this package saved by Keras ({find.reason(error)}).") from error
+    return config, variables
+
+
+def _write_keras(file: Path, config: dict[str, Any], variables: dict[str, np.ndarray]) -> None:
+    from segformer_tf.models import tasks
+
+    model_class = getattr(tasks, "TF" + infer.ARCHITECTURES[names.task_of(variables)])
+    model = model_class.from_config({"config": config, "data_format": "channels_last"})
+    weights = {weight.path: weight for weight in model.weights}
+    arrays, _ = match({path: tuple(weight.shape) for path, weight in weights.items()}, variables, str(file))
+    for path, array in arrays.items():
+        weights[path].assign(array)
+    with staged(file.parent) as stage:
+        model.save(stage / file.name)

@@ -1,0 +1,166 @@
+"""A checkpoint as files for servers and other runtimes, each compared with the Keras model before it is kept."""
+
+import importlib.util
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from segformer_tf.export import signatures
+from segformer_tf.export.picture_bytes import MAX_PIXELS
+from segformer_tf.export.runtimes import RUNTIMES, WEIGHTS, pixels_spec
+from segformer_tf.export.saved_model import next_version, write_saved_model
+from segformer_tf.export.warmup import sample_picture
+from segformer_tf.images.postprocess import post_process_semantic_segmentation
+from segformer_tf.images.processor import SegformerImageProcessor
+from segformer_tf.models.base import SegformerBase
+from segformer_tf.storage.whole import draft_directory
+
+FORMATS = ("saved_model", *RUNTIMES)
+BATCHED = ("onnx", "openvino")  # formats whose file may be bound to a batch
+ANY_SIZE = (512, 512)  # of the warm-up and of the comparison, where any size would do
+# Largest difference from the Keras model's logits that a file may have, as a share of the largest logit.
+TOLERANCES = {"float32": 1e-3, "float16": 0.02, "int8": 0.2}
+
+
+class Exported(NamedTuple):
+    """What was written, and how far its logits are from the Keras model's.
+
+    `difference` is the largest, `relative_difference` the same as a share of the largest logit; `same_labels` the share
+    of pixels with the same label, None where there is no label map to compare.
+    """
+
+    path: Path
+    difference: float
+    relative_difference: float
+    same_labels: float | None
+
+
+def export(
+    model: SegformerBase,
+    directory: str | os.PathLike,
+    format: str = "saved_model",
+    *,
+    processor: SegformerImageProcessor | None = None,
+    size: tuple[int, int] | None = None,
+    batch: int | None = None,
+    weights: str = "float32",
+    tolerance: float | None = None,
+    picture: np.ndarray | None = None,
+    names: Iterable[str] | None = None,
+    labels_at: str = "map",
+    max_pixels: int = MAX_PIXELS,
+) -> Exported:
+    """Writes a segmentation or classification model for one runtime and compares it with the model.
+
+    `saved_model`: `directory/<next version>/` for TF Serving, with the signatures of `signatures.build`. The others
+    write the model alone, `pixel_values` to `logits` in the model's data format: `model.keras`, `model.onnx`,
+    `openvino_model.xml` and `.bin`, `model.tflite`. Everything appears whole or not at all.
+
+    Args:
+        processor: How pictures become pixels; default `SegformerImageProcessor()`.
+        size: Height and width of the model's input. saved_model: what the processor resizes to (its own by default).
+            onnx and openvino: the only size that the file takes (any by default). litert: always one, the processor's.
+        batch: How many pictures at a time onnx and openvino files take, and no other number (any by default; litert: always
+            1). With `size` and `batch` OpenVINO takes less than half the time.
+        weights: "float32", "float16" or "int8", as stored in onnx, openvino and litert files.
+        tolerance: Largest difference kept, as a share of the largest logit; by default 0.001 for float32 weights, 0.02
+            for float16, 0.2 for int8.
+        picture: The uint8 picture (H, W, channels) to compare on; default one made up.
+        names, labels_at, max_pixels: saved_model: which signatures, the size of `labels`, the largest picture taken.
+
+    Raises:
+        ValueError: An argument that does not fit, or a file that differs more than the tolerance (it is not kept).
+        ImportError: The format needs a package that is not installed.
+    """
+    directory = Path(directory)
+    processor = processor or SegformerImageProcessor()
+    if format not in FORMATS:
+        raise ValueError(f"format is {format!r}, expected one of {', '.join(FORMATS)}: choose one of these.")
+    choices = RUNTIMES[format].weights if format in RUNTIMES else ("float32",)
+    if weights not in choices:
+        raise ValueError(
+            f"weights is {weights!r}, expected {' or '.join(choices)} for {format}"
+            f"{': load the model with dtype=... for a smaller one.' if weights in WEIGHTS else '.'}"
+        )
+    if batch is not None and (batch < 1 or format not in BATCHED):
+        raise ValueError(
+            f"batch is {batch} for {format}, expected a number above 0 for {' or '.join(BATCHED)}: leave it out, or correct it."
+        )
+    if size is not None:
+        settings = {**processor.to_dict(), "do_resize": True, "size": {"height": size[0], "width": size[1]}}
+        processor = SegformerImageProcessor.from_dict(settings)
+    tolerance = TOLERANCES[weights] if tolerance is None else tolerance
+    if format == "saved_model":
+        return _export_saved_model(model, directory, processor, tolerance, names, labels_at, max_pixels)
+    return _export_runtime(model, directory, format, processor, size, batch, weights, tolerance, picture)
+
+
+def _export_saved_model(model, directory: Path, processor, tolerance, names, labels_at, max_pixels) -> Exported:
+    functions = signatures.build(model, processor, names, labels_at, max_pixels)
+    size = signatures.fixed_size(processor) or ANY_SIZE
+    with draft_directory(directory) as parent:
+        draft = parent / "version"
+        difference, scale = write_saved_model(draft, model, processor, functions, size, directory.resolve().name)
+        _check_difference("The SavedModel", difference, scale, tolerance)
+        target = directory / str(next_version(directory))
+        os.rename(draft, target)
+    return Exported(target, difference, _relative(difference, scale), None)
+
+
+def _export_runtime(model, directory: Path, format, processor, size, batch, weights, tolerance, picture) -> Exported:
+    runtime = RUNTIMES[format]
+    modules = [package.replace("-", "_") for package in runtime.packages.split()]
+    if missing := [name for name in modules if importlib.util.find_spec(name) is None]:
+        raise ImportError(f"{format} needs {', '.join(missing)}: pip install 'segformer-tf[export]'.")
+    if format == "litert":
+        size, batch = size or signatures.fixed_size(processor), 1
+    pixels = np.repeat(_pixels(model, processor, picture, size), batch or 1, axis=0)
+    expected = np.asarray(model(pixels, training=False)["logits"])
+    with draft_directory(directory) as draft:
+        runtime.write(model, draft / runtime.file, pixels_spec(model, size, batch), weights)
+        found = runtime.load(draft / runtime.file)(pixels)
+        difference, scale = float(np.abs(found - expected).max()), float(np.abs(expected).max())
+        _check_difference(runtime.file, difference, scale, tolerance)
+        for file in sorted(draft.iterdir()):  # the .bin of OpenVINO before its .xml
+            os.replace(file, directory / file.name)
+    return Exported(
+        directory / runtime.file, difference, _relative(difference, scale), _same_labels(model, found, expected, pixels)
+    )
+
+
+def _relative(difference: float, scale: float) -> float:
+    return difference / scale if scale else difference  # 0 / 0: only labels and texts to compare
+
+
+def _check_difference(what: str, difference: float, scale: float, tolerance: float) -> None:
+    if not difference <= tolerance * scale:  # a NaN is not below anything
+        raise ValueError(
+            f"{what} gives logits up to {difference:.3g} away from the Keras model's, expected at most {tolerance:g} "
+            f"of their largest value {scale:.3g}: it was not kept; choose larger weights, or raise the tolerance."
+        )
+
+
+def _same_labels(model, found: np.ndarray, expected: np.ndarray, pixels: np.ndarray) -> float | None:
+    """Share of pixels whose labels agree at the input's size."""
+    if expected.ndim != 4:
+        return None
+    size = pixels.shape[2:] if model.data_format == "channels_first" else pixels.shape[1:3]
+    ours, theirs = (
+        np.stack(post_process_semantic_segmentation(logits, [size] * len(pixels), data_format=model.data_format))
+        for logits in (expected, found)
+    )
+    return float((ours == theirs).mean())
+
+
+def _pixels(model, processor, picture, size) -> np.ndarray:
+    """The picture as the model takes it, (1, H, W, C) or (1, C, H, W) float32."""
+    channels = model.config.num_channels
+    if picture is None:
+        picture = sample_picture(*(size or signatures.fixed_size(processor) or ANY_SIZE))
+        picture = np.resize(np.moveaxis(picture, -1, 0), (channels, *picture.shape[:2]))
+        picture = np.moveaxis(picture, 0, -1)
+    batch = processor(picture, return_tensors="np", data_format=model.data_format, input_data_format="channels_last")
+    return batch["pixel_values"]

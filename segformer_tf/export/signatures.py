@@ -1,0 +1,193 @@
+"""What an exported model answers: named TensorFlow functions, with all steps from file to label map in the graph."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import tensorflow as tf
+
+from segformer_tf.export.picture_bytes import MAX_PIXELS, read_picture
+from segformer_tf.images.postprocess import label_map
+from segformer_tf.models.base import SMALLEST_SIDE, SegformerBase, from_boundary, to_boundary
+from segformer_tf.models.elements import final_weights
+from segformer_tf.models.tasks import TFSegformerForImageClassification, TFSegformerForSemanticSegmentation
+
+TOP = 5  # classes in a classifier's answer
+
+
+def build(
+    model: SegformerBase,
+    processor: Any,
+    names: Iterable[str] | None = None,
+    labels_at: str = "map",
+    max_pixels: int = MAX_PIXELS,
+) -> dict[str, Any]:
+    """The concrete functions of a segmentation or classification model, by signature name; all when `names` is None.
+
+    Segmentation: `serving_default`, `segment_tensor`, `logits`, `transformers`; classification the same without the
+    second. Models of other than 3 channels cannot take files, and have no `serving_default`.
+
+    Args:
+        labels_at: The size of `serving_default`'s `labels`: "map" (the model's output, a quarter of its input a side)
+            or "input" (the model's input).
+
+    Raises:
+        ValueError: A signature that the model does not have, or another `labels_at`.
+    """
+    if labels_at not in ("map", "input"):
+        raise ValueError(f'labels_at is {labels_at!r}, expected "map" or "input": choose one of these.')
+    run = _shared(model)
+    if isinstance(model, TFSegformerForSemanticSegmentation):
+        makers = _segmentation(model, run, processor, labels_at, max_pixels)
+    elif isinstance(model, TFSegformerForImageClassification):
+        makers = _classification(model, run, processor, max_pixels)
+    else:
+        raise ValueError(f"The model is a {type(model).__name__}, expected one with a segmentation or classifier head.")
+    if model.config.num_channels != 3:
+        makers = {name: maker for name, maker in makers.items() if name != "serving_default"}
+    chosen = list(makers if names is None else names)
+    if processor.do_exif_transpose and "serving_default" in chosen:
+        raise ValueError(
+            "The processor has do_exif_transpose=True, which a graph cannot do: set it to False, and turn pictures "
+            "before they are sent."
+        )
+    if unknown := sorted(set(chosen) - set(makers)):
+        raise ValueError(f"There is no signature {', '.join(unknown)}, expected some of {', '.join(makers)}.")
+    with final_weights():
+        return {name: makers[name]() for name in chosen}
+
+
+def fixed_size(processor: Any) -> tuple[int, int] | None:
+    """(height, width) of every picture after the processor, or None where that depends on the picture."""
+    if processor.do_resize and "height" in processor.size:
+        return processor.size["height"], processor.size["width"]
+    return None
+
+
+def _segmentation(model, run: Callable, processor, labels_at: str, max_pixels: int) -> dict[str, Callable]:
+    kind = tf.uint8 if model.config.num_labels <= 256 else tf.uint16
+    channels = model.config.num_channels
+
+    def labels_of(logits, size):  # (B, h, w, num_labels) -> (B, *size)
+        return tf.cast(label_map(logits, size), kind)
+
+    def mask(logits, size, error):  # (h, w, num_labels) -> PNG
+        png = lambda: tf.io.encode_png(tf.expand_dims(labels_of(logits[tf.newaxis], size)[0], -1))  # noqa: E731
+        return tf.cond(error == "", png, lambda: tf.constant(b""))
+
+    def segment_batch(image_bytes):
+        pixel_values, sizes, errors = _read_batch(image_bytes, processor, max_pixels)
+        logits = run(pixel_values)
+        masks = tf.map_fn(lambda each: mask(*each), (logits, sizes, errors), fn_output_signature=tf.string)
+        size = tf.shape(pixel_values if labels_at == "input" else logits)[1:3]
+        return {"labels": labels_of(logits, size), "mask_bytes": masks, "error": errors}
+
+    def segment_one_by_one(image_bytes):
+        def one(data):
+            picture, error = read_picture(data, max_pixels, SMALLEST_SIDE)
+            logits = run(processor.preprocess_tensor(picture)[tf.newaxis])
+            return mask(logits[0], tf.shape(picture)[:2], error), error
+
+        masks, errors = tf.map_fn(one, image_bytes, fn_output_signature=(tf.string, tf.string))
+        return {"mask_bytes": masks, "error": errors}
+
+    def segment_tensor(images):
+        pixel_values = processor.preprocess_tensor(images)
+        return {"labels": labels_of(run(pixel_values), tf.shape(images)[1:3])}
+
+    from_bytes = segment_batch if fixed_size(processor) else segment_one_by_one
+    return {
+        "serving_default": lambda: _from_bytes(from_bytes),
+        "segment_tensor": lambda: _from_tensor(segment_tensor, "images", (None, None, None, channels), tf.uint8),
+        **_plain(model, run),
+    }
+
+
+def _classification(model, run: Callable, processor, max_pixels: int) -> dict[str, Callable]:
+    names = [model.config.id2label[i] for i in range(model.config.num_labels)]
+    several = model.config.problem_type == "multi_label_classification"
+
+    def top(logits):
+        scores, ids = tf.math.top_k(tf.sigmoid(logits) if several else tf.nn.softmax(logits), min(TOP, len(names)))
+        return {"classes": tf.gather(tf.constant(names), ids), "scores": scores}
+
+    def classify_batch(image_bytes):
+        pixel_values, _, errors = _read_batch(image_bytes, processor, max_pixels)
+        return {**top(run(pixel_values)), "error": errors}
+
+    def classify_one_by_one(image_bytes):
+        def one(data):
+            picture, error = read_picture(data, max_pixels, SMALLEST_SIDE)
+            return run(processor.preprocess_tensor(picture)[tf.newaxis])[0], error
+
+        specs = (tf.TensorSpec((len(names),), tf.float32), tf.TensorSpec((), tf.string))
+        logits, errors = tf.map_fn(one, image_bytes, fn_output_signature=specs)
+        return {**top(logits), "error": errors}
+
+    from_bytes = classify_batch if fixed_size(processor) else classify_one_by_one
+    return {"serving_default": lambda: _from_bytes(from_bytes), **_plain(model, run)}
+
+
+def _plain(model, run: Callable) -> dict[str, Callable]:
+    """The signatures that take normalised pixels: `logits` channels-last, `transformers` channels-first."""
+    channels = model.config.num_channels
+
+    def logits(pixel_values):
+        with tf.control_dependencies([_check_sides(pixel_values, 1)]):
+            return {"logits": run(tf.identity(pixel_values))}
+
+    def transformers(pixel_values):
+        with tf.control_dependencies([_check_sides(pixel_values, 2)]):
+            logits = run(from_boundary(pixel_values, "channels_first"))
+        return {"logits": to_boundary(logits, "channels_first") if logits.shape.rank == 4 else logits}
+
+    last, first = (None, None, None, channels), (None, channels, None, None)
+    return {
+        "logits": lambda: _from_tensor(logits, "pixel_values", last, tf.float32),
+        "transformers": lambda: _from_tensor(transformers, "pixel_values", first, tf.float32),
+    }
+
+
+def _shared(model) -> Callable:
+    """Channels-last pixels -> channels-last logits, whatever the model's layout; one copy serves all signatures."""
+
+    def logits(pixel_values):
+        logits = model(to_boundary(pixel_values, model.data_format), training=False)["logits"]
+        return from_boundary(logits, model.data_format) if logits.shape.rank == 4 else logits
+
+    spec = tf.TensorSpec((None, None, None, model.config.num_channels), tf.float32)
+    return tf.function(logits, input_signature=[spec], autograph=False)
+
+
+def _read_batch(image_bytes, processor, max_pixels: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """(B,) files of any sizes -> pixel_values (B, h, w, 3), sizes (B, 2), error texts (B,)."""
+
+    def one(data):
+        picture, error = read_picture(data, max_pixels)
+        return processor.preprocess_tensor(picture), tf.shape(picture)[:2], error
+
+    specs = (
+        tf.TensorSpec((*fixed_size(processor), 3), tf.float32),
+        tf.TensorSpec((2,), tf.int32),
+        tf.TensorSpec((), tf.string),
+    )
+    return tf.map_fn(one, image_bytes, fn_output_signature=specs)
+
+
+def _check_sides(pixel_values: tf.Tensor, first_side: int) -> tf.Operation:
+    message = f"pixel_values have a side of under {SMALLEST_SIDE} pixels: enlarge or pad the picture."
+    sides = tf.shape(pixel_values)[first_side : first_side + 2]
+    return tf.debugging.assert_greater_equal(sides, SMALLEST_SIDE, message)
+
+
+def _from_bytes(answer: Callable):
+    return _from_tensor(answer, "image_bytes", (None,), tf.string)
+
+
+def _from_tensor(answer: Callable, name: str, shape: tuple, dtype: tf.DType):
+    def checked(batch):
+        message = f"{name} is an empty batch, expected at least one: leave the request out."
+        with tf.control_dependencies([tf.debugging.assert_positive(tf.shape(batch)[0], message)]):
+            return answer(tf.identity(batch))
+
+    spec = tf.TensorSpec(shape, dtype, name)
+    return tf.function(checked, input_signature=[spec], autograph=False).get_concrete_function()

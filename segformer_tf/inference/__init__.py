@@ -1,1 +1,0 @@
-"""A trained model -> what users run: pipelines, exports, a server."""

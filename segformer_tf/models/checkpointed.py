@@ -1,0 +1,230 @@
+"""Checkpoints as methods of the models: read from anywhere, written as on the Hub."""
+
+import os
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from segformer_tf import checkpoints
+from segformer_tf.config import SegformerConfig
+from segformer_tf.models.compat import TransformersInterface
+from segformer_tf.storage import find, publish
+
+# Arguments of transformers' `from_pretrained` that change nothing here; any other unknown one is a key of the config.
+WITHOUT_EFFECT = ("proxies", "resume_download", "mirror", "use_auth_token", "trust_remote_code", "low_cpu_mem_usage")
+
+
+UPLOAD_ARGUMENTS = {
+    "repo_id",
+    "metrics",
+    "protocol",
+    "token",
+    "private",
+    "commit_message",
+    "revision",
+    "create_pr",
+}
+
+
+class Pretrained(TransformersInterface):
+    """`from_pretrained`, `save_pretrained`, `push_to_hub` and what Keras needs to save the model itself."""
+
+    checkpoint_part = ""  # the paths that this model takes from a checkpoint begin so
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | os.PathLike,
+        *,
+        config: SegformerConfig | str | os.PathLike | None = None,
+        num_labels: int | None = None,
+        id2label: dict[int, str] | None = None,
+        label2id: dict[str, int] | None = None,
+        ignore_mismatched_sizes: bool = False,
+        revision: str | None = None,
+        cache_dir: str | os.PathLike | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
+        force_download: bool = False,
+        subfolder: str | None = None,
+        use_safetensors: bool | None = None,
+        from_pt: bool = False,
+        output_loading_info: bool = False,
+        data_format: str | None = None,
+        dtype: Any = None,
+        **config_overrides: Any,
+    ):
+        """The model with a checkpoint's weights.
+
+        Args:
+            name_or_path: A Hub id, a directory, one weight file, or the name of a bundled model.
+            config: Another configuration than the checkpoint's, or where it lies.
+            num_labels, id2label, label2id: Other classes than the checkpoint's; its head then needs
+                `ignore_mismatched_sizes=True` and starts from random values.
+            use_safetensors: True: no other files; False: all but these.
+            from_pt: Accepted from programs written for transformers; PyTorch's files need no telling here.
+            output_loading_info: Return (model, dict of missing, unexpected and mismatched tensors).
+            dtype: A Keras dtype policy, such as "mixed_bfloat16".
+            config_overrides: Other keys of the configuration. With another `num_channels` the first convolution's
+                kernels are summed or repeated (`checkpoints.adapt_channels`), with a warning that says so.
+
+        Raises:
+            FileNotFoundError: No such file, model or revision.
+            OSError: The Hub cannot be reached.
+            ValueError: The file is damaged or another model's, or a tensor or a variable does not find its counterpart;
+                lists all of them.
+        """
+        del from_pt
+        if without_effect := [key for key in WITHOUT_EFFECT if config_overrides.pop(key, None) is not None]:
+            warnings.warn(
+                f"from_pretrained takes {', '.join(without_effect)} from programs written for transformers and does "
+                "nothing with it: leave it out (docs/migrating.md).",
+                UserWarning,
+                stacklevel=2,
+            )
+        checkpoint = checkpoints.load(
+            name_or_path,
+            use_safetensors=use_safetensors,
+            revision=revision,
+            cache_dir=cache_dir,
+            token=token,
+            local_files_only=local_files_only,
+            force_download=force_download,
+            subfolder=subfolder,
+        )
+        if isinstance(config, (str, os.PathLike)):
+            config = SegformerConfig.from_pretrained(config)
+        values = checkpoint.config if config is None else config.to_dict()
+        overrides = {"num_labels": num_labels, "id2label": id2label, "label2id": label2id, **config_overrides}
+        config = SegformerConfig.from_dict(values, **overrides)
+        config.name_or_path = str(name_or_path)
+        model, report = cls._with_weights(checkpoint, config, ignore_mismatched_sizes, data_format, dtype)
+        return (model, report) if output_loading_info else model
+
+    @classmethod
+    def from_torch_module(cls, module: Any, *, data_format: str | None = None, dtype: Any = None, **overrides: Any):
+        """The model with the weights of a PyTorch SegFormer in memory: transformers' 4 or 5, or NVlabs' own code.
+
+        `overrides` are keys of the configuration, which is the module's own or is read off its tensors.
+
+        Raises:
+            ValueError: A module of another kind, or whose tensors do not fit; lists all of them.
+        """
+        checkpoint = checkpoints.from_torch_module(module)
+        config = SegformerConfig.from_dict(checkpoint.config, **overrides)
+        return cls._with_weights(checkpoint, config, False, data_format, dtype)[0]
+
+    @classmethod
+    def _with_weights(cls, checkpoint, config: SegformerConfig, ignore_mismatched_sizes, data_format, dtype):
+        found, adapted = checkpoint.variables, None
+        if config.num_channels != checkpoint.config.get("num_channels", 3):
+            found, adapted = checkpoints.adapt_channels(found, config.num_channels)
+        model = cls(config, data_format=data_format, dtype=dtype)
+        variables = {variable.path: variable for variable in model.weights}
+        arrays, report = checkpoints.match(
+            {path: variable.shape for path, variable in variables.items()},
+            {path: array for path, array in found.items() if path.startswith(cls.checkpoint_part)},
+            str(checkpoint.file),
+            checkpoint.unexpected,
+            ignore_mismatched_sizes,
+        )
+        if adapted:
+            warnings.warn(f"{checkpoint.file}: {adapted}", UserWarning, stacklevel=3)
+        for path, array in arrays.items():
+            variables[path].assign(array)
+        return model, report
+
+    def save_pretrained(
+        self,
+        save_directory: str | os.PathLike,
+        max_shard_size: int | str | None = None,
+        *,
+        safe_serialization: bool = True,
+        saved_model: bool = False,
+        version: int = 1,
+        push_to_hub: bool = False,
+        **hub_arguments: Any,
+    ) -> None:
+        """Writes `config.json` and `model.safetensors` under the Hub's names, which transformers' PyTorch classes read.
+
+        Args:
+            max_shard_size: Bytes, or a text such as "5GB", above which the weights are split into shards.
+            safe_serialization: False writes `tf_model.h5`, which transformers' TensorFlow classes read, instead.
+            saved_model: Also write a TensorFlow SavedModel, to `saved_model/<version>`.
+            push_to_hub: Also upload, as `push_to_hub` does with `hub_arguments` (`repo_id`, `token`, ...).
+
+        Raises:
+            OSError: The directory cannot be written; files that were there are left as they were.
+        """
+        if unknown := hub_arguments.keys() - UPLOAD_ARGUMENTS:
+            raise TypeError(
+                f"save_pretrained got {sorted(unknown)}; beside its own it takes {sorted(UPLOAD_ARGUMENTS)}."
+            )
+        variables = self.variable_arrays()
+        if safe_serialization:
+            checkpoints.save(save_directory, self.config.to_dict(), variables, max_shard_size)
+        else:
+            checkpoints.save_h5(save_directory, self.config.to_dict(), variables)
+        if saved_model:
+            self.export(Path(save_directory) / "saved_model" / str(version), verbose=False)
+        if push_to_hub:
+            self.push_to_hub(hub_arguments.pop("repo_id", Path(save_directory).name), **hub_arguments)
+
+    def variable_arrays(self) -> dict[str, Any]:
+        """Every variable by its path, as a numpy array in float32."""
+        arrays = ((variable.path, keras.ops.convert_to_numpy(variable.value)) for variable in self.weights)
+        return {path: array.astype("float32", copy=False) for path, array in arrays}
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        metrics: dict[str, float] | None = None,
+        protocol: str | None = None,
+        max_shard_size: int | str | None = None,
+        **upload_arguments: Any,
+    ) -> str:
+        """Saves the model and uploads it with a model card; returns the commit's address.
+
+        Args:
+            metrics: Scores for the card, as fractions; `protocol` says how they were measured.
+            upload_arguments: `token`, `private`, `commit_message`, `revision`, `create_pr`.
+
+        Raises:
+            OSError: The Hub cannot be reached or refuses.
+        """
+        with tempfile.TemporaryDirectory() as directory:
+            self.save_pretrained(directory, max_shard_size)
+            card = publish.model_card(repo_id, find.load_config(directory), metrics, protocol)
+            return publish.push_to_hub(directory, repo_id, card=card, **upload_arguments)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "config": self.config.to_dict(),
+            "data_format": self.data_format,
+            "name": self.name,
+            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
+            "trainable": self.trainable,
+        }
+
+    @classmethod
+    def from_config(cls, config: Any, custom_objects: Any = None, **kwargs: Any):
+        """The model that `get_config` describes, with new weights; also takes a `SegformerConfig`."""
+        if isinstance(config, SegformerConfig):
+            return cls(config, **kwargs)
+        return cls(**{**config, "config": SegformerConfig.from_dict(config["config"])})
+
+
+def checked(config: SegformerConfig, data_format: str | None, dtype: Any) -> tuple[str, Any]:
+    """Data format and dtype policy that a model is made with, `None` standing for Keras' own settings."""
+    if not isinstance(config, SegformerConfig):
+        raise ValueError(f"config is a {type(config).__name__}, expected a SegformerConfig: pass one.")
+    data_format = data_format or keras.config.image_data_format()
+    if data_format not in ("channels_last", "channels_first"):
+        raise ValueError(
+            f'data_format is {data_format!r}, expected "channels_last", "channels_first" or None: choose one.'
+        )
+    return data_format, keras.dtype_policies.get(dtype or keras.config.dtype_policy())

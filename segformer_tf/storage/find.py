@@ -1,0 +1,226 @@
+"""Where a checkpoint is: a file, a directory, a bundled model or a repository of the Hugging Face Hub."""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+WEIGHT_FILES = (  # in the order of preference; then *.pth
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "tf_model.h5",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+HUB_ARGUMENTS = ("revision", "cache_dir", "token", "local_files_only", "subfolder", "force_download")
+_PACKAGE = Path(__file__).parents[1]
+
+
+class Source(NamedTuple):
+    """A checkpoint that was found: what the user called it, its config (None: there is none) and its weight file."""
+
+    name: str
+    config: dict[str, Any] | None
+    weights: Path
+
+
+def pop_hub_arguments(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Takes the arguments that say where to look on the Hub out of `kwargs`."""
+    return {key: kwargs.pop(key) for key in HUB_ARGUMENTS if key in kwargs}
+
+
+def bundled_names() -> list[str]:
+    """The models that come with this package."""
+    directories = (_PACKAGE / "_weights", _PACKAGE.parent / "weights")
+    return sorted({config.parent.name for directory in directories for config in directory.glob("*/config.json")})
+
+
+def bundled_path(name: str) -> Path | None:
+    """The directory of a bundled model, in an installed package or a checkout; None if there is none of that name."""
+    if name not in bundled_names():
+        return None
+    installed = _PACKAGE / "_weights" / name
+    return installed if installed.is_dir() else _PACKAGE.parent / "weights" / name
+
+
+def resolve(name_or_path: str | os.PathLike, use_safetensors: bool | None = None, **hub: Any) -> Source:
+    """Finds config and weights of a Hub id, a directory, one weight file or a bundled model; downloads what it must.
+
+    Of several weight files: model.safetensors, its shards, tf_model.h5, pytorch_model.bin, its shards, a .pth, in this
+    order; `use_safetensors` takes only the first two (True) or none of them (False). `hub` are `revision`, `cache_dir`,
+    `token`, `local_files_only`, `subfolder`, `force_download`.
+
+    Raises:
+        FileNotFoundError: No such file, model, repository or revision, or no weights in it.
+        OSError: The Hub cannot be reached, or does not let this user in.
+        ValueError: A config.json that is not a SegFormer's.
+    """
+    name = str(name_or_path)
+    if Path(name).is_file():
+        config = Path(name).parent / "config.json"
+        own = config.is_file() and not name.endswith(".weights.h5")  # beside these lies keras-hub's config
+        return Source(name, read_config(config) if own else None, Path(name))
+    config = find(name, "config.json", **hub)
+    values = read_config(config) if config else None
+    choices = [file for file in WEIGHT_FILES if use_safetensors in (None, "safetensors" in file)]
+    weights = next(filter(None, (find(name, file, **hub) for file in choices)), None)
+    directory = _directory(name, hub.get("subfolder"))
+    if weights is None and directory and not use_safetensors:
+        others = sorted(directory.glob("*.pth"))
+        if len(others) > 1:
+            raise ValueError(
+                f"{name} holds {len(others)} .pth files; give the path of one of them, such as {others[0]}."
+            )
+        weights = others[0] if others else None
+    if weights is None:
+        wanted = (
+            *(() if config else ("config.json",)),
+            *choices,
+            *(("*.pth",) if directory and not use_safetensors else ()),
+        )
+        raise FileNotFoundError(f"{name} holds no weights: {_looked_for(wanted, directory, hub)}.")
+    if values is None and weights.suffix != ".pth":
+        looked = _looked_for(("config.json",), directory, hub)
+        raise FileNotFoundError(f"{name} holds {weights.name} but no configuration: {looked}.")
+    if not directory and weights.name.endswith(".index.json"):
+        for shard in sorted(set(json.loads(weights.read_text("utf-8"))["weight_map"].values())):
+            if find(name, shard, **hub) is None:
+                raise FileNotFoundError(f"{weights.name} of {name} lists the shard {shard}, which is not in {name}.")
+    return Source(name, values, weights)
+
+
+def load_config(name_or_path: str | os.PathLike, **hub: Any) -> dict[str, Any]:
+    """The parsed config.json of a Hub id, a directory, a bundled model, or such a file itself."""
+    name = str(name_or_path)
+    path = Path(name) if Path(name).is_file() else find(name, "config.json", **hub)
+    if path is None:
+        looked = _looked_for(("config.json",), _directory(name, hub.get("subfolder")), hub)
+        raise FileNotFoundError(f"{name} holds no configuration: {looked}.")
+    return read_config(path)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A config.json, checked to be a SegFormer's."""
+    try:
+        values = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON ({error}); expected the config.json of a SegFormer model.") from error
+    model_type = values.get("model_type") if isinstance(values, dict) else None
+    if model_type != "segformer":
+        raise ValueError(f'{path} has model_type {model_type!r}, expected "segformer"; give a SegFormer checkpoint.')
+    return values
+
+
+def find(
+    name_or_path: str | os.PathLike,
+    filename: str,
+    *,
+    revision: str | None = None,
+    cache_dir: str | os.PathLike | None = None,
+    token: str | bool | None = None,
+    local_files_only: bool = False,
+    subfolder: str | None = None,
+    force_download: bool = False,
+) -> Path | None:
+    """A file of a directory, a bundled model or a Hub repository (then in the cache); None if it is not there."""
+    name = str(name_or_path)
+    directory = _directory(name, subfolder)
+    if directory:
+        path = directory / filename
+        return path if path.is_file() else None
+    where = {"revision": revision, "cache_dir": cache_dir}
+    how = {"token": token, "local_files_only": local_files_only, "force_download": force_download}
+    return _download(name, "/".join(filter(None, (subfolder, filename))), where, how)
+
+
+def _directory(name: str, subfolder: str | None) -> Path | None:
+    """The directory that a name means, or None for a Hub id."""
+    directory = Path(name) if name and Path(name).is_dir() else bundled_path(name)
+    if directory:
+        return directory / (subfolder or "")
+    if not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", name) or name.endswith((".safetensors", ".h5", ".bin", ".pth")):
+        raise FileNotFoundError(f"There is no file or directory {name}, and it cannot be a Hub id; {_choices()}.")
+    return None
+
+
+def _choices() -> str:
+    return (
+        "expected a path, a Hub id such as nvidia/segformer-b0-finetuned-ade-512-512, or a bundled model "
+        f"({', '.join(bundled_names()) or 'none here'})"
+    )
+
+
+def _looked_for(files: Sequence[str], directory: Path | None, hub: dict[str, Any]) -> str:
+    text = f"looked for {', '.join(files)}"
+    if directory is None:
+        from huggingface_hub import constants
+
+        if hub.get("local_files_only") or constants.HF_HUB_OFFLINE:
+            return (
+                f"{text} in the Hub's cache only, as local_files_only or HF_HUB_OFFLINE says; download it once with a "
+                "network, or give the path of a directory with these files"
+            )
+        return f"{text} in the Hub's repository {hub.get('revision') or ''}".rstrip()
+    return f"{text} in {directory}"
+
+
+def _download(repo: str, filename: str, where: dict[str, Any], how: dict[str, Any]) -> Path | None:
+    from huggingface_hub import errors, hf_hub_download, try_to_load_from_cache
+
+    revision = where["revision"]
+    page = f"https://huggingface.co/{repo}"
+    known = try_to_load_from_cache(repo, filename, **where)
+    try:
+        path = hf_hub_download(repo, filename, **where, **how)
+    except errors.GatedRepoError as error:
+        raise OSError(
+            f"The Hub does not give {repo} to everyone (gated); accept its terms on {page} and pass token=, or run "
+            "`hf auth login`."
+        ) from error
+    except errors.RepositoryNotFoundError as error:
+        raise FileNotFoundError(
+            f"The Hub has no {repo}, or it is private (then pass token=); there is no directory {repo} either, "
+            f"{_choices()}."
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise FileNotFoundError(f"{repo} has no revision {revision!r}; see the branches and tags on {page}.") from error
+    except errors.LocalEntryNotFoundError as error:
+        if how["local_files_only"] or isinstance(error.__cause__, errors.OfflineModeIsEnabled):
+            return None
+        raise OSError(
+            f"The Hub cannot be reached for {filename} of {repo} ({reason(error.__cause__)}); check the network, or "
+            "download the repository elsewhere and give the path of its directory."
+        ) from error
+    except errors.EntryNotFoundError:
+        return None
+    except Exception as error:  # whatever the HTTP library in use raises
+        raise OSError(f"Downloading {filename} of {repo} failed ({reason(error)}); try again.") from error
+    if path != known or how["force_download"]:
+        _verify(Path(path), repo)
+    return Path(path)
+
+
+def reason(error: BaseException | None) -> str:
+    """The first line of an error's text, where libraries write several."""
+    return next(iter(str(error).splitlines()), "") or repr(error)
+
+
+def _verify(path: Path, repo: str) -> None:
+    """Large files lie in the cache under their SHA-256: a new one whose bytes have another is thrown away."""
+    blob = path.resolve()
+    if not re.fullmatch("[0-9a-f]{64}", blob.name):
+        return
+    with open(blob, "rb") as file:
+        digest = hashlib.sha256()
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    if digest.hexdigest() != blob.name:
+        path.unlink()
+        blob.unlink(missing_ok=True)
+        raise OSError(
+            f"{path.name} of {repo} arrived damaged (SHA-256 {digest.hexdigest()}, expected {blob.name}) and was "
+            "deleted; download it again."
+        )

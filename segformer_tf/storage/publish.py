@@ -1,0 +1,107 @@
+"""A saved model on the Hugging Face Hub, with its model card."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from segformer_tf.storage.find import reason
+from segformer_tf.storage.whole import write_text
+
+_PIPELINES = {
+    "SegformerForSemanticSegmentation": ("image-segmentation", "TFSegformerForSemanticSegmentation"),
+    "SegformerForImageClassification": ("image-classification", "TFSegformerForImageClassification"),
+    "SegformerModel": ("image-feature-extraction", "TFSegformerModel"),
+}
+_CARD = """---
+library_name: segformer-tf
+pipeline_tag: {pipeline}
+license: other
+tags:
+- segformer
+- keras
+- tensorflow
+- vision
+---
+
+# {title}
+
+A SegFormer ({architecture}) with {labels} classes. The files are as on the Hugging Face Hub, so transformers' PyTorch
+classes read them too.
+
+```python
+from segformer_tf import {class_name}
+
+model = {class_name}.from_pretrained("{repo_id}")
+```
+"""
+
+
+def model_card(
+    repo_id: str,
+    config: Mapping[str, Any],
+    metrics: Mapping[str, float] | None = None,
+    protocol: str | None = None,
+) -> str:
+    """README.md of a repository: what the model is, how to load it, and its scores as `evaluate` gives them.
+
+    `metrics` are fractions by name; `protocol` says how they were measured.
+    """
+    architecture = (config.get("architectures") or ["SegformerForSemanticSegmentation"])[0]
+    pipeline, class_name = _PIPELINES.get(architecture, _PIPELINES["SegformerForSemanticSegmentation"])
+    names = [str(name) for name in (config.get("id2label") or {}).values()]
+    card = _CARD.format(
+        pipeline=pipeline,
+        title=repo_id.rpartition("/")[2],
+        architecture=architecture,
+        labels=len(names) or config.get("num_labels", 2),
+        class_name=class_name,
+        repo_id=repo_id,
+    )
+    if names:
+        card += f"\n## Classes\n\n{', '.join(names)}\n"
+    if metrics:
+        rows = "".join(f"| {name} | {value:.4f} |\n" for name, value in metrics.items())
+        card += f"\n## Scores\n\n| Measure | Value |\n|---|---|\n{rows}"
+        if protocol:
+            card += f"\nProtocol: {protocol}\n"
+    return card
+
+
+def push_to_hub(
+    directory: str | os.PathLike,
+    repo_id: str,
+    *,
+    card: str | None = None,
+    token: str | bool | None = None,
+    private: bool | None = None,
+    commit_message: str | None = None,
+    revision: str | None = None,
+    create_pr: bool = False,
+) -> str:
+    """Uploads a directory that `store.save` wrote, in one commit; returns the commit's address.
+
+    The repository is made if it does not exist. `card` becomes README.md where the directory has none.
+    Raises OSError where the Hub cannot be reached or refuses.
+    """
+    from huggingface_hub import HfApi
+
+    readme = Path(directory) / "README.md"
+    if card and not readme.exists():
+        write_text(readme, card)
+    api = HfApi(token=token)
+    try:
+        repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+        commit = api.upload_folder(
+            repo_id=repo_id,
+            folder_path=Path(directory),
+            commit_message=commit_message or "Upload a SegFormer with segformer-tf",
+            revision=revision,
+            create_pr=create_pr,
+        )
+    except Exception as error:  # huggingface_hub's own errors, or whatever its HTTP library raises
+        raise OSError(
+            f"Uploading to {repo_id} failed ({reason(error)}); check the name, the network and the token "
+            "(`hf auth login`)."
+        ) from error
+    return commit.pr_url or commit.commit_url

@@ -1,0 +1,98 @@
+"""Files for other runtimes: the same logits within each kind of weights' tolerance, and loaders of ten lines that work."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import openvino
+import pytest
+from PIL import Image
+from serving_models import SIZE, decoded, encoded, model, picture, processor, random_model
+
+from segformer_tf import TFSegformerForImageClassification
+from segformer_tf.export.export import export
+from segformer_tf.export.onnx_weights import compress
+
+EXAMPLES = Path(__file__).parents[3] / "examples" / "runtimes"
+FILES = {
+    "onnx": ("model.onnx", "run_onnx.py"),
+    "openvino": ("openvino_model.xml", "run_openvino.py"),
+    "litert": ("model.tflite", "run_litert.py"),
+}
+
+
+@pytest.mark.parametrize("format", FILES)
+def test_float32_files_give_the_models_labels_and_load_in_ten_lines(format, tmp_path):
+    file, example = FILES[format]
+    image = np.asarray(picture(*SIZE))
+    written = export(model(), tmp_path, format, processor=processor(), size=SIZE, picture=image)
+    assert written.path == tmp_path / file and written.path.stat().st_size > 1000
+    assert written.relative_difference < 1e-4 and written.same_labels >= 0.999
+    (tmp_path / "picture.png").write_bytes(encoded(picture(*SIZE)))
+    command = [sys.executable, EXAMPLES / example, written.path, tmp_path / "picture.png", tmp_path / "labels.png"]
+    subprocess.run(command, check=True, capture_output=True)
+    logits = np.asarray(model()(processor()(image, return_tensors="np").pixel_values).logits)
+    coarse = Image.fromarray(logits[0].argmax(-1).astype("uint8"))
+    expected = np.asarray(coarse.resize(SIZE[::-1], Image.Resampling.NEAREST))
+    assert (decoded((tmp_path / "labels.png").read_bytes()) == expected).mean() >= 0.999
+
+
+@pytest.mark.parametrize(("format", "weights"), [("onnx", "int8"), ("openvino", "float16"), ("litert", "int8")])
+def test_smaller_weights_stay_close(format, weights, tmp_path):
+    written = export(model(), tmp_path, format, processor=processor(), weights=weights)
+    assert 0 < written.relative_difference < {"float16": 0.02, "int8": 0.2}[weights]
+
+
+def test_onnx_takes_any_batch_and_size(tmp_path):
+    first = random_model(data_format="channels_first")
+    export(first, tmp_path, "onnx", processor=processor())
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    pixels = np.random.default_rng(0).normal(size=(2, 3, 45, 70)).astype("float32")
+    expected = np.asarray(first(pixels).logits)
+    found = session.run(["logits"], {"pixel_values": pixels})[0]
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+
+
+def test_openvino_finds_the_norms_and_copies_no_maps(tmp_path):
+    """What makes it fast: norms in parts and maps copied channels-first and back cost more than the products."""
+    written = export(model(), tmp_path, "openvino", processor=processor(), size=SIZE, batch=2)
+    compiled = openvino.Core().compile_model(written.path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    assert tuple(compiled.input(0).shape) == (2, *SIZE, 3)
+    kinds = [node.get_rt_info()["layerType"].astype(str) for node in compiled.get_runtime_model().get_ops()]
+    config = model().config
+    norms = 2 * config.num_encoder_blocks + 2 * sum(config.depths)
+    norms += sum(depth for depth, ratio in zip(config.depths, config.sr_ratios, strict=True) if ratio > 1)
+    assert kinds.count("MVN") + kinds.count("RMS") == norms
+    assert kinds.count("Transpose") <= sum(config.depths) + 2  # heads, and the pixels
+
+
+def test_a_classifier_is_exported_and_compared(tmp_path):
+    classifier = random_model(TFSegformerForImageClassification)
+    written = export(classifier, tmp_path, "openvino", processor=processor())
+    assert written.same_labels is None and written.relative_difference < 1e-4
+
+
+def test_int8_kernels_are_within_half_a_step_and_a_quarter_of_the_size(tmp_path):
+    kernel = np.random.default_rng(0).normal(size=(64, 96)).astype("float32")
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("MatMul", ["x", "kernel"], ["y"])],
+        "product",
+        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [64, 64])],
+        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [64, 96])],
+        [onnx.numpy_helper.from_array(kernel, "kernel")],
+    )
+    path = tmp_path / "product.onnx"
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 15)], ir_version=8), path)
+    before = path.stat().st_size
+    compress(path, "int8")
+    assert path.stat().st_size < 0.3 * before
+    found = onnxruntime.InferenceSession(path).run(None, {"x": np.eye(64, dtype="float32")})[0]
+    assert (np.abs(found - kernel) <= np.abs(kernel).max(0) / 127 * 0.501).all()
+
+
+def test_litert_needs_a_size(tmp_path):
+    with pytest.raises(ValueError, match="LiteRT needs one fixed size"):
+        export(model(), tmp_path, "litert", processor=processor(size={"shortest_edge": 64}))

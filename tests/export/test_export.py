@@ -1,0 +1,234 @@
+"""SavedModel directories: what they hold, what they answer, and that they appear whole or not at all."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from serving_models import SIZE, decoded, encoded, exported, loaded, model, picture, processor, random_model
+from tensorflow_serving.apis import prediction_log_pb2
+
+from segformer_tf import (
+    ImageClassificationPipeline,
+    SegformerImageProcessor,
+    SegmentationPipeline,
+    TFSegformerForImageClassification,
+    TFSegformerModel,
+)
+from segformer_tf.export import export as export_module
+from segformer_tf.export import signatures
+from segformer_tf.export.export import export
+from segformer_tf.export.saved_model import next_version, weights_sha256
+
+
+def test_signatures_have_the_names_types_and_shapes_that_clients_rely_on():
+    def inputs(name):
+        return {
+            key: (spec.dtype.name, spec.shape.as_list())
+            for key, spec in loaded()[name].structured_input_signature[1].items()
+        }
+
+    def outputs(name):
+        return {key: spec.dtype.name for key, spec in loaded()[name].structured_outputs.items()}
+
+    assert set(loaded()) == {"serving_default", "segment_tensor", "logits", "transformers"}
+    assert inputs("serving_default") == {"image_bytes": ("string", [None])}
+    assert outputs("serving_default") == {"labels": "uint8", "mask_bytes": "string", "error": "string"}
+    assert inputs("segment_tensor") == {"images": ("uint8", [None, None, None, 3])}
+    assert outputs("segment_tensor") == {"labels": "uint8"}
+    assert inputs("logits") == {"pixel_values": ("float32", [None, None, None, 3])}
+    assert inputs("transformers") == {"pixel_values": ("float32", [None, 3, None, None])}
+    assert outputs("logits") == outputs("transformers") == {"logits": "float32"}
+
+
+def test_tensor_signatures_answer_as_the_model_does():
+    pixels = np.random.default_rng(0).normal(size=(2, 40, 70, 3)).astype("float32")
+    expected = model()(pixels).logits
+    np.testing.assert_allclose(loaded()["logits"](pixel_values=pixels)["logits"], expected, rtol=1e-4, atol=1e-4)
+    first = loaded()["transformers"](pixel_values=np.moveaxis(pixels, -1, 1))["logits"]
+    np.testing.assert_allclose(np.moveaxis(first, 1, -1), expected, rtol=1e-4, atol=1e-4)
+    images = np.stack([np.asarray(picture(50, 70, seed)) for seed in (1, 2)])
+    labels = loaded()["segment_tensor"](images=images)["labels"]
+    segment = SegmentationPipeline(model(), processor())
+    np.testing.assert_array_equal(labels, [segment(image).labels for image in images])
+
+
+def test_labels_are_those_of_the_models_own_map():
+    image = picture(50, 70)
+    answer = loaded()["serving_default"](image_bytes=tf.constant([encoded(image)]))
+    logits = model()(processor()(image, return_tensors="np").pixel_values).logits
+    np.testing.assert_array_equal(answer["labels"], np.argmax(logits, -1))
+
+
+def test_assets_name_the_classes_and_where_the_weights_came_from():
+    classes = json.loads((exported() / "1/assets/classes.json").read_text())
+    assert [row["name"] for row in classes] == ["road", "sky", "tree", "car", "person"]
+    assert all(row["id"] == i and len(row["color"]) == 3 for i, row in enumerate(classes))
+    facts = json.loads((exported() / "1/assets.extra/model.json").read_text())
+    assert facts["weights_sha256"] == weights_sha256(model())
+    assert facts["processor"] == processor().to_dict()
+    assert facts["config"]["depths"] == [1, 1, 1, 1]
+
+
+def test_the_hash_of_weights_follows_the_weights():
+    other = random_model()
+    assert weights_sha256(other) == weights_sha256(model())
+    other.weights[0].assign_add(tf.ones_like(other.weights[0]) * 1e-6)
+    assert weights_sha256(other) != weights_sha256(model())
+
+
+def test_the_warm_up_file_holds_a_request_for_each_signature():
+    file = str(exported() / "1/assets.extra/tf_serving_warmup_requests")
+    records = tf.data.TFRecordDataset(file).as_numpy_iterator()
+    requests = [prediction_log_pb2.PredictionLog.FromString(record).predict_log.request for record in records]
+    assert [r.model_spec.signature_name for r in requests] == [
+        "serving_default",
+        "segment_tensor",
+        "logits",
+        "transformers",
+    ]
+    assert {r.model_spec.name for r in requests} == {"street"}
+    assert tf.make_ndarray(requests[1].inputs["images"]).shape == (1, *SIZE, 3)
+    assert decoded(tf.make_ndarray(requests[0].inputs["image_bytes"])[0]).shape == (*SIZE, 3)
+
+
+def test_versions_count_up_from_the_highest(tmp_path):
+    assert next_version(tmp_path / "absent") == 1
+    for name in ("1", "9", "10", "latest", ".draft-x"):
+        (tmp_path / name).mkdir()
+    assert next_version(tmp_path) == 11
+
+
+def test_a_failed_export_leaves_nothing_behind(tmp_path, monkeypatch):
+    def fail_half_way(draft, *_):
+        (draft / "saved_model.pb").parent.mkdir()
+        (draft / "saved_model.pb").write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(export_module, "write_saved_model", fail_half_way)
+    with pytest.raises(OSError, match="disk full"):
+        export(model(), tmp_path, processor=processor(), names=["logits"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_differs_more_than_the_tolerance_is_not_kept(tmp_path):
+    with pytest.raises(ValueError, match=r"model.keras gives logits up to .* it was not kept"):
+        export(model(), tmp_path, "keras", processor=processor(), tolerance=-1.0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_keras_file_is_compared_and_kept(tmp_path):
+    written = export(model(), tmp_path, "keras", processor=processor())
+    assert written.path == tmp_path / "model.keras"
+    assert [file.name for file in tmp_path.iterdir()] == ["model.keras"]
+    assert written.relative_difference < 1e-5 and written.same_labels == 1.0
+
+
+@pytest.mark.parametrize("settings", [{"size": {"shortest_edge": 64}}, {"do_resize": False}])
+def test_a_size_that_depends_on_the_picture_is_served_one_by_one(settings):
+    settings = processor(**settings)
+    serve = signatures.build(model(), settings, ["serving_default"])["serving_default"]
+    files = [encoded(picture(50, 70)), b"no picture", encoded(picture(90, 60, seed=1), "JPEG")]
+    answer = serve(image_bytes=tf.constant(files))
+    assert set(answer) == {"mask_bytes", "error"}
+    segment = SegmentationPipeline(model(), settings)
+    for i in (0, 2):
+        np.testing.assert_array_equal(decoded(answer["mask_bytes"].numpy()[i]), segment(files[i]).labels)
+    assert answer["mask_bytes"].numpy()[1] == b"" and b"not a picture" in answer["error"].numpy()[1]
+
+
+def test_labels_may_be_asked_for_at_the_inputs_size():
+    serve = signatures.build(model(), processor(), ["serving_default"], labels_at="input")["serving_default"]
+    image = picture(*SIZE)
+    answer = serve(image_bytes=tf.constant([encoded(image)]))
+    assert answer["labels"].shape == (1, *SIZE)
+    np.testing.assert_array_equal(answer["labels"][0], decoded(answer["mask_bytes"].numpy()[0]))
+
+
+def test_over_256_classes_maps_have_16_bits():
+    many = random_model(id2label={i: f"class {i}" for i in range(300)})
+    bias = many.get_layer("decode_head").classifier.bias
+    bias.assign(np.where(np.arange(300) < 200, -1000.0, 0.0))
+    serve = signatures.build(many, processor(), ["serving_default"])["serving_default"]
+    file = encoded(picture(40, 50))
+    answer = serve(image_bytes=tf.constant([file]))
+    assert answer["labels"].dtype == tf.uint16
+    expected = SegmentationPipeline(many, processor())(file).labels
+    assert expected.max() > 255
+    np.testing.assert_array_equal(decoded(answer["mask_bytes"].numpy()[0]), expected)
+
+
+def test_a_classifier_answers_with_names_and_scores():
+    classifier = random_model(TFSegformerForImageClassification, data_format="channels_first")
+    built = signatures.build(classifier, processor())
+    assert set(built) == {"serving_default", "logits", "transformers"}
+    file = encoded(picture(40, 50), "JPEG")
+    answer = built["serving_default"](image_bytes=tf.constant([file, b"x"]))
+    expected = ImageClassificationPipeline(classifier, processor())(file)
+    assert [name.decode() for name in answer["classes"].numpy()[0]] == [row["label"] for row in expected]
+    np.testing.assert_allclose(answer["scores"][0], [row["score"] for row in expected], rtol=1e-4)
+    assert answer["error"].numpy()[0] == b"" and b"not a picture" in answer["error"].numpy()[1]
+
+
+def test_a_bfloat16_model_is_served_in_bfloat16(tmp_path):
+    half = random_model(dtype="mixed_bfloat16")
+    half.set_weights(model().get_weights())
+    assert export(half, tmp_path, processor=processor()).path == tmp_path / "1"
+    built = signatures.build(half, processor())
+    file = encoded(picture(64, 96), "JPEG")
+    mask = decoded(built["serving_default"](image_bytes=tf.constant([file]))["mask_bytes"].numpy()[0])
+    library = built["logits"].graph.as_graph_def().library.function
+    products = [node.attr["T"].type for function in library for node in function.node_def if node.op == "MatMul"]
+    assert products and set(products) == {tf.bfloat16.as_datatype_enum}
+    assert (mask == SegmentationPipeline(half, processor())(file).labels).mean() > 0.97
+    assert (mask == SegmentationPipeline(model(), processor())(file).labels).mean() > 0.9
+
+
+def test_models_of_other_channels_take_tensors_only():
+    built = signatures.build(random_model(num_channels=4), processor(do_normalize=False))
+    assert set(built) == {"segment_tensor", "logits", "transformers"}
+
+
+def test_what_a_graph_cannot_run_is_refused_with_its_cause():
+    logits = signatures.build(model(), processor(), ["logits"])["logits"]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="a side of under 32 pixels: enlarge or pad"):
+        logits(pixel_values=tf.zeros((1, 31, 64, 3)))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="pixel_values is an empty batch, expected at least one"):
+        logits(pixel_values=tf.zeros((0, 64, 64, 3)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"format": "pickle"}, "format is 'pickle', expected one of saved_model, keras, onnx, openvino, litert"),
+        ({"weights": "int8"}, "weights is 'int8', expected float32 for saved_model"),
+        ({"format": "litert", "weights": "int4"}, "weights is 'int4', expected float32 or float16 or int8 for litert"),
+        ({"names": ["logits", "classify"]}, "There is no signature classify, expected some of serving_default, segm"),
+        ({"labels_at": "full"}, 'labels_at is \'full\', expected "map" or "input"'),
+        (
+            {"processor": SegformerImageProcessor(do_exif_transpose=True)},
+            "do_exif_transpose=True, which a graph cannot",
+        ),
+        ({"batch": 0, "format": "onnx"}, "batch is 0 for onnx, expected a number above 0 for onnx or openvino"),
+        ({"batch": 2}, "batch is 2 for saved_model, expected a number above 0 for onnx or openvino"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_named(tmp_path, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        export(model(), tmp_path, **{"processor": processor(), **arguments})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_encoder_alone_is_not_served():
+    with pytest.raises(
+        ValueError, match="The model is a TFSegformerModel, expected one with a segmentation or classifier"
+    ):
+        signatures.build(TFSegformerModel(model().config), processor())
+
+
+def test_a_missing_package_is_named_with_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setattr(export_module.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(
+        ImportError, match=r"onnx needs onnx, tf2onnx, onnxruntime: pip install 'segformer-tf\[export\]'"
+    ):
+        export(model(), tmp_path, "onnx", processor=processor())

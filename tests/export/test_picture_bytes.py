@@ -1,0 +1,94 @@
+"""Encoded pictures inside a graph."""
+
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from serving_models import encoded, picture
+
+from segformer_tf.export.picture_bytes import read_picture
+from segformer_tf.images.opening import to_pixels
+
+read = tf.function(
+    lambda data: read_picture(data, max_pixels=20_000), input_signature=[tf.TensorSpec((), tf.string)], autograph=False
+)
+PHOTO = picture(40, 53)
+NOISE = np.random.default_rng(0)
+PALETTE = PHOTO.quantize(40)
+GOOD = {
+    "JPEG": encoded(PHOTO, "JPEG"),
+    "progressive JPEG": encoded(PHOTO, "JPEG", progressive=True, quality=30),
+    "JPEG without subsampling": encoded(PHOTO, "JPEG", subsampling=0),
+    "grey JPEG": encoded(PHOTO.convert("L"), "JPEG"),
+    "JPEG that EXIF turns": encoded(
+        PHOTO,
+        "JPEG",
+        exif=b"Exif\x00\x00MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00\x00\x00\x00\x00",
+    ),
+    "PNG": encoded(PHOTO),
+    "grey PNG": encoded(PHOTO.convert("L")),
+    "PNG with a palette": encoded(PALETTE),
+    "PNG with a palette and transparency": encoded(PALETTE, transparency=2),
+    "PNG with alpha": encoded(Image.fromarray(NOISE.integers(0, 256, (40, 53, 4), dtype=np.uint8))),
+    "grey PNG with alpha": encoded(Image.fromarray(NOISE.integers(0, 256, (40, 53, 2), dtype=np.uint8))),
+    "16-bit grey PNG": encoded(Image.fromarray(NOISE.integers(0, 65536, (40, 53), dtype=np.uint16))),
+    "16-bit PNG": tf.io.encode_png(NOISE.integers(0, 65536, (40, 53, 3)).astype(np.uint16)).numpy(),
+    "1-bit PNG": encoded(PHOTO.convert("1")),
+}
+DAMAGED = "The picture is damaged or cut short: send the whole file again."
+BAD = {
+    "nothing": (b"", "The data is empty, expected the bytes of a JPEG or a PNG file: send one of these."),
+    "text": (b"hello", "The data is not a picture, expected"),
+    "animated GIF": (encoded(PHOTO, "GIF", save_all=True, append_images=[PHOTO]), "The data is a GIF, expected"),
+    "BMP": (encoded(PHOTO, "BMP"), "The data is a BMP, expected"),
+    "cut JPEG": (GOOD["JPEG"][:700], DAMAGED),
+    "cut JPEG header": (GOOD["JPEG"][:30], DAMAGED),
+    "cut PNG": (GOOD["PNG"][:1500], DAMAGED),
+    "cut PNG header": (GOOD["PNG"][:20], DAMAGED),
+    "overwritten PNG": (GOOD["PNG"][:1000] + b"xxxx" + GOOD["PNG"][1004:], DAMAGED),
+    "CMYK JPEG": (
+        encoded(PHOTO.convert("CMYK"), "JPEG"),
+        "The picture is a CMYK JPEG, expected RGB or grey: convert it.",
+    ),
+    "1 x 1": (
+        encoded(PHOTO.resize((1, 1))),
+        "The picture is 1 x 1 pixels, expected at least 8 a side and at most 20000",
+    ),
+    "10000 x 10000": (encoded(Image.new("1", (10000, 10000))), "The picture is 10000 x 10000 pixels, expected"),
+    "large JPEG": (encoded(Image.new("L", (300, 200)), "JPEG"), "The picture is 300 x 200 pixels, expected"),
+}
+
+
+@pytest.mark.parametrize("kind", GOOD)
+def test_pixels_are_those_that_the_processor_takes_from_the_same_file(kind):
+    pixels, error = read(GOOD[kind])
+    assert error == b""
+    np.testing.assert_array_equal(pixels, to_pixels(GOOD[kind], 3, None, strict=True, exif=False))
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_what_cannot_be_read_gives_an_error_text_and_a_black_picture(kind):
+    data, message = BAD[kind]
+    pixels, error = read(data)
+    assert error.numpy().decode().startswith(message)
+    assert pixels.shape == (32, 32, 3) and not pixels.numpy().any()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(["JPEG", "PNG"]), st.integers(0, 10_000), st.binary(min_size=1, max_size=20))
+def test_damaged_files_never_raise(format, position, patch):
+    data = GOOD[format]
+    position %= len(data)
+    pixels, error = read(data[:position] + patch + data[position + len(patch) :])
+    assert pixels.shape[-1] == 3 and pixels.dtype == tf.uint8
+    if error != b"":
+        assert not pixels.numpy().any()
+
+
+def test_test_pictures_are_what_their_names_say():
+    assert Image.open(io.BytesIO(GOOD["JPEG that EXIF turns"])).getexif()[0x0112] == 6
+    assert Image.open(io.BytesIO(GOOD["16-bit grey PNG"])).mode == "I;16"

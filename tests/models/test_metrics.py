@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+import sklearn.metrics
+from hypothesis import given
+from hypothesis import strategies as st
+
+from segformer_tf.models.metrics import MeanIoU, confusion, scores
+
+# 4 x 6 pixels; 255 is not labelled; class 3 never occurs.
+TRUTH = np.array([[0, 0, 0, 1, 1, 255], [0, 0, 1, 1, 2, 2], [0, 0, 1, 1, 2, 2], [255, 0, 0, 1, 1, 1]])
+FOUND = np.array([[0, 0, 1, 1, 1, 2], [0, 0, 1, 1, 2, 1], [0, 2, 1, 1, 2, 2], [0, 0, 0, 0, 1, 1]])
+
+
+def test_the_confusion_matrix_counts_truth_by_row_and_leaves_ignored_pixels_out():
+    found = confusion(TRUTH, FOUND, 4)
+    np.testing.assert_array_equal(found, [[7, 1, 1, 0], [1, 8, 0, 0], [0, 1, 3, 0], [0, 0, 0, 0]])
+
+
+def test_scores_are_the_field_s_definitions():
+    # By hand, as mmseg's IoUMetric and Hugging Face's evaluate define them: intersections 7, 8, 3; unions 10, 11, 5;
+    # true pixels 9, 9, 4; predicted pixels 8, 10, 4; class 3 left out of the means.
+    found = scores(confusion(TRUTH, FOUND, 4))
+    assert found["mIoU"] == pytest.approx((7 / 10 + 8 / 11 + 3 / 5) / 3)
+    assert found["mAcc"] == pytest.approx((7 / 9 + 8 / 9 + 3 / 4) / 3)
+    assert found["aAcc"] == pytest.approx(18 / 22)
+    assert found["mDice"] == pytest.approx((14 / 17 + 16 / 19 + 6 / 8) / 3)
+    assert np.isnan(found["IoU"][3]) and np.isnan(found["Acc"][3])
+
+
+def test_a_class_that_is_only_predicted_counts_in_the_iou_as_0_and_not_in_the_accuracy():
+    found = scores([[3, 1], [0, 0]])
+    assert found["mIoU"] == pytest.approx(0.375) and found["mAcc"] == pytest.approx(0.75)
+
+
+def test_nothing_labelled_has_no_score():
+    found = scores(np.zeros((3, 3)))
+    assert np.isnan(found["mIoU"]) and np.isnan(found["aAcc"])
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([0, 1, 2, 255]), st.integers(0, 2)), min_size=1, max_size=40), st.integers(0, 40)
+)
+def test_streaming_in_parts_gives_the_matrix_of_the_whole(pairs, cut):
+    truth, found = (np.array(values) for values in zip(*pairs, strict=True))
+    parts = confusion(truth[:cut], found[:cut], 3) + confusion(truth[cut:], found[cut:], 3)
+    np.testing.assert_array_equal(parts, confusion(truth, found, 3))
+
+
+@given(st.lists(st.tuples(st.sampled_from([0, 1, 2, 3, 255]), st.integers(0, 4)), min_size=1, max_size=60))
+def test_scores_equal_scikit_learn_s_where_a_class_occurs(pairs):
+    truth, found = (np.array(values) for values in zip(*pairs, strict=True))
+    ours = {key: np.array(value) for key, value in scores(confusion(truth, found, 5)).items()}
+    truth, found = truth[truth != 255], found[truth != 255]
+    if not len(truth):
+        return
+    ids = np.union1d(truth, found)
+    kinds = {"labels": ids, "average": None, "zero_division": 0.0}
+    np.testing.assert_allclose(ours["IoU"][ids], sklearn.metrics.jaccard_score(truth, found, **kinds))
+    np.testing.assert_allclose(ours["Dice"][ids], sklearn.metrics.f1_score(truth, found, **kinds))
+    assert ours["mIoU"] == pytest.approx(sklearn.metrics.jaccard_score(truth, found, labels=ids, average="macro"))
+    true = np.unique(truth)
+    recall = sklearn.metrics.recall_score(truth, found, labels=true, average=None, zero_division=0.0)
+    np.testing.assert_allclose(ours["Acc"][true], recall)
+    assert ours["mAcc"] == pytest.approx(recall.mean())
+    assert ours["aAcc"] == pytest.approx(sklearn.metrics.accuracy_score(truth, found))
+
+
+def test_the_keras_metric_agrees_with_the_scores_over_batches():
+    metric = MeanIoU(4)
+    logits = np.eye(4, dtype="float32")[FOUND]
+    for row in range(4):
+        metric.update_state(TRUTH[None, row : row + 1], logits[None, row : row + 1])
+    assert float(metric.result()) == pytest.approx(scores(confusion(TRUTH, FOUND, 4))["mIoU"], rel=1e-6)
+    np.testing.assert_array_equal(metric.confusion, confusion(TRUTH, FOUND, 4))
+    metric.reset_state()
+    assert float(metric.result()) == 0
+
+
+def test_the_keras_metric_says_how_to_make_it_again():
+    metric = MeanIoU(4, 254, name="iou")
+    again = MeanIoU.from_config(metric.get_config())
+    assert (again.num_labels, again.ignore_index, again.name) == (4, 254, "iou")

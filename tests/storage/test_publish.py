@@ -1,0 +1,75 @@
+"""The model card and the upload."""
+
+import json
+import shutil
+
+import pytest
+from small_data import tiny_network, write_split
+
+from segformer_tf.storage.find import load_config
+from segformer_tf.storage.publish import model_card, push_to_hub
+from segformer_tf.training import evaluate, read_split
+
+
+def test_the_card_says_what_the_model_is_how_to_load_it_and_what_it_scores(fixtures):
+    card = model_card("me/tiny", load_config(fixtures / "hf4-seg"), {"mIoU": 0.41234, "aAcc": 0.9}, "CamVid val, plain")
+    front, _, body = card.removeprefix("---\n").partition("---\n")
+    assert "pipeline_tag: image-segmentation\n" in front and "license: other\n" in front
+    assert 'TFSegformerForSemanticSegmentation.from_pretrained("me/tiny")' in body
+    assert "with 5 classes" in body and "class 0, class 1" in body
+    assert "| mIoU | 0.4123 |" in body and "Protocol: CamVid val, plain" in body
+    assert "Scores" not in model_card("me/tiny", load_config(fixtures / "hf4-cls"))
+    assert "pipeline_tag: image-classification" in model_card("me/tiny", load_config(fixtures / "hf4-cls"))
+
+
+def test_a_directory_is_uploaded_in_one_commit_with_its_card(hub, fixtures, tmp_path):
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(fixtures / "hf4-seg" / name, tmp_path)
+    address = push_to_hub(tmp_path, "me/tiny", card="# Tiny\n", token="secret", commit_message="First")
+    assert address == f"{hub.url}/me/tiny/commit/1"
+    header, *lines = hub.commits["me/tiny"]
+    assert header["value"]["summary"] == "First"
+    uploaded = {line["value"]["path"]: line["value"]["content"] for line in lines}
+    assert uploaded.keys() == {"config.json", "model.safetensors", "README.md"}
+    assert uploaded["README.md"] == b"# Tiny\n"
+    assert json.loads(uploaded["config.json"])["model_type"] == "segformer"
+
+
+def test_an_upload_that_is_refused_is_one_clear_error_and_nothing_is_sent(hub, fixtures, tmp_path):
+    shutil.copy(fixtures / "hf4-seg" / "config.json", tmp_path)
+    with pytest.raises(
+        OSError, match=r"Uploading to me/tiny failed \(.*401.*check the name, the network and the token"
+    ):
+        push_to_hub(tmp_path, "me/tiny", token="wrong")
+    assert hub.commits == {}
+
+
+def test_a_readme_that_is_there_is_kept(hub, tmp_path):
+    (tmp_path / "README.md").write_text("mine")
+    push_to_hub(tmp_path, "me/tiny", card="# Tiny\n", token="secret")
+    assert hub.commits["me/tiny"][1]["value"]["content"] == b"mine"
+
+
+def test_a_model_goes_to_the_hub_with_the_scores_that_evaluate_gives(hub, tmp_path):
+    write_split(tmp_path, "val", 3)
+    model = tiny_network()
+    scores = evaluate(model, read_split(tmp_path, "val"))
+    metrics = {name: scores[name] for name in ("mIoU", "mAcc", "aAcc")}
+    model.save_pretrained(
+        tmp_path / "model",
+        push_to_hub=True,
+        repo_id="me/tiny",
+        token="secret",
+        metrics=metrics,
+        protocol=scores["protocol"],
+    )
+    uploaded = {line["value"]["path"]: line["value"]["content"] for line in hub.commits["me/tiny"][1:]}
+    card = uploaded["README.md"].decode()
+    assert f"| mIoU | {scores['mIoU']:.4f} |" in card and f"Protocol: {scores['protocol']}" in card
+    assert uploaded["model.safetensors"] == (tmp_path / "model" / "model.safetensors").read_bytes()
+
+
+def test_save_pretrained_names_arguments_that_it_does_not_know(tmp_path):
+    with pytest.raises(TypeError, match=r"save_pretrained got \['signatures'\]"):
+        tiny_network().save_pretrained(tmp_path / "model", signatures={})
+    assert not (tmp_path / "model").exists()

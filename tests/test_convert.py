@@ -1,0 +1,121 @@
+"""From every format that needs no PyTorch into every other; those that need it are in tests/parity."""
+
+import json
+import shutil
+import sys
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from segformer_tf.checkpoints import load
+from segformer_tf.convert import convert
+
+# Keras 3.15 turns TensorFlow variables into numpy in a way that numpy 2 warns about.
+KERAS_SAVES = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+def same(first, second):
+    assert first.variables.keys() == second.variables.keys()
+    for path, array in first.variables.items():
+        np.testing.assert_array_equal(second.variables[path], array)
+
+
+@pytest.mark.parametrize("name", ["hf4-seg", "hf4-cls"])
+def test_safetensors_to_tf_and_back_is_exact(fixtures, tmp_path, name):
+    written = convert(fixtures / name, tmp_path / "tf", format="h5")
+    assert written == [tmp_path / "tf" / "config.json", tmp_path / "tf" / "tf_model.h5"]
+    assert convert(tmp_path / "tf", tmp_path / "hub") == [
+        tmp_path / "hub" / "config.json",
+        tmp_path / "hub" / "model.safetensors",
+    ]
+    same(load(fixtures / name), load(tmp_path / "hub"))
+    assert load(tmp_path / "hub").config == load(fixtures / name).config
+
+
+def test_the_suffix_of_the_destination_names_the_format(fixtures, tmp_path):
+    convert(fixtures / "hf4-seg", tmp_path / "mine.h5")
+    assert load(tmp_path / "mine.h5").layout == "tf"
+    convert(tmp_path / "mine.h5", tmp_path / "mine.safetensors")
+    assert load(tmp_path / "mine.safetensors").layout == "hub"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["config.json", "mine.h5", "mine.safetensors"]
+
+
+@KERAS_SAVES
+@pytest.mark.parametrize("name", ["hf4-seg", "hf4-cls", "encoder"])
+def test_safetensors_to_keras_and_back_is_exact(fixtures, tmp_path, name):
+    source = fixtures / name
+    if name == "encoder":
+        source = tmp_path / "encoder"
+        source.mkdir()
+        tensors = load_file(fixtures / "hf4-cls" / "model.safetensors")
+        save_file({k: v for k, v in tensors.items() if k.startswith("segformer")}, source / "model.safetensors")
+        shutil.copy(fixtures / "hf4-cls" / "config.json", source)
+    assert convert(source, tmp_path / "m.keras") == [tmp_path / "m.keras"]
+    convert(tmp_path / "m.keras", tmp_path / "back")
+    same(load(source), load(tmp_path / "back"))
+    ignored = ("architectures",)  # of the encoder's config, which was the classifier's
+    before, after = load(source).config, load(tmp_path / "back").config
+    assert {k: v for k, v in before.items() if k not in ignored} == {k: v for k, v in after.items() if k not in ignored}
+
+
+def test_config_keys_given_replace_the_checkpoints_own(fixtures, tmp_path):
+    convert(fixtures / "hf4-seg", tmp_path / "m", num_attention_heads=[1, 1, 1, 1], my_key="kept")
+    config = json.loads((tmp_path / "m" / "config.json").read_text())
+    assert config["num_attention_heads"] == [1, 1, 1, 1] and config["my_key"] == "kept"
+
+
+def test_an_incomplete_checkpoint_is_refused_and_the_destination_left_as_it_was(fixtures, tmp_path):
+    tensors = load_file(fixtures / "hf4-seg" / "model.safetensors")
+    del tensors["segformer.encoder.block.1.1.mlp.dense1.bias"]
+    tensors["more.weight"] = np.zeros(1, np.float32)
+    (tmp_path / "broken").mkdir()
+    save_file(tensors, tmp_path / "broken" / "model.safetensors")
+    shutil.copy(fixtures / "hf4-seg" / "config.json", tmp_path / "broken")
+    (tmp_path / "tf_model.h5").write_text("old")
+    with pytest.raises(
+        ValueError, match=r"1 missing: segformer\.encoder\.block\.1\.1\.mlp\.dense1\.bias; 1 unexpected: more\.weight"
+    ):
+        convert(tmp_path / "broken", tmp_path / "tf_model.h5")
+    assert (tmp_path / "tf_model.h5").read_text() == "old"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["broken", "tf_model.h5"]
+
+
+def test_a_config_that_asks_for_other_shapes_is_refused(fixtures, tmp_path):
+    with pytest.raises(
+        ValueError, match=r"decode_head\.linear_fuse\.weight is \(16, 64, 1, 1\), expected \(8, 32, 1, 1\)"
+    ):
+        convert(fixtures / "hf4-seg", tmp_path / "m", decoder_hidden_size=8)
+    with pytest.raises(ValueError, match=r"num_attention_heads is \[3, 3, 3, 3\], which does not divide"):
+        convert(fixtures / "hf4-seg", tmp_path / "m", num_attention_heads=[3, 3, 3, 3])
+    assert not (tmp_path / "m").exists()
+
+
+def test_unknown_formats_and_a_format_against_the_suffix_are_refused(fixtures, tmp_path):
+    with pytest.raises(ValueError, match=r"format is 'onnx'; expected one of safetensors, h5, bin, pth, keras"):
+        convert(fixtures / "hf4-seg", tmp_path / "m", format="onnx")
+    with pytest.raises(ValueError, match=r"m\.h5 ends in \.h5 but format is 'keras'; make them agree"):
+        convert(fixtures / "hf4-seg", tmp_path / "m.h5", format="keras")
+
+
+@KERAS_SAVES
+def test_a_keras_file_that_is_missing_or_another_model_is_refused(tmp_path):
+    import keras
+
+    with pytest.raises(FileNotFoundError, match=r"There is no file .*gone\.keras"):
+        convert(tmp_path / "gone.keras", tmp_path / "out")
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.save(tmp_path / "other.keras")
+    with pytest.raises(ValueError, match=r"other\.keras is not a SegFormer of this package saved by Keras"):
+        convert(tmp_path / "other.keras", tmp_path / "out")
+    (tmp_path / "broken.keras").write_bytes(b"not a zip")
+    with pytest.raises(ValueError, match=r"broken\.keras is not a SegFormer of this package saved by Keras"):
+        convert(tmp_path / "broken.keras", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_formats_of_pytorch_without_it_leave_nothing_behind(fixtures, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ImportError, match=r"pytorch_model\.bin needs PyTorch: run `pip install segformer-tf\[torch\]`"):
+        convert(fixtures / "hf4-seg", tmp_path / "m", format="bin")
+    assert list((tmp_path / "m").iterdir()) == []
