@@ -1,9 +1,38 @@
-"""What many tests share: a tiny configuration and pictures that are not square."""
+"""The environment that every test has, and what many tests share: a tiny configuration, pictures that are not square."""
 
+import atexit
 import os
+import re
+import shutil
+import tempfile
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# The caller's settings would change what libraries do as they are imported, and what a terminal shows. They go before
+# anything is imported, here and so in every process that a test starts. TF_ENABLE_ONEDNN_OPTS stays: the tests hold with
+# and without oneDNN.
+SETTINGS = re.compile(
+    r"(HF|HUGGING_?FACE|KERAS|TF|XLA|OPENVINO|TRANSFORMERS)_\w+"
+    r"|PYTHON(WARNINGS|OPTIMIZE|IOENCODING|UTF8|DEVMODE|HASHSEED)|PYTEST_THEME\w*"
+    r"|NO_COLOR|(CLI|PY|FORCE_)_?COLORS?(_FORCE)?|GITHUB_ACTIONS|TTY_\w+|JUPYTER_\w+|COLUMNS|LINES|TERMINAL_WIDTH|_?TYPER_\w+"
+    r"|LC_\w+|LANG(UAGE)?|TZ|(https?|all|ftp|no)_proxy",
+    re.IGNORECASE,
+)
+for name in [name for name in os.environ if SETTINGS.fullmatch(name) and name != "TF_ENABLE_ONEDNN_OPTS"]:
+    del os.environ[name]
+HOME = tempfile.mkdtemp(prefix="segformer-tf-tests-")  # without a keras.json, a token, or downloaded checkpoints
+atexit.register(shutil.rmtree, HOME, ignore_errors=True)
+os.environ |= {
+    "KERAS_BACKEND": "tensorflow",
+    "KERAS_HOME": f"{HOME}/keras",
+    "HF_HOME": f"{HOME}/huggingface",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "MPLBACKEND": "agg",
+    "LC_ALL": "C.UTF-8",
+    "TERM": "xterm",
+    "COLUMNS": "120",
+    "TZ": "UTC",
+}
+os.umask(0o022)
 
 import numpy as np
 import pytest
