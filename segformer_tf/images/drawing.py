@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -48,23 +49,33 @@ def label_image(labels: np.ndarray, palette: np.ndarray) -> Image.Image:
     return image
 
 
-def class_table(labels: np.ndarray, id2label: Names = None) -> list[dict[str, Any]]:
-    """Class ids (H, W) -> [{"id", "name", "pixels", "share"}], largest first; `share` is of all pixels, 0 to 1.
+def class_table(labels: np.ndarray, id2label: Names = None, scores: np.ndarray | None = None) -> list[dict[str, Any]]:
+    """Class ids (H, W) -> [{"id", "name", "pixels", "share", "score"}], largest first.
 
+    `share` is of all pixels, 0 to 1; `score` the mean of `scores` (H, W) over the class's pixels, None without them.
     Ids that `id2label` does not have, such as 255, are left out.
     """
     labels = _check(labels)
-    names = _names(id2label)
-    ids, counts = np.unique(labels, return_counts=True)
+    names = class_names(id2label)
+    flat = labels.ravel()
+    if flat.size and flat.min() >= 0 and flat.max() <= 65535:  # counting is much faster than sorting
+        counts = np.bincount(flat)
+        ids = np.flatnonzero(counts)
+        counts = counts[ids]
+    else:
+        ids, counts = np.unique(flat, return_counts=True)
     rows = [
-        {"id": int(i), "name": names.get(int(i), f"class {i}"), "pixels": int(n), "share": int(n) / labels.size}
-        for i, n in zip(ids, counts, strict=True)
-        if int(i) in names or (id2label is None and i != 255)
+        {"id": i, "name": names.get(i, f"class {i}"), "pixels": n, "share": n / labels.size, "score": None}
+        for i, n in zip(ids.tolist(), counts.tolist(), strict=True)
+        if i in names or (id2label is None and i != 255)
     ]
+    for row in rows if scores is not None else ():
+        row["score"] = float(scores[labels == row["id"]].mean(dtype=np.float64))
     return sorted(rows, key=lambda row: -row["pixels"])
 
 
-def _names(id2label: Names) -> dict[int, str]:
+def class_names(id2label: Names) -> dict[int, str]:
+    """The names by class id, of a mapping (whose keys may be texts, as in JSON) or of a list."""
     items = id2label.items() if isinstance(id2label, Mapping) else enumerate(id2label or [])
     return {int(key): str(name) for key, name in items}
 
@@ -76,11 +87,13 @@ def overlay(
     names: Names = None,
     alpha: float = 0.5,
     legend: bool = True,
+    skip: Sequence[str] = (),
 ) -> Image.Image:
     """A picture with the classes (H, W) blended over it by `alpha` (0 to 1), and a legend beside or below it.
 
-    `image` is anything `open_image` takes, of the labels' size. Pixels without a class (255) stay as they are. The
-    legend lists the classes found, largest first, with their share of the picture.
+    `image` is anything `open_image` takes, of the labels' size. Pixels without a class (255), and those of the classes
+    named in `skip`, stay as they are. The legend lists the other classes found, largest first, with their share of the
+    picture.
     """
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha is {alpha}; expected 0 to 1.")
@@ -91,11 +104,18 @@ def overlay(
     if pixels.dtype != np.uint8:
         raise ValueError(f"image has dtype {pixels.dtype}; expected 8-bit pixels.")
     palette = np.asarray(palette, np.uint8)
-    known = (_known(labels, len(palette)) < len(palette))[..., np.newaxis]
-    blend = pixels * np.float32(1 - alpha) + colorize(labels, palette) * np.float32(alpha)
-    picture = Image.fromarray(np.where(known, np.rint(blend), pixels).astype(np.uint8))
-    names = _names(names) or {index: f"class {index}" for index in range(len(palette))}
-    rows = [row for row in class_table(labels, names) if row["id"] < len(palette)]
+    names = class_names(names) or {index: f"class {index}" for index in range(len(palette))}
+    skipped = {index for index, name in names.items() if name in skip}
+    ids = _known(labels, len(palette))
+    # Both parts are looked up, which is ten times as fast as computing them; rounded like this, they end at 255 at most.
+    shares = np.floor(np.arange(256) * (1 - alpha)).astype(np.uint8)
+    colours = np.rint(np.concatenate([palette, np.zeros((1, 3))]) * alpha).astype(np.uint8)
+    mixed = shares.take(pixels) + colours.take(ids, axis=0)
+    plain = np.isin(np.arange(len(colours)), [*skipped, len(palette)]).take(ids)
+    if plain.any():
+        mixed[plain] = pixels[plain]
+    picture = Image.fromarray(mixed)
+    rows = [row for row in class_table(labels, names) if row["id"] < len(palette) and row["id"] not in skipped]
     return _with_legend(picture, rows, palette) if legend and rows else picture
 
 
@@ -103,7 +123,7 @@ def _with_legend(picture: Image.Image, rows: list[dict[str, Any]], palette: np.n
     """Below a wide picture, beside a tall one, in as many columns as it takes, read column by column."""
     width, height = picture.size
     text = min(max(round((width * height) ** 0.5 / 34), 11), 64)
-    font = ImageFont.load_default(text)
+    font = _font(text)
     shares = [f"{row['share']:.1%}" if row["share"] >= 0.001 else "<0.1%" for row in rows]
     line, gap, swatch = round(text * 1.55), round(text * 1.3), round(text * 1.05)
     name_width = max(round(font.getlength(row["name"])) for row in rows)
@@ -131,3 +151,8 @@ def _with_legend(picture: Image.Image, rows: list[dict[str, Any]], palette: np.n
         draw.text((x + swatch + text // 2, middle), row["name"], (25, 25, 25), font, anchor="lm")
         draw.text((x + column, middle), share, (105, 105, 105), font, anchor="rm")
     return canvas
+
+
+@functools.lru_cache(maxsize=8)
+def _font(size: int) -> Any:
+    return ImageFont.load_default(size)

@@ -132,6 +132,7 @@ class SegmentationPipeline(Pipeline):
                 self.id2label,
                 self.palette,
                 self.name,
+                path=Path(picture) if isinstance(picture, (str, os.PathLike)) else None,
             )
 
         return answer

@@ -1,7 +1,12 @@
-"""What a pipeline says about one picture: the label map, its classes, and the pictures made of them."""
+"""What a pipeline says about one picture: the label map, its classes, and the pictures and files made of them."""
 
+import base64
+import difflib
+import html
+import io
 import json
 import os
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,15 +15,21 @@ import numpy as np
 from PIL import Image
 
 from segformer_tf import images
+from segformer_tf.images.polygons import polygons
+from segformer_tf.pipelines import files
 from segformer_tf.storage.whole import staged
 
+BACKGROUND = ("background",)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class SegmentationResult:
     """One segmented picture.
 
     `labels` are class ids, (H, W) int32 at the picture's own size; `pixels` the picture, (H, W, 3) uint8; `name` what
-    files are called after; `id2label` and `palette` the names and colours of the model's classes.
+    files are called after; `id2label` and `palette` the names and colours of the model's classes; `scores` the
+    probability of each pixel's label, (H, W) float16, where they were asked for; `path` the file that the picture was
+    read from, where it was one.
     """
 
     name: str
@@ -27,6 +38,8 @@ class SegmentationResult:
     id2label: dict[int, str]
     palette: np.ndarray
     model: str
+    scores: np.ndarray | None = None
+    path: Path | None = None
 
     def renamed(self, name: str) -> "SegmentationResult":
         """The same result under another name."""
@@ -34,30 +47,162 @@ class SegmentationResult:
 
     @property
     def classes(self) -> list[dict[str, Any]]:
-        """`[{"id", "name", "pixels", "share"}]`, largest first; `share` is a fraction of the picture."""
-        return images.class_table(self.labels, self.id2label)
+        """`[{"id", "name", "pixels", "share", "score"}]`, largest first.
 
-    def overlay(self, alpha: float = 0.5, legend: bool = True) -> Image.Image:
-        """The picture with its classes blended over it, 0 (picture) to 1 (colours), and a legend."""
-        return images.overlay(Image.fromarray(self.pixels), self.labels, self.palette, self.id2label, alpha, legend)
+        `share` is a fraction of the picture, `score` the mean probability over the class's pixels (None without
+        `scores`).
+        """
+        return images.class_table(self.labels, self.id2label, self.scores)
+
+    @property
+    def masks(self) -> list[dict[str, Any]]:
+        """`[{"id", "label", "mask", "score"}]`, largest first; `mask` is (H, W) bool, `score` as in `classes`."""
+        return [
+            {"id": row["id"], "label": row["name"], "mask": self.labels == row["id"], "score": row["score"]}
+            for row in self.classes
+        ]
+
+    def polygons(self, min_area: int = 0) -> list[dict[str, Any]]:
+        """COCO annotations, one for each region of a class: its polygon, `bbox`, `area` and `category_id` (the class id).
+
+        A polygon runs along the pixels' edges and holds exactly the region's pixels; holes are cut in, joined to the
+        outline by a line of no width. Regions of fewer than `min_area` pixels are left out.
+        """
+        found = []
+        for row in self.classes:
+            for corners, area in polygons(self.labels == row["id"]):
+                if area < min_area:
+                    continue
+                (left, top), (right, bottom) = corners.min(0).tolist(), corners.max(0).tolist()
+                annotation = {
+                    "id": len(found) + 1,
+                    "image_id": 1,
+                    "category_id": row["id"],
+                    "segmentation": [corners.ravel().tolist()],
+                    "area": area,
+                    "bbox": [left, top, right - left, bottom - top],
+                    "iscrowd": 0,
+                }
+                found.append(annotation)
+        return found
+
+    def overlay(self, alpha: float = 0.5, legend: bool = True, skip: Sequence[str] = BACKGROUND) -> Image.Image:
+        """The picture with its classes blended over it, 0 (picture) to 1 (colours), and a legend beside or below it.
+
+        Classes named in `skip` are not painted. Raises ValueError for a name that is no class of the model.
+        """
+        skip = (skip,) if isinstance(skip, str) else tuple(skip)
+        for name in skip if skip != BACKGROUND else ():
+            check_class(name, self.id2label)
+        return images.overlay(
+            Image.fromarray(self.pixels), self.labels, self.palette, self.id2label, alpha, legend, skip
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """What `NAME.json` holds."""
         height, width = self.labels.shape
-        size = {"height": height, "width": width}
-        return {"image": self.name, "model": self.model, "size": size, "classes": self.classes}
+        return {
+            "made_by": files.MAKER,
+            "image": self.name,
+            "path": str(self.path.absolute()) if self.path else None,
+            "model": self.model,
+            "size": {"height": height, "width": width},
+            "classes": self.classes,
+        }
 
-    def save(self, directory: str | os.PathLike) -> list[Path]:
-        """Writes `NAME_labels.png` (palette indices are class ids), `NAME_overlay.png` and `NAME.json`.
+    def to_coco(self) -> dict[str, Any]:
+        """What `NAME_polygons.json` holds: a COCO data set of this one picture."""
+        height, width = self.labels.shape
+        file_name = self.path.name if self.path else self.name
+        return {
+            "made_by": files.MAKER,
+            "images": [{"id": 1, "file_name": file_name, "height": height, "width": width}],
+            "categories": [{"id": key, "name": name} for key, name in self.id2label.items()],
+            "annotations": self.polygons(),
+        }
+
+    def save(
+        self,
+        directory: str | os.PathLike,
+        kinds: Sequence[str] = files.DEFAULT,
+        *,
+        alpha: float = 0.5,
+        skip: Sequence[str] = BACKGROUND,
+        overwrite: bool = False,
+        inputs: Collection[str | os.PathLike] = (),
+    ) -> list[Path]:
+        """Writes `NAME_labels.png` (palette indices are class ids), `NAME_overlay.png` and `NAME.json`; all or none.
+
+        `kinds` may also have "polygons" (`NAME_polygons.json`, a COCO data set) and "scores" (`NAME_scores.npz`, with
+        an array `scores`). Files that this method did not write, or wrote for another picture, are replaced only with
+        `overwrite`, and the picture itself and those of `inputs` never.
 
         Returns:
-            Their paths. All three appear whole, or none.
+            The files' paths.
 
         Raises:
-            OSError: The directory cannot be written.
+            FileExistsError: A file that must not be replaced stands where one would go.
+            OSError: The directory cannot be written, or the disk is full.
+            ValueError: A kind or class that does not exist, or "scores" where they were not asked for.
         """
+        if "scores" in kinds and self.scores is None:
+            raise ValueError(
+                f'{self.name} has no scores to save; segment the picture with scores=True, or leave out "scores".'
+            )
+        own = (self.path,) if self.path else ()
+        targets = files.check(directory, self.name, kinds, self.path, overwrite, (*own, *inputs))
         with staged(directory) as stage:
-            images.label_image(self.labels, self.palette).save(stage / f"{self.name}_labels.png")
-            self.overlay().save(stage / f"{self.name}_overlay.png")
-            (stage / f"{self.name}.json").write_text(json.dumps(self.to_dict(), indent=2) + "\n", "utf-8")
-        return [Path(directory) / f"{self.name}{end}" for end in ("_labels.png", "_overlay.png", ".json")]
+            for kind, target in targets.items():
+                self._write(kind, stage / target.name, alpha, skip)
+        return list(targets.values())
+
+    def _write(self, kind: str, path: Path, alpha: float, skip: Sequence[str]) -> None:
+        if kind == "labels":
+            files.write_png(images.label_image(self.labels, self.palette), path)
+        elif kind == "overlay":
+            files.write_png(self.overlay(alpha, skip=skip), path)
+        elif kind == "scores":
+            np.savez(path, scores=np.asarray(self.scores), made_by=files.MAKER)
+        elif kind == "polygons":
+            path.write_text(json.dumps(self.to_coco()) + "\n", "utf-8")
+        else:
+            path.write_text(json.dumps(self.to_dict(), indent=2) + "\n", "utf-8")
+
+    def _repr_png_(self) -> bytes:
+        return _png(self.overlay())
+
+    def _repr_html_(self) -> str:
+        """The overlay and the table of classes, for notebooks; nothing is fetched from anywhere."""
+        picture = base64.b64encode(_png(self.overlay(legend=False))).decode()
+        scored = self.scores is not None
+        rows = "".join(
+            "<tr><td><span style='display:inline-block;width:1em;height:1em;border:1px solid #888;background:"
+            f"rgb{tuple(self.palette[row['id']].tolist())}'></span></td>"
+            f"<td style='text-align:left'>{html.escape(row['name'])}</td><td>{row['id']}</td>"
+            f"<td>{row['pixels']:,}</td><td>{row['share']:.1%}</td>"
+            + (f"<td>{row['score']:.3f}</td>" if scored else "")
+            + "</tr>"
+            for row in self.classes
+        )
+        height, width = self.labels.shape
+        return (
+            f"<div><b>{html.escape(self.name)}</b> &nbsp; {height} x {width}, {html.escape(self.model)}<br>"
+            f"<img style='max-width:100%' alt='{html.escape(self.name, quote=True)}' src='data:image/png;base64,{picture}'>"
+            "<table><tr><th></th><th style='text-align:left'>class</th><th>id</th><th>pixels</th><th>share</th>"
+            f"{'<th>score</th>' if scored else ''}</tr>{rows}</table></div>"
+        )
+
+
+def check_class(name: str, id2label: dict[int, str]) -> None:
+    """Raises ValueError where no class has that name; the message says the nearest, or all of them."""
+    known = list(id2label.values())
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 1)
+        wanted = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}."
+        raise ValueError(f"The model has no class {name!r}; {wanted}")
+
+
+def _png(picture: Image.Image) -> bytes:
+    data = io.BytesIO()
+    files.write_png(picture, data)
+    return data.getvalue()

@@ -19,9 +19,9 @@ def test_ids_without_a_colour_are_black():
 
 def test_the_table_is_largest_first_and_leaves_out_ignored_pixels():
     expected = [
-        {"id": 0, "name": "road", "pixels": 4, "share": 0.5},
-        {"id": 1, "name": "tree", "pixels": 2, "share": 0.25},
-        {"id": 2, "name": "car", "pixels": 1, "share": 0.125},
+        {"id": 0, "name": "road", "pixels": 4, "share": 0.5, "score": None},
+        {"id": 1, "name": "tree", "pixels": 2, "share": 0.25, "score": None},
+        {"id": 2, "name": "car", "pixels": 1, "share": 0.125, "score": None},
     ]
     assert class_table(LABELS, NAMES) == expected
     assert class_table(LABELS, {str(key): name for key, name in NAMES.items()}) == expected

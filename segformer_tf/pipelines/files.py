@@ -1,0 +1,125 @@
+"""The files of a result: their names, which of them may be replaced, and pictures that say who wrote them."""
+
+import hashlib
+import json
+import os
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image, PngImagePlugin
+
+from segformer_tf import __version__
+
+MAKER = f"segformer-tf {__version__}"
+ENDINGS = {
+    "labels": "_labels.png",
+    "overlay": "_overlay.png",
+    "json": ".json",
+    "polygons": "_polygons.json",
+    "scores": "_scores.npz",
+}
+DEFAULT = ("labels", "overlay", "json")
+LONGEST = 255 - max(map(len, ENDINGS.values()))  # bytes of a name, so that file systems take it with every ending
+PLAIN = (".jpg", ".jpeg", ".png")
+
+
+def name_of(picture: str | os.PathLike, whole: bool = False) -> str:
+    """What the files of a picture are called after: its file name without .jpg, .jpeg or .png.
+
+    Other suffixes stay ("a.tif" gives "a.tif_labels.png"), and with `whole` those three too. The name depends on the
+    picture's own name alone, so it is the same whatever other pictures there are. One that would get too long for a file
+    system is cut and ends in "~" and eight digits of its SHA-256.
+    """
+    name = Path(picture).name
+    if not whole and Path(name).suffix.lower() in PLAIN:
+        name = Path(name).stem
+    data = os.fsencode(name)
+    if len(data) <= LONGEST:
+        return name
+    digest = hashlib.sha256(data).hexdigest()[:8]
+    return os.fsdecode(data[: LONGEST - 9]).encode("utf-8", "ignore").decode("utf-8", "ignore") + "~" + digest
+
+
+def check(
+    directory: str | os.PathLike,
+    name: str,
+    kinds: Sequence[str],
+    source: str | os.PathLike | None = None,
+    overwrite: bool = False,
+    inputs: Collection[str | os.PathLike] = (),
+) -> dict[str, Path]:
+    """The path of each kind of file, all of which may be written.
+
+    Raises ValueError for a kind that does not exist, FileExistsError where a file stands that must not be replaced: one
+    of `inputs`, or (without `overwrite`) one that this program did not write or wrote for another picture than `source`.
+    """
+    if unknown := [kind for kind in kinds if kind not in ENDINGS]:
+        raise ValueError(f"There is no kind of file {unknown[0]!r}; expected some of {', '.join(ENDINGS)}.")
+    targets = {kind: Path(directory) / f"{name}{ENDINGS[kind]}" for kind in ENDINGS if kind in kinds}
+    for target in targets.values():
+        if not os.path.lexists(target):
+            continue
+        if any(_same(target, file) for file in inputs):
+            raise FileExistsError(
+                f"{target} is one of the pictures given and is not replaced; choose another directory."
+            )
+        if not overwrite and not ours(target):
+            raise FileExistsError(
+                f"{target} was not written by segformer-tf and is not replaced; choose another directory, or overwrite."
+            )
+    if not overwrite and source is not None:
+        before = source_of(Path(directory) / f"{name}.json")
+        if before is not None and before != str(Path(source).absolute()):
+            raise FileExistsError(
+                f"{name}.json in {directory} is of {before}, and {source} has the same name; choose another directory, "
+                "or overwrite."
+            )
+    return targets
+
+
+def _same(target: Path, file: str | os.PathLike) -> bool:
+    try:
+        return os.path.samefile(target, file)
+    except OSError:
+        return False
+
+
+def ours(path: Path) -> bool:
+    """Whether this program wrote a file, as the file says itself."""
+    return str(_made_by(path)).startswith("segformer-tf ")
+
+
+def source_of(path: Path) -> str | None:
+    """The picture that a `NAME.json` of ours is of; None where it does not say, or is not ours."""
+    values = _read_json(path)
+    return values.get("path") if str(values.get("made_by")).startswith("segformer-tf ") else None
+
+
+def _made_by(path: Path) -> Any:
+    try:
+        if path.suffix == ".png":
+            with Image.open(path) as picture:
+                return picture.info.get("Software")
+        if path.suffix == ".npz":
+            with np.load(path) as arrays:
+                return arrays["made_by"]
+    except (OSError, KeyError, ValueError, SyntaxError):
+        return None
+    return _read_json(path).get("made_by")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def write_png(picture: Image.Image, file: Path | BinaryIO) -> None:
+    """A PNG that says who wrote it, packed for speed: at Pillow's own level an overlay takes twice as long."""
+    said = PngImagePlugin.PngInfo()
+    said.add_text("Software", MAKER)
+    picture.save(file, "PNG", pnginfo=said, compress_level=1, compress_type=3)  # 3: run lengths

@@ -1,0 +1,166 @@
+"""A result: its classes, masks, polygons and pictures, and the files it writes and leaves alone."""
+
+import errno
+import io
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segformer_tf.images import palette_for
+from segformer_tf.pipelines import files
+from segformer_tf.pipelines.result import SegmentationResult
+
+LABELS = np.array([[0, 0, 0, 1], [0, 2, 0, 1], [0, 0, 0, 1]], np.int32)
+NAMES = {0: "background", 1: "<tree>", 2: "car", 3: "road"}
+
+
+@pytest.fixture
+def result(tmp_path):
+    return SegmentationResult(
+        "street",
+        LABELS,
+        np.full((*LABELS.shape, 3), 100, np.uint8),
+        NAMES,
+        palette_for(NAMES),
+        "tiny",
+        scores=np.where(LABELS == 1, 0.5, 0.75).astype(np.float16),
+        path=tmp_path / "pictures" / "street.jpg",
+    )
+
+
+def test_classes_and_masks_are_largest_first_with_their_mean_probability(result):
+    assert result.classes == [
+        {"id": 0, "name": "background", "pixels": 8, "share": 8 / 12, "score": 0.75},
+        {"id": 1, "name": "<tree>", "pixels": 3, "share": 0.25, "score": 0.5},
+        {"id": 2, "name": "car", "pixels": 1, "share": 1 / 12, "score": 0.75},
+    ]
+    masks = result.masks
+    assert [(mask["id"], mask["label"], mask["score"]) for mask in masks] == [
+        (0, "background", 0.75), (1, "<tree>", 0.5), (2, "car", 0.75)
+    ]  # fmt: skip
+    for mask in masks:
+        assert mask["mask"].dtype == bool
+        np.testing.assert_array_equal(mask["mask"], mask["id"] == LABELS)
+
+
+def test_polygons_are_coco_annotations(result):
+    ring, tree, car = result.polygons()
+    assert car == {
+        "id": 3, "image_id": 1, "category_id": 2, "segmentation": [[1, 1, 2, 1, 2, 2, 1, 2]], "area": 1,
+        "bbox": [1, 1, 1, 1], "iscrowd": 0,
+    }  # fmt: skip
+    assert ring["area"] == 8 and ring["bbox"] == [0, 0, 3, 3] and tree["bbox"] == [3, 0, 1, 3]
+    assert [annotation["area"] for annotation in result.polygons(min_area=3)] == [8, 3]
+
+
+def test_background_is_not_painted_unless_asked_for(result):
+    painted = np.asarray(result.overlay(legend=False))
+    assert (painted[LABELS == 0] == 100).all() and (painted[LABELS == 1] != 100).any()
+    everything = np.asarray(result.overlay(legend=False, skip=()))
+    assert (everything[LABELS == 0] != 100).any()
+    assert (np.asarray(result.overlay(legend=False, skip="car"))[LABELS == 2] == 100).all()
+    with pytest.raises(ValueError, match=r"The model has no class 'cars'; did you mean 'car'\?"):
+        result.overlay(skip=("cars",))
+
+
+def test_a_notebook_shows_picture_and_table_without_a_network(result):
+    text = result._repr_html_()
+    assert "&lt;tree&gt;" in text and "<tree>" not in text and "http" not in text
+    assert 'src="' not in text and "src='data:image/png;base64," in text and "66.7%" in text and "0.500" in text
+    assert Image.open(io.BytesIO(result._repr_png_())).format == "PNG"
+
+
+def test_every_kind_of_file_is_written_and_known_as_ours(result, tmp_path):
+    written = result.save(tmp_path / "out", ("labels", "overlay", "json", "polygons", "scores"))
+    assert [path.name for path in written] == [
+        "street_labels.png", "street_overlay.png", "street.json", "street_polygons.json", "street_scores.npz"
+    ]  # fmt: skip
+    assert all(files.ours(path) for path in written)
+    assert sorted((tmp_path / "out").iterdir()) == sorted(written)
+    with np.load(tmp_path / "out" / "street_scores.npz") as arrays:
+        assert arrays["scores"].dtype == np.float16
+        np.testing.assert_array_equal(arrays["scores"], result.scores)
+    values = json.loads((tmp_path / "out" / "street.json").read_text())
+    assert values["path"] == str(tmp_path / "pictures" / "street.jpg")
+    coco = json.loads((tmp_path / "out" / "street_polygons.json").read_text())
+    assert coco["images"][0]["file_name"] == "street.jpg" and len(coco["annotations"]) == 3
+    assert result.save(tmp_path / "out", ("labels",)) == written[:1], "what is ours is replaced"
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [("street.json", b'{"version": "5.2.1", "shapes": []}'), ("street_labels.png", None), ("street.json", b"[1]")],
+)
+def test_what_others_wrote_stays_unless_overwritten(result, tmp_path, name, data):
+    if data is None:
+        buffer = io.BytesIO()
+        Image.new("L", (4, 3)).save(buffer, "PNG")
+        data = buffer.getvalue()
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(FileExistsError, match=f"{name} was not written by segformer-tf and is not replaced"):
+        result.save(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [name] and (tmp_path / name).read_bytes() == data
+    result.save(tmp_path, overwrite=True)
+    assert (tmp_path / name).read_bytes() != data
+
+
+def test_a_picture_is_never_replaced_by_its_own_result(result, tmp_path):
+    own = SegmentationResult(**{**vars(result), "name": "a", "path": tmp_path / "a_labels.png"})
+    files.write_png(Image.new("RGB", (4, 3)), tmp_path / "a_labels.png")
+    before = (tmp_path / "a_labels.png").read_bytes()
+    os.link(tmp_path / "a_labels.png", tmp_path / "street_labels.png")
+    for picture, inputs in ((own, ()), (result, [tmp_path / "a_labels.png"])):
+        with pytest.raises(FileExistsError, match="is one of the pictures given and is not replaced"):
+            picture.save(tmp_path, overwrite=True, inputs=inputs)
+    assert (tmp_path / "a_labels.png").read_bytes() == before
+
+
+def test_a_result_of_another_picture_of_the_same_name_stays(result, tmp_path):
+    result.save(tmp_path)
+    other = SegmentationResult(**{**vars(result), "path": Path("elsewhere") / "street.jpg"})
+    with pytest.raises(FileExistsError, match=r"street\.json in .* is of .*pictures/street\.jpg, and elsewhere/street"):
+        other.save(tmp_path)
+    other.save(tmp_path, overwrite=True)
+    assert files.source_of(tmp_path / "street.json") == str(Path("elsewhere/street.jpg").absolute())
+
+
+def test_what_cannot_be_saved_is_named(result, tmp_path):
+    with pytest.raises(ValueError, match="There is no kind of file 'mask'; expected some of labels, overlay, json"):
+        result.save(tmp_path, ("mask",))
+    with pytest.raises(ValueError, match="street has no scores to save"):
+        SegmentationResult(**{**vars(result), "scores": None}).save(tmp_path, ("scores",))
+
+
+def test_a_full_disk_leaves_nothing_half_written(result, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(files, "write_png", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        result.save(tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("picture", "name"),
+    [
+        ("p/a.jpg", "a"), ("a.PNG", "a"), ("a.tif", "a.tif"), ("a.b.jpeg", "a.b"), ("q/a", "a"), (".jpg", ".jpg"),
+        ("[red]x\n.png", "[red]x\n"),
+    ],
+)  # fmt: skip
+def test_a_name_depends_on_the_picture_alone(picture, name):
+    assert files.name_of(picture) == name
+    assert files.name_of(picture, whole=True) == Path(picture).name
+
+
+def test_long_names_are_cut_to_what_a_file_system_takes(tmp_path):
+    pictures = [f"{'ä' * 122}{last}.png" for last in "xy"]
+    names = [files.name_of(picture) for picture in pictures]
+    assert len(set(names)) == 2 and all(len(os.fsencode(name)) <= files.LONGEST for name in names)
+    for name in names:
+        for ending in files.ENDINGS.values():
+            (tmp_path / f"{name}{ending}").touch()
