@@ -11,7 +11,7 @@ from segformer_tf.checkpoints import formats, infer, names
 from segformer_tf.checkpoints.checkpoint import config_text, load, save
 from segformer_tf.checkpoints.matching import match
 from segformer_tf.storage import find
-from segformer_tf.storage.whole import staged
+from segformer_tf.storage.whole import staged, whole
 
 # format -> (the file's name where the destination is a directory, the layout of its names)
 FORMATS = {
@@ -56,7 +56,9 @@ def convert(
     if format == "pth":
         _warn_of_epsilon(file, config)
         id2label = config.get("id2label") or {}
-        formats.write_torch(file, tensors, {"CLASSES": tuple(str(id2label[key]) for key in sorted(id2label, key=int))})
+        meta = {"CLASSES": tuple(str(id2label[key]) for key in sorted(id2label, key=int))}
+        with whole(file) as draft:
+            formats.write_torch(draft, tensors, meta)
         return [file]
     with staged(file.parent) as stage:
         (stage / "config.json").write_text(config_text(config, variables), "utf-8")
@@ -111,5 +113,5 @@ def _write_keras(file: Path, config: dict[str, Any], variables: dict[str, np.nda
     arrays, _ = match({path: tuple(weight.shape) for path, weight in weights.items()}, variables, str(file))
     for path, array in arrays.items():
         weights[path].assign(array)
-    with staged(file.parent) as stage:
-        model.save(stage / file.name)
+    with whole(file) as draft:
+        model.save(draft)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +13,9 @@ import numpy as np
 from segformer_tf.checkpoints import formats, infer, keras_hub, names
 from segformer_tf.storage import find
 from segformer_tf.storage.whole import staged
+
+SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+OWN_FILES = re.compile(r"model(-\d+)?(-\d+-of-\d+)?\.safetensors(\.index\.json)?")  # a save may remove these
 
 
 class Checkpoint(NamedTuple):
@@ -65,14 +69,30 @@ def save(
 
     `max_shard_size` (bytes, or text such as "5GB") splits the weights into shards with an index. Earlier
     safetensors files of the directory are replaced; others are left as they are.
+
+    A stop at any moment leaves the weights of one save, whole: one file takes another's place in one step; shards come
+    under names that no earlier index has (`model-2-00001-of-00003.safetensors`), then config and index, and what they
+    replace is removed last, a single file first, as loading prefers it. Only a config that differs from the earlier
+    one is a step of its own: for that moment the weights of one save stand beside the config of the other.
+
+    Raises OSError where the directory cannot be written, ValueError for a `max_shard_size` that is no size.
     """
-    limit = _bytes(max_shard_size)
+    directory = Path(directory)
+    tensors = names.from_variables(variables, "hub")
+    shards = {SINGLE: list(tensors)} if max_shard_size is None else _shards(directory, tensors, max_shard_size)
     with staged(directory) as stage:
         (stage / "config.json").write_text(config_text(config, variables), "utf-8")
-        _write_shards(stage, names.from_variables(variables, "hub"), limit)
+        for file, keys in shards.items():
+            formats.write_safetensors(stage / file, {key: tensors[key] for key in keys})
+        if SINGLE not in shards:
+            total = sum(array.nbytes for array in tensors.values())
+            weight_map = {key: file for file, keys in shards.items() for key in keys}
+            index = {"metadata": {"total_size": total}, "weight_map": weight_map}
+            (stage / INDEX).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", "utf-8")
         written = {file.name for file in stage.iterdir()}
-    for file in Path(directory).glob("model*.safetensors*"):
-        if file.name not in written and re.fullmatch(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?", file.name):
+    earlier = (file for file in directory.glob("model*.safetensors*") if OWN_FILES.fullmatch(file.name))
+    for file in sorted(earlier, key=lambda file: (file.name not in (SINGLE, INDEX), file.name)):
+        if file.name not in written:
             file.unlink()
 
 
@@ -81,6 +101,13 @@ def save_h5(directory: str | os.PathLike, config: Mapping[str, Any], variables: 
     with staged(directory) as stage:
         (stage / "config.json").write_text(config_text(config, variables), "utf-8")
         formats.write_h5(stage / "tf_model.h5", names.from_variables(variables, "tf"))
+    if preferred := [file for file in (SINGLE, INDEX) if (Path(directory) / file).exists()]:
+        warnings.warn(
+            f"{directory} also holds {preferred[0]}, which loading prefers to the tf_model.h5 that was just written: "
+            "remove it, or save into another directory.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def config_text(config: Mapping[str, Any], variables: Mapping[str, np.ndarray]) -> str:
@@ -93,36 +120,24 @@ def config_text(config: Mapping[str, Any], variables: Mapping[str, np.ndarray]) 
     return json.dumps(values, indent=2, sort_keys=True) + "\n"
 
 
-def _write_shards(stage: Path, tensors: dict[str, np.ndarray], limit: float) -> None:
-    shards: list[dict[str, np.ndarray]] = [{}]
-    size = 0
-    for name, array in tensors.items():
-        if shards[-1] and size + array.nbytes > limit:
-            shards.append({})
-            size = 0
-        shards[-1][name] = array
-        size += array.nbytes
-    if len(shards) == 1:
-        formats.write_safetensors(stage / "model.safetensors", tensors)
-        return
-    weight_map = {}
-    for number, shard in enumerate(shards, 1):
-        file = f"model-{number:05}-of-{len(shards):05}.safetensors"
-        formats.write_safetensors(stage / file, shard)
-        weight_map |= dict.fromkeys(shard, file)
-    total = sum(array.nbytes for array in tensors.values())
-    index = {"metadata": {"total_size": total}, "weight_map": weight_map}
-    (stage / "model.safetensors.index.json").write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", "utf-8")
+def _shards(directory: Path, tensors: Mapping[str, np.ndarray], limit: int | str) -> dict[str, list[str]]:
+    """File names that nothing in the directory has -> the tensors that go into each; one file where all fit into it."""
+    from huggingface_hub import split_state_dict_into_shards_factory as split
+
+    pattern = "model{suffix}.safetensors"
+    try:
+        found = split(dict(tensors), get_storage_size=_bytes, filename_pattern=pattern, max_shard_size=limit)
+    except ValueError as error:
+        raise ValueError(f'max_shard_size is {limit!r}; expected bytes or a text such as "500MB" or "5GB".') from error
+    shards, number = found.filename_to_tensors, 1
+    while len(shards) > 1 and any((directory / file).exists() for file in shards):
+        number += 1
+        shards = {file.replace("model-", f"model-{number}-"): keys for file, keys in found.filename_to_tensors.items()}
+    return shards
 
 
-def _bytes(size: int | str | None) -> float:
-    if size is None:
-        return float("inf")
-    match = re.fullmatch(r"([\d.]+)\s*([KMG]?)(i?)B?", str(size), re.IGNORECASE)
-    if not match:
-        raise ValueError(f'max_shard_size is {size!r}; expected bytes or a text such as "500MB" or "5GB".')
-    number, unit, binary = match.groups()
-    return float(number) * (1024 if binary else 1000) ** " KMG".index(unit.upper() or " ")
+def _bytes(array: np.ndarray) -> int:
+    return array.nbytes
 
 
 def from_torch_module(module: Any, config: dict[str, Any] | None = None) -> Checkpoint:

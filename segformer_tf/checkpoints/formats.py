@@ -1,4 +1,4 @@
-"""Weight files <-> {name: array}: .safetensors, .h5, and with PyTorch .bin and .pth; written whole or not at all."""
+"""Weight files <-> {name: array}: .safetensors, .h5, and with PyTorch .bin and .pth; callers write inside `staged`."""
 
 import json
 import mmap
@@ -12,7 +12,6 @@ import numpy as np
 
 from segformer_tf.checkpoints.keras_hub import is_keras_hub
 from segformer_tf.storage.find import WEIGHT_FILES
-from segformer_tf.storage.whole import staged
 
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "U8": "u1", "BOOL": "?"}
 _TF_CLASSES = {
@@ -176,8 +175,7 @@ def write_safetensors(path: str | os.PathLike, tensors: Mapping[str, np.ndarray]
     """One .safetensors file, marked as PyTorch's orientation, as transformers reads it."""
     from safetensors.numpy import save_file
 
-    with staged(Path(path).parent) as directory:
-        save_file(_contiguous(tensors), directory / Path(path).name, metadata={"format": "pt"})
+    save_file(_contiguous(tensors), path, metadata={"format": "pt"})
 
 
 def write_h5(path: str | os.PathLike, tensors: Mapping[str, np.ndarray]) -> None:
@@ -189,7 +187,7 @@ def write_h5(path: str | os.PathLike, tensors: Mapping[str, np.ndarray]) -> None
         layers.setdefault(name.partition("/")[0], []).append(name)
     model = next((_TF_CLASSES[layer] for layer in layers if layer in _TF_CLASSES), "tf_segformer_model")
     text = h5py.string_dtype()  # variable length, so that no list of names outgrows HDF5's limit for attributes
-    with staged(Path(path).parent) as directory, h5py.File(directory / Path(path).name, "w") as file:
+    with h5py.File(path, "w") as file:
         file.attrs.update({"backend": "tensorflow", "keras_version": "2.15.0"})
         file.attrs.create("layer_names", list(layers), dtype=text)
         for layer, names in layers.items():
@@ -204,5 +202,4 @@ def write_torch(path: str | os.PathLike, tensors: Mapping[str, np.ndarray], meta
     """A PyTorch file: a bare state dict, or with `meta` as MMSegmentation saves it ({"meta", "state_dict"})."""
     torch = _torch(Path(path))
     state = {name: torch.from_numpy(array.copy()) for name, array in _contiguous(tensors).items()}
-    with staged(Path(path).parent) as directory:
-        torch.save(state if meta is None else {"meta": meta, "state_dict": state}, directory / Path(path).name)
+    torch.save(state if meta is None else {"meta": meta, "state_dict": state}, path)

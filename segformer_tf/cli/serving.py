@@ -138,7 +138,8 @@ def serve_config(
     threads: Annotated[int, typer.Option(help="Batches that run at the same time.")] = 2,
 ) -> None:
     """Write TF Serving's models.config, batching_params.txt and monitoring.config."""
-    from segformer_tf.serving.config import write_serving_config
+    from segformer_tf.serving.config import serving_config
+    from segformer_tf.storage.whole import staged
 
     labels = {}
     for text in label or []:
@@ -146,9 +147,8 @@ def serve_config(
         if not key or not version.isdigit():
             raise typer.BadParameter(f"{text!r} is expected as LABEL=VERSION, such as canary=2.", param_hint="--label")
         labels[key] = int(version)
-    paths = write_serving_config(
+    texts = serving_config(
         directory,
-        output,
         name=name,
         base_path=base_path,
         labels=labels,
@@ -156,5 +156,8 @@ def serve_config(
         batch_timeout_ms=batch_timeout_ms,
         threads=threads,
     )
-    for path in paths:
-        print(f"wrote {path}")
+    with staged(output) as stage:
+        for file, text in texts.items():
+            (stage / file).write_text(text, "utf-8")
+    for file in texts:
+        print(f"wrote {output / file}")

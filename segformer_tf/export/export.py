@@ -16,7 +16,7 @@ from segformer_tf.export.warmup import sample_picture
 from segformer_tf.images.postprocess import post_process_semantic_segmentation
 from segformer_tf.images.processor import SegformerImageProcessor
 from segformer_tf.models.base import SegformerBase
-from segformer_tf.storage.whole import draft_directory
+from segformer_tf.storage.whole import staged
 
 FORMATS = ("saved_model", *RUNTIMES)
 BATCHED = ("onnx", "openvino")  # formats whose file may be bound to a batch
@@ -101,13 +101,13 @@ def export(
 def _export_saved_model(model, directory: Path, processor, tolerance, names, labels_at, max_pixels) -> Exported:
     functions = signatures.build(model, processor, names, labels_at, max_pixels)
     size = signatures.fixed_size(processor) or ANY_SIZE
-    with draft_directory(directory) as parent:
-        draft = parent / "version"
+    with staged(directory) as stage:
+        draft = stage / "version"
         difference, scale = write_saved_model(draft, model, processor, functions, size, directory.resolve().name)
         _check_difference("The SavedModel", difference, scale, tolerance)
-        target = directory / str(next_version(directory))
-        os.rename(draft, target)
-    return Exported(target, difference, _relative(difference, scale), None)
+        version = str(next_version(directory))
+        draft.rename(stage / version)
+    return Exported(directory / version, difference, _relative(difference, scale), None)
 
 
 def _export_runtime(model, directory: Path, format, processor, size, batch, weights, tolerance, picture) -> Exported:
@@ -119,13 +119,11 @@ def _export_runtime(model, directory: Path, format, processor, size, batch, weig
         size, batch = size or signatures.fixed_size(processor), 1
     pixels = np.repeat(_pixels(model, processor, picture, size), batch or 1, axis=0)
     expected = np.asarray(model(pixels, training=False)["logits"])
-    with draft_directory(directory) as draft:
+    with staged(directory) as draft:  # the .bin of OpenVINO moves before its .xml
         runtime.write(model, draft / runtime.file, pixels_spec(model, size, batch), weights)
         found = runtime.load(draft / runtime.file)(pixels)
         difference, scale = float(np.abs(found - expected).max()), float(np.abs(expected).max())
         _check_difference(runtime.file, difference, scale, tolerance)
-        for file in sorted(draft.iterdir()):  # the .bin of OpenVINO before its .xml
-            os.replace(file, directory / file.name)
     return Exported(
         directory / runtime.file, difference, _relative(difference, scale), _same_labels(model, found, expected, pixels)
     )

@@ -1,6 +1,7 @@
 """Checkpoints as methods of the models: read from anywhere, written as on the Hub."""
 
 import os
+import shutil
 import tempfile
 import warnings
 from pathlib import Path
@@ -12,6 +13,7 @@ from segformer_tf import checkpoints
 from segformer_tf.config import SegformerConfig
 from segformer_tf.models.compat import TransformersInterface
 from segformer_tf.storage import find, publish
+from segformer_tf.storage.whole import staged
 
 # Arguments of transformers' `from_pretrained` that change nothing here; any other unknown one is a key of the config.
 WITHOUT_EFFECT = ("proxies", "resume_download", "mirror", "use_auth_token", "trust_remote_code", "low_cpu_mem_usage")
@@ -169,7 +171,10 @@ class Pretrained(TransformersInterface):
         else:
             checkpoints.save_h5(save_directory, self.config.to_dict(), variables)
         if saved_model:
-            self.export(Path(save_directory) / "saved_model" / str(version), verbose=False)
+            directory = Path(save_directory) / "saved_model"
+            with staged(directory) as stage:
+                self.export(stage / str(version), verbose=False)
+                shutil.rmtree(directory / str(version), ignore_errors=True)  # an earlier one, whose place it takes
         if push_to_hub:
             self.push_to_hub(hub_arguments.pop("repo_id", Path(save_directory).name), **hub_arguments)
 

@@ -9,9 +9,8 @@ from segformer_tf.serving.servable import latest_version
 METRICS_PATH = "/monitoring/prometheus/metrics"
 
 
-def write_serving_config(
+def serving_config(
     model_directory: str | os.PathLike,
-    output: str | os.PathLike,
     *,
     name: str | None = None,
     base_path: str | None = None,
@@ -19,8 +18,8 @@ def write_serving_config(
     max_batch_size: int = 8,
     batch_timeout_ms: float = 5,
     threads: int = 2,
-) -> list[Path]:
-    """Writes `models.config`, `batching_params.txt` and `monitoring.config`; returns their paths.
+) -> dict[str, str]:
+    """The texts of `models.config`, `batching_params.txt` and `monitoring.config`, by these names.
 
     Args:
         model_directory: A directory of versions that `export` wrote.
@@ -34,7 +33,7 @@ def write_serving_config(
         FileNotFoundError: A version that is not there.
         ValueError: A number below 1, or a name that the files cannot hold.
     """
-    model_directory, output = Path(model_directory), Path(output)
+    model_directory = Path(model_directory)
     latest_version(model_directory)
     name = name or model_directory.resolve().name
     if set(name) & set('"\\/\n'):
@@ -51,17 +50,11 @@ def write_serving_config(
             raise FileNotFoundError(
                 f"There is no version {version} in {model_directory}, which the label {label!r} names."
             )
-    texts = {
+    return {
         "models.config": _models(name, base_path or f"/models/{name}", labels or {}),
         "batching_params.txt": _batching(max_batch_size, round(batch_timeout_ms * 1000), threads),
         "monitoring.config": f'prometheus_config {{\n  enable: true\n  path: "{METRICS_PATH}"\n}}\n',
     }
-    output.mkdir(parents=True, exist_ok=True)
-    for file, text in texts.items():
-        draft = output / f".{file}"
-        draft.write_text(text, "utf-8")
-        os.replace(draft, output / file)
-    return [output / file for file in texts]
 
 
 def _models(name: str, base_path: str, labels: Mapping[str, int]) -> str:

@@ -1,45 +1,168 @@
-"""The only way a file is written here: whole or not at all."""
+"""The only way a file is written here: whole or not at all, readable as the umask says, with one error if it fails."""
 
+import errno
 import os
+import re
 import shutil
-import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
-@contextmanager
-def draft_directory(directory: str | os.PathLike) -> Iterator[Path]:
-    """A hidden directory inside `directory`, which is made if need be; what is left in it is removed at the end.
-
-    Raises OSError where the directory cannot be written.
-    """
-    directory = Path(directory)
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        # Hidden, so that TF Serving, which looks for directories named by integers, never sees it.
-        draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=directory))
-    except OSError as error:
-        raise OSError(f"Cannot write to the directory {directory} ({error.strerror}); choose another.") from error
-    try:
-        yield draft
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+PREFIX = (
+    ".segformer-tf-draft-"  # hidden: TF Serving looks for directories named by integers, `glob("*.png")` for pictures
+)
+_NO_ROOM = "make room, or choose another directory"
+_WAYS_OUT = {
+    errno.ENOSPC: _NO_ROOM,
+    errno.EDQUOT: _NO_ROOM,
+    errno.EFBIG: "raise the limit on a file's size, or choose another directory",
+    errno.EROFS: "choose another directory",
+    errno.EIO: "check the disk, or choose another directory",
+    errno.ENAMETOOLONG: "give the file a shorter name",
+}
+_cleared: set[Path] = set()  # directories whose leftovers this process has looked for
 
 
 @contextmanager
 def staged(directory: str | os.PathLike) -> Iterator[Path]:
-    """A directory to write files into; they move up into `directory` when the block succeeds.
+    """A hidden directory to write files and directories into; they move up into `directory` when the block succeeds.
 
-    Raises OSError where the directory cannot be written.
+    Each replaces what has its name, in the order of their names, `.json` files last: these say what the others are, so
+    a reader that goes by them never finds half. Nothing moves where the block fails. `directory` is made if need be.
+
+    Raises OSError that names the path, the reason and the way out where the disk is full, read-only or denies access,
+    whatever the library that wrote raised.
     """
-    with draft_directory(directory) as draft:
+    with _draft(Path(directory), Path(directory)) as draft:
         yield draft
-        for file in sorted(draft.iterdir()):
-            os.replace(file, Path(directory) / file.name)
+
+
+@contextmanager
+def whole(path: str | os.PathLike) -> Iterator[Path]:
+    """The path of a draft of one file, which takes the place of `path` when the block succeeds; errors as `staged`."""
+    path = Path(path)
+    with _draft(path.parent, path) as draft:
+        yield draft / path.name
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """A UTF-8 text file, such as config.json."""
-    with staged(Path(path).parent) as stage:
-        (stage / Path(path).name).write_text(text, "utf-8")
+    """A UTF-8 text file, such as config.json; errors as `staged`."""
+    with whole(path) as draft:
+        draft.write_text(text, "utf-8")
+
+
+@contextmanager
+def _draft(directory: Path, what: Path) -> Iterator[Path]:
+    draft, lock = _new_draft(directory)
+    try:
+        with _told_in_a_sentence(what):
+            yield draft
+            _finish(draft)
+        for entry in sorted(draft.iterdir(), key=lambda entry: (entry.suffix == ".json", entry.name)):
+            _move(entry, directory / entry.name)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def _new_draft(directory: Path) -> tuple[Path, int | None]:
+    """A directory with the umask's own mode, and the lock that tells other processes that this one lives."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        _clear_leftovers(directory)
+        while True:
+            draft = directory / (PREFIX + uuid.uuid4().hex)
+            draft.mkdir()
+            free, lock = _lock(draft)
+            if free and draft.is_dir():
+                return draft, lock
+            if lock is not None:  # another process took it for a leftover before it was locked
+                os.close(lock)
+    except OSError as error:
+        way_out = _way_out(error) or "choose another directory"
+        raise _refused(
+            error.errno, f"Cannot write to the directory {directory} ({error.strerror}); {way_out}."
+        ) from error
+
+
+def _lock(draft: Path) -> tuple[bool, int | None]:
+    """(whether no other process holds it, a lock that ends with this process or None where the disk has no locks)."""
+    if fcntl is None:
+        return True, None
+    handle = None
+    try:
+        handle = os.open(draft, os.O_RDONLY)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if handle is not None:
+            os.close(handle)
+        return not isinstance(error, (BlockingIOError, FileNotFoundError)), None
+    return True, handle
+
+
+def _clear_leftovers(directory: Path) -> None:
+    """Removes drafts of processes that ended half-way, once for each directory: looking takes time in full ones."""
+    if directory.absolute() in _cleared:
+        return
+    _cleared.add(directory.absolute())
+    for entry in directory.glob(PREFIX + "*"):
+        lock = _lock(entry)[1] if re.fullmatch("[0-9a-f]{32}", entry.name.removeprefix(PREFIX)) else None
+        if lock is not None:
+            shutil.rmtree(entry, ignore_errors=True)
+            os.close(lock)
+
+
+def _finish(draft: Path) -> None:
+    """Gives everything the umask's modes, whatever library wrote it, and waits until the disk has it."""
+    mode = draft.stat().st_mode & 0o777  # what `mkdir` made of 0o777
+    for root, directories, files in os.walk(draft):
+        for path, wanted in [(Path(root, d), mode) for d in directories] + [
+            (Path(root, f), mode & 0o666) for f in files
+        ]:
+            os.chmod(path, path.stat().st_mode & 0o7000 | wanted)
+            if path.is_file():
+                with open(path, "r+b") as file:
+                    os.fsync(file.fileno())
+
+
+def _move(source: Path, target: Path) -> None:
+    try:
+        os.replace(source, target)
+    except OSError as error:
+        way_out = _way_out(error) or "move away what stands there, or choose another directory"
+        raise _refused(error.errno, f"Cannot write {target} ({error.strerror}); {way_out}.") from error
+
+
+@contextmanager
+def _told_in_a_sentence(what: Path) -> Iterator[None]:
+    """Libraries raise their own errors for a full disk; PyTorch's does not even say the reason."""
+    try:
+        yield
+    except Exception as error:
+        way_out, text = _way_out(error), str(error)
+        if way_out is None:
+            raise
+        code = next((code for code in _WAYS_OUT if os.strerror(code) in text), errno.ENOSPC)
+        told = f"Cannot write {what} ({os.strerror(code)}), so what was there is left as it was; {way_out}."
+        raise _refused(code, told) from error
+
+
+def _way_out(error: Exception) -> str | None:
+    """What to do about a disk that takes no more; None for any other error."""
+    text = str(error)
+    if "PytorchStreamWriter failed writing" in text:
+        return _WAYS_OUT[errno.ENOSPC]
+    return next((way for code, way in _WAYS_OUT.items() if os.strerror(code) in text), None)
+
+
+def _refused(code: int | None, text: str) -> OSError:
+    error = OSError(text)  # given both, Python would put "[Errno 28]" before the sentence
+    error.errno = code
+    return error

@@ -14,6 +14,7 @@ from segformer_tf.images import SegformerImageProcessor, label_image, palette_fo
 from segformer_tf.models.losses import full_size_logits
 from segformer_tf.models.metrics import confusion, scores
 from segformer_tf.pipelines.windows import spans
+from segformer_tf.storage.whole import whole
 from segformer_tf.training.datasets import Source, pictures
 from segformer_tf.training.splits import Split
 
@@ -157,10 +158,10 @@ def _known(value: float) -> float | None:
 
 
 def _dump(directory: Path, source: Source, number: int, predicted: np.ndarray, id2label) -> None:
-    directory.mkdir(parents=True, exist_ok=True)
     named = isinstance(source, Split) and not source.shards
     name = source.images[number].stem if named else f"{number:06}"
-    label_image(predicted, palette_for(id2label)).save(directory / f"{name}.png")
+    with whole(directory / f"{name}.png") as draft:
+        label_image(predicted, palette_for(id2label)).save(draft)
 
 
 def _evaluate_classes(model, split: Split, processor: SegformerImageProcessor | None) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from segformer_tf.storage.whole import write_text
 from segformer_tf.training.augment import Augmentation
 from segformer_tf.training.losses import LOSSES
 from segformer_tf.training.optimizer import OPTIMIZERS, SegformerAdamW, WarmupDecay
@@ -127,7 +128,7 @@ class Recipe:
 
     def save(self, file: str | Path) -> None:
         """Writes the recipe as JSON, which `load` and `segformer-tf train --recipe` read."""
-        Path(file).write_text(str(self), "utf-8")
+        write_text(file, str(self))
 
     @classmethod
     def load(cls, name_or_file: str | Path) -> "Recipe":

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from segformer_tf.models.metrics import confusion, scores
+from segformer_tf.storage.whole import staged
 from segformer_tf.training.datasets import Source
 from segformer_tf.training.evaluate import Protocol, predictions, summary
 from segformer_tf.training.recipe import Recipe
@@ -32,14 +33,15 @@ def write_report(run: Path, model, source: Source, recipe: Recipe, rows: Sequenc
         "![loss and score](curves.svg)",
         "",
     ]
-    (run / "curves.svg").write_text(curves(rows, ("loss", score)), "utf-8")
-    if not (isinstance(source, Split) and not source.has_masks):
-        lines += _segmentation(run, model, source)
-    lines += ["## Recipe", "", "```json", str(recipe).strip(), "```", ""]
-    (run / "report.md").write_text("\n".join(lines), "utf-8")
+    with staged(run) as stage:
+        (stage / "curves.svg").write_text(curves(rows, ("loss", score)), "utf-8")
+        if not (isinstance(source, Split) and not source.has_masks):
+            lines += _segmentation(stage, model, source)
+        lines += ["## Recipe", "", "```json", str(recipe).strip(), "```", ""]
+        (stage / "report.md").write_text("\n".join(lines), "utf-8")
 
 
-def _segmentation(run: Path, model, source: Source) -> list[str]:
+def _segmentation(stage: Path, model, source: Source) -> list[str]:
     config = model.config
     total = np.zeros((config.num_labels, config.num_labels), np.int64)
     worst: list[tuple[float, int, Any]] = []
@@ -52,7 +54,7 @@ def _segmentation(run: Path, model, source: Source) -> list[str]:
         images += 1
     protocol = str(Protocol())
     result = summary(total, config.id2label, protocol, images)
-    draw_confusion(total, list(config.id2label.values())).save(run / "confusion.png")
+    draw_confusion(total, list(config.id2label.values())).save(stage / "confusion.png")
     lines = [f"## Classes of the last weights, {images} validation pictures, {protocol}", ""]
     lines += ["| id | class | IoU | accuracy | Dice |", "|---|---|---|---|---|"]
     for row in [
@@ -64,7 +66,7 @@ def _segmentation(run: Path, model, source: Source) -> list[str]:
     lines += ["", f"Pixels right: {result['aAcc']:.4f}" if result["aAcc"] is not None else "No labelled pixels.", ""]
     lines += ["![confusion matrix, each row a true class](confusion.png)", "", "## Worst pictures", ""]
     for place, (score, number, found) in enumerate(worst, 1):
-        side_by_side(found, config.id2label, config.semantic_loss_ignore_index).save(run / f"worst_{place}.png")
+        side_by_side(found, config.id2label, config.semantic_loss_ignore_index).save(stage / f"worst_{place}.png")
         named = isinstance(source, Split) and not source.shards
         name = source.images[number].name if named else f"picture {number}"
         lines += [f"{name}, mIoU {score:.4f}: picture, truth, prediction", "", f"![{name}](worst_{place}.png)", ""]

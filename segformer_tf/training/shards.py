@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from segformer_tf.storage.whole import whole, write_text
 from segformer_tf.training.reading import MaskReader, decode_picture
 from segformer_tf.training.splits import Split
 
@@ -31,21 +31,16 @@ def write_shards(split: Split, directory: str | Path, pictures_per_shard: int = 
             f"the split {split.name!r} has no mask files, expected pictures with masks: shards hold those."
         )
     directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
     read = MaskReader(split.targets, split.reduce_labels)
     count = -(-len(split) // pictures_per_shard)
     files = [directory / f"{split.name}-{i:05}-of-{count:05}.tfrecord" for i in range(count)]
     for i, file in enumerate(files):
-        partial = file.with_name(file.name + ".partial")
-        with tf.io.TFRecordWriter(str(partial)) as writer:
+        with whole(file) as draft, tf.io.TFRecordWriter(str(draft)) as writer:
             part = slice(i * pictures_per_shard, (i + 1) * pictures_per_shard)
             for image, mask in zip(split.images[part], split.targets[part], strict=True):
                 writer.write(_example(image, read(str(mask)).numpy()))
-        os.replace(partial, file)
     about = {"pictures": len(split), "classes": list(split.classes), "shards": [file.name for file in files]}
-    partial = directory / f"{split.name}.json.partial"
-    partial.write_text(json.dumps(about, indent=2) + "\n", "utf-8")
-    os.replace(partial, directory / f"{split.name}.json")
+    write_text(directory / f"{split.name}.json", json.dumps(about, indent=2) + "\n")
     return files
 
 

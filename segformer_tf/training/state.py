@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from segformer_tf.storage.whole import whole, write_text
 from segformer_tf.training.recipe import Recipe
 
 STATE = "training_state.npz"
@@ -24,21 +24,8 @@ def save(run: Path, model: keras.Model, about: dict[str, Any]) -> None:
         OSError: The disk is full or cannot be written; the earlier state is as it was.
     """
     arrays = {f"{kind}_{i}": variable.numpy() for kind, i, variable in _variables(model)}
-    file = run / "last" / STATE
-    partial = file.with_name(STATE + ".partial")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with open(partial, "wb") as stream:
-            np.savez(stream, about=np.array(json.dumps(about)), **arrays)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(partial, file)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise OSError(
-            f"{file} cannot be written ({error.strerror}); the checkpoint before it is whole: make room, then go on "
-            "with --resume."
-        ) from error
+    with whole(run / "last" / STATE) as draft:
+        np.savez(draft, about=np.array(json.dumps(about)), **arrays)
 
 
 def restore(run: Path, model: keras.Model) -> dict[str, Any]:
@@ -86,8 +73,7 @@ def begin(run: Path, recipe: Recipe, seed: int, resume: bool) -> None:
             raise FileExistsError(
                 f"{run} has a run already, expected none: go on with --resume, or choose another directory."
             )
-        run.mkdir(parents=True, exist_ok=True)
-        _replace(file, json.dumps(wanted, indent=2) + "\n")
+        write_text(file, json.dumps(wanted, indent=2) + "\n")
         return
     if not file.exists():
         raise FileNotFoundError(
@@ -115,15 +101,7 @@ def read_recipe(run: Path) -> tuple[Recipe, int]:
 
 def write_log(run: Path, rows: list[dict[str, Any]]) -> None:
     """`log.csv`, one row an evaluation."""
-    partial = run / (LOG + ".partial")
-    with open(partial, "w", newline="", encoding="utf-8") as stream:
+    with whole(run / LOG) as draft, open(draft, "w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    os.replace(partial, run / LOG)
-
-
-def _replace(file: Path, text: str) -> None:
-    partial = file.with_name(file.name + ".partial")
-    partial.write_text(text, "utf-8")
-    os.replace(partial, file)

@@ -1,6 +1,7 @@
 """Load from anywhere, save as on the Hub."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from random_checkpoints import checkpoints
 
-from segformer_tf.checkpoints import load, save
+from segformer_tf.checkpoints import load, save, save_h5
 
 
 @pytest.mark.parametrize("name", ["hf4-seg", "hf4-cls"])
@@ -76,6 +77,65 @@ def test_saving_over_the_directory_that_was_loaded_keeps_the_values(fixtures, tm
     expected = checkpoint.variables["classifier/kernel"].copy()
     save(tmp_path / "model", checkpoint.config, checkpoint.variables)
     np.testing.assert_array_equal(load(tmp_path / "model").variables["classifier/kernel"], expected)
+
+
+class Stop(Exception):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize("new_size", [None, "50KB", "100KB"])
+@pytest.mark.parametrize("old_size", [None, "100KB"])
+def test_a_save_over_another_stopped_between_any_two_steps_leaves_one_of_them_whole(
+    fixtures, tmp_path, monkeypatch, old_size, new_size
+):
+    checkpoint = load(fixtures / "hf4-seg")
+    new = {path: array + 1 for path, array in checkpoint.variables.items()}
+    found = set()
+    for stop in range(100):
+        directory, steps = tmp_path / str(stop), iter(range(100))
+        save(directory, checkpoint.config, checkpoint.variables, old_size)
+        with monkeypatch.context() as patch:
+            for name in ("replace", "unlink"):
+                patch.setattr(os, name, _counted(getattr(os, name), steps, stop))
+            patch.setattr(shutil, "rmtree", lambda *arguments, **options: None)  # as if killed: drafts stay
+            try:
+                save(directory, checkpoint.config, new, new_size)
+                finished = True
+            except Stop:
+                finished = False
+        back = load(directory)
+        differences = {float((back.variables[path] - array).min()) for path, array in new.items()}
+        assert differences in ({0.0}, {-1.0}) or max(differences) - min(differences) < 1e-3, differences
+        found.add(max(differences) > -0.5)
+        save(directory, checkpoint.config, new, new_size)  # and the next save leaves nothing of the broken one
+        left = [file.name for file in directory.glob("model*.safetensors")]
+        assert sorted(left) == sorted({file.name for file in _files_of(directory)})
+        if finished:
+            break
+    assert finished and found == {True, False}
+
+
+def _counted(real, steps, stop):
+    def step(*arguments, **options):
+        if next(steps) == stop:
+            raise Stop
+        return real(*arguments, **options)
+
+    return step
+
+
+def _files_of(directory):
+    index = directory / "model.safetensors.index.json"
+    if not index.exists():
+        return [directory / "model.safetensors"]
+    return {directory / name for name in json.loads(index.read_text())["weight_map"].values()}
+
+
+def test_an_h5_file_beside_weights_that_loading_prefers_is_warned_of(fixtures, tmp_path):
+    checkpoint = load(fixtures / "hf4-seg")
+    save(tmp_path, checkpoint.config, checkpoint.variables)
+    with pytest.warns(UserWarning, match=r"also holds model\.safetensors, which loading prefers to the tf_model\.h5"):
+        save_h5(tmp_path, checkpoint.config, checkpoint.variables)
 
 
 def test_a_shard_size_that_is_none_is_refused_before_anything_is_written(tmp_path):

@@ -4,31 +4,34 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
-from segformer_tf.serving.config import write_serving_config
+from segformer_tf.serving.config import serving_config
 
 
 def test_the_configuration_files_are_what_tf_serving_reads(tmp_path):
     (tmp_path / "street/1").mkdir(parents=True)
     (tmp_path / "street/2").mkdir()
-    paths = write_serving_config(tmp_path / "street", tmp_path / "out", labels={"stable": 1, "canary": 2}, threads=3)
-    assert [path.name for path in paths] == ["models.config", "batching_params.txt", "monitoring.config"]
-    config = text_format.Parse(paths[0].read_text(), model_server_config_pb2.ModelServerConfig())
+    texts = serving_config(tmp_path / "street", labels={"stable": 1, "canary": 2}, threads=3)
+    assert list(texts) == ["models.config", "batching_params.txt", "monitoring.config"]
+    config = text_format.Parse(texts["models.config"], model_server_config_pb2.ModelServerConfig())
     (served,) = config.model_config_list.config
     assert (served.name, served.base_path, served.model_platform) == ("street", "/models/street", "tensorflow")
     assert list(served.model_version_policy.specific.versions) == [1, 2]
     assert dict(served.version_labels) == {"stable": 1, "canary": 2}
-    assert "batch_timeout_micros { value: 5000 }\n" in paths[1].read_text()
-    assert "num_batch_threads { value: 3 }\n" in paths[1].read_text()
-    assert paths[2].read_text() == 'prometheus_config {\n  enable: true\n  path: "/monitoring/prometheus/metrics"\n}\n'
+    assert "batch_timeout_micros { value: 5000 }\n" in texts["batching_params.txt"]
+    assert "num_batch_threads { value: 3 }\n" in texts["batching_params.txt"]
+    assert (
+        texts["monitoring.config"]
+        == 'prometheus_config {\n  enable: true\n  path: "/monitoring/prometheus/metrics"\n}\n'
+    )
 
 
 def test_without_labels_the_latest_version_is_configured(tmp_path):
     (tmp_path / "street/1").mkdir(parents=True)
-    text = write_serving_config(tmp_path / "street", tmp_path / "out", name="road")[0].read_text()
+    text = serving_config(tmp_path / "street", name="road")["models.config"]
     config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
     assert config.model_config_list.config[0].base_path == "/models/road"
     assert config.model_config_list.config[0].model_version_policy.latest.num_versions == 1
     with pytest.raises(FileNotFoundError, match=r"There is no version 3 in .*, which the label 'canary' names"):
-        write_serving_config(tmp_path / "street", tmp_path / "out", labels={"canary": 3})
+        serving_config(tmp_path / "street", labels={"canary": 3})
     with pytest.raises(ValueError, match="threads is 0, expected at least 1"):
-        write_serving_config(tmp_path / "street", tmp_path / "out", threads=0)
+        serving_config(tmp_path / "street", threads=0)
