@@ -19,12 +19,16 @@ def test_training_examples_are_short(name):
 
 
 def test_segmentation_is_finetuned(capsys):
-    assert 0 < example("finetune_segmentation").main(steps=6) <= 1
-    assert "mIoU" in capsys.readouterr().out
+    """One class everywhere would give less than 0.5."""
+    score = example("finetune_segmentation").main(steps=20)
+    assert score > 0.5 and f"mIoU {score:.3f}" in capsys.readouterr().out
 
 
 @pytest.mark.filterwarnings("ignore:.*has no decode_head")
 @pytest.mark.filterwarnings("ignore:The model has no place for these tensors")
 def test_a_classifiers_encoder_serves_a_segmentation_model(capsys):
-    assert 0 <= example("finetune_classification").main(epochs=1, count=160) <= 1
-    assert "TFSegformerForSemanticSegmentation begins with the encoder" in capsys.readouterr().out
+    """Guessing one of ten digits would give 0.1."""
+    accuracy = example("finetune_classification").main(epochs=3, count=320)
+    printed = capsys.readouterr().out
+    assert accuracy > 0.2 and f"held-out accuracy {accuracy:.4f}" in printed
+    assert "TFSegformerForSemanticSegmentation begins with the encoder" in printed

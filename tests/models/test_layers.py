@@ -106,9 +106,11 @@ def test_attention_in_bands_equals_attention_in_one(sr_ratio, shape, monkeypatch
     keys = MAP.shape[1] * MAP.shape[2] // sr_ratio**2
     monkeypatch.setattr(elements, "BAND_SCORES", 7 * 2 * 2 * keys)  # bands of 7 queries; 240 is not a multiple
     run = tf.function(layer).get_concrete_function(tf.TensorSpec(shape))
-    assert any("While" in node.op for node in run.graph.as_graph_def(add_shapes=False).node) or shape[0] is None
+    graph = run.graph.as_graph_def()
+    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    assert any("While" in node.op for node in nodes)
     assert relative_difference(run(MAP), whole) < 3e-6  # sums in another order
-    assert relative_difference(layer(MAP), whole) < 1e-6
+    assert relative_difference(layer(MAP), whole) < 3e-6
     with tf.GradientTape() as tape:
         tape.watch(x := tf.constant(MAP))
         in_bands = tf.reduce_sum(run(x) ** 2)

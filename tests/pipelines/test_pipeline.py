@@ -3,6 +3,7 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 from reference import ROOT, TINY
 
@@ -90,11 +91,21 @@ def test_mirroring_averages_both_directions(segment):
 
 
 def test_a_model_of_one_class_tells_it_from_the_rest():
-    segment = SegmentationPipeline(random_model(num_labels=1), SegformerImageProcessor(size=64))
-    for options in ({}, {"flip": True}, {"mode": "slide", "window": (32, 32), "stride": (32, 32)}):
-        result = segment(PICTURE, **options)
-        assert set(np.unique(result.labels)) <= {0, 1}
-        assert {row["name"] for row in result.classes} <= {"background", "LABEL_0"}
+    model = random_model(num_labels=1)
+    segment = SegmentationPipeline(model, SegformerImageProcessor(size=64))
+    logits = model(segment.processor(PICTURE, return_tensors="np").pixel_values).logits
+    bias = model.get_layer("decode_head").classifier.bias
+    bias.assign(bias - np.median(logits))  # half of the picture is one class, half the other
+    logits = model(segment.processor(PICTURE, return_tensors="np").pixel_values).logits
+    expected = tf.image.resize(logits, PICTURE.shape[:2])[0, ..., 0].numpy() > 0
+    result = segment(PICTURE)
+    assert (result.labels == expected).mean() > 0.999 and 0.2 < expected.mean() < 0.8
+    assert {row["name"]: row["pixels"] for row in result.classes} == {
+        "background": (result.labels == 0).sum(),
+        "LABEL_0": (result.labels == 1).sum(),
+    }
+    for options in ({"flip": True}, {"mode": "slide", "window": (32, 32), "stride": (32, 32)}):
+        assert set(np.unique(segment(PICTURE, **options).labels)) == {0, 1}
 
 
 def test_grey_models_take_grey_pictures():
