@@ -8,12 +8,12 @@ import subprocess
 import sys
 import time
 import urllib.request
-from pathlib import Path
 
 import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
+from reference import ROOT
 from serving_models import (
     b64,
     decoded,
@@ -57,7 +57,7 @@ def test_rest_grpc_harness_reloaded_and_pipeline_give_the_same_labels(frozen, tm
         (tmp_path / f"requests/{i}.pb").write_bytes(request_for([file]).SerializeToString())
     body = json.dumps({"instances": [{"image_bytes": b64(file)} for file in files]})
     (tmp_path / "requests/all.json").write_text(body)
-    command = [sys.executable, "-W", "ignore", str(Path(__file__).with_name("harness.py")), str(exported() / "1")]
+    command = [sys.executable, "-W", "ignore", str(ROOT / "tests" / "support" / "tf_serving.py"), str(exported() / "1")]
     done = subprocess.run(
         [*command, tmp_path / "requests", tmp_path / "responses"],
         env={**os.environ, "TF_ONEDNN_ASSUME_FROZEN_WEIGHTS": frozen},

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).parents[1]
-FIXTURES = Path(__file__).parent / "fixtures"
+ROOT = Path(__file__).parents[2]
+FIXTURES = ROOT / "tests" / "fixtures"
 TINY = {
     "depths": [1, 2, 1, 1],
     "hidden_sizes": [8, 16, 20, 32],

@@ -1,6 +1,6 @@
 """What TF Serving does with a request, in a process that has TensorFlow but neither Keras nor the package under test.
 
-`python harness.py VERSION_DIRECTORY REQUESTS RESPONSES` answers the files in REQUESTS by name: each a
+`python tf_serving.py VERSION_DIRECTORY REQUESTS RESPONSES` answers the files in REQUESTS by name: each a
 serialized PredictRequest (.pb), or a JSON body of the REST interface with one encoded picture a row (.json). It writes
 PredictResponses and JSON bodies of the same names, replays the warm-up file first, and prints one JSON line about it.
 """
