@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from segformer_tf.storage import find, publish
+from segformer_tf.storage.keywords import check_keywords, keywords_of
 from segformer_tf.storage.whole import write_text
 
 # Table 6 of the paper: depths, hidden sizes, channels of the decode head.
@@ -34,17 +35,17 @@ _QUIET_DEFAULTS = {
     "problem_type": None,
     "encoder_norm_eps": 1e-5,
 }
+# Keys of many a Hub config.json that mean nothing here; kept, as any other key of a file is.
+_OF_TRANSFORMERS = ("architectures", "dtype", "torch_dtype", "transformers_version", "image_size", "downsampling_rates")
 
 
 class SegformerConfig:
     """Everything that shapes a SegFormer, under the keys of a Hub `config.json` of model_type "segformer".
 
-    Keys it does not know are kept as attributes and written back. One key is this package's own: `encoder_norm_eps`, the
-    epsilon of the norms before attention and Mix-FFN and after each stage. It is 1e-5, as transformers runs every norm
+    Keys of a file, or of `from_dict`, that it does not know are kept as attributes and written back; as keywords they
+    are a TypeError. One key is this package's own: `encoder_norm_eps`, the epsilon of the norms before attention and Mix-FFN and after each stage. It is 1e-5, as transformers runs every norm
     whatever `layer_norm_eps` says; configs read from the authors' `.pth` files carry their 1e-6.
-
-    Raises:
-        ValueError: A value that no SegFormer can have; names the key, the value and what was expected.
+    A value that no SegFormer can have is a ValueError that names the key, the value and what was expected.
     """
 
     model_type = "segformer"
@@ -80,13 +81,12 @@ class SegformerConfig:
         output_hidden_states: bool = False,
         return_dict: bool = True,
         encoder_norm_eps: float = 1e-5,
-        **unknown: Any,
+        **of_transformers: Any,
     ):
-        given = dict(locals())
-        for key in ("self", "unknown", "num_labels", "id2label", "label2id", "__class__"):
-            given.pop(key, None)
-        self._keys = [*given, "id2label", "label2id", *unknown]
-        for key, value in {**given, **unknown}.items():
+        check_keywords(type(self).__name__, of_transformers, self.KEYS)
+        given = {key: value for key, value in locals().items() if key in self.KEYS and "label" not in key}
+        self._keys = [*given, "id2label", "label2id", *of_transformers]
+        for key, value in {**given, **of_transformers}.items():
             setattr(self, key, copy.deepcopy(list(value) if isinstance(value, tuple) else value))
         if id2label is None:
             self.num_labels = 2 if num_labels is None else num_labels
@@ -101,6 +101,8 @@ class SegformerConfig:
         if label2id is not None:
             self.label2id = {str(k): int(v) for k, v in label2id.items()}
         self._check()
+
+    KEYS = (*keywords_of(__init__), *_OF_TRANSFORMERS)
 
     @property
     def num_labels(self) -> int:
@@ -117,7 +119,7 @@ class SegformerConfig:
 
     @property
     def use_return_dict(self) -> bool:
-        """Whether a call returns an output object (True) or a tuple, as transformers names it."""
+        """`return_dict`, as transformers names it too."""
         return self.return_dict
 
     def _check(self) -> None:
@@ -161,23 +163,24 @@ class SegformerConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any], **overrides: Any) -> "SegformerConfig":
         """The configuration that a parsed `config.json` describes; `overrides` replace its keys.
-
-        Raises:
-            ValueError: The dictionary is another kind of model's, or has an impossible value.
+        ValueError: the dictionary is another kind of model's, or has an impossible value.
         """
+        check_keywords("SegformerConfig", overrides, (*cls.KEYS, *values))
         model_type = values.get("model_type", cls.model_type)
         if model_type != cls.model_type:
-            raise ValueError(
-                f'model_type is {model_type!r}, expected "segformer": this is the config of another model.'
-            )
-        merged = {k: v for k, v in values.items() if k not in ("model_type", "num_labels")}
-        if "num_labels" in values and "id2label" not in values:
-            merged["num_labels"] = values["num_labels"]
+            raise ValueError(f'model_type is {model_type!r}, expected "segformer": this is of another model.')
+        told_twice = ("num_labels",) if "id2label" in values else ()
+        merged = {k: v for k, v in values.items() if k not in ("model_type", *told_twice)}
         if overrides.get("num_labels") is not None or overrides.get("id2label") is not None:
             same = overrides.get("id2label") is None and overrides["num_labels"] == len(merged.get("id2label") or ())
             for key in () if same else ("id2label", "label2id", "num_labels"):
                 merged.pop(key, None)
-        return cls(**{**merged, **{k: v for k, v in overrides.items() if v is not None}})
+        merged |= {k: v for k, v in overrides.items() if v is not None}
+        unknown = {key: copy.deepcopy(merged.pop(key)) for key in [*merged] if key not in cls.KEYS}
+        config = cls(**merged)
+        config._keys += unknown
+        vars(config).update(unknown)
+        return config
 
     def to_dict(self) -> dict[str, Any]:
         """The keys and values of `config.json`; class ids in `id2label` are numbers here and strings in the file."""
@@ -195,11 +198,8 @@ class SegformerConfig:
 
     @classmethod
     def get_config_dict(cls, name_or_path: str | os.PathLike, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The parsed `config.json`, and those of `kwargs` that replace keys of it.
-
-        The others say where to look on the Hub: `revision`, `cache_dir`, `token`, `local_files_only`, `subfolder`,
-        `force_download`.
-        """
+        """The parsed `config.json`, and those of `kwargs` that replace keys of it; the others are `find.HUB_ARGUMENTS`."""
+        check_keywords("from_pretrained", kwargs, (*cls.KEYS, *find.HUB_ARGUMENTS))
         return find.load_config(name_or_path, **find.pop_hub_arguments(kwargs)), kwargs
 
     @classmethod
@@ -209,6 +209,9 @@ class SegformerConfig:
 
     def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **hub_arguments: Any):
         """Writes `config.json` into the directory, which is made if it does not exist; may upload it too."""
+        check_keywords(
+            "save_pretrained", hub_arguments, ("save_directory", "push_to_hub", "repo_id", *publish.ARGUMENTS)
+        )
         write_text(Path(save_directory) / "config.json", self.to_json_string())
         if push_to_hub:
             self.push_to_hub(hub_arguments.pop("repo_id", Path(save_directory).name), **hub_arguments)
@@ -249,12 +252,10 @@ class SegformerConfig:
             except ValueError:
                 value = text
             old = getattr(self, key)
-            if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
-                value = float(value)
+            value = float(value) if type(old) is float and type(value) is int else value
             if old is not None and type(value) is not type(old):
-                raise ValueError(
-                    f"{key} is {text!r}, expected a {type(old).__name__} such as {old!r}: correct this key."
-                )
+                kind = type(old).__name__
+                raise ValueError(f"{key} is {text!r}, expected a {kind} such as {old!r}: correct this key.")
             new[key] = value
         self.update(new)
 

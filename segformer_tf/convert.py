@@ -10,7 +10,9 @@ import numpy as np
 from segformer_tf.checkpoints import formats, infer, names
 from segformer_tf.checkpoints.checkpoint import config_text, load, save
 from segformer_tf.checkpoints.matching import match
+from segformer_tf.config import SegformerConfig
 from segformer_tf.storage import find
+from segformer_tf.storage.keywords import check_keywords, keywords_of
 from segformer_tf.storage.whole import staged, whole
 
 # format -> (the file's name where the destination is a directory, the layout of its names)
@@ -38,6 +40,7 @@ def convert(
     """
     format, file = _destination(Path(dst), format)
     hub_arguments = find.pop_hub_arguments(config_overrides)
+    check_keywords("convert", config_overrides, (*keywords_of(convert), *find.HUB_ARGUMENTS, *SegformerConfig.KEYS))
     if str(src).endswith(".keras"):
         config, variables = _read_keras(Path(src))
         config |= config_overrides

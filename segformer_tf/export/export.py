@@ -16,6 +16,7 @@ from segformer_tf.export.warmup import sample_picture
 from segformer_tf.images.postprocess import post_process_semantic_segmentation
 from segformer_tf.images.processor import SegformerImageProcessor
 from segformer_tf.models.base import SegformerBase
+from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.storage.whole import staged
 
 FORMATS = ("saved_model", *RUNTIMES)
@@ -38,6 +39,7 @@ class Exported(NamedTuple):
     same_labels: float | None
 
 
+@spell_checked
 def export(
     model: SegformerBase,
     directory: str | os.PathLike,

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from segformer_tf.images.opening import to_pixels
+from segformer_tf.storage.keywords import spell_checked
 
 Names = Mapping[Any, str] | Sequence[str] | None
 
@@ -49,6 +50,7 @@ def label_image(labels: np.ndarray, palette: np.ndarray) -> Image.Image:
     return image
 
 
+@spell_checked
 def class_table(labels: np.ndarray, id2label: Names = None, scores: np.ndarray | None = None) -> list[dict[str, Any]]:
     """Class ids (H, W) -> [{"id", "name", "pixels", "share", "score"}], largest first.
 
@@ -80,6 +82,7 @@ def class_names(id2label: Names) -> dict[int, str]:
     return {int(key): str(name) for key, name in items}
 
 
+@spell_checked
 def overlay(
     image: Any,
     labels: np.ndarray,

@@ -19,6 +19,7 @@ from segformer_tf.images.postprocess import post_process_semantic_segmentation
 from segformer_tf.images.resize import parse_size, resize, target_size
 from segformer_tf.images.scaling import Scaling, scale_pixels, scale_tensor
 from segformer_tf.storage import find
+from segformer_tf.storage.keywords import check_keywords, keywords_of, spell_checked
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -28,12 +29,13 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 METHOD = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}  # Pillow's numbers
 
 
+@spell_checked
 class SegformerImageProcessor:
     """Resize, rescale, normalise, in this order; label maps are resized by "nearest". `size` is height and width.
 
     `size` may also be an int (square), a pair, or {"shortest_edge": n} (keeps the ratio). Images of another number of
     channels than 3 need `image_mean` and `image_std` of that length. `data_format` None is Keras' own setting.
-    Arguments it does not know, as files have them, are kept and written back by `save_pretrained`.
+    What else a file has is kept and written back by `save_pretrained`.
     """
 
     model_input_names = ["pixel_values"]
@@ -51,7 +53,8 @@ class SegformerImageProcessor:
         do_reduce_labels: bool = False,
         data_format: str | None = None,
         do_exif_transpose: bool = False,
-        **other: Any,
+        *,
+        reduce_labels: bool | None = None,
     ):
         self.do_resize = do_resize
         self.size = parse_size({"height": 512, "width": 512} if size is None else size)
@@ -63,10 +66,10 @@ class SegformerImageProcessor:
         self.do_normalize = do_normalize
         self.image_mean = _numbers(IMAGENET_MEAN if image_mean is None else image_mean)
         self.image_std = _numbers(IMAGENET_STD if image_std is None else image_std)
-        self.do_reduce_labels = other.pop("reduce_labels", do_reduce_labels)
+        self.do_reduce_labels = do_reduce_labels if reduce_labels is None else reduce_labels
         self.data_format = data_format
         self.do_exif_transpose = do_exif_transpose
-        self.other = other
+        self.other: dict[str, Any] = {}
         if np.size(self.image_mean) != np.size(self.image_std):
             sizes = np.size(self.image_mean), np.size(self.image_std)
             raise ValueError(f"image_mean has {sizes[0]} values and image_std {sizes[1]}; expected as many.")
@@ -88,6 +91,8 @@ class SegformerImageProcessor:
         `input_data_format` where an array's channel axis cannot be told from its shape.
         Raises ValueError for other channels or values, and where images of several sizes are to be stacked.
         """
+        known = (*keywords_of(self.__call__), *keywords_of(SegformerImageProcessor), "input_data_format")
+        check_keywords(type(self).__name__, overrides, known)
         input_data_format = overrides.pop("input_data_format", None)
         settings = self._with(overrides)
         if return_tensors not in (None, "np", "tf"):
@@ -143,10 +148,12 @@ class SegformerImageProcessor:
     @classmethod
     def from_dict(cls, config: dict[str, Any], **overrides: Any) -> SegformerImageProcessor:
         """From the contents of a `preprocessor_config.json`; a null there means the default."""
-        known = SegformerImageProcessor()._arguments()
+        known = keywords_of(SegformerImageProcessor)
         given = {name: value for name, value in config.items() if value is not None or name not in known}
         given.pop("image_processor_type", None)
-        return cls(**{**given, **overrides})
+        processor = cls(**{key: value for key, value in given.items() if key in known} | overrides)
+        processor.other = {key: value for key, value in given.items() if key not in known}
+        return processor
 
     @classmethod
     def from_file(cls, path: str | os.PathLike, **overrides: Any) -> SegformerImageProcessor:
@@ -156,7 +163,6 @@ class SegformerImageProcessor:
         """
         config = read_config(path)
         config.pop("data_format", None)
-        SegformerImageProcessor()._check(overrides)
         return cls.from_dict(config, **overrides)
 
     @classmethod
@@ -166,6 +172,7 @@ class SegformerImageProcessor:
         `revision`, `cache_dir`, `token`, `local_files_only` and `subfolder` say where on the Hub.
         """
         where = find.pop_hub_arguments(overrides)
+        check_keywords("from_pretrained", overrides, (*keywords_of(SegformerImageProcessor), *find.HUB_ARGUMENTS))
         if Path(name_or_path).is_file():
             return cls.from_file(name_or_path, **overrides)
         found = next(filter(None, (find.find(name_or_path, name, **where) for name in CONFIG_NAMES)), None)
@@ -193,13 +200,7 @@ class SegformerImageProcessor:
     def _with(self, overrides: dict[str, Any]) -> SegformerImageProcessor:
         """This processor with some arguments replaced; None leaves the own value, as in transformers."""
         overrides = {name: value for name, value in overrides.items() if value is not None}
-        self._check(overrides)
         return SegformerImageProcessor(**{**self._arguments(), **overrides})
-
-    def _check(self, overrides: dict[str, Any]) -> None:
-        known = {*self._arguments(), "reduce_labels"}
-        if unknown := overrides.keys() - known:
-            raise TypeError(f"{', '.join(sorted(unknown))} is no argument of the processor; it takes {sorted(known)}.")
 
     def _arguments(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "other"}

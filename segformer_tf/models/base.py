@@ -16,6 +16,7 @@ from segformer_tf.models.checkpointed import Pretrained, checked
 from segformer_tf.models.elements import final_weights, portable_ops
 from segformer_tf.models.network import Encoder
 from segformer_tf.models.outputs import ModelOutput
+from segformer_tf.storage.keywords import check_keywords, keywords_of
 
 SMALLEST_SIDE = 32
 
@@ -30,7 +31,7 @@ class SegformerBase(Pretrained, keras.Model):
     output_class: type[ModelOutput] = ModelOutput
 
     def __init__(self, config: SegformerConfig, data_format: str | None = None, *, name=None, dtype=None, **kwargs):
-        data_format, policy = checked(config, data_format, dtype)
+        data_format, policy = checked(config, data_format, dtype, kwargs)
         parts = self._make_layers(config, policy)
         inputs = self._make_inputs(config, data_format)
         fields = self._compose(parts, inputs, config, data_format)
@@ -148,6 +149,7 @@ class SegformerBase(Pretrained, keras.Model):
 
         A loss or metric given here sees the labels and the float32 logits, channels-last, at the labels' size.
         """
+        check_keywords("compile", kwargs, keywords_of(keras.Model.compile))
         optimizer = optimizer or AdamW(6e-5, weight_decay=0.01)
         if loss is None and metrics is None:
             metrics = self._default_metrics()

@@ -13,22 +13,11 @@ from segformer_tf import checkpoints
 from segformer_tf.config import SegformerConfig
 from segformer_tf.models.compat import TransformersInterface
 from segformer_tf.storage import find, publish
+from segformer_tf.storage.keywords import check_keywords, keywords_of
 from segformer_tf.storage.whole import staged
 
 # Arguments of transformers' `from_pretrained` that change nothing here; any other unknown one is a key of the config.
 WITHOUT_EFFECT = ("proxies", "resume_download", "mirror", "use_auth_token", "trust_remote_code", "low_cpu_mem_usage")
-
-
-UPLOAD_ARGUMENTS = {
-    "repo_id",
-    "metrics",
-    "protocol",
-    "token",
-    "private",
-    "commit_message",
-    "revision",
-    "create_pr",
-}
 
 
 class Pretrained(TransformersInterface):
@@ -74,12 +63,15 @@ class Pretrained(TransformersInterface):
                 kernels are summed or repeated (`checkpoints.adapt_channels`), with a warning that says so.
 
         Raises:
+            TypeError: A keyword that is neither an argument nor a key of the configuration; names the nearest.
             FileNotFoundError: No such file, model or revision.
             OSError: The Hub cannot be reached.
             ValueError: The file is damaged or another model's, or a tensor or a variable does not find its counterpart;
                 lists all of them.
         """
         del from_pt
+        known = (*keywords_of(cls.from_pretrained), *SegformerConfig.KEYS, *WITHOUT_EFFECT)
+        check_keywords("from_pretrained", config_overrides, known)
         if without_effect := [key for key in WITHOUT_EFFECT if config_overrides.pop(key, None) is not None]:
             warnings.warn(
                 f"from_pretrained takes {', '.join(without_effect)} from programs written for transformers and does "
@@ -161,10 +153,8 @@ class Pretrained(TransformersInterface):
         Raises:
             OSError: The directory cannot be written; files that were there are left as they were.
         """
-        if unknown := hub_arguments.keys() - UPLOAD_ARGUMENTS:
-            raise TypeError(
-                f"save_pretrained got {sorted(unknown)}; beside its own it takes {sorted(UPLOAD_ARGUMENTS)}."
-            )
+        known = (*keywords_of(self.save_pretrained), *keywords_of(self.push_to_hub), *publish.ARGUMENTS)
+        check_keywords("save_pretrained", hub_arguments, known)
         variables = self.variable_arrays()
         if safe_serialization:
             checkpoints.save(save_directory, self.config.to_dict(), variables, max_shard_size)
@@ -177,6 +167,10 @@ class Pretrained(TransformersInterface):
                 shutil.rmtree(directory / str(version), ignore_errors=True)  # an earlier one, whose place it takes
         if push_to_hub:
             self.push_to_hub(hub_arguments.pop("repo_id", Path(save_directory).name), **hub_arguments)
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        check_keywords("The model", keywords, keywords_of(self.call))
+        return super().__call__(*args, **keywords)
 
     def variable_arrays(self) -> dict[str, Any]:
         """Every variable by its path, as a numpy array in float32."""
@@ -201,6 +195,7 @@ class Pretrained(TransformersInterface):
         Raises:
             OSError: The Hub cannot be reached or refuses.
         """
+        check_keywords("push_to_hub", upload_arguments, (*keywords_of(self.push_to_hub), *publish.ARGUMENTS))
         with tempfile.TemporaryDirectory() as directory:
             self.save_pretrained(directory, max_shard_size)
             card = publish.model_card(repo_id, find.load_config(directory), metrics, protocol)
@@ -223,8 +218,9 @@ class Pretrained(TransformersInterface):
         return cls(**{**config, "config": SegformerConfig.from_dict(config["config"])})
 
 
-def checked(config: SegformerConfig, data_format: str | None, dtype: Any) -> tuple[str, Any]:
+def checked(config: SegformerConfig, data_format: str | None, dtype: Any, others: dict[str, Any]) -> tuple[str, Any]:
     """Data format and dtype policy that a model is made with, `None` standing for Keras' own settings."""
+    check_keywords("The model", others, ("config", "data_format", "name", "dtype", "trainable"))
     if not isinstance(config, SegformerConfig):
         raise ValueError(f"config is a {type(config).__name__}, expected a SegformerConfig: pass one.")
     data_format = data_format or keras.config.image_data_format()

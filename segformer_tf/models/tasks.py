@@ -136,7 +136,7 @@ class TFSegformerDecodeHead(Pretrained, keras.Model):
     checkpoint_part = "decode_head/"
 
     def __init__(self, config: SegformerConfig, data_format: str | None = None, *, name=None, dtype=None, **kwargs):
-        data_format, policy = checked(config, data_format, dtype)
+        data_format, policy = checked(config, data_format, dtype, kwargs)
         first = data_format == "channels_first"
         inputs = [
             keras.Input((size, None, None) if first else (None, None, size), name=f"hidden_state_{i}")

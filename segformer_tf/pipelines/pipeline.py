@@ -17,6 +17,7 @@ from segformer_tf.pipelines.processors import load_processor
 from segformer_tf.pipelines.result import SegmentationResult
 from segformer_tf.pipelines.windows import check_windows, slide
 from segformer_tf.storage import find
+from segformer_tf.storage.keywords import check_keywords, keywords_of
 
 DEFAULT_MODEL = "segformer-b0-camvid"
 
@@ -48,6 +49,7 @@ class Pipeline:
 
         Other iterables are worked off as their answers are asked for, with a progress bar on a terminal.
         """
+        check_keywords(type(self).__name__, options, keywords_of(self._prepare))
         answer = self._prepare(**options)
         if isinstance(pictures, (list, tuple)):
             return list(_with_progress(map(answer, pictures), len(pictures)))

@@ -17,6 +17,7 @@ from PIL import Image
 from segformer_tf import images
 from segformer_tf.images.polygons import polygons
 from segformer_tf.pipelines import files
+from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.storage.whole import staged
 
 BACKGROUND = ("background",)
@@ -62,6 +63,7 @@ class SegmentationResult:
             for row in self.classes
         ]
 
+    @spell_checked
     def polygons(self, min_area: int = 0) -> list[dict[str, Any]]:
         """COCO annotations, one for each region of a class: its polygon, `bbox`, `area` and `category_id` (the class id).
 
@@ -86,6 +88,7 @@ class SegmentationResult:
                 found.append(annotation)
         return found
 
+    @spell_checked
     def overlay(self, alpha: float = 0.5, legend: bool = True, skip: Sequence[str] = BACKGROUND) -> Image.Image:
         """The picture with its classes blended over it, 0 (picture) to 1 (colours), and a legend beside or below it.
 
@@ -121,6 +124,7 @@ class SegmentationResult:
             "annotations": self.polygons(),
         }
 
+    @spell_checked
     def save(
         self,
         directory: str | os.PathLike,

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from segformer_tf.storage.find import reason
+from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.storage.whole import write_text
 
+ARGUMENTS = ("token", "private", "commit_message", "revision", "create_pr")  # of an upload
 _PIPELINES = {
     "SegformerForSemanticSegmentation": ("image-segmentation", "TFSegformerForSemanticSegmentation"),
     "SegformerForImageClassification": ("image-classification", "TFSegformerForImageClassification"),
@@ -68,6 +70,7 @@ def model_card(
     return card
 
 
+@spell_checked
 def push_to_hub(
     directory: str | os.PathLike,
     repo_id: str,

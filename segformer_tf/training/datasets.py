@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.training import shards
 from segformer_tf.training.augment import Augmentation, augment, augment_for_classes, normalize
 from segformer_tf.training.reading import load_pair, tensors_of
@@ -20,6 +21,7 @@ def open_split(data: str | Path | Source, split: str) -> Source:
     return read_split(data, split) if isinstance(data, (str, Path)) else data
 
 
+@spell_checked
 def training_data(source: Source, how: Augmentation, batch_size: int, seed: int = 0, start: int = 0) -> tf.data.Dataset:
     """Endless batches: pixel values (B, h, w, 3) float32 and labels (B, h, w) int32, or class ids (B,).
 
@@ -41,6 +43,7 @@ def training_data(source: Source, how: Augmentation, batch_size: int, seed: int 
     return batches.prefetch(2)
 
 
+@spell_checked
 def evaluation_data(source: Source, how: Augmentation | None = None) -> tf.data.Dataset:
     """Whole pictures one by one, normalised, at their own size: (1, H, W, 3) float32 and (1, H, W) int32 or (1,)."""
     how = how or Augmentation()

@@ -14,6 +14,7 @@ from segformer_tf.images import SegformerImageProcessor, label_image, palette_fo
 from segformer_tf.models.losses import full_size_logits
 from segformer_tf.models.metrics import confusion, scores
 from segformer_tf.pipelines.windows import spans
+from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.storage.whole import whole
 from segformer_tf.training.datasets import Source, pictures
 from segformer_tf.training.splits import Split
@@ -21,6 +22,7 @@ from segformer_tf.training.splits import Split
 ADE20K_SIDES = (2048, 512)  # long and short side that ADE20K's pictures are fitted into
 
 
+@spell_checked
 @dataclass(frozen=True)
 class Protocol:
     """How a picture comes to the model. The prediction is always compared at the mask's own size.
@@ -60,6 +62,7 @@ class Prediction:
     predicted: np.ndarray
 
 
+@spell_checked
 def predictions(
     model, source: Source, protocol: Protocol | str = "plain", processor: SegformerImageProcessor | None = None
 ) -> Iterator[Prediction]:
@@ -113,6 +116,7 @@ def _slide(image, protocol: Protocol, logits_of, num_labels: int):
     return total / count
 
 
+@spell_checked
 def evaluate(
     model,
     source: Source,

@@ -9,6 +9,7 @@ import keras
 
 from segformer_tf.config import SegformerConfig
 from segformer_tf.images import SegformerImageProcessor
+from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.training import state
 from segformer_tf.training.datasets import Source, open_split, training_data
 from segformer_tf.training.evaluate import evaluate
@@ -21,6 +22,7 @@ from segformer_tf.training.splits import Split
 from segformer_tf.training.watch import TensorBoard
 
 
+@spell_checked
 def train(
     model: keras.Model,
     data: str | Path | Source,

@@ -7,12 +7,14 @@ import keras
 from keras import ops
 
 from segformer_tf.models.losses import check_range, full_size_logits, resized_cross_entropy
+from segformer_tf.storage.keywords import spell_checked
 
 FOCAL_GAMMA = 2.0  # of Lin et al. 2017
 OHEM_PROBABILITY, OHEM_SHARE = 0.7, 1 / 16  # pixels less sure than this count; at least this share of them
 DICE_SMOOTHING = 1.0
 
 
+@spell_checked
 def class_weights(counts: Sequence[int], power: float = 0.5) -> list[float]:
     """Weight of each class from its number of pixels: (median / count) ** power, 1 for a class that never occurs.
 
@@ -24,6 +26,7 @@ def class_weights(counts: Sequence[int], power: float = 0.5) -> list[float]:
 
 
 @keras.saving.register_keras_serializable(package="segformer_tf")
+@spell_checked
 class SegmentationLoss(keras.losses.Loss):
     """A sum of losses over the pixels that are not ignored: labels (B, H, W) and logits (B, h, w, C) to a scalar.
 

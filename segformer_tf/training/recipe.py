@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.storage.whole import write_text
 from segformer_tf.training.augment import Augmentation
 from segformer_tf.training.losses import LOSSES
@@ -15,6 +16,7 @@ from segformer_tf.training.optimizer import OPTIMIZERS, SegformerAdamW, WarmupDe
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
+@spell_checked
 @dataclass(frozen=True)
 class Recipe:
     """Every number of a training run. `RECIPES` has the paper's and others; `dataclasses.replace` changes one.

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.storage.whole import whole, write_text
 from segformer_tf.training.reading import MaskReader, decode_picture
 from segformer_tf.training.splits import Split
@@ -17,6 +18,7 @@ SHUFFLE_WINDOW = 512  # records that are shuffled among each other
 FEATURES = {name: tf.io.FixedLenFeature((), tf.string) for name in ("image", "mask", "name")}
 
 
+@spell_checked
 def write_shards(split: Split, directory: str | Path, pictures_per_shard: int = 500) -> list[Path]:
     """Writes the split as TFRecord files that `read_split(directory, split.name)` finds; returns them.
 

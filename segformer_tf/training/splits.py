@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from segformer_tf.images.palettes import DATASETS
+from segformer_tf.storage.keywords import spell_checked
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
 ADE20K_SPLITS = {"train": "training", "val": "validation"}
@@ -44,6 +45,7 @@ class Split:
         return {int(row["id"]): str(row["name"]) for row in self.classes}
 
 
+@spell_checked
 def read_split(directory: str | Path, split: str = "train") -> Split:
     """The split of a data set in one of the layouts of `docs/training.md`, which is told by its folders.
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 from segformer_tf.images import colorize, palette_for
+from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.training.augment import Augmentation
 from segformer_tf.training.datasets import Source
 from segformer_tf.training.evaluate import Prediction, predictions
@@ -17,6 +18,7 @@ from segformer_tf.training.evaluate import Prediction, predictions
 PICTURES = 4  # drawn for TensorBoard at each evaluation
 
 
+@spell_checked
 def draw_batch(pixel_values, labels, classes, how: Augmentation | None = None, columns: int = 2) -> Image.Image:
     """A batch as the network sees it, each picture beside its mask: (B, h, w, 3) normalised and (B, h, w) ids.
 
@@ -32,6 +34,7 @@ def draw_batch(pixel_values, labels, classes, how: Augmentation | None = None, c
     return _grid([np.concatenate(pair, axis=1) for pair in pairs], columns)
 
 
+@spell_checked
 def side_by_side(found: Prediction, classes, ignore_index: int = 255) -> Image.Image:
     """Picture, truth and prediction in a row; the prediction is black where the truth is not labelled."""
     palette = palette_for(classes)

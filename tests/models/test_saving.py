@@ -29,7 +29,7 @@ def saved_call(tmp_path, pixels):
 
 @pytest.mark.parametrize("cls", [TFSegformerForSemanticSegmentation, TFSegformerForImageClassification])
 def test_keras_files_come_back_exactly(tmp_path, pixels, labels, saved_call, cls):
-    model = cls(SegformerConfig(**TINY, made_by="me"), name="mine")
+    model = cls(SegformerConfig.from_dict({**TINY, "made_by": "me"}), name="mine")
     model.compile(keras.optimizers.AdamW(1e-3), run_eagerly=True)
     model.fit(pixels, labels if cls is TFSegformerForSemanticSegmentation else np.array([0, 1]), verbose=0)
     model.save(tmp_path / "model.keras")

@@ -70,6 +70,6 @@ def test_a_model_goes_to_the_hub_with_the_scores_that_evaluate_gives(hub, tmp_pa
 
 
 def test_save_pretrained_names_arguments_that_it_does_not_know(tmp_path):
-    with pytest.raises(TypeError, match=r"save_pretrained got \['signatures'\]"):
+    with pytest.raises(TypeError, match="save_pretrained got an unknown keyword 'signatures': it takes "):
         tiny_network().save_pretrained(tmp_path / "model", signatures={})
     assert not (tmp_path / "model").exists()

@@ -1,0 +1,50 @@
+"""Misspelt keyword arguments: a TypeError that names the nearest right one."""
+
+import difflib
+import functools
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def check_keywords(name: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """TypeError where one of the keywords `given` to the function `name` is not among those it knows."""
+    known = sorted(set(known))
+    for keyword in given:
+        if keyword not in known:
+            nearest = difflib.get_close_matches(keyword, known, n=1)
+            hint = f"did you mean {nearest[0]!r}?" if nearest else f"it takes {', '.join(known)}."
+            raise TypeError(f"{name} got an unknown keyword {keyword!r}: {hint}")
+
+
+def keywords_of(function: Callable[..., Any]) -> tuple[str, ...]:
+    """The keywords that a function's signature names."""
+    parameters = inspect.signature(function).parameters.values()
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return tuple(each.name for each in parameters if each.kind in named and each.name not in ("self", "cls"))
+
+
+def spell_checked(target: Function) -> Function:
+    """A decorator: the function, or the class with its constructor, whose unknown keywords `check_keywords` refuses.
+
+    Python's own TypeError names no other keyword before 3.13. For functions without `**`.
+    """
+    checked: Any = target
+    if inspect.isclass(target):
+        checked.__init__ = _checked(checked.__init__, target.__name__)
+        return checked
+    return _checked(checked, checked.__name__)
+
+
+def _checked(function: Any, name: str) -> Any:
+    known = frozenset(keywords_of(function))
+
+    @functools.wraps(function)
+    def call(*args: Any, **keywords: Any) -> Any:
+        if not known.issuperset(keywords):
+            check_keywords(name, keywords, known)
+        return function(*args, **keywords)
+
+    return call

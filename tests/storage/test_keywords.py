@@ -1,0 +1,94 @@
+"""Every public call refuses a misspelt keyword and names the nearest right one."""
+
+import numpy as np
+import pytest
+from reference import FIXTURES, TINY
+
+from segformer_tf import (
+    ImageClassificationPipeline,
+    SegformerConfig,
+    SegformerFeatureExtractor,
+    SegformerImageProcessor,
+    SegmentationPipeline,
+    TFSegformerDecodeHead,
+    TFSegformerForSemanticSegmentation,
+    TFSegformerModel,
+    convert,
+    training,
+)
+from segformer_tf.export.export import export
+from segformer_tf.images import overlay
+from segformer_tf.storage.keywords import check_keywords, spell_checked
+
+CHECKPOINT = FIXTURES / "hf4-seg"
+PICTURE = np.zeros((40, 48, 3), np.uint8)
+
+
+def test_the_nearest_keyword_is_named_or_all_where_none_is_near():
+    with pytest.raises(TypeError, match=r"^f got an unknown keyword 'strde': did you mean 'stride'\?$"):
+        check_keywords("f", ["window", "strde"], ["window", "stride"])
+    with pytest.raises(TypeError, match=r"^f got an unknown keyword 'qq': it takes stride, window\.$"):
+        check_keywords("f", ["qq"], ["window", "stride"])
+
+
+def test_a_checked_function_stays_what_it_was():
+    @spell_checked
+    def area(height, width=2):
+        """Height times width."""
+        return height * width
+
+    assert (area(3), area(3, width=4), area.__doc__) == (6, 12, "Height times width.")
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'height'"):
+        area()
+
+
+@pytest.fixture(scope="module")
+def model():
+    return TFSegformerForSemanticSegmentation(SegformerConfig(**TINY))
+
+
+@pytest.mark.parametrize(
+    ("call", "right"),
+    [
+        (lambda m, d: SegformerConfig(num_label=3), "num_labels"),
+        (lambda m, d: SegformerConfig.from_variant("b0", drop_path=0.2), "drop_path_rate"),
+        (lambda m, d: SegformerConfig.from_dict({"made_by": "me"}, num_label=3), "num_labels"),
+        (lambda m, d: SegformerConfig.from_pretrained(CHECKPOINT, revison="main"), "revision"),
+        (lambda m, d: SegformerConfig().save_pretrained(d, push_to_hbu=True), "push_to_hub"),
+        (lambda m, d: SegformerConfig().push_to_hub("me/x", privat=True), "private"),
+        (lambda m, d: TFSegformerForSemanticSegmentation.from_pretrained(CHECKPOINT, num_label=3), "num_labels"),
+        (lambda m, d: TFSegformerModel.from_pretrained("no/where", local_file_only=True), "local_files_only"),
+        (lambda m, d: TFSegformerModel(SegformerConfig(), dataformat="channels_first"), "data_format"),
+        (lambda m, d: TFSegformerDecodeHead(SegformerConfig(), dataformat="channels_first"), "data_format"),
+        (lambda m, d: m(np.zeros((1, 32, 32, 3)), output_hidden_state=True), "output_hidden_states"),
+        (lambda m, d: m.compile(optimiser="sgd"), "optimizer"),
+        (lambda m, d: m.save_pretrained(d, safe_serialisation=False), "safe_serialization"),
+        (lambda m, d: m.push_to_hub("me/x", comit_message="x"), "commit_message"),
+        (lambda m, d: convert.convert(CHECKPOINT, d, num_label=3), "num_labels"),
+        (lambda m, d: SegformerImageProcessor(do_resice=False), "do_resize"),
+        (lambda m, d: SegformerFeatureExtractor(do_resice=False), "do_resize"),
+        (lambda m, d: SegformerImageProcessor()(PICTURE, return_tensor="np"), "return_tensors"),
+        (lambda m, d: SegformerImageProcessor.from_dict({}, image_means=[0]), "image_mean"),
+        (lambda m, d: SegformerImageProcessor.from_pretrained(CHECKPOINT, do_resice=False), "do_resize"),
+        (lambda m, d: SegmentationPipeline.from_pretrained(CHECKPOINT, data_fromat="channels_last"), "data_format"),
+        (lambda m, d: SegmentationPipeline(m)(PICTURE, strides=(8, 8)), "stride"),
+        (lambda m, d: SegmentationPipeline(m)(PICTURE).overlay(legends=True), "legend"),
+        (lambda m, d: SegmentationPipeline(m)(PICTURE).save(d, overwritten=True), "overwrite"),
+        (lambda m, d: ImageClassificationPipeline(m)(PICTURE, topk=3), "top_k"),
+        (lambda m, d: export(m, d, weight="int8"), "weights"),
+        (lambda m, d: overlay(PICTURE, PICTURE[..., 0], None, alhpa=0.5), "alpha"),
+        (lambda m, d: training.train(m, d, d, recepie=None), "recipe"),
+        (lambda m, d: training.evaluate(m, d, protocoll="plain"), "protocol"),
+        (lambda m, d: training.Protocol(windows=(8, 8)), "window"),
+        (lambda m, d: training.Recipe(learning_rat=1.0), "learning_rate"),
+        (lambda m, d: training.Augmentation(crops=(8, 8)), "crop"),
+        (lambda m, d: training.SegmentationLoss(weight=[1.0]), "weights"),
+        (lambda m, d: training.read_split(d, splitt="val"), "split"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@pytest.mark.filterwarnings("ignore:SegformerFeatureExtractor is the old name")
+def test_a_misspelt_keyword_is_refused_and_the_right_one_named(model, tmp_path, call, right):
+    with pytest.raises(TypeError, match=rf"got an unknown keyword '\w+': did you mean '{right}'\?"):
+        call(model, tmp_path)
+    assert not list(tmp_path.iterdir())
