@@ -1,126 +1,125 @@
-# `make demo` and `make test` need only Python 3.10 to 3.13 and make; each target makes the environment that it needs.
+# Everything that this repository can do; each target makes the environment that it needs. `make` alone lists them.
+# Needed: Python 3.10 to 3.13 and make.
 PYTHON ?= python3
-VENV := .venv
-BIN := $(VENV)/bin
-PIP_FLAGS := --quiet --disable-pip-version-check
 OUT ?= out
+CAMVID ?= ../shared/data/camvid
+IMAGES ?= 10
+BIN := .venv/bin
 
-.PHONY: demo test lint format parity parity-short bench bench-quick agreement serving runtimes camvid keras-io digits test-runtimes soak clean
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format test-oldest test-newest parity parity-short agreement serving runtimes test-runtimes \
+	bench bench-quick soak camvid keras-io digits clean
 
-demo: $(VENV)/.core
+help:  ## list the targets
+	@awk -F ':.*## ' '/^## /{print "\n" substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' Makefile
+
+## Begin here
+demo: .venv/.core  ## segment examples/china.jpg with the bundled model: overlay, labels and JSON in out/
 	$(BIN)/segformer-tf segment examples/china.jpg --output $(OUT)
 
-test: $(VENV)/.dev
+test: .venv/.dev  ## run the tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-lint: $(VENV)/.dev
+## Before a change lands (.ci/run does all of it)
+lint: .venv/.dev  ## ruff and pyright
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-format: $(VENV)/.dev
+format: .venv/.dev  ## mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Against PyTorch, transformers 5 and Keras' other backends, then against transformers 4.57's own TensorFlow classes, each in
-# an environment of its own; `parity` takes b0 to b5, `parity-short` b0 and b2.
+test-oldest: .venv-oldest/.made  ## the tests with the oldest versions that setup.cfg admits
+	.venv-oldest/bin/python -m pytest --numprocesses 2 --dist loadfile $(OLDEST_TESTS)
+
+test-newest: .venv-newest/.made  ## the tests with the newest versions that setup.cfg admits
+	.venv-newest/bin/python -m pytest --numprocesses 2 --dist loadfile
+
+## Proofs against other programs
 parity: export SEGFORMER_TF_PARITY := long
 parity parity-short: .venv-parity/.made .venv-hf4/.made
 	.venv-parity/bin/python -m pytest tests/parity --ignore-glob='*test_transformers4*'
 	.venv-hf4/bin/python -m pytest tests/parity/test_transformers4.py tests/parity/test_transformers4_migration.py -W ignore
+parity:  ## b0 to b5 against PyTorch, transformers 4.57 (TensorFlow) and 5, and Keras' other backends
+parity-short:  ## the same with b0 and b2
 
-# The bundled model's labels beside transformers' own, on CamVid; IMAGES= (empty) takes all 101 validation pictures.
-CAMVID ?= ../shared/data/camvid
-IMAGES ?= 10
-agreement: .venv-parity/.made
-	.venv-parity/bin/python benchmarks/camvid_agreement.py --data $(CAMVID) $(if $(IMAGES),--images $(IMAGES))
+agreement: .venv-parity/.made  ## the bundled model's labels beside transformers' on CamVid; IMAGES= takes all 101 pictures
+	.venv-parity/bin/python benchmarks/agreement/camvid.py --data $(CAMVID) $(if $(IMAGES),--images $(IMAGES))
 
-# The same pictures through every way of serving, and through the other runtimes: their labels beside the pipeline's.
-serving: $(VENV)/.dev
-	$(BIN)/python benchmarks/serving_agreement.py --data $(CAMVID) --images $(IMAGES)
+serving: .venv/.dev  ## labels of ten pictures through every way of serving
+	$(BIN)/python benchmarks/agreement/serving.py --data $(CAMVID) --images $(IMAGES)
 
-runtimes: $(VENV)/.export
-	$(BIN)/python benchmarks/runtime_agreement.py --data $(CAMVID) --images $(IMAGES)
+runtimes: .venv/.export  ## the same through ONNX Runtime, OpenVINO and LiteRT
+	$(BIN)/python benchmarks/agreement/runtimes.py --data $(CAMVID) --images $(IMAGES)
 
-# The bundled model from random weights: an hour on two cores; goes on where it was stopped.
-camvid: $(VENV)/.core
+test-runtimes: .venv/.export  ## the tests of the exported files in those runtimes
+	$(BIN)/python -m pytest tests/export/runtimes
+
+## Speed (benchmarks/README.md)
+PEERS := .venv-parity/.made .venv-runtimes/.made .venv-hf4/.made .venv-keras-hub/.made
+bench: .venv/.export .venv-core/.made $(PEERS)  ## all tables of docs/benchmarks.md, 40 minutes
+	$(BIN)/python benchmarks/speed/models.py --write
+	$(BIN)/python benchmarks/speed/training.py --write
+	CAMVID=$(CAMVID) $(BIN)/python benchmarks/speed/pictures.py --write
+	$(BIN)/python benchmarks/speed/cost.py --write
+	.venv-core/bin/python benchmarks/speed/start.py
+	$(BIN)/python benchmarks/speed/plots.py
+
+bench-quick: .venv/.export $(PEERS)  ## b0 beside its peers, two minutes
+	$(BIN)/python benchmarks/speed/models.py --quick
+
+soak: .venv/.dev  ## eight clients against the local server for five minutes; writes docs/serving.md's table
+	$(BIN)/python benchmarks/speed/serving.py --seconds 300 --write
+
+## Training
+camvid: .venv/.core  ## the bundled model from random weights: an hour on two cores; goes on where it was stopped
 	$(BIN)/segformer-tf train --data $(CAMVID) --model b0 --output $(OUT)/camvid --recipe docs/camvid/recipe.json \
 		$(if $(wildcard $(OUT)/camvid/recipe.json),--resume)
 	$(BIN)/segformer-tf evaluate --model $(OUT)/camvid/best --data $(CAMVID)
 
-# The old keras.io fine-tuning flow on real pictures; fails unless the loss falls.
-keras-io: $(VENV)/.dev
+keras-io: .venv/.dev  ## the old keras.io fine-tuning flow on real pictures; fails unless the loss falls
 	$(BIN)/python examples/keras_io_finetuning.py --data $(CAMVID) --limit 24
 
-# The classifier on scikit-learn's digits, two minutes; prints the accuracy on those held out.
-digits: $(VENV)/.dev
+digits: .venv/.dev  ## a classifier on scikit-learn's digits, two minutes
 	$(BIN)/python -W ignore examples/finetune_classification.py
 
-# Exports to ONNX, OpenVINO and LiteRT, run by those runtimes; needs the extra [export].
-test-runtimes: $(VENV)/.export
-	$(BIN)/python -m pytest tests/export/runtimes
-
-# Eight clients against the local server for five minutes; writes its table into docs/serving.md.
-soak: $(VENV)/.dev
-	$(BIN)/python benchmarks/bench_serving.py --seconds 300 --write
-
-$(VENV)/.export: setup.cfg setup.py
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install $(PIP_FLAGS) -e '.[dev,export]'
-	touch $@ $(VENV)/.dev $(VENV)/.core
-
-$(VENV)/.core: setup.cfg setup.py
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install $(PIP_FLAGS) -e .
-	touch $@
-
-$(VENV)/.dev: setup.cfg setup.py
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install $(PIP_FLAGS) -e '.[dev]'
-	touch $@ $(VENV)/.core
-
-# torch first, at the version whose CPU build is small; what follows then takes it as it is.
-.venv-parity/.made: setup.cfg setup.py
-	test -x .venv-parity/bin/python || $(PYTHON) -m venv .venv-parity
-	.venv-parity/bin/pip install $(PIP_FLAGS) torch==2.13.0
-	.venv-parity/bin/pip install $(PIP_FLAGS) 'transformers>=5,<6' jax pytest hypothesis -e .
-	touch $@
-
-.venv-hf4/.made: setup.cfg setup.py
-	test -x .venv-hf4/bin/python || $(PYTHON) -m venv .venv-hf4
-	.venv-hf4/bin/pip install $(PIP_FLAGS) torch==2.13.0
-	.venv-hf4/bin/pip install $(PIP_FLAGS) transformers==4.57.6 tf-keras pytest hypothesis -e .
-	touch $@
-
-.venv-keras-hub/.made: setup.cfg setup.py
-	test -x .venv-keras-hub/bin/python || $(PYTHON) -m venv .venv-keras-hub
-	.venv-keras-hub/bin/pip install $(PIP_FLAGS) keras-hub tensorflow
-	touch $@
-
-.venv-runtimes/.made: Makefile
-	test -x .venv-runtimes/bin/python || $(PYTHON) -m venv .venv-runtimes
-	.venv-runtimes/bin/pip install $(PIP_FLAGS) torch==2.13.0
-	.venv-runtimes/bin/pip install $(PIP_FLAGS) 'transformers>=5,<6' onnx onnxscript onnxruntime openvino
-	touch $@
-
-# Nothing but what a user installs: Keras loads scikit-learn where it is found, which costs a second at every start.
-.venv-core/.made: setup.cfg setup.py
-	test -x .venv-core/bin/python || $(PYTHON) -m venv .venv-core
-	.venv-core/bin/pip install $(PIP_FLAGS) -e .
-	touch $@
-
-# This package beside the peers that those environments hold; writes its tables into docs/benchmarks.md.
-PEERS := .venv-parity/.made .venv-runtimes/.made .venv-hf4/.made .venv-keras-hub/.made
-bench: $(VENV)/.export .venv-core/.made $(PEERS)
-	$(BIN)/python benchmarks/bench_models.py --write
-	$(BIN)/python benchmarks/bench_training.py --write
-	CAMVID=$(CAMVID) $(BIN)/python benchmarks/bench_pictures.py --write
-	$(BIN)/python benchmarks/bench_cost.py --write
-	.venv-core/bin/python benchmarks/bench_start.py
-	$(BIN)/python benchmarks/plots.py
-
-bench-quick: $(VENV)/.export $(PEERS)
-	$(BIN)/python benchmarks/bench_models.py --quick
-
-clean:
+## The rest
+clean:  ## remove what builds and tests leave; environments stay
 	rm -rf $(OUT) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+
+# Environments. .venv is the one to work in; its stamps say which extras are installed.
+PIP := bin/pip install --quiet --disable-pip-version-check
+
+.venv/.%: setup.cfg setup.py
+	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	.venv/$(PIP) -e '.$(EXTRAS_$*)'
+	touch $@ $(addprefix .venv/.,$(ALSO_$*))
+EXTRAS_dev := [dev]
+ALSO_dev := core
+EXTRAS_export := [dev,export]
+ALSO_export := core dev
+
+# The others hold what PACKAGES_NAME lists, after FIRST_NAME: torch comes first, at the version whose CPU build is small.
+.venv-%/.made: setup.cfg setup.py
+	test -x .venv-$*/bin/python || $(PYTHON) -m venv .venv-$*
+	$(if $(FIRST_$*),.venv-$*/$(PIP) $(FIRST_$*))
+	$(if $(UV_$*),.venv-$*/$(PIP) uv && .venv-$*/bin/uv pip install --quiet --python .venv-$*/bin/python $(UV_$*))
+	.venv-$*/$(PIP) $(UPGRADE_$*) $(PACKAGES_$*)
+	touch $@
+FIRST_parity := torch==2.13.0
+PACKAGES_parity := 'transformers>=5,<6' jax pytest hypothesis -e .
+FIRST_hf4 := torch==2.13.0
+PACKAGES_hf4 := transformers==4.57.6 tf-keras pytest hypothesis -e .
+PACKAGES_keras-hub := keras-hub tensorflow
+FIRST_runtimes := torch==2.13.0
+PACKAGES_runtimes := 'transformers>=5,<6' onnx onnxscript onnxruntime openvino
+# Nothing but what a user installs: Keras loads scikit-learn where it is found, which costs a second at every start.
+PACKAGES_core := -e .
+# The lowest version of each direct dependency; serving's packages would raise them, so its tests stay out.
+UV_oldest := --resolution lowest-direct -e .
+PACKAGES_oldest := pytest pytest-xdist hypothesis scikit-learn pyyaml setuptools
+OLDEST_TESTS := tests/images tests/checkpoints tests/models tests/storage tests/pipelines tests/cli/test_pictures.py \
+	tests/test_config.py tests/test_convert.py tests/test_architecture.py
+UPGRADE_newest := --upgrade
+PACKAGES_newest := -e '.[dev]'

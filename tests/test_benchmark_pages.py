@@ -1,22 +1,31 @@
-"""The places that the benchmark scripts write their tables to."""
+"""The places that the benchmark scripts write their tables to, and the pictures drawn from them."""
 
 import runpy
-from pathlib import Path
 
 import pytest
+from PIL import Image
+from reference import ROOT
 
-PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+PAGE = ROOT / "docs" / "benchmarks.md"
 
 
-@pytest.mark.parametrize("mark", ["bench_models", "bench_training", "bench_pictures", "bench_cost"])
+@pytest.mark.parametrize("mark", ["models", "training", "pictures", "cost"])
 def test_the_page_has_a_filled_place_for_each_table(mark):
     _, table, _ = PAGE.read_text("utf-8").split(f"<!-- {mark} -->")
     assert "| --- |" in table and " ms (" in table and "## " not in table
 
 
 def test_the_pictures_show_the_tables():
-    plots = runpy.run_path(str(PAGE.parents[1] / "benchmarks" / "plots.py"))
-    for file, content in plots["pictures"]().items():
-        assert file.read_text("utf-8") == content, f"{file.name} is older than the tables: run benchmarks/plots.py"
+    """Each file names the figures that it was drawn from."""
+    plots = runpy.run_path(str(ROOT / "benchmarks" / "speed" / "plots.py"))
+    drawn = plots["figures"]()
+    for file, (shown, _) in drawn.items():
+        assert Image.open(file).text["Description"] == repr(shown), f"{file.name} is old: run benchmarks/speed/plots.py"
         assert file.name in PAGE.read_text("utf-8")
-        assert content.count("<rect") + content.count("<circle") > 8
+    by_library, by_side = (shown for shown, _ in drawn.values())
+    assert len(by_library["b0"]) > 8 and len(by_side["b0"]) > 3
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "benchmarks").rglob("*.py")), ids=lambda file: file.stem)
+def test_every_benchmark_is_named_in_the_readme(file):
+    assert file.name in (ROOT / "benchmarks" / "README.md").read_text("utf-8")

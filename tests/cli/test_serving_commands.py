@@ -3,11 +3,9 @@
 import base64
 import json
 import re
-import signal
-import subprocess
-import sys
 import urllib.request
 
+import local_server
 import numpy as np
 import pytest
 from reference import FIXTURES
@@ -42,24 +40,18 @@ def test_export_and_serve_answer_over_rest_until_they_are_stopped(checkpoint, tm
     main_quietly(["export", str(checkpoint), str(tmp_path / "tiny"), "--signature", "serving_default"])
     assert re.match(r"wrote .*tiny/1: largest difference from the model 0 ", capsys.readouterr().out)
     # Started as scripts start background jobs: with SIGINT ignored.
-    command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, "-m", "segformer_tf.cli", "serve"]
-    command.append(str(tmp_path / "tiny"))
-    server = subprocess.Popen([*command, "--grpc-port", "0", "--rest-port", "0"], stdout=subprocess.PIPE, text=True)
-    try:
-        url = re.search(r"REST (http\S+)", server.stdout.readline())[1]
-        assert url.endswith("/v1/models/tiny")
+    ignoring = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
+    with local_server.running(tmp_path / "tiny", before=ignoring) as server:
+        assert server.url.endswith("/v1/models/tiny")
         body = {"instances": [{"b64": base64.b64encode(png(PICTURE)).decode()}]}
-        with urllib.request.urlopen(f"{url}:predict", json.dumps(body).encode()) as answer:
+        with urllib.request.urlopen(f"{server.url}:predict", json.dumps(body).encode()) as answer:
             row = json.load(answer)["predictions"][0]
         from PIL import Image
 
         (tmp_path / "mask.png").write_bytes(base64.b64decode(row["mask_bytes"]["b64"]))
         expected = SegmentationPipeline.from_pretrained(checkpoint)(PICTURE).labels
         np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "mask.png")), expected)
-    finally:
-        server.send_signal(signal.SIGTERM)
-        rest, _ = server.communicate(timeout=60)
-    assert server.returncode == 0 and rest == "stopping\n"
+    assert server.process.returncode == 0 and server.last_output == "stopping\n"
 
 
 def main_quietly(arguments):

@@ -1,6 +1,6 @@
 """How long `from_pretrained` of a large model takes, against reading its file and building the model taken separately.
 
-    python benchmarks/bench_loading.py [--model b5] [--repeats 5]
+    python benchmarks/speed/loading.py [--model b5] [--repeats 5]
 
 Each measurement runs in a process of its own, the three interleaved, and prints medians and the peak of memory above
 what the process used with everything imported.

@@ -1,19 +1,16 @@
 """Times one training step of this package beside transformers' in PyTorch, in turns, 512x512, 150 classes.
 
-    python benchmarks/bench_training.py --write          # needs .venv and .venv-parity (`make bench` makes them)
+    python benchmarks/speed/training.py --write          # needs .venv and .venv-parity (`make bench` makes them)
 
 A job is VARIANT-SIZE-BATCH-DTYPE. Medians; ratios say how many times as long the peer takes. Memory is what the process
 grows by from the loaded model on: activations, gradients, the optimizer's state. The first step's losses are compared.
 """
 
-import argparse
 import functools
-import json
-from pathlib import Path
 
 import numpy as np
-from bench_models import prepare
-from workers import OUT, Worker, cell, machine, measure, put, table
+from models import prepare
+from timing import OUT, Worker, cell, command_line, keep, machine, measure, show, table
 
 PEERS = {
     "segformer_tf": (".venv", "segformer_tf, train_on_batch"),
@@ -29,7 +26,9 @@ def run_job(job: str, runs: int) -> dict[str, dict]:
     variant, size, batch, dtype = job.split("-")
     prepare(job, peers=())
     make = {
-        name: functools.partial(Worker, environment, "benchmarks/trainers.py", name, variant, size, batch, dtype)
+        name: functools.partial(
+            Worker, environment, "benchmarks/speed/training_peers.py", name, variant, size, batch, dtype
+        )
         for name, (environment, _) in PEERS.items()
     }
     rows = measure(make, runs)
@@ -46,25 +45,20 @@ def run_job(job: str, runs: int) -> dict[str, dict]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, "training", runs=5)
     parser.add_argument("--jobs", nargs="+", default=JOBS)
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--json", type=Path, default=OUT / "training.json")
-    parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
     arguments = parser.parse_args()
     results = {}
     for job in arguments.jobs:
         results[job] = run_job(job, arguments.runs)
         print(f"{job}: " + "; ".join(f"{name} {cell(row, results[job][BASE])}" for name, row in results[job].items()))
-        arguments.json.write_text(json.dumps({"machine": machine(), "results": results}, indent=2))
+        keep(arguments, results)
     rows = [
         [what, *(cell(results[job][name], results[job][BASE]) for job in results)] for name, (_, what) in PEERS.items()
     ]
     heads = ["{}, batch {}, {}".format(*(job.split("-")[i] for i in (0, 2, 3))) for job in results]
     text = f"{machine()}; 512x512, 150 classes, medians of {arguments.runs}.\n\n{table(['', *heads], rows)}"
-    print(text)
-    if arguments.write:
-        put("bench_training", text)
+    show(arguments, "training", text)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,16 @@
 """What a picture costs: time, memory and pictures per core-hour of b0 to b5, and how they grow with its area.
 
-    python benchmarks/bench_cost.py --write      # about ten minutes; only this package, its SavedModel in float32
+    python benchmarks/speed/cost.py --write      # about ten minutes; only this package, its SavedModel in float32
 
 Two threads, one picture at a time, 150 classes. Attention's share is of the multiplications, counted from the shapes.
 """
 
-import argparse
 import functools
-import json
 import os
-from pathlib import Path
 
-from bench_models import prepare
-from peers import LABELS, VARIANTS
-from workers import OUT, THREADS, Worker, machine, measure, put, table
+from model_peers import LABELS, VARIANTS
+from models import prepare
+from timing import THREADS, Worker, command_line, keep, machine, measure, show, table
 
 SIDES = {"b0": (256, 512, 1024, 1536, 2048), "b2": (256, 512, 1024, 1536), "b5": (256, 512, 1024)}
 REDUCTIONS, MLP_RATIO = (8, 4, 2, 1), 4
@@ -46,7 +43,14 @@ def rows_of(variants: dict[str, tuple[int, ...]], runs: int) -> dict[str, dict]:
         for side in sides:
             prepare(f"{variant}-{side}-1-float32")
             worker = functools.partial(
-                Worker, ".venv", "benchmarks/peers.py", "segformer_tf_saved_model", variant, side, 1, "float32"
+                Worker,
+                ".venv",
+                "benchmarks/speed/model_peers.py",
+                "segformer_tf_saved_model",
+                variant,
+                side,
+                1,
+                "float32",
             )
             found[f"{variant}-{side}"] = row = measure({"it": worker}, runs if side <= 1024 else 3)["it"]
             row["gmac"], row["attention_gmac"] = multiplications(variant, side)
@@ -77,25 +81,20 @@ def cost_table(results: dict[str, dict], keys: list[str]) -> str:
 
 def main() -> None:
     os.environ["TF_ONEDNN_ASSUME_FROZEN_WEIGHTS"] = "0"  # memory as it is without the weights a second time
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=7)
+    parser = command_line(__doc__, "cost", runs=7)
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--largest", type=int, default=2048, help="longest side")
-    parser.add_argument("--json", type=Path, default=OUT / "cost.json")
-    parser.add_argument("--write", action="store_true", help="put the tables into docs/benchmarks.md")
     arguments = parser.parse_args()
     wanted = {
         variant: [side for side in SIDES.get(variant, (512,)) if side <= arguments.largest]
         for variant in arguments.variants
     }
     results = rows_of(wanted, arguments.runs)
-    arguments.json.write_text(json.dumps({"machine": machine(), "results": results}, indent=2))
+    keep(arguments, results)
     variants = [f"{variant}-512" for variant in arguments.variants]
     areas = [f"{variant}-{side}" for variant in SIDES if variant in wanted for side in wanted[variant]]
     text = f"{machine()}; float32, batch 1, medians.\n\n{cost_table(results, variants)}\n\n{cost_table(results, areas)}"
-    print(text)
-    if arguments.write:
-        put("bench_cost", text)
+    show(arguments, "cost", text)
 
 
 if __name__ == "__main__":

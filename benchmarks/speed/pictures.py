@@ -1,18 +1,15 @@
 """Times pre-processing, the training input and post-processing beside transformers' processor, in turns.
 
-    CAMVID=../shared/data/camvid python benchmarks/bench_pictures.py --write
+    CAMVID=../shared/data/camvid python benchmarks/speed/pictures.py --write
 
 24 CamVid pictures, 480x360, to 512x512; post-processing is of one picture, 150 classes, 128x256 to 1024x2048. Results of
 pre- and post-processing are compared first. The training input decodes 96 files and masks on both sides; here it also augments.
 """
 
-import argparse
 import functools
-import json
-from pathlib import Path
 
 import numpy as np
-from workers import OUT, Worker, cell, machine, measure, put, table
+from timing import OUT, Worker, cell, command_line, keep, machine, measure, show, table
 
 PEERS = {"segformer_tf": (".venv", "segformer_tf"), "transformers": (".venv-parity", "transformers 5, its processor")}
 TASKS = {
@@ -25,7 +22,7 @@ SAME = {"preprocess": 0.999, "postprocess": 0.9999}  # share of values that must
 
 def run_task(task: str, runs: int) -> dict[str, dict]:
     make = {
-        name: functools.partial(Worker, environment, "benchmarks/pictures.py", name, task)
+        name: functools.partial(Worker, environment, "benchmarks/speed/picture_peers.py", name, task)
         for name, (environment, _) in PEERS.items()
     }
     rows = measure(make, runs)
@@ -39,22 +36,15 @@ def run_task(task: str, runs: int) -> dict[str, dict]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=9)
-    parser.add_argument("--json", type=Path, default=OUT / "pictures.json")
-    parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
-    arguments = parser.parse_args()
-    OUT.mkdir(parents=True, exist_ok=True)
+    arguments = command_line(__doc__, "pictures", runs=9).parse_args()
     results = {task: run_task(task, arguments.runs) for task in TASKS}
-    arguments.json.write_text(json.dumps({"machine": machine(), "results": results}, indent=2))
+    keep(arguments, results)
     rows = [
         [what, *(cell(results[task][name], results[task]["segformer_tf"]) for task in TASKS)]
         for name, (_, what) in PEERS.items()
     ]
     text = f"{machine()}; medians of {arguments.runs}.\n\n{table(['', *TASKS.values()], rows)}"
-    print(text)
-    if arguments.write:
-        put("bench_pictures", text)
+    show(arguments, "pictures", text)
 
 
 if __name__ == "__main__":

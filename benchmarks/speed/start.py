@@ -1,6 +1,6 @@
 """How long a person waits: `segformer-tf --help`, and one 480x360 picture with the bundled model, each from a cold start.
 
-    .venv-core/bin/python benchmarks/bench_start.py [--runs 5]      # `make .venv-core/.made` makes it
+    .venv-core/bin/python benchmarks/speed/start.py [--runs 5]      # `make .venv-core/.made` makes it
 
 Wall-clock seconds of a fresh process, median, least and most. Ends with status 1 above 0.5 s or 6 s.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from PIL import Image
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def seconds(arguments, runs):

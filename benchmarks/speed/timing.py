@@ -1,5 +1,7 @@
-"""What the benchmarks share: processes that are timed in turns, their memory, tables in the documents."""
+"""What the benchmarks share: processes that are timed in turns, their memory, command lines, tables in the documents."""
 
+import argparse
+import json
 import os
 import platform
 import statistics
@@ -10,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 OUT = ROOT / "out" / "bench"
 THREADS = int(os.environ.get("BENCH_THREADS", "2"))
 FEWEST_SECONDS = 0.05  # a run that is shorter is repeated and divided
@@ -74,7 +76,12 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, **threads, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT / "benchmarks")},
+            env={
+                **os.environ,
+                **threads,
+                "TF_CPP_MIN_LOG_LEVEL": "3",
+                "PYTHONPATH": str(ROOT / "benchmarks" / "speed"),
+            },
             cwd=ROOT,
         )
         if self._line("ready") is None:
@@ -147,3 +154,25 @@ def put(mark: str, text: str) -> None:
     if not found:
         raise ValueError(f"{page} has no line {line}, expected two around the place of the table: add them.")
     page.write_text(f"{before}{line}\n{text.strip()}\n{line}{rest.partition(line)[2]}", "utf-8")
+
+
+def command_line(doc: str, name: str, runs: int | None) -> argparse.ArgumentParser:
+    """The options that every benchmark has; the figures go to `--json`, out/bench/NAME.json if not given."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=runs)
+    parser.add_argument("--json", type=Path, default=OUT / f"{name}.json", help="where the figures are kept")
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/benchmarks.md")
+    OUT.mkdir(parents=True, exist_ok=True)
+    return parser
+
+
+def keep(arguments: argparse.Namespace, results: dict, **more: object) -> None:
+    """Writes the figures so far."""
+    arguments.json.write_text(json.dumps({"machine": machine(), **more, "results": results}, indent=2))
+
+
+def show(arguments: argparse.Namespace, mark: str, text: str) -> None:
+    """Prints the tables, and puts them into the page if asked to."""
+    print(text)
+    if arguments.write:
+        put(mark, text)

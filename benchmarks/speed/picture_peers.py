@@ -1,4 +1,4 @@
-"""Work on pictures beside the model, ready to be timed: `python pictures.py PEER TASK`, as `workers.serve` answers.
+"""Work on pictures beside the model, ready to be timed: `python picture_peers.py PEER TASK`, as `timing.serve` answers.
 
 Tasks: `preprocess` (24 decoded pictures to pixel_values), `input` (96 files with their masks, decoded and, here,
 augmented, to training batches of 8), `postprocess` (logits of 150 classes to a 1024x2048 label map).
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from workers import OUT, THREADS, serve
+from timing import OUT, THREADS, serve
 
 DATA = Path(os.environ.get("CAMVID", "../shared/data/camvid"))
 PICTURES, FILES, BATCH = 24, 96, 8  # files enough for the rate of a run, not of its beginning

@@ -1,6 +1,6 @@
-"""One training step of one library, ready to be timed: `python trainers.py PEER VARIANT SIZE BATCH DTYPE`.
+"""One training step of one library, ready to be timed: `python training_peers.py PEER VARIANT SIZE BATCH DTYPE`.
 
-Answers as `workers.serve` does; the loss of the first step goes to a file, which `bench_training.py` compares. Dropout and
+Answers as `timing.serve` does; the loss of the first step goes to a file, which `training.py` compares. Dropout and
 stochastic depth are 0, so that all see the same; AdamW 6e-5, weight decay 0.01; random pictures and labels.
 """
 
@@ -8,8 +8,8 @@ import dataclasses
 import sys
 
 import numpy as np
-from peers import LABELS, Job
-from workers import THREADS, serve
+from model_peers import LABELS, Job
+from timing import THREADS, serve
 
 RATES = ("drop_path_rate", "classifier_dropout_prob")
 WITHOUT_DROPPING = dict.fromkeys(RATES, 0.0)
@@ -62,7 +62,7 @@ def transformers_torch_compiled(job: Job):
 
 @dataclasses.dataclass
 class Loss:
-    """Writes the first step's loss, where `bench_training.py` finds it."""
+    """Writes the first step's loss, where `training.py` finds it."""
 
     name: str
     job: Job

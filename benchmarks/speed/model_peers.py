@@ -1,11 +1,11 @@
-"""One model of one library, ready to be timed in the library's own environment; `bench_models.py` drives it.
+"""One model of one library, ready to be timed in the library's own environment; `models.py` drives it.
 
-    python peers.py PEER VARIANT SIZE BATCH DTYPE     answers as `workers.serve` does, after writing its logits
-    python peers.py prepare-WHAT VARIANT SIZE BATCH DTYPE writes what peers read: weights (first), saved-model,
+    python model_peers.py PEER VARIANT SIZE BATCH DTYPE     answers as `timing.serve` does, after writing its logits
+    python model_peers.py prepare-WHAT VARIANT SIZE BATCH DTYPE writes what peers read: weights (first), saved-model,
                                                       ours-openvino, ours-openvino-any, ours-onnx, torch-openvino,
                                                       torch-onnx
 
-All but keras-hub's compute the same weights; `bench_models.py` compares their logits before it times them.
+All but keras-hub's compute the same weights; `models.py` compares their logits before it times them.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from workers import OUT, ROOT, THREADS, serve
+from timing import OUT, ROOT, THREADS, serve
 
 LABELS = 150
 VARIANTS = {

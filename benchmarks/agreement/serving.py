@@ -10,7 +10,6 @@ import argparse
 import base64
 import io
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SIDES = [
     (480, 360),
     (480, 360),
@@ -65,35 +64,18 @@ def served(directory: Path, files: list[bytes]) -> dict[str, list[np.ndarray]]:
     sys.path.insert(0, str(ROOT / "examples" / "serving"))
     import grpc
     import grpc_client
+    import local_server
     import rest_client
     from tensorflow_serving.apis import prediction_service_pb2_grpc
 
-    command = [
-        sys.executable,
-        "-m",
-        "segformer_tf.cli",
-        "serve",
-        str(directory),
-        "--grpc-port",
-        "0",
-        "--rest-port",
-        "0",
-    ]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        line = server.stdout.readline()
-        name, grpc_port, rest_port = re.search(r"serving (\S+) .*gRPC \S+:(\d+),.*:(\d+)", line).groups()
-        url = f"http://127.0.0.1:{rest_port}/v1/models/{name}"
-        rest = [base64.b64decode(answer["mask_bytes"]["b64"]) for answer in rest_client.segment(url, files)]
-        with grpc.insecure_channel(f"127.0.0.1:{grpc_port}") as channel:
+    with local_server.running(directory) as server:
+        rest = [base64.b64decode(answer["mask_bytes"]["b64"]) for answer in rest_client.segment(server.url, files)]
+        with grpc.insecure_channel(server.grpc_address) as channel:
             stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-            ten = grpc_client.segment(stub, name, files)
-            many = grpc_client.segment(stub, name, [files[i % len(files)] for i in range(32)])
-        found = {"REST": rest, "gRPC": [data for data, _ in ten], "gRPC, 32 in one batch": [data for data, _ in many]}
-        return {way: masks(answers) for way, answers in found.items()}
-    finally:
-        server.terminate()
-        server.wait(30)
+            ten = grpc_client.segment(stub, server.name, files)
+            many = grpc_client.segment(stub, server.name, [files[i % len(files)] for i in range(32)])
+    found = {"REST": rest, "gRPC": [data for data, _ in ten], "gRPC, 32 in one batch": [data for data, _ in many]}
+    return {way: masks(answers) for way, answers in found.items()}
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """The bundled model here and in transformers' PyTorch class, on CamVid's validation pictures.
 
-    .venv-parity/bin/python benchmarks/camvid_agreement.py --data ../shared/data/camvid [--images 10]
+    .venv-parity/bin/python benchmarks/agreement/camvid.py --data ../shared/data/camvid [--images 10]
 
 Both get the same pixel values, whole pictures at 480x360; each resizes its own logits (bilinear) and takes the best class.
 Prints the share of pixels with the same label and both mIoU (11 classes, unlabelled pixels left out); ends with status 1
@@ -19,7 +19,7 @@ from transformers import SegformerForSemanticSegmentation
 
 from segformer_tf import SegmentationPipeline
 
-WEIGHTS = Path(__file__).parents[1] / "weights" / "segformer-b0-camvid"
+WEIGHTS = Path(__file__).parents[2] / "weights" / "segformer-b0-camvid"
 
 
 def count(matrix, labels, predicted, classes):
@@ -36,7 +36,7 @@ def intersection_over_union(matrix):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data" / "camvid")
+    parser.add_argument("--data", type=Path, default=Path(__file__).parents[3] / "shared" / "data" / "camvid")
     parser.add_argument("--images", type=int, help="only so many, evenly spread")
     arguments = parser.parse_args()
     files = sorted((arguments.data / "images" / "val").glob("*.jpg"))

@@ -1,7 +1,7 @@
 """What serving costs: the bundled model in `segformer-tf serve` under several clients, beside the model's own batches.
 
-    python benchmarks/bench_serving.py                   # about two minutes
-    python benchmarks/bench_serving.py --seconds 300 --write   # the soak: exit 1 on any error, 5 % more memory or less rate
+    python benchmarks/speed/serving.py                   # about two minutes
+    python benchmarks/speed/serving.py --seconds 300 --write   # the soak: exit 1 on any error, 5 % more memory or less rate
                                                                 # than --share of the model's; --write puts it into the docs
 
 The reference is the same signature of the same directory in batches of 8, run in a process of its own before and after the
@@ -23,9 +23,9 @@ import threading
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs" / "serving.md"
-MARKS = ("<!-- figures of benchmarks/bench_serving.py -->", "<!-- end of figures -->")
+MARKS = ("<!-- figures of benchmarks/speed/serving.py -->", "<!-- end of figures -->")
 BATCH = 8
 
 
@@ -81,42 +81,25 @@ def serve_and_load(directory: Path, clients: int, seconds: float) -> dict:
     """Starts the server on free ports, lets the clients at it, and stops it."""
     sys.path.insert(0, str(ROOT / "examples" / "serving"))
     import load
+    import local_server
 
-    command = [
-        sys.executable,
-        "-m",
-        "segformer_tf.cli",
-        "serve",
-        str(directory),
-        "--grpc-port",
-        "0",
-        "--rest-port",
-        "0",
-    ]
-    server = subprocess.Popen([*command, "--max-batch-size", str(BATCH)], stdout=subprocess.PIPE, text=True)
-    try:
-        name, port = re.match(r"serving (\S+) version .*gRPC \S+:(\d+),", server.stdout.readline()).groups()
-        address = f"127.0.0.1:{port}"
-        load.run(
-            address, name, photographs(), clients, min(seconds / 4, 20)
-        )  # every batch size has been seen after this
-        memory = [resident_mb(server.pid)]
+    with local_server.running(directory, "--max-batch-size", str(BATCH)) as server:
+        address, pictures = server.grpc_address, photographs()
+        load.run(address, server.name, pictures, clients, min(seconds / 4, 20))  # sees every batch size
+        memory = [resident_mb(server.process.pid)]
         sampling = threading.Event()
 
         def sample() -> None:
             while not sampling.wait(seconds / 20):
-                memory.append(resident_mb(server.pid))
+                memory.append(resident_mb(server.process.pid))
 
         thread = threading.Thread(target=sample)
         thread.start()
-        result = load.run(address, name, photographs(), clients, seconds)
+        result = load.run(address, server.name, pictures, clients, seconds)
         sampling.set()
         thread.join()
-        quarter = memory[len(memory) // 4]
-        return {**result, "memory_mb": round(memory[-1]), "memory_growth": round(memory[-1] / quarter - 1, 4)}
-    finally:
-        server.terminate()
-        server.wait(30)
+    quarter = memory[len(memory) // 4]
+    return {**result, "memory_mb": round(memory[-1]), "memory_growth": round(memory[-1] / quarter - 1, 4)}
 
 
 def table(result: dict) -> str:

@@ -1,8 +1,8 @@
 """Times this package beside its peers, interleaved (A B A B ...), each in a process and an environment of its own.
 
     make bench                                      # makes the peers' environments, then all benchmarks
-    python benchmarks/bench_models.py --quick        # b0 at 512x512 in float32 and bfloat16
-    python benchmarks/bench_models.py --jobs b2-512-1-float32 --runs 5 --peers segformer_tf_saved_model openvino
+    python benchmarks/speed/models.py --quick        # b0 at 512x512 in float32 and bfloat16
+    python benchmarks/speed/models.py --jobs b2-512-1-float32 --runs 5 --peers segformer_tf_saved_model openvino
 
 A job is VARIANT-SIZE-BATCH-DTYPE. Medians of one batch, 150 classes, two threads; ratios are to `segformer_tf_saved_model`
 in the same job: how many times as long the peer takes. Memory is the growth of the process while it runs. Logits of all
@@ -10,7 +10,6 @@ peers are compared before timing. A peer that is not installed or fails is repor
 into docs/benchmarks.md.
 """
 
-import argparse
 import functools
 import json
 import subprocess
@@ -18,10 +17,9 @@ import sys
 import time
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
-from workers import OUT, ROOT, THREADS, Worker, cell, machine, measure, put, table
+from timing import OUT, ROOT, THREADS, Worker, cell, command_line, keep, machine, measure, show, table
 
 OURS, TORCH, RUNTIMES = ".venv", ".venv-parity", ".venv-runtimes"
 PEERS = {  # name: environment, what it is, whether it computes in bfloat16
@@ -75,7 +73,14 @@ def prepare(job: str, peers: Collection[str] = (BASE,)) -> dict[str, str]:
     """Writes the weights and the files that the peers read, two at a time; which could not be written, and why."""
 
     def make(environment: str, what: str) -> str | None:
-        command = [ROOT / environment / "bin/python", "-W", "ignore", "benchmarks/peers.py", what, *job.split("-")]
+        command = [
+            ROOT / environment / "bin/python",
+            "-W",
+            "ignore",
+            "benchmarks/speed/model_peers.py",
+            what,
+            *job.split("-"),
+        ]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         return (done.stderr.strip().splitlines() or ["no message"])[-1] if done.returncode else None
 
@@ -95,7 +100,7 @@ def run_job(job: str, peers: list[str], runs: int) -> dict[str, dict]:
     for old in exports.glob("*.npy"):
         old.unlink()
     make = {
-        name: functools.partial(Worker, PEERS[name][0], "benchmarks/peers.py", name, *parts)
+        name: functools.partial(Worker, PEERS[name][0], "benchmarks/speed/model_peers.py", name, *parts)
         for name in peers
         if dtype == "float32" or PEERS[name][2]
     }
@@ -147,18 +152,14 @@ def aims_table(results: dict[str, dict[str, dict]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, "models", runs=None)
     parser.add_argument("--jobs", nargs="+", help=f"default: {' '.join(JOBS)}")
     parser.add_argument("--peers", nargs="+", choices=list(PEERS))
-    parser.add_argument("--runs", type=int)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--json", type=Path, default=OUT / "models.json", help="where figures of all jobs are kept")
     parser.add_argument("--again", action="store_true", help="only the tables of the figures that --json holds")
-    parser.add_argument("--write", action="store_true", help="put the tables into docs/benchmarks.md")
     arguments = parser.parse_args()
     plan = QUICK if arguments.quick else JOBS
     chosen = {job: plan.get(job, (ALL, 5)) for job in arguments.jobs} if arguments.jobs else plan
-    OUT.mkdir(parents=True, exist_ok=True)
     done, start = {"machine": machine(), "minutes": 0, "results": {}}, time.monotonic()
     if arguments.again:
         done, chosen = json.loads(arguments.json.read_text()), {}
@@ -167,12 +168,10 @@ def main() -> None:
         done["results"][job] = rows
         done["minutes"] = round((time.monotonic() - start) / 60)
         print(f"{job}: " + "; ".join(f"{name} {cell(row, rows.get(BASE))}" for name, row in rows.items()), flush=True)
-        arguments.json.write_text(json.dumps(done, indent=2))
+        keep(arguments, done["results"], minutes=done["minutes"])
     text = f"{done['machine']}; 150 classes, medians; {done['minutes']} minutes for all.\n\n{tables(done['results'])}"
     text += f"\n\nAgainst the aims, one picture of 512x512:\n\n{aims_table(done['results'])}"
-    print(text)
-    if arguments.write:
-        put("bench_models", text)
+    show(arguments, "models", text)
 
 
 if __name__ == "__main__":
