@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,14 +32,13 @@ def segment(
     from segformer_tf.pipelines.pipeline import SegmentationPipeline
 
     pipeline = SegmentationPipeline.from_pretrained(model)
-    answer = pipeline._prepare(mode=mode)
     names = _file_names(paths)
 
-    def work(path: Path) -> dict[str, Any]:
-        result = answer(path).renamed(names[path])
+    def save(path: Path, result: Any) -> dict[str, Any]:
+        result = result.renamed(names[path])
         return {**result.to_dict(), "path": str(path), "files": [str(file) for file in result.save(output)]}
 
-    _report(paths, work, as_json, lambda row: _class_table(row))
+    _report(paths, pipeline.stream(paths, save, mode=mode), as_json, lambda row: _class_table(row))
 
 
 @app.command()
@@ -56,15 +55,13 @@ def classify(
     load_tensorflow()
     from segformer_tf.pipelines.pipeline import ImageClassificationPipeline
 
-    answer = ImageClassificationPipeline.from_pretrained(model)._prepare(top_k=top_k)
-
-    def work(path: Path) -> dict[str, Any]:
-        return {"path": str(path), "classes": answer(path)}
+    pipeline = ImageClassificationPipeline.from_pretrained(model)
+    rows = pipeline.stream(paths, lambda path, classes: {"path": str(path), "classes": classes}, top_k=top_k)
 
     def show(row: dict[str, Any]) -> None:
         print(f"{row['path']}: " + ", ".join(f"{c['label']} {c['score']:.1%}" for c in row["classes"]))
 
-    _report(paths, work, as_json, show)
+    _report(paths, rows, as_json, show)
 
 
 @app.command()
@@ -124,20 +121,20 @@ def _file_names(paths: list[Path]) -> dict[Path, str]:
     return names
 
 
-def _report(paths: list[Path], work, as_json: bool, show) -> None:
-    """Works off the pictures, goes on after one that fails, prints what came out; ends with status 1 if any failed."""
+def _report(paths: list[Path], answers: Iterable[Any], as_json: bool, show) -> None:
+    """Prints what comes out, and what could not be done; ends with status 1 if anything failed."""
     from rich.console import Console
     from rich.progress import track
 
+    from segformer_tf.pipelines.overlap import Failed
+
     console = Console(stderr=True)
     rows, failed = [], 0
-    for path in track(paths, "Pictures", console=console, disable=len(paths) == 1 or not console.is_terminal):
-        try:
-            row = work(path)
-        except (OSError, ValueError, TypeError) as error:
+    quiet = len(paths) == 1 or not console.is_terminal
+    for row in track(answers, "Pictures", len(paths), console=console, disable=quiet):
+        if isinstance(row, Failed):
             failed += 1
-            message = str(error) if str(path) in str(error) else f"{path}: {error}"
-            print(f"segformer-tf: {' '.join(message.split())}", file=sys.stderr)
+            print(f"segformer-tf: {row.why}", file=sys.stderr)
             continue
         rows.append(row)
         if not as_json:

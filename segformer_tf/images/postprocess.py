@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from segformer_tf.images.merging import Merger
 from segformer_tf.images.opening import resolve_data_format
 
 if TYPE_CHECKING:
@@ -54,33 +55,11 @@ def _check_sizes(target_sizes: Any, logits: np.ndarray) -> list[tuple[int, int]]
 
 
 def _label_map(logits: np.ndarray, height: int, width: int) -> np.ndarray:
-    """(h, w, C) -> (height, width) int32.
-
-    Where the four logits around a pixel agree on the class, so does every blend of them: only the other pixels are
-    computed.
-    """
-    logits = np.ascontiguousarray(logits)
-    if logits.shape[-1] == 1:
-        logits = np.concatenate([np.zeros_like(logits), logits], axis=-1)
-    coarse = logits.argmax(-1).astype(np.int32)
-    top, bottom, row_weight = _neighbours(logits.shape[0], height)
-    left, right, column_weight = _neighbours(logits.shape[1], width)
-    labels = np.empty((height, width), np.int32)
-    starts = np.flatnonzero(np.diff(top, prepend=-1))  # rows between the same two rows of logits are done together
-    for start, stop in zip(starts, [*starts[1:], height], strict=True):
-        upper, lower = top[start], bottom[start]
-        corners = coarse[upper, left], coarse[upper, right], coarse[lower, left], coarse[lower, right]
-        labels[start:stop] = corners[0]
-        columns = np.flatnonzero((corners[0] != corners[1]) | (corners[0] != corners[2]) | (corners[0] != corners[3]))
-        if not len(columns):
-            continue
-        weight = column_weight[columns, np.newaxis]
-        above = _blend(logits[upper, left[columns]], logits[upper, right[columns]], weight)  # (columns, C)
-        below = _blend(logits[lower, left[columns]], logits[lower, right[columns]], weight)
-        below -= above
-        for row in range(start, stop):
-            labels[row, columns] = (above + below * row_weight[row]).argmax(-1)
-    return labels
+    """(h, w, C) -> (height, width) int32."""
+    merger = Merger((height, width))
+    merger.add(logits)
+    merger.finish()
+    return merger.labels
 
 
 def _scores(logits: np.ndarray, height: int, width: int) -> np.ndarray:

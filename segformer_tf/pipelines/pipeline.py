@@ -2,81 +2,138 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from segformer_tf import images
+from segformer_tf.config import SegformerConfig
+from segformer_tf.images.merging import softmax
 from segformer_tf.images.opening import to_eight_bits, to_pixels
-from segformer_tf.models.base import SegformerBase
-from segformer_tf.models.elements import resize_bilinear
-from segformer_tf.models.tasks import TFSegformerForImageClassification, TFSegformerForSemanticSegmentation
+from segformer_tf.pipelines import overlap
+from segformer_tf.pipelines.description import class_names
+from segformer_tf.pipelines.exported import converted, exported_file, open_exported
+from segformer_tf.pipelines.predict import How, Predictor
 from segformer_tf.pipelines.processors import load_processor
 from segformer_tf.pipelines.result import SegmentationResult
-from segformer_tf.pipelines.windows import check_windows, slide
+from segformer_tf.pipelines.runtimes import KerasModel, Runtime
+from segformer_tf.pipelines.windows import WINDOW
 from segformer_tf.storage import find
 from segformer_tf.storage.keywords import check_keywords, keywords_of
 
+if TYPE_CHECKING:
+    from segformer_tf.models.base import SegformerBase
+
 DEFAULT_MODEL = "segformer-b0-camvid"
+RUNTIMES = ("auto", "tensorflow", "openvino", "onnx")
+WORTH_CONVERTING = 100  # pictures of one call from which on converting to OpenVINO has paid for itself
 
 
 class Pipeline:
-    """A model with its image processor; calling it takes one picture or an iterable of them."""
+    """A model with its image processor; calling it takes one picture or an iterable of them.
 
-    model_class: type[SegformerBase]
+    `model` is a Keras model or a `Runtime`. `runtime`: "tensorflow", "openvino", "onnx", or "auto": TensorFlow, and
+    OpenVINO, if it is installed, from the first call with 100 pictures or more on, if the labels agree.
+    """
 
-    def __init__(self, model: SegformerBase, processor: images.SegformerImageProcessor | None = None, name: str = ""):
-        self.model = model
-        self.processor = processor or images.SegformerImageProcessor()
+    task = ""  # as descriptions call it
+    class_name = ""  # of the Keras model
+
+    def __init__(
+        self,
+        model: "SegformerBase | Runtime",
+        processor: images.SegformerImageProcessor | None = None,
+        name: str = "",
+        runtime: str = "auto",
+    ):
+        if runtime not in RUNTIMES:
+            raise ValueError(f"runtime is {runtime!r}; expected one of {', '.join(RUNTIMES)}.")
+        own = model if isinstance(model, Runtime) else KerasModel(model)
+        if own.description.task != self.task:
+            raise ValueError(
+                f"{name or own.source} is a {own.description.model}; {type(self).__name__} needs a {self.class_name}."
+            )
+        self.model: Any = None if isinstance(model, Runtime) else model
+        self.processor = processor or own.description.image_processor() or images.SegformerImageProcessor()
         self.name = name
+        self.config = model.config if self.model is not None else SegformerConfig.from_dict(own.description.config)
+        self.runtime = converted(model, runtime) if self.model is not None and runtime in ("openvino", "onnx") else own
+        self._may_convert = runtime == "auto" and self.model is not None
 
     @classmethod
-    def from_pretrained(cls, name_or_path: str | os.PathLike, **kwargs: Any):
-        """Model and processor of a Hub id, a directory or a bundled model; errors as the model's `from_pretrained`.
+    def from_pretrained(cls, name_or_path: str | os.PathLike, *, runtime: str = "auto", **kwargs: Any):
+        """Model and processor of a Hub id, a directory, a bundled model, or an exported file.
 
+        Errors are the model's `from_pretrained`'s. Exported are `openvino_model.xml`, `model.onnx`, `model.tflite` and the
+        version directory of a SavedModel; they hold all that is needed, and take no other arguments but `runtime`.
         `revision`, `cache_dir`, `token`, `local_files_only` and `subfolder` say where on the Hub; other arguments go to
         the model. Without a `preprocessor_config.json` pictures are resized to 512 x 512, SegFormer's default.
         """
+        if exported := exported_file(name_or_path):
+            if kwargs:
+                raise TypeError(f"{', '.join(kwargs)} cannot change {name_or_path}, which is an exported file.")
+            return cls(open_exported(exported, runtime), name=str(name_or_path))
         where = find.pop_hub_arguments(kwargs)
         kwargs.setdefault("data_format", "channels_last")
-        model = cls.model_class.from_pretrained(name_or_path, **where, **kwargs)
-        return cls(model, load_processor(name_or_path, **where), name=str(name_or_path))
+        model = _whole_model(cls.class_name, name_or_path, **where, **kwargs)
+        return cls(model, load_processor(name_or_path, **where), name=str(name_or_path), runtime=runtime)
 
-    def __call__(self, pictures: Any, **options: Any) -> Any:
+    @property
+    def backend(self) -> str:
+        """What computes: "tensorflow", "openvino", "onnx" or "litert"."""
+        return self.runtime.backend
+
+    def __call__(self, pictures: Any, batch_size: int = 8, **options: Any) -> Any:
         """The answer for one picture (path, bytes, PIL image or array); a list for a list; otherwise an iterator.
 
-        Other iterables are worked off as their answers are asked for, with a progress bar on a terminal.
+        Other iterables are worked off as their answers are asked for, up to three batches ahead, with a progress bar on a
+        terminal. A picture of many that cannot be done has a `Failed` in its place, and a line on stderr; one alone raises.
         """
-        check_keywords(type(self).__name__, options, keywords_of(self._prepare))
-        answer = self._prepare(**options)
-        if isinstance(pictures, (list, tuple)):
-            return list(_with_progress(map(answer, pictures), len(pictures)))
+        self._check(options)
         if _is_one(pictures):
-            return answer(pictures)
+            return overlap.one(Predictor(self.runtime, self.processor), self._work(None, **options), pictures)
         total = len(pictures) if hasattr(pictures, "__len__") else None
-        return iter(_with_progress(map(answer, pictures), total))
+        answers = _with_progress(_told(self.stream(pictures, batch_size=batch_size, **options)), total)
+        return list(answers) if isinstance(pictures, (list, tuple)) else answers
 
-    def _prepare(self, **options: Any) -> Callable[[Any], Any]:
-        """Checks the options before the first picture is touched; returns what answers one picture."""
+    def stream(
+        self,
+        pictures: Iterable[Any],
+        finish: Callable[[Any, Any], Any] | None = None,
+        batch_size: int = 8,
+        **options: Any,
+    ) -> Iterator[Any]:
+        """The answers for many pictures in order, `Failed` for those that cannot be done, without a word.
+
+        `finish(picture, answer)`, if given, says what is handed out instead, such as the files written; it runs beside the
+        model, in threads. What it raises fails that picture.
+        """
+        self._check(options)
+        work = self._work(finish, **options)  # options are checked before the first picture is touched
+        total = len(pictures) if hasattr(pictures, "__len__") else 0  # type: ignore[arg-type]
+        return self._stream(pictures, work, batch_size, total)
+
+    def _stream(self, pictures, work: overlap.Task, batch_size: int, total: int) -> Iterator[Any]:
+        if self._may_convert and total >= WORTH_CONVERTING:
+            self._may_convert = False
+            self.runtime = fastest(self.runtime, self.processor)
+        yield from overlap.many(Predictor(self.runtime, self.processor, batch_size), work, pictures)
+
+    def _check(self, options: dict[str, Any]) -> None:
+        known = {"batch_size", *keywords_of(self._work)} - {"finish"}
+        check_keywords(type(self).__name__, options, known)
+
+    def _work(self, finish: Callable[[Any, Any], Any] | None, **options: Any) -> overlap.Task:
+        """Checks the options; what is done with each picture."""
         raise NotImplementedError
 
-    def _pixels(self, picture: Any) -> np.ndarray:
-        """(H, W, C), as the processor takes it."""
-        return to_pixels(picture, self.processor.channels, None, strict=True, exif=self.processor.do_exif_transpose)
-
-    def _pixel_values(self, pixels: np.ndarray, **overrides: Any) -> np.ndarray:
-        """(H, W, C) -> (1, h, w, C) float32."""
-        overrides |= {"input_data_format": "channels_last", "data_format": "channels_last"}
-        return self.processor(pixels, return_tensors="np", **overrides).pixel_values
-
-    def _logits(self, pixel_values: np.ndarray) -> np.ndarray:
-        """(1, h, w, C) -> logits as float32, channels-last."""
-        first = self.model.data_format == "channels_first"
-        logits = self.model(np.moveaxis(pixel_values, -1, 1) if first else pixel_values, training=False).logits
-        logits = np.asarray(logits)
-        return np.moveaxis(logits, 1, -1) if first and logits.ndim == 4 else logits
+    def _read(self, picture: Any) -> tuple[np.ndarray, None]:
+        """(H, W, C), as the processor takes it; the answer is of the picture's size."""
+        exif = self.processor.do_exif_transpose
+        return to_pixels(picture, self.processor.channels, None, strict=True, exif=exif), None
 
 
 class SegmentationPipeline(Pipeline):
@@ -84,14 +141,15 @@ class SegmentationPipeline(Pipeline):
 
     `segment(picture)` resizes as the processor says ("whole"). `mode="slide"` leaves the size and averages the logits of
     overlapping windows. Several `scales`, or `flip=True`, average the class probabilities of the resized and mirrored
-    pictures.
+    pictures. `scores=True` adds the probability of each pixel's label.
     """
 
-    model_class = TFSegformerForSemanticSegmentation
+    task = "segmentation"
+    class_name = "TFSegformerForSemanticSegmentation"
 
-    def __init__(self, model, processor=None, name: str = ""):
-        super().__init__(model, processor, name)
-        self.id2label = dict(model.config.id2label) if model.config.num_labels > 1 else _binary(model.config.id2label)
+    def __init__(self, model, processor=None, name: str = "", runtime: str = "auto"):
+        super().__init__(model, processor, name, runtime)
+        self.id2label = class_names(self.config)
         self.palette = images.palette_for(self.id2label)
 
     @classmethod
@@ -99,90 +157,87 @@ class SegmentationPipeline(Pipeline):
         """As `Pipeline.from_pretrained`; without a name the bundled model."""
         return super().from_pretrained(name_or_path, **kwargs)
 
-    def _prepare(
+    def _work(
         self,
+        finish: Callable[[Any, SegmentationResult], Any] | None,
         mode: str = "whole",
-        window: tuple[int, int] = (1024, 1024),
-        stride: tuple[int, int] = (768, 768),
+        window: tuple[int, int] | None = None,
+        stride: tuple[int, int] | None = None,
         scales: Sequence[float] = (1.0,),
         flip: bool = False,
-    ) -> Callable[[Any], SegmentationResult]:
-        if mode not in ("whole", "slide"):
-            raise ValueError(f'mode is {mode!r}; expected "whole" or "slide".')
-        check_windows(window, stride)
-        if not scales or any(scale <= 0 for scale in scales):
-            raise ValueError(f"scales are {tuple(scales)}; expected at least one, each above 0.")
+        scores: bool = False,
+    ) -> overlap.Task:
+        window = window or self.runtime.size or WINDOW
+        stride = stride or (max(window[0] * 3 // 4, 1), max(window[1] * 3 // 4, 1))
+        how = How(mode, None, tuple(window), tuple(stride), tuple(scales), flip, scores)
 
-        def run(pixel_values: np.ndarray) -> np.ndarray:
-            if mode == "whole":
-                return self._logits(pixel_values)
-            return slide(self._logits, pixel_values[0], window, stride)[np.newaxis]
-
-        def answer(picture: Any) -> SegmentationResult:
-            pixels = self._pixels(picture)
-            height, width = pixels.shape[:2]
-            logits = self._averaged(pixels, run, mode == "whole", scales, flip)
-            # Windows cover whole cells of 4 pixels; what lies beyond the picture is cut off.
-            size = (height, width) if mode == "whole" else tuple(side * 4 for side in logits.shape[1:3])
-            if len(scales) > 1 or scales[0] != 1.0:
-                size = (height, width)
-            labels = images.post_process_semantic_segmentation(logits, [size], data_format="channels_last")[0]
-            return SegmentationResult(
+        def result(picture: Any, pixels: np.ndarray, merged: Any) -> Any:
+            # The scores are the probabilities that images.merging found, None unless they were asked for.
+            made = SegmentationResult(
                 _name(picture),
-                labels[:height, :width],
-                self._shown(picture, pixels),
+                merged.labels,
+                _shown(pixels),
                 self.id2label,
                 self.palette,
                 self.name,
+                scores=merged.scores,
                 path=Path(picture) if isinstance(picture, (str, os.PathLike)) else None,
             )
+            return made if finish is None else finish(picture, made)
 
-        return answer
-
-    def _averaged(self, pixels, run, resized: bool, scales: Sequence[float], flip: bool) -> np.ndarray:
-        """Logits of one picture (1, h, w, classes), or the mean of probabilities over scales and mirror images."""
-        base = self._pixel_values(pixels) if resized else self._pixel_values(pixels, do_resize=False)
-        variants = [
-            values[:, :, ::-1] if mirrored else values
-            for values in (_scaled(base, scale) for scale in scales)
-            for mirrored in ((False, True) if flip else (False,))
-        ]
-        if len(variants) == 1:
-            return run(variants[0])
-        total: Any = 0.0
-        for index, values in enumerate(variants):
-            logits = run(values)
-            logits = logits[:, :, ::-1] if flip and index % 2 else logits
-            grid = tuple(-(-side // 4) for side in base.shape[1:3])
-            logits = np.asarray(resize_bilinear(np.ascontiguousarray(logits), grid))
-            if logits.shape[-1] == 1:  # one class against the rest, whose logit is 0
-                logits = np.concatenate([np.zeros_like(logits), logits], -1)
-            total = total + _probabilities(logits)
-        return total / len(variants)
-
-    def _shown(self, picture: Any, pixels: np.ndarray) -> np.ndarray:
-        if pixels.shape[-1] != 3:
-            pixels = np.repeat(pixels[..., :1], 3, -1)
-        return to_eight_bits(pixels, rounded=True)[0]
+        return overlap.Task(self._read, result, how)
 
 
 class ImageClassificationPipeline(Pipeline):
     """Pictures to their likeliest classes: `[{"id", "label", "score"}]`, the likeliest first; scores are probabilities."""
 
-    model_class = TFSegformerForImageClassification
+    task = "classification"
+    class_name = "TFSegformerForImageClassification"
 
-    def _prepare(self, top_k: int = 5) -> Callable[[Any], list[dict[str, Any]]]:
+    def _work(self, finish: Callable[[Any, list], Any] | None, top_k: int = 5) -> overlap.Task:
         if top_k < 1:
             raise ValueError(f"top_k is {top_k}; expected at least 1.")
 
-        def answer(picture: Any) -> list[dict[str, Any]]:
-            logits = self._logits(self._pixel_values(self._pixels(picture)))
-            scores = _probabilities(logits)[0]
-            names = self.model.config.id2label
+        def likeliest(picture: Any, pixels: np.ndarray, found: Any) -> Any:
+            scores = softmax(found.logits)
+            names = self.config.id2label
             best = np.argsort(-scores, kind="stable")[:top_k]
-            return [{"id": int(i), "label": names[int(i)], "score": float(scores[i])} for i in best]
+            answer = [{"id": int(i), "label": names[int(i)], "score": float(scores[i])} for i in best]
+            return answer if finish is None else finish(picture, answer)
 
-        return answer
+        return overlap.Task(self._read, likeliest, How())
+
+
+def fastest(runtime: Runtime, processor: images.SegformerImageProcessor) -> Runtime:
+    """OpenVINO for a Keras model, where it is installed and agrees on the labels; else the runtime given. Says which."""
+    try:
+        made = converted(runtime.model, "openvino")  # type: ignore[attr-defined]
+    except ImportError:
+        print("segformer-tf: computing with TensorFlow (pip install openvino for more speed).", file=sys.stderr)
+        return runtime
+    height, width = (processor.size.get("height", 512), processor.size.get("width", 512))
+    sample = np.random.default_rng(0).normal(size=(1, height, width, processor.channels)).astype(np.float32)
+    agreement = (runtime(sample).argmax(-1) == made(sample).argmax(-1)).mean()
+    chosen = made if agreement >= 0.999 else runtime
+    print(f"segformer-tf: computing with {chosen.backend} (runtime= chooses another).", file=sys.stderr)
+    return chosen
+
+
+def _whole_model(class_name: str, name_or_path: str | os.PathLike, **arguments: Any) -> "SegformerBase":
+    """A checkpoint's model; ValueError where it has another task's head, whose answers would be random."""
+    from segformer_tf.models import tasks
+
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        model, report = getattr(tasks, class_name).from_pretrained(name_or_path, output_loading_info=True, **arguments)
+    if report["missing_keys"]:
+        raise ValueError(
+            f"{name_or_path} has no weights for the head of a {class_name} ({', '.join(report['missing_keys'][:3])}): its "
+            "answers would be random; take a checkpoint of this task, or train the head first."
+        )
+    for warning in heard:
+        warnings.warn(warning.message, stacklevel=3)
+    return model
 
 
 def _is_one(pictures: Any) -> bool:
@@ -191,6 +246,14 @@ def _is_one(pictures: Any) -> bool:
     return (
         hasattr(pictures, "__array__") or hasattr(pictures, "__array_interface__") or not isinstance(pictures, Iterable)
     )
+
+
+def _told(answers: Iterable[Any]) -> Iterator[Any]:
+    """The answers; of each that failed a line on stderr."""
+    for answer in answers:
+        if isinstance(answer, overlap.Failed):
+            print(f"segformer-tf: {answer.why}", file=sys.stderr)
+        yield answer
 
 
 def _with_progress(answers: Iterable[Any], total: int | None) -> Iterator[Any]:
@@ -208,18 +271,8 @@ def _name(picture: Any) -> str:
     return Path(picture).stem if isinstance(picture, (str, os.PathLike)) else "image"
 
 
-def _binary(id2label: dict[int, str]) -> dict[int, str]:
-    """A model of one class says where it is; 0 is the rest."""
-    return {0: "background", 1: id2label[0]}
-
-
-def _scaled(pixel_values: np.ndarray, scale: float) -> np.ndarray:
-    if scale == 1.0:
-        return pixel_values
-    size = tuple(max(round(side * scale), 32) for side in pixel_values.shape[1:3])
-    return np.asarray(resize_bilinear(pixel_values, size))
-
-
-def _probabilities(logits: np.ndarray) -> np.ndarray:
-    shifted = np.exp(logits - logits.max(-1, keepdims=True))
-    return shifted / shifted.sum(-1, keepdims=True)
+def _shown(pixels: np.ndarray) -> np.ndarray:
+    """The pixels (H, W, 3) uint8 that a result shows."""
+    if pixels.shape[-1] != 3:
+        pixels = np.repeat(pixels[..., :1], 3, -1)
+    return to_eight_bits(pixels, rounded=True)[0]

@@ -1,25 +1,44 @@
 """The score of a model on a data set, and the protocol it was measured by."""
 
 import math
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import keras
 import numpy as np
-import tensorflow as tf
 
-from segformer_tf.images import SegformerImageProcessor, label_image, palette_for, resize
-from segformer_tf.models.losses import full_size_logits
+from segformer_tf.config import SegformerConfig
+from segformer_tf.images import SegformerImageProcessor, label_image, palette_for
 from segformer_tf.models.metrics import confusion, scores
-from segformer_tf.pipelines.windows import spans
+from segformer_tf.pipelines import overlap
+from segformer_tf.pipelines.description import class_names
+from segformer_tf.pipelines.exported import exported_file, open_exported
+from segformer_tf.pipelines.predict import How, Predictor
+from segformer_tf.pipelines.runtimes import KerasModel, Runtime
+from segformer_tf.pipelines.windows import STRIDE, WINDOW
 from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.storage.whole import whole
 from segformer_tf.training.datasets import Source, pictures
+from segformer_tf.training.mapping import label_map
 from segformer_tf.training.splits import Split
 
-ADE20K_SIDES = (2048, 512)  # long and short side that ADE20K's pictures are fitted into
+
+class Row(NamedTuple):
+    """One protocol: the rule that pictures are resized by, whether whole or in windows, and in words."""
+
+    resize: str
+    mode: str
+    words: str
+
+
+PROTOCOLS = {
+    "plain": Row("none", "whole", "whole picture at its own size"),
+    "processor": Row("processor", "whole", "whole picture, resized as the model's processor does"),
+    "ade20k": Row("ade20k", "whole", "whole picture, fitted into 2048 x 512, sides rounded up to a multiple of 32"),
+    "slide": Row("none", "slide", "windows of {0} x {1} every {2} x {3} pixels"),
+}
 
 
 @spell_checked
@@ -31,26 +50,35 @@ class Protocol:
         name: "plain": whole, at its own size; "processor": whole, as the model's processor resizes it; "ade20k": whole,
             fitted into 2048 x 512, sides rounded up to 32; "slide": in windows, at its own size.
         window, stride: Height and width, for "slide".
+        scales, flip: Several sizes, and mirror images; class probabilities are averaged.
     """
 
     name: str = "plain"
-    window: tuple[int, int] = (1024, 1024)
-    stride: tuple[int, int] = (768, 768)
+    window: tuple[int, int] = WINDOW
+    stride: tuple[int, int] = STRIDE
+    scales: tuple[float, ...] = (1.0,)
+    flip: bool = False
 
     def __post_init__(self) -> None:
-        if self.name not in ("plain", "processor", "ade20k", "slide"):
+        if self.name not in PROTOCOLS:
             raise ValueError(
                 f"protocol is {self.name!r}, expected plain, processor, ade20k or slide: choose one of these."
             )
+        _ = self.how  # which checks the numbers
+
+    @property
+    def how(self) -> How:
+        """The same for a predictor."""
+        row = PROTOCOLS[self.name]
+        return How(row.mode, row.resize, self.window, self.stride, self.scales, self.flip)
 
     def __str__(self) -> str:
-        how = {
-            "plain": "whole picture at its own size",
-            "processor": "whole picture, resized as the model's processor does",
-            "ade20k": "whole picture, fitted into 2048 x 512, sides rounded up to a multiple of 32",
-            "slide": f"windows of {self.window[0]} x {self.window[1]} every {self.stride[0]} x {self.stride[1]} pixels",
-        }[self.name]
-        return f"{self.name}: {how}; single scale, no flip, logits resized bilinearly to the mask's size"
+        how = PROTOCOLS[self.name].words.format(*self.window, *self.stride)
+        single = tuple(self.scales) == (1.0,)
+        scales = "single scale" if single else f"scales {', '.join(f'{scale:g}' for scale in self.scales)}"
+        flip = "flip" if self.flip else "no flip"
+        end = "" if single and not self.flip else ", class probabilities averaged"
+        return f"{self.name}: {how}; {scales}, {flip}, logits resized bilinearly to the mask's size{end}"
 
 
 @dataclass(frozen=True)
@@ -64,65 +92,47 @@ class Prediction:
 
 @spell_checked
 def predictions(
-    model, source: Source, protocol: Protocol | str = "plain", processor: SegformerImageProcessor | None = None
+    model: Any,
+    source: Source,
+    protocol: Protocol | str = "plain",
+    processor: SegformerImageProcessor | None = None,
+    batch_size: int = 8,
 ) -> Iterator[Prediction]:
-    """Every picture of a segmentation data set, in order, with what the model says."""
+    """Every picture of a segmentation data set, in order, with what the model (or exported file) says."""
     protocol = Protocol(protocol) if isinstance(protocol, str) else protocol
-    processor = processor or SegformerImageProcessor(do_resize=False)
-    plain = SegformerImageProcessor(do_resize=False, image_mean=processor.image_mean, image_std=processor.image_std)
-    logits_of = tf.function(lambda x: _logits(model, x), autograph=False, reduce_retracing=True)
-
-    def whole(image, labels):
-        fitted = resize(image, _ade20k_size(image.shape)) if protocol.name == "ade20k" else image
-        chosen = processor if protocol.name == "processor" else plain
-        return full_size_logits(logits_of(chosen.preprocess_tensor(fitted)[None]), labels[None])[0]
-
-    for image, labels in pictures(source):
-        if protocol.name == "slide":
-            logits = _slide(plain.preprocess_tensor(image), protocol, logits_of, model.config.num_labels)
-        else:
-            logits = whole(image, labels)
-        yield Prediction(image.numpy(), labels.numpy(), tf.argmax(logits, -1, output_type=tf.int32).numpy())
+    runtime = runtime_of(model)
+    processor = processor or runtime.description.image_processor() or SegformerImageProcessor(do_resize=False)
+    task = overlap.Task(
+        read=lambda pair: (pair[0].numpy(), tuple(pair[1].shape)),
+        finish=lambda pair, pixels, merged: Prediction(pixels, pair[1].numpy(), merged.labels),
+        how=protocol.how,
+    )
+    for found in overlap.many(Predictor(runtime, processor, batch_size), task, pictures(source)):
+        if isinstance(found, overlap.Failed):
+            raise found.error
+        yield found
 
 
-def _logits(model, pixel_values):
-    """(B, H, W, C) -> (B, h, w, num_labels), whatever data format the model has."""
-    if model.data_format == "channels_last":
-        return model(pixel_values, training=False).logits
-    logits = model(tf.transpose(pixel_values, (0, 3, 1, 2)), training=False).logits
-    return tf.transpose(logits, (0, 2, 3, 1))
-
-
-def _ade20k_size(shape) -> tuple[int, int]:
-    height, width = int(shape[0]), int(shape[1])
-    factor = min(max(ADE20K_SIDES) / max(height, width), min(ADE20K_SIDES) / min(height, width))
-    rounded = [math.ceil(int(side * factor + 0.5) / 32) * 32 for side in (height, width)]
-    return rounded[0], rounded[1]
-
-
-def _slide(image, protocol: Protocol, logits_of, num_labels: int):
-    """Mean of the full-size logits of overlapping windows, as MMSegmentation scores.
-
-    `images.windows.slide` averages on the grid of logits instead, in a sixteenth of the memory.
-    """
-    size = [int(side) for side in image.shape[:2]]
-    total, count = np.zeros((*size, num_labels), np.float32), np.zeros((*size, 1), np.float32)
-    for top, bottom in spans(size[0], protocol.window[0], protocol.stride[0]):
-        for left, right in spans(size[1], protocol.window[1], protocol.stride[1]):
-            place = (slice(top, bottom), slice(left, right))
-            part = image[place][None]
-            total[place] += full_size_logits(logits_of(part), part)[0].numpy()
-            count[place] += 1
-    return total / count
+def runtime_of(model: Any) -> Runtime:
+    """A Keras model, an exported file by its path, or a runtime, as a runtime."""
+    if isinstance(model, Runtime):
+        return model
+    if not isinstance(model, (str, os.PathLike)):
+        return KerasModel(model)
+    if exported := exported_file(model):
+        return open_exported(exported)
+    raise ValueError(f"{model} is no exported file; expected one, or a model that from_pretrained has loaded.")
 
 
 @spell_checked
 def evaluate(
-    model,
+    model: Any,
     source: Source,
     protocol: Protocol | str = "plain",
     processor: SegformerImageProcessor | None = None,
     dump: str | Path | None = None,
+    map_classes: Mapping[str | int, str | int | None] | None = None,
+    batch_size: int = 8,
 ) -> dict[str, Any]:
     """Scores as fractions: `mIoU`, `mAcc`, `aAcc`, `per_class` [{"id", "name", "IoU", "Acc"}], `protocol`, `images`.
 
@@ -130,20 +140,29 @@ def evaluate(
     occurs would score is None.
 
     Args:
+        model: A Keras model, or the path of a file that `export` wrote.
         dump: Directory that every prediction is written to, as a palette PNG named like its picture.
+        map_classes: Which class of the model each class of the data set is, by name or id; None leaves it out. Needed
+            where they differ.
+
+    Raises:
+        ValueError: The data set's classes are others than the model's; shows both.
     """
+    runtime = runtime_of(model)
+    config = SegformerConfig.from_dict(runtime.description.config)
+    protocol = Protocol(protocol) if isinstance(protocol, str) else protocol
     if isinstance(source, Split) and not source.has_masks:
-        return _evaluate_classes(model, source, processor)
-    num_labels, ignored = model.config.num_labels, model.config.semantic_loss_ignore_index
-    total, images = np.zeros((num_labels, num_labels), np.int64), 0
-    for found in predictions(model, source, protocol, processor):
-        total += confusion(found.labels, found.predicted, num_labels, ignored)
+        return _evaluate_classes(runtime, config, source, processor, batch_size)
+    names = class_names(config)
+    data_names = source.id2label if isinstance(source, Split) else {}
+    ids_of = label_map(names, data_names, map_classes, config.semantic_loss_ignore_index)
+    total, images = np.zeros((len(names), len(names)), np.int64), 0
+    for found in predictions(runtime, source, protocol, processor, batch_size):
+        total += confusion(ids_of(found.labels), found.predicted, len(names), config.semantic_loss_ignore_index)
         if dump is not None:
-            _dump(Path(dump), source, images, found.predicted, model.config.id2label)
+            _dump(Path(dump), source, images, found.predicted, names)
         images += 1
-    return summary(
-        total, model.config.id2label, str(Protocol(protocol) if isinstance(protocol, str) else protocol), images
-    )
+    return summary(total, names, str(protocol), images)
 
 
 def summary(matrix, id2label: dict[int, str], protocol: str, images: int) -> dict[str, Any]:
@@ -168,17 +187,24 @@ def _dump(directory: Path, source: Source, number: int, predicted: np.ndarray, i
         label_image(predicted, palette_for(id2label)).save(draft)
 
 
-def _evaluate_classes(model, split: Split, processor: SegformerImageProcessor | None) -> dict[str, Any]:
-    processor = processor or SegformerImageProcessor()
-    hits, total = np.zeros(model.config.num_labels), np.zeros(model.config.num_labels)
-    for images, ids in pictures(split).map(lambda x, y: (processor.preprocess_tensor(x), y)).batch(32):
-        images = tf.transpose(images, (0, 3, 1, 2)) if model.data_format == "channels_first" else images
-        found = keras.ops.argmax(model(images, training=False).logits, -1).numpy()
-        np.add.at(total, ids.numpy(), 1)
-        np.add.at(hits, ids.numpy(), found == ids.numpy())
+def _evaluate_classes(
+    runtime: Runtime, config: SegformerConfig, split: Split, processor: SegformerImageProcessor | None, batch_size: int
+) -> dict[str, Any]:
+    processor = processor or runtime.description.image_processor() or SegformerImageProcessor()
+    hits, total = np.zeros(config.num_labels), np.zeros(config.num_labels)
+    task = overlap.Task(
+        read=lambda pair: (pair[0].numpy(), None),
+        finish=lambda pair, pixels, found: (int(pair[1]), int(found.logits.argmax())),
+        how=How(),
+    )
+    for found in overlap.many(Predictor(runtime, processor, batch_size), task, pictures(split)):
+        if isinstance(found, overlap.Failed):
+            raise found.error
+        true, predicted = found
+        total[true] += 1
+        hits[true] += true == predicted
     per_class = [
-        {"id": i, "name": name, "Acc": hits[i] / total[i] if total[i] else None}
-        for i, name in model.config.id2label.items()
+        {"id": i, "name": name, "Acc": hits[i] / total[i] if total[i] else None} for i, name in config.id2label.items()
     ]
     return {
         "accuracy": hits.sum() / total.sum(),

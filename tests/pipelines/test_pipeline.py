@@ -63,13 +63,15 @@ def test_a_list_gives_a_list_and_an_iterator_is_streamed(segment):
     taken = []
 
     def pictures():
-        for index in range(3):
+        for index in range(30):
             taken.append(index)
             yield PICTURE
 
-    stream = segment(pictures())
+    stream = segment(pictures(), batch_size=2)
     assert taken == []
-    assert next(stream).labels.shape == (50, 70) and taken == [0]
+    assert next(stream).labels.shape == (50, 70) and len(taken) == 6  # three batches: read, computed, finished
+    stream.close()
+    assert len(taken) == 6
 
 
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])

@@ -1,0 +1,199 @@
+"""Logits of the parts of a picture -> its label map at full size, band after band of rows.
+
+Full-size logits are: of one part its logits resized bilinearly (half-pixel centres) to the pixels it covers, where parts
+overlap their mean; of several variants of a picture (scales, mirror images) the mean of their class probabilities. They
+exist for some pixels at a time. Where all logits around a pixel agree on the class, so does every mean of them: only the
+other pixels are computed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+
+BAND_PIXELS = 2**17  # pixels that are looked at together
+CHUNK_VALUES = 2**17  # values (pixels times classes) that are computed together: half a megabyte a copy
+
+
+class Box(NamedTuple):
+    """The pixels of the result that a part's logits are spread over; may be fractions, and reach past the picture."""
+
+    top: float
+    left: float
+    height: float
+    width: float
+
+
+class Part(NamedTuple):
+    """Logits (h, w, C) float32 of a box, the classes that each votes for (h, w), and the variant they belong to."""
+
+    logits: np.ndarray
+    votes: np.ndarray
+    box: Box
+    variant: int
+
+
+class Merger:
+    """A label map that fills from the top as parts come; a part is let go when its last row is done.
+
+    Args:
+        size: (height, width) of the result.
+        scores: Also keep the probability of each pixel's label, (H, W) float16; takes many times as long.
+    """
+
+    def __init__(self, size: tuple[int, int], scores: bool = False):
+        self.labels = np.empty(size, np.int32)
+        self.scores = np.empty(size, np.float16) if scores else None
+        self.parts: list[Part] = []
+        self.done = 0  # rows
+
+    def add(self, logits: np.ndarray, box: Box | None = None, variant: int = 0) -> None:
+        """Logits (h, w, C) of a box, by default of the whole picture; one class gets a second, the rest, whose logit is 0."""
+        logits = np.ascontiguousarray(logits, np.float32)
+        if logits.shape[-1] == 1:
+            logits = np.concatenate([np.zeros_like(logits), logits], axis=-1)
+        votes = logits.argmax(-1).astype(np.uint8 if logits.shape[-1] <= 256 else np.int32)
+        self.parts.append(Part(logits, votes, box or Box(0, 0, *self.labels.shape), variant))
+
+    def finish(self, until: float = math.inf) -> None:
+        """Labels all rows above `until`, for which every part must have come."""
+        height, width = self.labels.shape
+        until = first_pixel(until, height)
+        rows = _edges([(part.box.top, part.box.height) for part in self.parts], self.done, until)
+        columns = _edges([(part.box.left, part.box.width) for part in self.parts], 0, width)
+        for top, bottom in pairwise(rows):
+            for left, right in pairwise(columns):
+                inside = [part for part in self.parts if _covers(part.box, top + 0.5, left + 0.5)]
+                self._label(slice(top, bottom), slice(left, right), inside)
+        self.done = max(self.done, until)
+        self.parts = [part for part in self.parts if first_pixel(part.box.top + part.box.height, height) > self.done]
+
+    def _label(self, rows: slice, columns: slice, parts: list[Part]) -> None:
+        """Labels a rectangle that the same parts cover everywhere."""
+        across = [neighbours(columns, part.box.left, part.box.width, part.logits.shape[1]) for part in parts]
+        votes = [_across(part.votes, *sides[:2]) for part, sides in zip(parts, across, strict=True)]
+        variants = [part.variant for part in parts]
+        step = max(BAND_PIXELS // (columns.stop - columns.start), 1)
+        for top in range(rows.start, rows.stop, step):
+            band = slice(top, min(top + step, rows.stop))
+            down = [neighbours(band, part.box.top, part.box.height, part.logits.shape[0]) for part in parts]
+            # Rows that lie between the same two rows of logits in every part are a group, and done together.
+            changes = np.logical_or.reduce([np.diff(upper, prepend=-1) != 0 for upper, _, _ in down])
+            starts = np.flatnonzero(changes)
+            counts = np.diff(starts, append=band.stop - top)
+            classes, agreed = _agreement(votes, [(upper[starts], lower[starts]) for upper, lower, _ in down])
+            labels = self.labels[band, columns]
+            labels[...] = np.repeat(classes, counts, axis=0)
+            group, column = np.nonzero(~agreed if self.scores is None else np.ones_like(agreed))
+            chunk = max(CHUNK_VALUES // parts[0].logits.shape[-1], 1)
+            for start in range(0, len(group), chunk):
+                some = slice(start, start + chunk)
+                places = _values(parts, down, across, starts, counts, group[some], column[some])
+                for row, place, values in places:
+                    values = _mean(values, variants, self.scores is not None)
+                    labels[row, place] = values.argmax(-1)
+                    if self.scores is not None:
+                        self.scores[band, columns][row, place] = values.max(-1)
+
+
+def _values(parts, down, across, starts, counts, group, column) -> Iterator[tuple[np.ndarray, np.ndarray, list]]:
+    """Row, column and each part's logits (N, C) of pixels, given by the group of rows that they lie in; a row at a time."""
+    first = starts[group]
+    blends = [
+        _blend(part.logits, upper[first], lower[first], left[column], right[column], weight[column])
+        for part, (upper, lower, _), (left, right, weight) in zip(parts, down, across, strict=True)
+    ]
+    for number in range(counts[group].max()):
+        inside = slice(None) if number < counts[group].min() else counts[group] > number
+        row = first[inside] + number
+        values = [
+            above[inside] + slope[inside] * weight[row, np.newaxis]
+            for (above, slope), (_, _, weight) in zip(blends, down, strict=True)
+        ]
+        yield row, column[inside], values
+
+
+def _across(votes: np.ndarray, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For every row of logits and every pixel of a row: what the logit before it votes for, and whether the next agrees."""
+    before = np.take(votes, left, axis=1)
+    return before, before == np.take(votes, right, axis=1)
+
+
+def _agreement(votes, ends) -> tuple[np.ndarray, np.ndarray]:
+    """For every pixel of a row of a band: what the first logit beside it votes for, and whether all others do the same."""
+    labels: Any = None
+    agreed: Any = True
+    for (classes, same), (upper, lower) in zip(votes, ends, strict=True):
+        above = classes[upper]
+        agreed = agreed & same[upper] & same[lower] & (above == classes[lower])
+        if labels is None:
+            labels = above
+        else:
+            agreed = agreed & (above == labels)
+    return labels, agreed
+
+
+def _blend(logits: np.ndarray, upper, lower, left, right, weight) -> tuple[np.ndarray, np.ndarray]:
+    """Logits (N, C) between two columns of the upper rows, and what the lower rows add to them."""
+    width, flat, weight = logits.shape[1], logits.reshape(-1, logits.shape[-1]), weight[:, np.newaxis]
+
+    def along(row: np.ndarray) -> np.ndarray:
+        start = np.take(flat, row * width + left, axis=0)
+        end = np.take(flat, row * width + right, axis=0)
+        end -= start
+        end *= weight
+        end += start
+        return end
+
+    above, below = along(upper), along(lower)
+    below -= above
+    return above, below
+
+
+def first_pixel(edge: float, length: int) -> int:
+    """The first of `length` pixels whose centre is not before `edge`."""
+    return length if edge >= length else max(math.ceil(edge - 0.5), 0)
+
+
+def neighbours(pixels: slice, start: float, extent: float, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each pixel of a side: the logit before its centre, the one after it, and the weight of the latter.
+
+    `length` logits are spread over `extent` pixels from `start` on.
+    """
+    offsets = (np.arange(pixels.start, pixels.stop) - start).astype(np.float32)
+    position = np.maximum((offsets + np.float32(0.5)) * np.float32(length / extent) - np.float32(0.5), 0)
+    before = np.minimum(position.astype(np.int32), length - 1)
+    return before, np.minimum(before + 1, length - 1), (position - before).astype(np.float32)
+
+
+def _edges(spans: list[tuple[float, float]], start: int, end: int) -> list[int]:
+    """The pixels between `start` and `end` at which a span begins or ends, with both."""
+    places = {first_pixel(edge, end) for begin, extent in spans for edge in (begin, begin + extent)}
+    return sorted({start, end, *(place for place in places if start < place < end)}) if start < end else []
+
+
+def _covers(box: Box, row: float, column: float) -> bool:
+    return box.top <= row < box.top + box.height and box.left <= column < box.left + box.width
+
+
+def _mean(values: list[np.ndarray], variants: list[int], probabilities: bool) -> np.ndarray:
+    """The mean logits of a variant's parts, or the mean probabilities of several variants, (N, C)."""
+    kinds = sorted(set(variants))
+    means: list[Any] = []
+    for kind in kinds:
+        own = [value for value, variant in zip(values, variants, strict=True) if variant == kind]
+        means.append(own[0] if len(own) == 1 else sum(own[1:], own[0]) / np.float32(len(own)))
+    if len(kinds) == 1 and not probabilities:
+        return means[0]
+    means = [softmax(mean) for mean in means]
+    return means[0] if len(means) == 1 else sum(means[1:], means[0]) / np.float32(len(means))
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities over the last axis."""
+    shifted = np.exp(logits - logits.max(-1, keepdims=True))
+    return shifted / shifted.sum(-1, keepdims=True)

@@ -1,0 +1,132 @@
+"""What an exported file says about itself, so that nothing is needed beside it: classes, colours, pixels, version."""
+
+import json
+import os
+import zipfile
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from segformer_tf import __version__
+from segformer_tf.config import SegformerConfig
+from segformer_tf.images.palettes import palette_for
+from segformer_tf.images.processor import SegformerImageProcessor
+
+FORMAT = 1  # raised when what is written changes so that older versions cannot read it
+SAVED_MODEL_FILE = Path("assets.extra", "model.json")  # a SavedModel's description
+APPENDED_FILE = "segformer_tf.json"  # LiteRT's, in a zip behind the model, where LiteRT keeps such files
+TASKS = {
+    "TFSegformerForSemanticSegmentation": "segmentation",
+    "TFSegformerForImageClassification": "classification",
+}
+
+
+@dataclass(frozen=True)
+class Description:
+    """A model without its weights.
+
+    Attributes:
+        model: The class of the model.
+        config, processor: As `config.json` and `preprocessor_config.json` hold them; `processor` may be None.
+        data_format: How `pixel_values` and `logits` lie.
+        size: The only (height, width) that the file takes, or None.
+        extra: Other things that a file says (`weights_sha256`, `versions`, `signatures`, ...).
+    """
+
+    model: str
+    config: dict[str, Any]
+    processor: dict[str, Any] | None = None
+    data_format: str = "channels_last"
+    size: tuple[int, int] | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of_model(cls, model: Any, processor: Any = None, size: tuple[int, int] | None = None, **extra: Any):
+        """A Keras model's."""
+        settings = processor.to_dict() if processor is not None else None
+        names = [
+            each.__name__ for each in type(model).__mro__
+        ]  # a user's subclass is described as what it is made from
+        name = next((name for name in names if name in TASKS), names[0])
+        return cls(name, model.config.to_dict(), settings, model.data_format, size, extra)
+
+    @classmethod
+    def parse(cls, text: str | None, path: str | os.PathLike):
+        """From the text in a file; ValueError where there is none, or a newer version wrote it."""
+        try:
+            found = json.loads(text) if text else None
+        except ValueError:
+            found = None
+        if not isinstance(found, dict) or "config" not in found or "class" not in found:
+            raise ValueError(
+                f"{path} does not say which SegFormer it is: it is another program's, or an older version's; write it "
+                "again with segformer-tf export."
+            )
+        if found.get("format", 0) > FORMAT:
+            raise ValueError(
+                f"{path} was written by segformer-tf {found.get('versions', {}).get('segformer_tf')} (format "
+                f"{found['format']}), and this is {__version__} (format {FORMAT}): install the newer one."
+            )
+        known = ("class", "config", "processor", "data_format", "size", "format", "classes")
+        extra = {key: value for key, value in found.items() if key not in known}
+        size = tuple(found["size"]) if found.get("size") else None
+        return cls(
+            found["class"],
+            found["config"],
+            found.get("processor"),
+            found.get("data_format", "channels_last"),
+            size,
+            extra,
+        )
+
+    def text(self) -> str:
+        """What `parse` reads; class names and colours stand in it once more, for programs that are not this one."""
+        values = asdict(self)
+        extra, name = values.pop("extra"), values.pop("model")
+        rows = class_rows(SegformerConfig.from_dict(self.config))
+        return json.dumps({"format": FORMAT, "class": name, **values, "classes": rows, **extra}, indent=1) + "\n"
+
+    @property
+    def task(self) -> str | None:
+        """ "segmentation" or "classification"; None for another class of model."""
+        return TASKS.get(self.model)
+
+    def channels_last(self) -> "Description":
+        """The same, for a file that takes pixels channels-last."""
+        return replace(self, data_format="channels_last")
+
+    def image_processor(self) -> SegformerImageProcessor | None:
+        """The processor that pictures are made into pixels by."""
+        return SegformerImageProcessor.from_dict(self.processor) if self.processor else None
+
+
+def class_rows(config: SegformerConfig) -> list[dict[str, Any]]:
+    """[{"id", "name", "color"}], as `classes.json` of a data set has them."""
+    names = class_names(config)
+    colors = palette_for(names).tolist()
+    return [{"id": i, "name": names[i], "color": colors[i]} for i in range(len(names))]
+
+
+def class_names(config: SegformerConfig) -> dict[int, str]:
+    """Names by id; a model of one class says where it is, and 0 is the rest."""
+    return dict(config.id2label) if config.num_labels > 1 else {0: "background", 1: config.id2label[0]}
+
+
+def of_saved_model(directory: str | os.PathLike) -> str | None:
+    """The text in a SavedModel, None where it has none."""
+    file = Path(directory) / SAVED_MODEL_FILE
+    return file.read_text("utf-8") if file.is_file() else None
+
+
+def append(path: str | os.PathLike, text: str) -> None:
+    """Puts a description behind a LiteRT model."""
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(APPENDED_FILE, text)
+
+
+def read_appended(path: str | os.PathLike) -> str | None:
+    """What `append` put there."""
+    if not zipfile.is_zipfile(path):
+        return None
+    with zipfile.ZipFile(path) as archive:
+        return archive.read(APPENDED_FILE).decode() if APPENDED_FILE in archive.namelist() else None

@@ -1,0 +1,183 @@
+"""Runtimes of exported files: OpenVINO, ONNX Runtime, LiteRT, a SavedModel. Only the last loads TensorFlow."""
+
+import importlib.util
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segformer_tf.pipelines.description import Description, of_saved_model, read_appended
+from segformer_tf.pipelines.runtimes import Runtime, export_quietly
+
+FIXED_SIZES = 8  # sizes that OpenVINO plans for, 1 second each; further ones share a plan for any size, half as fast
+PACKAGES = {"openvino": "openvino", "onnx": "onnxruntime", "litert": "ai_edge_litert"}
+
+
+class OpenVino(Runtime):
+    """An OpenVINO or ONNX file, planned for each size that comes, one picture at a time: its fastest way on a CPU."""
+
+    backend = "openvino"
+
+    def __init__(self, path: str | os.PathLike, description: Description | None = None):
+        import openvino
+
+        self._core = openvino.Core()
+        self._model = _readable(path, lambda: self._core.read_model(str(path)))
+        super().__init__(str(path), description or Description.parse(_rt_info(self._model), path))
+        shape = self._model.input(0).get_partial_shape()
+        self.batch = shape[0].get_length() if shape[0].is_static else 1
+        self._plans: dict[tuple[int, ...], Any] = {}
+
+    def _run(self, pixel_values: np.ndarray) -> Any:
+        return self._plan(pixel_values.shape)(pixel_values)[0]
+
+    def _plan(self, shape: tuple[int, ...]) -> Any:
+        if shape not in self._plans and len(self._plans) < FIXED_SIZES:
+            self._plans[shape] = self._compile(shape)
+        elif shape not in self._plans and () not in self._plans:
+            self._plans[()] = self._compile(None)
+        return self._plans.get(shape) or self._plans[()]
+
+    def _compile(self, shape: tuple[int, ...] | None) -> Any:
+        model = self._model
+        if shape is not None and model.is_dynamic():
+            model = model.clone()
+            model.reshape(list(shape))
+        # Without the hint OpenVINO computes in bfloat16 on processors that have it.
+        return self._core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+
+def _rt_info(model: Any) -> str | None:
+    return (
+        model.get_rt_info(["segformer_tf", "model"]).astype(str)
+        if model.has_rt_info(["segformer_tf", "model"])
+        else None
+    )
+
+
+class Onnx(Runtime):
+    """An ONNX file in ONNX Runtime."""
+
+    backend = "onnx"
+
+    def __init__(self, path: str | os.PathLike, description: Description | None = None):
+        import onnxruntime
+
+        self._session = _readable(
+            path, lambda: onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        )
+        text = self._session.get_modelmeta().custom_metadata_map.get("segformer_tf")
+        super().__init__(str(path), description or Description.parse(text, path))
+        batch = self._session.get_inputs()[0].shape[0]
+        self.batch = batch if isinstance(batch, int) else None
+
+    def _run(self, pixel_values: np.ndarray) -> Any:
+        return self._session.run(["logits"], {"pixel_values": pixel_values})[0]
+
+
+class LiteRt(Runtime):
+    """A LiteRT file: one picture of one size at a time."""
+
+    backend = "litert"
+    batch = 1
+
+    def __init__(self, path: str | os.PathLike):
+        from ai_edge_litert.interpreter import Interpreter
+
+        super().__init__(str(path), Description.parse(read_appended(path), path))
+        threads = os.cpu_count() or 1
+        self._runner = _readable(path, lambda: Interpreter(str(path), num_threads=threads).get_signature_runner())
+
+    def _run(self, pixel_values: np.ndarray) -> Any:
+        return self._runner(pixel_values=pixel_values)["logits"]
+
+
+class SavedModel(Runtime):
+    """The `logits` signature of a version directory that `export` wrote."""
+
+    backend = "tensorflow"
+
+    def __init__(self, path: str | os.PathLike):
+        import tensorflow as tf
+
+        super().__init__(str(path), Description.parse(of_saved_model(path), path))
+        self.description = self.description.channels_last()  # as its signature is, whatever the model was
+        self.size = None
+        self._loaded: Any = _readable(path, lambda: tf.saved_model.load(str(path)))
+        if "logits" not in self._loaded.signatures:
+            raise ValueError(
+                f"{path} has the signatures {', '.join(self._loaded.signatures)}; expected logits among them: export it "
+                "with all of them."
+            )
+
+    def _run(self, pixel_values: np.ndarray) -> Any:
+        import tensorflow as tf
+
+        return self._loaded.signatures["logits"](pixel_values=tf.constant(pixel_values))["logits"].numpy()
+
+
+def exported_file(name_or_path: str | os.PathLike) -> Path | None:
+    """The exported file or SavedModel version that a name means; the latest version of a directory of versions."""
+    path = Path(name_or_path)
+    if path.suffix in (".xml", ".onnx", ".tflite"):
+        return path
+    if not path.is_dir() or (path / "config.json").exists():
+        return None
+    versions = sorted((int(e.name), e) for e in path.iterdir() if e.name.isdigit() and (e / "saved_model.pb").exists())
+    if (path / "saved_model.pb").exists():
+        return path
+    return versions[-1][1] if versions else None
+
+
+def open_exported(path: Path, runtime: str = "auto") -> Runtime:
+    """The runtime of an exported file.
+
+    Raises:
+        FileNotFoundError, ImportError, ValueError: No such file; its runtime is not installed; another program's file.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file {path}; expected what segformer-tf export wrote.")
+    own = {".xml": "openvino", ".onnx": "onnx", ".tflite": "litert"}.get(path.suffix, "tensorflow")
+    if runtime not in ("auto", own):
+        raise ValueError(f'runtime is {runtime!r}; expected "auto" or {own!r} for {path}.')
+    if own != "tensorflow":
+        check_installed(own, str(path))
+    kinds: dict[str, Any] = {"openvino": OpenVino, "onnx": Onnx, "litert": LiteRt, "tensorflow": SavedModel}
+    return kinds[own](path)
+
+
+def converted(model: Any, runtime: str) -> Runtime:
+    """A Keras model in OpenVINO or ONNX Runtime, for any batch and size; takes 5 to 20 seconds.
+
+    Raises:
+        ImportError: A package is not installed.
+    """
+    check_installed(runtime, f"runtime={runtime!r}")
+    directory = tempfile.TemporaryDirectory(prefix="segformer-")
+    path = Path(directory.name, "model.xml" if runtime == "openvino" else "model.onnx")
+    export_quietly(model, path, runtime)
+    description = Description.of_model(model)
+    made: Any = OpenVino(path, description) if runtime == "openvino" else Onnx(path, description)
+    made.source, made.directory = (
+        f"{type(model).__name__} in {runtime}",
+        directory,
+    )  # OpenVINO reads from it until the end
+    return made
+
+
+def check_installed(runtime: str, why: str) -> None:
+    """Raises ImportError with the line to run, where a runtime's package is not there."""
+    package = PACKAGES[runtime]
+    if importlib.util.find_spec(package) is None:
+        name = package.replace("_", "-")
+        raise ImportError(f"{why} needs {name}, which is not installed: pip install {name}.")
+
+
+def _readable(path: str | os.PathLike, load: Any) -> Any:
+    try:
+        return load()
+    except Exception as error:  # every runtime has its own
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(f"{path} cannot be read by its runtime ({first[:200]}): export it again.") from error

@@ -1,0 +1,214 @@
+"""The one meaning of "logits of a picture", for whoever asks: pipelines, `evaluate`, the report, the check of an export.
+
+A picture is resized, or left as it is; taken whole, or in windows; at one scale or several, mirrored or not. The logits of
+every window are resized to the pixels that it covers, overlapping windows are averaged there (as MMSegmentation does), and
+of several scales and mirror images the class probabilities are. `images.merging` does that without full-size logits.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from segformer_tf.images.merging import Box, Merger
+from segformer_tf.images.processor import SegformerImageProcessor
+from segformer_tf.images.resize import target_size
+from segformer_tf.pipelines.runtimes import Runtime
+from segformer_tf.pipelines.windows import STRIDE, WINDOW, check_windows, spans
+
+SMALLEST_SIDE = 32  # what a model takes; smaller windows are filled up with zeros, the mean pixel
+BATCH_PIXELS = 2**21  # of all pictures of a batch together: 8 of 512 x 512
+ADE20K_SIDES = (2048, 512)  # long and short side that ADE20K's pictures are fitted into
+
+
+@dataclass(frozen=True)
+class How:
+    """How a picture comes to the model, and what is made of its answers.
+
+    Args:
+        mode: "whole", or "slide" in overlapping windows.
+        resize: "processor": as the model's processor does; "none"; "ade20k": into 2048 x 512, sides rounded up to 32.
+            By default "processor" for the whole picture, and "none" for windows.
+        window, stride: (height, width) of windows and of the steps between them.
+        scales: Factors of the size that the picture has then; `flip` adds the mirror image of each.
+        scores: Also the probability of every pixel's label.
+    """
+
+    mode: str = "whole"
+    resize: str | None = None
+    window: tuple[int, int] = WINDOW
+    stride: tuple[int, int] = STRIDE
+    scales: Sequence[float] = (1.0,)
+    flip: bool = False
+    scores: bool = False
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("whole", "slide"):
+            raise ValueError(f'mode is {self.mode!r}; expected "whole" or "slide".')
+        if self.resize not in (None, "processor", "none", "ade20k"):
+            raise ValueError(f'resize is {self.resize!r}; expected "processor", "none" or "ade20k".')
+        check_windows(self.window, self.stride)
+        if not len(self.scales) or any(not 0 < scale < math.inf for scale in self.scales):
+            raise ValueError(f"scales are {tuple(self.scales)}; expected at least one, each above 0.")
+
+    def size(self, picture: tuple[int, int], processor: SegformerImageProcessor) -> tuple[int, int] | None:
+        """(height, width) that a picture of (height, width) is resized to at scale 1; None: it is left as it is."""
+        rule = self.resize or ("processor" if self.mode == "whole" else "none")
+        if rule == "ade20k":
+            return ade20k_size(*picture)
+        return target_size(processor.size, *picture) if rule == "processor" and processor.do_resize else None
+
+
+def ade20k_size(height: int, width: int) -> tuple[int, int]:
+    """The largest size of the same ratio inside 2048 x 512 (or 512 x 2048), sides rounded up to a multiple of 32."""
+    factor = min(max(ADE20K_SIDES) / max(height, width), min(ADE20K_SIDES) / min(height, width))
+    rounded = [math.ceil(int(side * factor + 0.5) / 32) * 32 for side in (height, width)]
+    return rounded[0], rounded[1]
+
+
+class Window(NamedTuple):
+    """A part of a picture that the model answers for.
+
+    `pixel_values()` makes its (h, w, C) float32 of `shape`; `box` is where its answer belongs in the result; `mirrored`
+    says that the answer must be mirrored back.
+    """
+
+    shape: tuple[int, int]
+    pixel_values: Callable[[], np.ndarray]
+    box: Box
+    variant: int
+    mirrored: bool
+
+
+@dataclass
+class Job:
+    """One picture on its way: pixels (H, W, C), the windows that are still to be answered, what came of the others."""
+
+    pixels: np.ndarray
+    windows: list[Window]
+    merger: Any
+    answered: set[int] = field(default_factory=set)
+
+    def add(self, answers: list[tuple[int, np.ndarray]]) -> None:
+        """Takes the answers of windows, by their number, and finishes what they complete."""
+        for number, logits in answers:
+            window = self.windows[number]
+            logits = logits[:, ::-1] if window.mirrored and logits.ndim == 3 else logits
+            self.merger.add(logits, window.box, window.variant)
+            self.answered.add(number)
+        self.merger.finish(next((w.box.top for n, w in enumerate(self.windows) if n not in self.answered), math.inf))
+
+
+class Vector:
+    """What a `Merger` is to label maps, to a classifier's logits: one picture, one window, (num_labels,)."""
+
+    logits: np.ndarray
+
+    def add(self, logits: np.ndarray, box: Box, variant: int) -> None:
+        self.logits = logits
+
+    def finish(self, until: float) -> None:
+        pass
+
+
+class Predictor:
+    """A runtime with the processor that makes its pixels; `batch_size` windows at most are run together."""
+
+    def __init__(self, runtime: Runtime, processor: SegformerImageProcessor, batch_size: int = 8):
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}; expected at least 1.")
+        self.runtime, self.processor, self.batch_size = runtime, processor, batch_size
+
+    def job(self, pixels: np.ndarray, how: How, size: tuple[int, int] | None = None) -> Job:
+        """The work on one picture (H, W, C), whose result is of `size` (by default the picture's)."""
+        size = size or pixels.shape[:2]
+        windows = sorted(self._windows(pixels, how, size), key=lambda window: window.box.top)
+        return Job(pixels, windows, Vector() if self.runtime.classifies else Merger(size, how.scores))
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, list[tuple[int, np.ndarray]]]]:
+        """Runs all windows of the jobs, those of equal shape together; each time what a job got, for its `add`."""
+        for batch in self._batches(jobs):
+            values = np.stack([job.windows[number].pixel_values() for job, number in batch])
+            logits = self.runtime(values)
+            answers: dict[int, tuple[Job, list]] = {}
+            for (job, number), answer in zip(batch, logits, strict=True):
+                answers.setdefault(id(job), (job, []))[1].append((number, answer))
+            yield from answers.values()
+
+    def answer(self, job: Job) -> Any:
+        """The job's merger when all its windows are answered, in this thread."""
+        for _, answers in self.run([job]):
+            job.add(answers)
+        return job.merger
+
+    def _windows(self, pixels: np.ndarray, how: How, size: tuple[int, int]) -> Iterator[Window]:
+        base = how.size(pixels.shape[:2], self.processor)
+        variant = 0
+        for scale in how.scales:
+            height, width = base or pixels.shape[:2]
+            sides = (max(round(height * scale), 1), max(round(width * scale), 1))
+            resized = base is not None or scale != 1.0
+            # Windows of the picture as it is are normalised one by one: as floats a picture takes four times the memory.
+            whole = self._values(pixels, sides if resized else None) if resized or how.mode == "whole" else None
+            for mirrored in (False, True) if how.flip else (False,):
+                for top, bottom in spans(sides[0], *_along(how, 0, sides)):
+                    for left, right in spans(sides[1], *_along(how, 1, sides)):
+                        yield self._window(pixels, whole, (top, bottom, left, right), sides, size, variant, mirrored)
+                variant += 1
+
+    def _window(self, pixels, whole, edges, sides, size, variant: int, mirrored: bool) -> Window:
+        """A window of the resized picture `whole`, or where that is None of the picture as it is, normalised when needed."""
+        top, bottom, left, right = edges
+        shape = tuple(max(side, SMALLEST_SIDE) for side in (bottom - top, right - left))
+        shape = self._fitted(shape)
+        # A mirrored picture's windows are counted from its left; here they are where they lie in the upright one.
+        place = slice(top, bottom), slice(sides[1] - right, sides[1] - left) if mirrored else slice(left, right)
+
+        def pixel_values() -> np.ndarray:
+            values = self._values(pixels[place], None) if whole is None else whole[place]
+            values = values[:, ::-1] if mirrored else values
+            missing = shape[0] - values.shape[0], shape[1] - values.shape[1]
+            return np.pad(values, [(0, missing[0]), (0, missing[1]), (0, 0)]) if any(missing) else values
+
+        down, across = size[0] / sides[0], size[1] / sides[1]
+        start = sides[1] - left - shape[1] if mirrored else left  # what fills a mirrored window up is left of it
+        box = Box(top * down, start * across, shape[0] * down, shape[1] * across)
+        return Window(shape, pixel_values, box, variant, mirrored)
+
+    def _fitted(self, shape: tuple[int, int]) -> tuple[int, int]:
+        """The shape that a window is filled up to; an error where a file of one size does not take it."""
+        bound = self.runtime.size
+        if bound is None or shape == bound:
+            return shape
+        raise ValueError(
+            f"{self.runtime.source} takes {bound[0]} x {bound[1]} pixels only, and would be given {shape[0]} x {shape[1]}: "
+            f"export it without a size, or have pictures resized, or cut into windows, of {bound[0]} x {bound[1]}."
+        )
+
+    def _values(self, pixels: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
+        """(H, W, C) -> (h, w, C) float32; `size` None: as it is."""
+        settings: dict[str, Any] = {"do_resize": size is not None}
+        if size is not None:
+            settings["size"] = {"height": size[0], "width": size[1]}
+        made = self.processor(
+            pixels, return_tensors="np", input_data_format="channels_last", data_format="channels_last", **settings
+        )
+        return made.pixel_values[0]
+
+    def _batches(self, jobs: Iterable[Job]) -> Iterator[list[tuple[Job, int]]]:
+        """(job, number of its window), in order, in lists of equal shapes."""
+        waiting: dict[tuple[int, int], list[tuple[Job, int]]] = {}
+        for job in jobs:
+            for number, window in enumerate(job.windows):
+                batch = waiting.setdefault(window.shape, [])
+                batch.append((job, number))
+                if len(batch) >= min(self.batch_size, max(BATCH_PIXELS // math.prod(window.shape), 1)):
+                    yield waiting.pop(window.shape)
+        yield from waiting.values()
+
+
+def _along(how: How, axis: int, sides) -> tuple[int, int]:
+    """Window and stride along one side; a picture taken whole is a window of its own size."""
+    return (how.window[axis], how.stride[axis]) if how.mode == "slide" else (sides[axis], sides[axis])

@@ -1,0 +1,108 @@
+"""What computes the logits, and a Keras model as such a runtime; those of exported files stand in `exported`.
+
+All are called alike, (B, H, W, C) float32 -> (B, h, w, num_labels), or a classifier's (B, num_labels).
+"""
+
+import warnings
+import weakref
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segformer_tf.pipelines.description import Description
+
+
+class Runtime:
+    """One way of computing a model's logits.
+
+    Attributes:
+        backend: What computes: "tensorflow", "openvino", "onnx" or "litert".
+        source: What errors call it.
+        size: The only (height, width) that it takes, or None.
+    """
+
+    backend = ""
+    batch: int | None = None  # the only number of pictures that it takes
+
+    def __init__(self, source: str, description: Description):
+        self.source = source
+        self.description = description
+        self.size = description.size
+
+    @property
+    def classifies(self) -> bool:
+        """Whether it is a classifier: one vector a picture, no map."""
+        return self.description.task == "classification"
+
+    def __call__(self, pixel_values: np.ndarray) -> np.ndarray:
+        first = self.description.data_format == "channels_first"
+        values = np.ascontiguousarray(np.moveaxis(pixel_values, -1, 1)) if first else pixel_values
+        parts = []
+        step = self.batch or len(values)
+        for start in range(0, len(values), step):
+            part = values[start : start + step]
+            missing = step - len(part)
+            filled = np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part
+            parts.append(np.asarray(self._run(filled), np.float32)[: len(part)])
+        logits = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return np.moveaxis(logits, 1, -1) if first and logits.ndim == 4 else logits
+
+    def _run(self, pixel_values: np.ndarray) -> Any:
+        """In the data format of the model or file."""
+        raise NotImplementedError
+
+
+class KerasModel(Runtime):
+    """A model's TensorFlow graph, traced once for all sizes and batches; it follows the model when its weights change."""
+
+    backend = "tensorflow"
+
+    def __init__(self, model: Any):
+        super().__init__(type(model).__name__, Description.of_model(model))
+        self.model = model
+
+    def _run(self, pixel_values: np.ndarray) -> Any:
+        import keras
+
+        if keras.backend.backend() != "tensorflow":
+            return keras.ops.convert_to_numpy(self.model(pixel_values, training=False)["logits"])
+        import tensorflow as tf
+
+        return _graph(self.model)(tf.constant(pixel_values)).numpy()
+
+
+_graphs: Any = weakref.WeakKeyDictionary()  # model -> (its variables then, its graph)
+
+
+def _graph(model: Any) -> Any:
+    """The model as one graph, traced anew only where its variables are others (LoRA, quantize, replaced layers)."""
+    import tensorflow as tf
+
+    variables = [id(variable) for variable in model.variables]
+    known = _graphs.get(model)
+    if known is None or known[0] != variables:
+        traced: Any = weakref.ref(model)  # a graph that held the model would keep it alive
+        channels = model.config.num_channels
+        shape = (channels, None, None) if model.data_format == "channels_first" else (None, None, channels)
+
+        def logits(pixel_values):
+            return traced()(pixel_values, training=False, return_dict=True)["logits"]
+
+        signature = [tf.TensorSpec((None, *shape), tf.float32)]
+        known = _graphs[model] = variables, tf.function(logits, input_signature=signature, autograph=False)
+    return known[1]
+
+
+def export_quietly(
+    model: Any, path: Path, format: str, shape: tuple[int | None, ...] | None = None, **arguments
+) -> None:
+    """`model.export` for pixels of `shape` (any batch and size by default), without the converters' warnings."""
+    import tensorflow as tf
+
+    channels = model.config.num_channels
+    any_size = (channels, None, None) if model.data_format == "channels_first" else (None, None, channels)
+    spec = tf.TensorSpec(shape or (None, *any_size), tf.float32, name="pixel_values")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the converters' own, about numpy and about each other's versions
+        model.export(str(path), verbose=False, input_signature=[spec], format=format, **arguments)

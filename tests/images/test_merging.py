@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from segformer_tf.images.merging import Box, Merger, softmax
+
+
+def resized(logits, height, width):
+    """Bilinear with half-pixel centres, written down as it is defined: (h, w, C) -> (height, width, C) float64."""
+
+    def along(values, length):
+        place = np.clip((np.arange(length) + 0.5) * len(values) / length - 0.5, 0, len(values) - 1)
+        before = np.floor(place).astype(int)
+        after = np.minimum(before + 1, len(values) - 1)
+        weight = (place - before).reshape(-1, 1, 1)
+        return values[before] * (1 - weight) + values[after] * weight
+
+    tall = along(logits.astype(np.float64), height)
+    return along(tall.swapaxes(0, 1), width).swapaxes(0, 1)
+
+
+def merged(size, parts, **options):
+    merger = Merger(size, **options)
+    for part in parts:
+        merger.add(*part)
+    merger.finish()
+    return merger
+
+
+def random(*shape):
+    return np.random.default_rng(sum(shape)).normal(size=shape).astype("float32")
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(1, 40), st.integers(1, 40), st.integers(1, 5))
+@settings(max_examples=60, deadline=None)
+def test_one_part_is_its_logits_resized(h, w, height, width, classes):
+    logits = random(h, w, classes)
+    found = merged((height, width), [(logits,)], scores=True)
+    full = resized(logits, height, width)
+    full = np.concatenate([np.zeros_like(full), full], -1) if classes == 1 else full
+    clear = np.diff(np.sort(full, -1)[..., -2:], axis=-1)[..., 0] > 1e-5  # no tie that rounding decides
+    np.testing.assert_array_equal(found.labels[clear], full.argmax(-1)[clear])
+    np.testing.assert_array_equal(merged((height, width), [(logits,)]).labels[clear], found.labels[clear])
+    np.testing.assert_allclose(found.scores, softmax(full).max(-1), atol=1e-3)
+
+
+def overlapping():
+    """Four windows of 24 x 32 over 40 x 50 pixels, with their mean at full size."""
+    total, count, parts = np.zeros((40, 50, 4)), np.zeros((40, 50, 1)), []
+    for number, (top, left) in enumerate([(0, 0), (0, 18), (16, 0), (16, 18)]):
+        logits = random(6, 8, 4) + number
+        logits[..., number] += 2
+        parts.append((logits, Box(top, left, 24, 32)))
+        total[top : top + 24, left : left + 32] += resized(logits, 24, 32)
+        count[top : top + 24, left : left + 32] += 1
+    return parts, total / count
+
+
+def test_where_windows_overlap_their_full_size_logits_are_averaged():
+    parts, mean = overlapping()
+    found = merged((40, 50), parts, scores=True)
+    np.testing.assert_array_equal(found.labels, mean.argmax(-1))
+    np.testing.assert_array_equal(merged((40, 50), parts).labels, mean.argmax(-1))
+    np.testing.assert_allclose(found.scores, softmax(mean).max(-1), atol=1e-3)
+
+
+def test_variants_are_averaged_as_probabilities():
+    parts, mean = overlapping()
+    small = 3 * random(5, 7, 4)
+    found = merged((40, 50), [*parts, (small, None, 1)], scores=True)
+    expected = (softmax(mean) + softmax(resized(small, 40, 50))) / 2
+    np.testing.assert_array_equal(found.labels, expected.argmax(-1))
+    np.testing.assert_allclose(found.scores, expected.max(-1), atol=1e-3)
+
+
+def test_rows_are_finished_from_the_top_and_their_windows_let_go():
+    parts, mean = overlapping()
+    merger = Merger((40, 50))
+    for part in parts[:2]:
+        merger.add(*part)
+    merger.finish(16)
+    assert merger.done == 16 and len(merger.parts) == 2  # both reach below
+    np.testing.assert_array_equal(merger.labels[:16], mean.argmax(-1)[:16])
+    for part in parts[2:]:
+        merger.add(*part)
+    merger.finish(25)
+    assert len(merger.parts) == 2
+    merger.finish()
+    assert not merger.parts
+    np.testing.assert_array_equal(merger.labels, mean.argmax(-1))
+
+
+def test_a_part_may_reach_past_the_picture_and_start_between_pixels():
+    """As windows do that are filled up, and those of a picture of another size: only pixels whose centres lie inside are its."""
+    left, right = np.zeros((2, 2, 2), "float32"), np.zeros((2, 2, 2), "float32")
+    left[..., 0], right[..., 1] = 1, 1
+    found = merged((4, 10), [(left, Box(0, -3, 8, 7.4)), (right, Box(0, 4.4, 8, 20))])
+    np.testing.assert_array_equal(found.labels, [[0] * 4 + [1] * 6] * 4)
+
+
+@pytest.mark.parametrize("classes", [2, 300])
+def test_labels_are_ids_for_any_number_of_classes(classes):
+    logits = random(3, 4, classes)
+    np.testing.assert_array_equal(merged((3, 4), [(logits,)]).labels, logits.argmax(-1))

@@ -1,0 +1,212 @@
+"""The logits of a picture, held against what they are defined as, in plain NumPy."""
+
+import numpy as np
+import pytest
+from reference import TINY
+
+from segformer_tf import (
+    SegformerConfig,
+    SegformerImageProcessor,
+    SegmentationPipeline,
+    TFSegformerForSemanticSegmentation,
+)
+from segformer_tf.images.merging import softmax
+from segformer_tf.pipelines.predict import How, Predictor, ade20k_size
+from segformer_tf.pipelines.runtimes import KerasModel, Runtime
+from segformer_tf.training.evaluate import Protocol, predictions
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (90, 130, 3)).astype("uint8")
+PICTURE[20:60, 30:100] //= 3
+
+
+@pytest.fixture(scope="module")
+def model():
+    made = TFSegformerForSemanticSegmentation(SegformerConfig(**TINY), data_format="channels_last")
+    random = np.random.default_rng(1)
+    made.set_weights([random.normal(0, 0.3, value.shape) ** 2 for value in made.get_weights()])
+    return made
+
+
+def predict(model, pixels, how=None, size=None, processor=None, batch_size=8, **options):
+    predictor = Predictor(KerasModel(model), processor or SegformerImageProcessor(size=(64, 96)), batch_size)
+    return predictor.answer(predictor.job(pixels, how or How(**options), size))
+
+
+def bilinear(logits, size):
+    """Half-pixel centres, no antialiasing: (h, w, C) -> (*size, C) float64."""
+
+    def along(values, length):
+        place = np.clip((np.arange(length) + 0.5) * len(values) / length - 0.5, 0, len(values) - 1)
+        before = np.floor(place).astype(int)
+        weight = (place - before).reshape(-1, 1, 1)
+        return values[before] * (1 - weight) + values[np.minimum(before + 1, len(values) - 1)] * weight
+
+    return along(along(logits.astype(np.float64), size[0]).swapaxes(0, 1), size[1]).swapaxes(0, 1)
+
+
+def logits_of(model, pixels, **settings):
+    """The model's own answer for a picture, (h, w, C)."""
+    values = SegformerImageProcessor(**settings)(pixels, return_tensors="np").pixel_values
+    return np.asarray(model(values).logits)[0]
+
+
+def starts(length, window, stride):
+    """Where MMSegmentation puts windows."""
+    count = max(length - window + stride - 1, 0) // stride + 1
+    return [max(min(i * stride, length - window), 0) for i in range(count)]
+
+
+def slide(model, pixels, window, stride):
+    """Mean of the full-size logits of all windows, (H, W, C), as MMSegmentation has it."""
+    height, width = pixels.shape[:2]
+    total, count = 0.0, np.zeros((height, width, 1))
+    for top in starts(height, window[0], stride[0]):
+        for left in starts(width, window[1], stride[1]):
+            part = pixels[top : top + window[0], left : left + window[1]]
+            full = bilinear(logits_of(model, part, do_resize=False), part.shape[:2])
+            placed = np.zeros((height, width, full.shape[-1]))
+            place = slice(top, top + part.shape[0]), slice(left, left + part.shape[1])
+            placed[place] = full
+            count[place] += 1
+            total = total + placed
+    return total / count
+
+
+def assert_labels(found, logits):
+    """Equal but where the two likeliest classes are a rounding error apart."""
+    first, second = np.sort(logits, -1)[..., -1], np.sort(logits, -1)[..., -2]
+    clear = first - second > 1e-4 * np.abs(logits).max()
+    assert clear.mean() > 0.98
+    np.testing.assert_array_equal(found[clear], logits.argmax(-1)[clear])
+
+
+def test_the_whole_picture_is_resized_as_the_processor_says(model):
+    logits = bilinear(logits_of(model, PICTURE, size=(64, 96)), PICTURE.shape[:2])
+    assert_labels(predict(model, PICTURE).labels, logits)
+
+
+@pytest.mark.parametrize(("window", "stride"), [((64, 64), (48, 40)), ((50, 70), (33, 70)), ((200, 64), (64, 64))])
+def test_windows_are_averaged_at_full_size(model, window, stride):
+    expected = slide(model, PICTURE, window, stride)
+    assert_labels(predict(model, PICTURE, mode="slide", window=window, stride=stride).labels, expected)
+
+
+def test_segment_and_evaluate_say_the_same_of_the_same_windows(model):
+    import tensorflow as tf
+
+    source = tf.data.Dataset.from_tensors((PICTURE, np.zeros(PICTURE.shape[:2], np.int32)))
+    scored = next(predictions(model, source, Protocol("slide", (48, 64), (32, 40))))
+    shown = SegmentationPipeline(model)(PICTURE, mode="slide", window=(48, 64), stride=(32, 40))
+    np.testing.assert_array_equal(scored.predicted, shown.labels)
+    assert_labels(shown.labels, slide(model, PICTURE, (48, 64), (32, 40)))
+
+
+@pytest.mark.parametrize("size", [(64, 96), (61, 95), (33, 40)])
+def test_a_picture_that_fits_one_window_is_the_whole_picture(model, size):
+    picture = PICTURE[: size[0], : size[1]]
+    whole = predict(model, picture, resize="none").labels
+    np.testing.assert_array_equal(predict(model, picture, mode="slide").labels, whole)
+    assert_labels(whole, bilinear(logits_of(model, picture, do_resize=False), size))
+
+
+@pytest.mark.parametrize("size", [(200, 5), (5, 200), (1, 1), (31, 33)])
+@pytest.mark.parametrize("options", [{"mode": "slide", "window": (64, 64), "stride": (48, 48)}, {"resize": "none"}])
+def test_pictures_under_32_pixels_are_filled_up_with_the_mean_pixel(model, size, options):
+    picture = np.random.default_rng(2).integers(0, 256, (*size, 3)).astype("uint8")
+    found = predict(model, picture, **options).labels
+    assert found.shape == size
+    if max(size) <= 64 or "resize" in options:
+        values = SegformerImageProcessor(do_resize=False)(picture, return_tensors="np").pixel_values
+        missing = [(0, max(32 - side, 0)) for side in size]
+        logits = np.asarray(model(np.pad(values, [(0, 0), *missing, (0, 0)])).logits)[0]
+        full = bilinear(logits, tuple(max(side, 32) for side in size))[: size[0], : size[1]]
+        assert_labels(found, full)
+    mirrored = predict(model, picture, flip=True, **options).labels
+    assert mirrored.shape == size
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5, 64])
+def test_batches_of_any_size_give_the_same_map(model, batch_size):
+    options = {"mode": "slide", "window": (48, 48), "stride": (30, 30), "scales": (0.8, 1.0), "flip": True}
+    expected = predict(model, PICTURE, **options, batch_size=8).labels
+    assert (predict(model, PICTURE, **options, batch_size=batch_size).labels == expected).mean() > 0.9999
+
+
+def test_scales_and_mirror_images_average_probabilities_at_full_size(model):
+    total = 0.0
+    for scale in (0.75, 1.5):
+        size = (round(64 * scale), round(96 * scale))
+        upright = bilinear(logits_of(model, PICTURE, size=size), PICTURE.shape[:2])
+        pixels = SegformerImageProcessor(size=size)(PICTURE, return_tensors="np").pixel_values
+        turned = np.asarray(model(pixels[:, :, ::-1]).logits)[0, :, ::-1]
+        total = total + softmax(upright) + softmax(bilinear(turned, PICTURE.shape[:2]))
+    found = predict(model, PICTURE, scales=(0.75, 1.5), flip=True, scores=True)
+    assert_labels(found.labels, total / 4)
+    np.testing.assert_allclose(found.scores, (total / 4).max(-1), atol=2e-3)
+
+
+def test_windows_of_a_mirrored_picture_come_back_to_where_they_lie(model):
+    window, stride = (64, 64), (48, 40)
+    upright = softmax(slide(model, PICTURE, window, stride))
+    turned = softmax(slide(model, PICTURE[:, ::-1], window, stride))[:, ::-1]
+    found = predict(model, PICTURE, mode="slide", window=window, stride=stride, flip=True)
+    assert_labels(found.labels, (upright + turned) / 2)
+
+
+def test_the_answer_comes_at_the_size_that_is_asked_for(model):
+    found = predict(model, PICTURE, size=(40, 31)).labels
+    assert_labels(found, bilinear(logits_of(model, PICTURE, size=(64, 96)), (40, 31)))
+
+
+class Counting(Runtime):
+    """Says 1 everywhere; keeps the shapes that it was given."""
+
+    def __init__(self, model):
+        super().__init__("counting", KerasModel(model).description)
+        self.shapes = []
+
+    def _run(self, pixel_values):
+        self.shapes.append(pixel_values.shape)
+        logits = np.zeros((len(pixel_values), *(-(-side // 4) for side in pixel_values.shape[1:3]), 5), "float32")
+        logits[..., 1] = 1
+        return logits
+
+
+def test_a_large_picture_is_let_go_row_by_row(model):
+    """What is held beside the label map: the windows of two rows of them, however tall the picture is."""
+    runtime = Counting(model)
+    predictor = Predictor(runtime, SegformerImageProcessor(), batch_size=2)
+    job = predictor.job(np.zeros((2000, 100, 3), np.uint8), How("slide", window=(64, 64), stride=(48, 48)))
+    held = []
+    for _, logits in predictor.run([job]):
+        job.add(logits)
+        held.append(len(job.merger.parts))
+    assert len(job.windows) == 42 * 2 and max(held) <= 4 and held[-1] == 0
+    assert (job.merger.labels == 1).all()
+    assert set(runtime.shapes) == {(2, 64, 64, 3)}
+
+
+def test_windows_of_many_megapixels_do_not_share_a_batch(model):
+    runtime = Counting(model)
+    predictor = Predictor(runtime, SegformerImageProcessor(), batch_size=8)
+    predictor.answer(predictor.job(np.zeros((1024, 3000, 3), np.uint8), How("slide")))
+    assert set(runtime.shapes) == {(2, 1024, 1024, 3)}
+
+
+def test_ade20k_s_sizes_are_inside_2048_x_512_and_multiples_of_32():
+    assert ade20k_size(480, 640) == (512, 704)
+    assert ade20k_size(300, 1500) == (416, 2048)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mode": "tiles"}, "mode is 'tiles'"),
+        ({"resize": "half"}, "resize is 'half'"),
+        ({"scales": (0.0,)}, r"scales are \(0.0,\)"),
+        ({"window": (10,)}, r"window is \(10,\)"),
+    ],
+)
+def test_options_that_make_no_sense_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        How(**options)
