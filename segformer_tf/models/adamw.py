@@ -25,17 +25,10 @@ class AdamW(keras.optimizers.AdamW):
     """
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
-        if keras.backend.backend() == "tensorflow" and not self.amsgrad:
-            learning_rate = self._rates(learning_rate)
+        if not self.amsgrad:
+            rates = adam_rates(learning_rate, self.iterations, self.beta_1, self.beta_2, self.epsilon)
+            learning_rate = rates or learning_rate
         super()._backend_update_step(grads, trainable_variables, learning_rate)
-
-    def _rates(self, learning_rate) -> Rates:
-        import tensorflow as tf
-
-        step = tf.cast(tf.convert_to_tensor(self.iterations), tf.float32) + 1.0
-        betas = [tf.constant(beta, tf.float32) for beta in (self.beta_1, self.beta_2)]
-        powers = [beta**step for beta in betas]
-        return Rates(tf.cast(learning_rate, tf.float32), *powers, *betas, tf.constant(self.epsilon, tf.float32))
 
     def update_step(self, gradient, variable, learning_rate):
         """Moves a variable; `learning_rate` is a scalar, or the `Rates` of the step."""
@@ -45,16 +38,8 @@ class AdamW(keras.optimizers.AdamW):
         if variable.dtype != "float32":
             super().update_step(gradient, variable, learning_rate.lr)
             return
-        import tensorflow as tf
-
         index = self._get_variable_index(variable)
-        tf.raw_ops.ResourceApplyAdam(
-            var=variable.handle,
-            m=self._momentums[index].value.handle,
-            v=self._velocities[index].value.handle,
-            grad=tf.cast(gradient, tf.float32),
-            **learning_rate._asdict(),
-        )
+        adam_step(gradient, variable, self._momentums[index], self._velocities[index], learning_rate)
 
     def _apply_weight_decay(self, variables):
         """As Keras', with the product of both rates made once."""
@@ -77,3 +62,28 @@ def _shrink(variable, share) -> None:
     import tensorflow as tf
 
     variable.assign_sub(variable * tf.cast(share, variable.dtype))
+
+
+def adam_rates(learning_rate, iterations, beta_1: float, beta_2: float, epsilon: float) -> Rates | None:
+    """What the updates of a step share; None where the backend has no op for an update."""
+    if keras.backend.backend() != "tensorflow":
+        return None
+    import tensorflow as tf
+
+    step = tf.cast(tf.convert_to_tensor(iterations), tf.float32) + 1.0
+    betas = [tf.constant(beta, tf.float32) for beta in (beta_1, beta_2)]
+    powers = [beta**step for beta in betas]
+    return Rates(tf.cast(learning_rate, tf.float32), *powers, *betas, tf.constant(epsilon, tf.float32))
+
+
+def adam_step(gradient, variable, momentum, velocity, rates: Rates) -> None:
+    """Adam's update of a float32 variable, its momentum and its velocity, as one op of TensorFlow."""
+    import tensorflow as tf
+
+    tf.raw_ops.ResourceApplyAdam(
+        var=variable.handle,
+        m=momentum.value.handle,
+        v=velocity.value.handle,
+        grad=tf.cast(gradient, tf.float32),
+        **rates._asdict(),
+    )

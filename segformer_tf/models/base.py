@@ -147,7 +147,8 @@ class SegformerBase(Pretrained, keras.Model):
     def compile(self, optimizer=None, loss=None, metrics=None, **kwargs) -> None:
         """As `keras.Model.compile`; without arguments AdamW at 6e-5, the model's own loss, and its metric.
 
-        A loss or metric given here sees the labels and the float32 logits, channels-last, at the labels' size.
+        A loss or metric given here sees the labels and the float32 logits, channels-last, at the labels' size; a loss
+        whose attribute `resizes_logits` is true sees the logits as the model makes them, which saves memory.
         """
         check_keywords("compile", kwargs, keywords_of(keras.Model.compile))
         optimizer = optimizer or AdamW(6e-5, weight_decay=0.01)
@@ -163,7 +164,8 @@ class SegformerBase(Pretrained, keras.Model):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         logits = self._channels_last(_logits(y_pred))
         if self._compile_loss is not None:
-            return super().compute_loss(x, y, self._for_loss(y, logits), sample_weight, training)
+            resized = logits if getattr(self.loss, "resizes_logits", False) else self._for_loss(y, logits)
+            return super().compute_loss(x, y, resized, sample_weight, training)
         if y is None:
             raise ValueError(
                 'There are no labels to learn from: pass pairs, or a dict with "pixel_values" and "labels".'

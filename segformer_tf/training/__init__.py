@@ -6,10 +6,11 @@ from segformer_tf.training.datasets import evaluation_data, open_split, training
 from segformer_tf.training.evaluate import Protocol, evaluate
 from segformer_tf.training.fit import train
 from segformer_tf.training.losses import SegmentationLoss, class_weights
-from segformer_tf.training.recipe import RECIPES, Recipe
+from segformer_tf.training.recipe import Recipe
+from segformer_tf.training.recipes import RECIPES, load_recipe
 from segformer_tf.training.shards import write_shards
+from segformer_tf.training.sheets import draw_batch, side_by_side
 from segformer_tf.training.splits import Split, read_split
-from segformer_tf.training.watch import draw_batch, side_by_side
 
 __all__ = [
     "RECIPES",
@@ -24,6 +25,7 @@ __all__ = [
     "draw_batch",
     "evaluate",
     "evaluation_data",
+    "load_recipe",
     "open_split",
     "read_split",
     "scores",

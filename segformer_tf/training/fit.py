@@ -1,7 +1,5 @@
 """A training run in a directory: fit, evaluate, keep the best, stop at any moment and go on."""
 
-import math
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +9,20 @@ from segformer_tf.config import SegformerConfig
 from segformer_tf.images import SegformerImageProcessor
 from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.training import state
+from segformer_tf.training.console import Console
 from segformer_tf.training.datasets import Source, open_split, training_data
-from segformer_tf.training.evaluate import evaluate
+from segformer_tf.training.keeper import Keeper
 from segformer_tf.training.losses import SegmentationLoss, class_weights
 from segformer_tf.training.mixing import mixed
+from segformer_tf.training.plan import Plan, make_plan, processor_for
 from segformer_tf.training.reading import inspect
-from segformer_tf.training.recipe import RECIPES, Recipe
+from segformer_tf.training.recipe import Recipe
+from segformer_tf.training.recipes import RECIPES
 from segformer_tf.training.report import write_report
 from segformer_tf.training.splits import Split
-from segformer_tf.training.watch import TensorBoard
+from segformer_tf.training.start import tell_start
+from segformer_tf.training.statistics import PICTURES, Statistics
+from segformer_tf.training.tensorboard import TensorBoard
 
 
 @spell_checked
@@ -40,60 +43,76 @@ def train(
     """Trains a segmentation model or classifier, which then has the last weights; returns the best row of the log.
 
     `run/best` and `run/last` are directories that `from_pretrained` reads; `run/log.csv` has one row an evaluation,
-    `run/report.md` the curves, scores and worst pictures. Started again with `resume=True` after a stop at any moment,
-    the run goes on from its last checkpoint as if it had not stopped.
+    `run/report.html` and `run/report.md` tell how good the best weights are. Started again with `resume=True` after a
+    stop at any moment, the run goes on from its last checkpoint as if it had not stopped; with more steps than before, a
+    finished run is lengthened.
+
+    Two models are in memory: the given one, which is evaluated and saved in its own precision, and one with the recipe's
+    precision and rates, which learns.
 
     Args:
         data: A directory whose "train" split is trained on and whose "val" split is validated on, or a split.
         validation: Another directory or split to validate on.
-        processor: Saved beside the model; None: one that does not resize, for segmentation.
+        processor: Saved beside the model; None: one that resizes to the validation pictures' size, or to the crop's for
+            classification.
         broken: "stop" at a file that cannot be read, or "skip" it with a message.
-        tensorboard: Write scalars and pictures for TensorBoard into `run/tensorboard`.
-        verbose: As in `keras.Model.fit`.
+        tensorboard: Write scalars and pictures for TensorBoard into `run/tensorboard`; needs the extra `[report]`.
+        verbose: 0: say nothing.
 
     Raises:
         OSError: A file cannot be read or written.
         ValueError: The data does not fit the model, the recipe was changed on resume, or the loss is not a number.
+        KeyboardInterrupt: Ctrl-C, after the state of the run was saved and its report written.
     """
     run = Path(run)
     if validation is None and not isinstance(data, (str, Path)):
         raise ValueError("validation is None, expected a split to validate on where data is not a directory: give one.")
     sources = open_split(data, "train"), open_split(data if validation is None else validation, "val")
     (train_source, counts), (val_source, _) = (_inspected(source, model.config, broken) for source in sources)
-    state.begin(run, recipe, seed, resume)
+    plan = make_plan(recipe, train_source, val_source)
+    loss = _loss(recipe, train_source, counts, model.config)
+    console = Console(verbose != 0)
+    lengthened = state.begin(run, recipe, seed, resume)
 
     keras.utils.set_random_seed(seed)
-    trained = _twin(model, recipe.precision, recipe)
-    plain = model.data_format == "channels_last" and model.dtype_policy.name == "float32"
-    exact = model if plain else _twin(model, "float32")
-    pictures = len(train_source) if isinstance(train_source, Split) else None
-    batches = recipe.total_steps(pictures)
-    _compile(trained, recipe, batches, _loss(recipe, train_source, counts, model.config))
-
-    begun = resume and (run / "last" / state.STATE).is_file()
-    about = state.restore(run, trained) if begun else {"step": 0, "seconds": 0.0, "rows": []}
-    evaluate_every = min(recipe.evaluate_every or math.ceil((pictures or 1000) / recipe.batch_size), batches)
-    every = min(recipe.save_every or evaluate_every, evaluate_every)
-    processor = processor or _processor(recipe, val_source)
-    keeper = Keeper(run, exact, val_source, recipe, batches, evaluate_every, about, processor)
+    trained = _learner(model, recipe)
+    _compile(trained, plan, loss)
+    about = state.restore(run, trained) if resume else state.nothing()
+    batches = training_data(train_source, recipe.augmentation, recipe.batch_size, seed, about["step"])
+    batches = mixed(batches, recipe, model.config.num_labels, seed, about["step"])
+    processor = processor or processor_for(plan, val_source)
+    keeper = Keeper(
+        run, model, val_source, plan, about, processor, _statistics(model, recipe, train_source, seed), console
+    )
     callbacks: list[keras.callbacks.Callback] = [keeper]
     if tensorboard:
-        callbacks.append(TensorBoard(run / "tensorboard", exact, val_source, about["step"]))
+        callbacks.append(TensorBoard(run / "tensorboard", keeper))
     if not keeper.done():
-        batches_of_data = training_data(train_source, recipe.augmentation, recipe.batch_size, seed, about["step"])
-        trained.fit(
-            mixed(batches_of_data, recipe, model.config.num_labels, seed, about["step"]),
-            epochs=math.ceil(batches / every),
-            initial_epoch=about["step"] // every,
-            steps_per_epoch=every,
-            callbacks=callbacks,
-            shuffle=False,  # the data comes shuffled
-            verbose=verbose,
-        )
+        tell_start(console, run, model, plan, keeper.step, batches, lengthened)
+        with keeper.stoppable(), console.running(keeper.step, plan.steps):
+            trained.fit(
+                batches,
+                steps_per_epoch=plan.steps - keeper.step,
+                callbacks=callbacks,
+                shuffle=False,  # the data comes shuffled
+                verbose=0,
+            )
+    return _finish(run, model, trained, keeper, plan)
+
+
+def _finish(run: Path, model, trained, keeper: Keeper, plan: Plan) -> dict[str, Any]:
+    """Leaves the last weights in the model, and the report of the best ones in the run."""
     keeper.copy_weights(trained)
-    if exact is not model:
-        model.set_weights(exact.get_weights())
-    write_report(run, exact, val_source, recipe, keeper.rows)
+    if keeper.interrupted:
+        keeper.publish("last")
+    if keeper.rows:
+        last = model.get_weights()
+        if keeper.best["step"] != keeper.step:
+            state.read_weights(run / "best", model)
+        write_report(run, model, keeper.source, keeper.processor, plan, keeper.rows, keeper.console)
+        model.set_weights(last)
+    if keeper.interrupted and not keeper.done():
+        raise KeyboardInterrupt(f"stopped at step {keeper.step} of {plan.steps}, which {run / 'last'} holds")
     return keeper.best
 
 
@@ -105,30 +124,27 @@ def _inspected(source: Source, config: SegformerConfig, broken: str) -> tuple[So
     return inspect(source, config.num_labels, broken)
 
 
-def _twin(model, dtype: str, recipe: Recipe | None = None):
-    """A channels-last model with the same weights, in another precision and with the recipe's rates."""
-    rates = {}
-    if recipe is not None:
-        rates = {"drop_path_rate": recipe.drop_path_rate, "classifier_dropout_prob": recipe.dropout_rate}
+def _learner(model, recipe: Recipe):
+    """A channels-last model with the same weights, in the recipe's precision and with its rates and frozen layers."""
+    rates = {"drop_path_rate": recipe.drop_path_rate, "classifier_dropout_prob": recipe.dropout_rate}
     config = SegformerConfig.from_dict(model.config.to_dict(), **rates)
-    twin = type(model)(config, data_format="channels_last", dtype=dtype)
-    twin.set_weights(model.get_weights())
-    return twin
+    learner = type(model)(config, data_format="channels_last", dtype=recipe.precision)
+    learner.set_weights(model.get_weights())
+    if recipe.freeze == "encoder":
+        for layer in learner.layers:
+            layer.trainable = layer.name in ("decode_head", "classifier")
+    return learner
 
 
-def _compile(trained, recipe: Recipe, batches: int, loss: keras.losses.Loss | None) -> None:
-    optimizer = recipe.make_optimizer(batches)
-    optimizer.set_groups(trained)
-    optimizer.build(trained.trainable_variables)
-    if isinstance(loss, SegmentationLoss):
-        # Given to `compile`, it would see logits of full size; here it takes them as they are, which saves the memory.
-        call, loss = loss, None
-        trained._task_loss = lambda labels, logits, sample_weight: call(labels, logits)
-    trained.compile(optimizer, loss=loss, metrics=[], jit_compile=False)
+def _compile(learner, plan: Plan, loss: keras.losses.Loss | None) -> None:
+    optimizer = plan.recipe.make_optimizer(plan.steps)
+    optimizer.set_groups(learner)
+    optimizer.build(learner.trainable_variables)
+    learner.compile(optimizer, loss=loss, metrics=[], jit_compile=False)
 
 
 def _loss(recipe: Recipe, source: Source, counts: list[int] | None, config: SegformerConfig):
-    """A Keras loss, or None for the model's own, which needs the least memory."""
+    """A Keras loss, or None for the model's own."""
     if recipe.mixup_alpha:
         return keras.losses.CategoricalCrossentropy(from_logits=True)
     by_class = isinstance(source, Split) and not source.has_masks
@@ -144,87 +160,9 @@ def _loss(recipe: Recipe, source: Source, counts: list[int] | None, config: Segf
     return SegmentationLoss(recipe.loss, weights, config.semantic_loss_ignore_index)
 
 
-def _processor(recipe: Recipe, source: Source) -> SegformerImageProcessor:
-    """What brings a picture to the model as in training: classifiers see the crop's size, others the picture's own."""
-    how = recipe.augmentation
-    by_class = isinstance(source, Split) and not source.has_masks
-    mean_std = {"image_mean": list(how.image_mean), "image_std": list(how.image_std)}
-    return SegformerImageProcessor(do_resize=by_class, size=how.crop, **mean_std)
-
-
-class Keeper(keras.callbacks.Callback):
-    """After every interval: saves the state; when it is time, evaluates, logs and keeps the best; says when to stop."""
-
-    def __init__(self, run, exact, source, recipe, batches, evaluate_every, about, processor):
-        super().__init__()
-        self.run, self.exact, self.source, self.recipe = run, exact, source, recipe
-        self.batches, self.evaluate_every, self.processor = batches, evaluate_every, processor
-        self.step: int = about["step"]
-        self.rows: list[dict[str, Any]] = about["rows"]
-        self.earlier: float = about["seconds"]
-        self.begin = time.monotonic()
-
-    @property
-    def best(self) -> dict[str, Any]:
-        """The log's row with the highest score."""
-        return max(self.rows, key=lambda row: row["score"], default={})
-
-    @property
-    def seconds(self) -> float:
-        """How long the run has been running, without the pauses."""
-        return round(self.earlier + time.monotonic() - self.begin, 1)
-
-    def done(self) -> bool:
-        """Whether all steps are made, or the score has not risen for as long as the recipe waits."""
-        waited = (self.step - self.best["step"]) // self.evaluate_every if self.rows else 0
-        return self.step >= self.batches or (self.recipe.patience is not None and waited >= self.recipe.patience)
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.step += 1
-        if self.step >= self.batches:
-            self.model.stop_training = True
-
-    def on_epoch_end(self, epoch, logs=None):
-        logs = {} if logs is None else logs
-        loss = float(logs["loss"])
-        if not math.isfinite(loss):
-            raise ValueError(
-                f"the loss is {loss} at step {self.step}, expected a number: lower the learning rate; "
-                f"{self.run / 'last'} holds the weights before it."
-            )
-        if self.step % self.evaluate_every == 0 or self.step >= self.batches:
-            self.copy_weights(self.model)
-            row = {"step": self.step, "seconds": self.seconds, "loss": loss, **self._score()}
-            logs |= {f"val_{key}": row[key] for key in ("mIoU", "accuracy") if key in row}
-            self.rows.append(row)
-            self._save()
-            self._publish("last")
-            if self.best is row:
-                self._publish("best")
-            state.write_log(self.run, self.rows)
-        else:
-            self._save()
-        if self.done():
-            self.model.stop_training = True
-
-    def _save(self) -> None:
-        state.save(self.run, self.model, {"step": self.step, "seconds": self.seconds, "rows": self.rows})
-
-    def _score(self) -> dict[str, Any]:
-        found = evaluate(self.exact, self.source, processor=self.processor)
-        means = {key: found[key] for key in ("mIoU", "mAcc", "aAcc", "accuracy") if key in found}
-        per_class = {
-            f"{'IoU' if 'IoU' in row else 'Acc'} {row['name']}": row.get("IoU", row["Acc"])
-            for row in found["per_class"]
-        }
-        return {"score": next(iter(means.values())), **means, **per_class}
-
-    def copy_weights(self, trained) -> None:
-        """Puts the trained weights, averaged if the recipe says so, into the model that is evaluated and saved."""
-        averages = trained.optimizer.averages(trained.trainable_variables)
-        for source, target in zip(trained.weights, self.exact.weights, strict=True):
-            target.assign(averages.get(source.path, source))
-
-    def _publish(self, name: str) -> None:
-        self.exact.save_pretrained(self.run / name)
-        self.processor.save_pretrained(self.run / name)
+def _statistics(model, recipe: Recipe, source: Source, seed: int) -> Statistics | None:
+    """For averaged weights, which BatchNorm's running statistics are not those of."""
+    if recipe.ema_momentum is None or not hasattr(model, "decode_head"):
+        return None
+    batches = training_data(source, recipe.augmentation, recipe.batch_size, seed)
+    return Statistics(model, batches.take(-(-PICTURES // recipe.batch_size)))

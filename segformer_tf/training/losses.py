@@ -31,7 +31,7 @@ class SegmentationLoss(keras.losses.Loss):
     """A sum of losses over the pixels that are not ignored: labels (B, H, W) and logits (B, h, w, C) to a scalar.
 
     Logits are resized to the labels' size, cross-entropy in bands of rows to save memory; Dice is taken at the logits'
-    own size, on the labels nearest to it.
+    own size, on the labels nearest to it. A sample weight of a picture (B,) or pixel (B, H, W) counts as a class's does.
 
     Args:
         parts: Share of each of `LOSSES`; alone and with share 1, each is the loss of its name.
@@ -40,6 +40,8 @@ class SegmentationLoss(keras.losses.Loss):
     Raises:
         ValueError: No such loss, or a label that is neither a class nor `ignore_index`.
     """
+
+    resizes_logits = True  # so that the models hand it their logits as they are
 
     def __init__(
         self,
@@ -55,7 +57,10 @@ class SegmentationLoss(keras.losses.Loss):
         for part in self.parts.keys() - LOSSES.keys():
             raise ValueError(f"the loss {part!r} is unknown, expected some of {', '.join(LOSSES)}: choose from these.")
 
-    def call(self, y_true, y_pred):
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        return self.call(ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred), sample_weight)
+
+    def call(self, y_true, y_pred, sample_weight=None):
         labels = ops.cast(y_true, "int32")
         valid = ops.not_equal(labels, self.ignore_index)
         ids = check_range(ops.where(valid, labels, 0), y_pred.shape[-1], self.ignore_index)
@@ -63,6 +68,9 @@ class SegmentationLoss(keras.losses.Loss):
         weights = valid
         if self.weights is not None:
             weights = valid * ops.take(ops.convert_to_tensor(self.weights, "float32"), ids)
+        if sample_weight is not None:
+            sample_weight = ops.cast(sample_weight, "float32")
+            weights = weights * ops.expand_dims(sample_weight, tuple(range(len(sample_weight.shape), 3)))
         return sum(share * LOSSES[part](ids, y_pred, valid, weights) for part, share in self.parts.items())
 
     def get_config(self):

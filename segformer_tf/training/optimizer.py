@@ -1,11 +1,18 @@
 """The paper's optimizer: AdamW without decay of norms and biases, a faster head, warm-up and decay of the rate; Muon."""
 
 import math
+import re
 
 import keras
 from keras import ops
 
-from segformer_tf.models.adamw import AdamW, Rates
+from segformer_tf.models.adamw import AdamW, Rates, adam_rates, adam_step
+
+# Biases that what follows takes out again: a head's before its BatchNorm, the last stage's norm's, which nothing but that
+# head reads, and a key's, which adds the same to every score of a query before the softmax. Their gradient is rounding
+# noise, of which Adam would make steps of full size.
+BEFORE_BATCH_NORM, OF_KEYS = re.compile(r"decode_head/linear_c_\d+/bias"), re.compile(r"(?:^|/)key/bias$")
+OF_STAGES = re.compile(r"layer_norm_\d+/beta")
 
 
 @keras.saving.register_keras_serializable(package="segformer_tf")
@@ -42,14 +49,16 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
         return {key: getattr(self, key) for key in keys}
 
 
-@keras.saving.register_keras_serializable(package="segformer_tf")
-class SegformerAdamW(AdamW):
-    """AdamW that moves the head `head_multiplier` times as fast, once `set_groups` has been told the model."""
+class Grouped(keras.optimizers.Optimizer):
+    """An optimizer that knows a SegFormer's parts, once `set_groups` has been told the model.
+
+    The head moves `head_multiplier` times as fast; norms and biases are not decayed; biases without an effect stay.
+    """
 
     def __init__(self, *args, head_multiplier: float = 1.0, **kwargs):
         super().__init__(*args, **kwargs)
         self.head_multiplier = head_multiplier
-        self._head = frozenset()
+        self._head = self._cancelled = frozenset()
 
     @property
     def ema_momentum(self):
@@ -62,13 +71,24 @@ class SegformerAdamW(AdamW):
         self._ema_momentum = value
 
     def set_groups(self, model: keras.Model) -> None:
-        """Finds the head by its variables' paths; takes norms, biases and all else of one axis out of the decay."""
+        """Finds the groups by the variables' paths. Call it before `build`."""
         variables = model.trainable_variables
-        self._head = frozenset(self._var_key(v) for v in variables if v.path.startswith(("decode_head", "classifier")))
+        self._head = self._keys(v for v in variables if v.path.startswith(("decode_head", "classifier")))
+        cancelled = [v for v in variables if OF_KEYS.search(v.path)]
+        if any(v.path == "decode_head/batch_norm/gamma" for v in variables):  # a frozen norm cancels nothing
+            cancelled += [v for v in variables if BEFORE_BATCH_NORM.match(v.path)]
+            cancelled += [v for v in variables if OF_STAGES.match(v.path)][-1:]
+        self._cancelled = self._keys(cancelled)
         self.exclude_from_weight_decay(var_list=[v for v in variables if len(v.shape) < 2])
 
+    def _keys(self, variables) -> frozenset:
+        return frozenset(self._var_key(variable) for variable in variables)
+
     def update_step(self, gradient, variable, learning_rate):
-        if self.head_multiplier != 1.0 and self._var_key(variable) in self._head:
+        key = self._var_key(variable)
+        if key in self._cancelled:
+            return
+        if self.head_multiplier != 1.0 and key in self._head:
             if isinstance(learning_rate, Rates):
                 learning_rate = learning_rate._replace(lr=learning_rate.lr * self.head_multiplier)
             else:
@@ -90,57 +110,53 @@ class SegformerAdamW(AdamW):
 
 
 @keras.saving.register_keras_serializable(package="segformer_tf")
-class SegformerMuon(SegformerAdamW):
+class SegformerAdamW(Grouped, AdamW):
+    """AdamW by the groups of the paper's code."""
+
+
+@keras.saving.register_keras_serializable(package="segformer_tf")
+class SegformerMuon(Grouped, keras.optimizers.Muon):
     """Muon (Jordan et al. 2024) for the kernels of dense layers and convolutions, AdamW for all else.
 
     A kernel moves along its momentum's nearest orthogonal matrix, so that all its directions learn equally fast; its
     update has the size of AdamW's (Liu et al. 2025, arXiv:2502.16982), so that one rate serves both. From random
-    weights a rate near 1e-2 serves. `keras.optimizers.Muon` leaves convolutions to AdamW.
+    weights a rate near 1e-2 serves. Keras' Muon leaves convolutions to AdamW; here they are matrices of
+    (height * width * channels) rows. One `weight_decay` serves both.
     """
 
-    MOMENTUM = 0.95
-    NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # coefficients of the quintic iteration, of which five are made
-    UPDATE_SIZE = 0.2  # root mean square of AdamW's updates
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
+    def __init__(self, *args, weight_decay: float = 0.004, **kwargs):
+        kwargs = {"adam_weight_decay": weight_decay, "adam_lr_ratio": 1, **kwargs}
+        super().__init__(*args, weight_decay=weight_decay, **kwargs)
         self._matrices = frozenset()
 
     def set_groups(self, model: keras.Model) -> None:
         """As AdamW's; the last layer and depthwise kernels, which are not matrices, stay with AdamW."""
         super().set_groups(model)
-        self._matrices = frozenset(self._var_key(v) for v in model.trainable_variables if _is_matrix(v))
+        self._matrices = self._keys(v for v in model.trainable_variables if _is_matrix(v))
 
-    def update_step(self, gradient, variable, learning_rate):
-        key = self._var_key(variable)
-        if key not in self._matrices:
-            super().update_step(gradient, variable, learning_rate)
-            return
-        momentum = self._momentums[self._get_variable_index(variable)]
-        self.assign(momentum, self.MOMENTUM * momentum + gradient)
-        update = orthogonalized(ops.reshape(gradient + self.MOMENTUM * momentum, (-1, variable.shape[-1])))
-        rate = learning_rate.lr if isinstance(learning_rate, Rates) else learning_rate
-        rate = ops.cast(rate, variable.dtype) * (self.head_multiplier if key in self._head else 1.0)
-        rate = rate * self.UPDATE_SIZE * math.sqrt(max(update.shape))
-        self.assign_sub(variable, rate * ops.reshape(update, variable.shape))
+    def _should_use_adamw(self, variable) -> bool:
+        return self._var_key(variable) not in self._matrices
+
+    def _adamw_update_step(self, gradient, variable, learning_rate, m, v):
+        rates = adam_rates(learning_rate, self.iterations, self.adam_beta_1, self.adam_beta_2, self.epsilon)
+        if rates is None or variable.dtype != "float32":
+            super()._adamw_update_step(gradient, variable, learning_rate, m, v)
+        else:
+            adam_step(gradient, variable, m, v, rates)
+
+    def zeropower_via_newtonschulz5(self, x, steps: int):
+        matrix = ops.reshape(x, (-1, x.shape[-1]))
+        return ops.reshape(super().zeropower_via_newtonschulz5(matrix, steps), x.shape)
+
+    def lr_adjust(self, x):
+        """Gives an orthogonal matrix the root mean square of AdamW's updates, 0.2."""
+        return x * (0.2 * math.sqrt(max(math.prod(x.shape[:-1]), x.shape[-1])))
 
 
 def _is_matrix(variable) -> bool:
     """Whether a kernel mixes channels, and is not the last layer's."""
     last = variable.path.startswith(("decode_head/classifier", "classifier"))
     return len(variable.shape) >= 2 and "dwconv" not in variable.path and not last
-
-
-def orthogonalized(matrix):
-    """(m, n) -> about the nearest matrix whose singular values are all 1 (Newton-Schulz; they end in 0.7 to 1.2)."""
-    a, b, c = SegformerMuon.NEWTON_SCHULZ
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = ops.transpose(matrix) if tall else matrix
-    x = x / (ops.norm(x) + 1e-7)
-    for _ in range(5):
-        square = x @ ops.transpose(x)
-        x = a * x + (b * square + c * square @ square) @ x
-    return ops.transpose(x) if tall else x
 
 
 OPTIMIZERS = {"adamw": SegformerAdamW, "muon": SegformerMuon}

@@ -1,8 +1,12 @@
-"""Recipes: every number of a training run, printed, saved as JSON and read back."""
+"""A recipe: every number of a training run, checked, printed, saved as JSON and read back."""
 
 import dataclasses
+import difflib
 import json
 import math
+import types
+import typing
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +15,7 @@ from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.storage.whole import write_text
 from segformer_tf.training.augment import Augmentation
 from segformer_tf.training.losses import LOSSES
-from segformer_tf.training.optimizer import OPTIMIZERS, SegformerAdamW, WarmupDecay
+from segformer_tf.training.optimizer import OPTIMIZERS, Grouped, WarmupDecay
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -26,16 +30,18 @@ class Recipe:
         epochs: Passes over the training pictures, counted instead of `steps` if given.
         power: Of the polynomial decay of the learning rate; None: half a cosine.
         optimizer: "adamw", or "muon" for random weights, see `SegformerMuon`.
+        warmup_steps: A tenth of the run, if that is more than half of it.
         head_multiplier: Learning rate of the head, in those of the encoder.
         clip_norm: Largest norm of all gradients together; None: any.
         accumulation_steps: Batches whose gradients make one optimizer step.
         ema_momentum: Of the averaged weights, which are then evaluated and saved; None: no averaging.
         drop_path_rate, dropout_rate: Of the encoder's branches and of the head, in place of the model's own.
+        freeze: "encoder": only the head learns; None: all.
         loss: Share of each loss, see `losses.LOSSES`; for segmentation.
         class_weight_power: Class weights are (median count / count) ** this in the cross-entropy; 0: none.
-        evaluate_every: Steps between two evaluations; None: about one epoch.
-        save_every: Steps between two checkpoints, of which `evaluate_every` is a multiple; None: one an evaluation.
-        patience: Evaluations without a better score after which the run stops; None: never.
+        evaluate_every: Batches between two evaluations; None: as many as keep them to a tenth of the time.
+        save_every: Batches between two checkpoints, of which `evaluate_every` is a multiple; None: 200 or less.
+        patience: Batches without a better score after which the run stops; None: never.
         mixup_alpha, rand_augment: For classification, by Keras' own layers; 0 and False: none.
     """
 
@@ -55,6 +61,7 @@ class Recipe:
     precision: str = "float32"
     drop_path_rate: float = 0.1
     dropout_rate: float = 0.1
+    freeze: str | None = None
     loss: dict[str, float] = field(default_factory=lambda: {"cross_entropy": 1.0})
     class_weight_power: float = 0.0
     evaluate_every: int | None = None
@@ -71,19 +78,25 @@ class Recipe:
                     f"the recipe's {key} is {getattr(self, key)!r}, expected {expected}: correct this key."
                 )
 
-        counts = ("steps", "batch_size", "accumulation_steps")
-        optional_counts = ("epochs", "evaluate_every", "save_every", "patience")
-        for key in (*counts, *optional_counts):
+        for key, hint in typing.get_type_hints(Recipe).items():
+            expect(key, _fits(getattr(self, key), hint), _in_words(hint))
+        for key in ("steps", "batch_size", "accumulation_steps", "epochs", "evaluate_every", "save_every", "patience"):
             value = getattr(self, key)
-            optional = value is None and key in optional_counts
-            expect(key, optional or (isinstance(value, int) and value >= 1), "a whole number of at least 1")
+            expect(key, value is None or value >= 1, "a whole number of at least 1")
         if self.save_every:
             fits = self.evaluate_every is not None and self.evaluate_every % self.save_every == 0
             expect("evaluate_every", fits, f"a multiple of save_every = {self.save_every}")
         expect("learning_rate", self.learning_rate > 0, "a number above 0")
+        expect("warmup_steps", self.warmup_steps >= 0, "a whole number of at least 0")
+        for key in ("drop_path_rate", "dropout_rate", "ema_momentum"):
+            expect(key, getattr(self, key) is None or 0 <= getattr(self, key) < 1, "a rate from 0 to below 1")
         expect("optimizer", self.optimizer in OPTIMIZERS, f"one of {', '.join(OPTIMIZERS)}")
         expect("precision", self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}")
+        expect("freeze", self.freeze in (None, "encoder"), '"encoder" or null')
         expect("loss", bool(self.loss) and set(self.loss) <= set(LOSSES), f"shares of {', '.join(LOSSES)}")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Recipe) and self.to_dict() == other.to_dict()
 
     def total_steps(self, pictures: int | None) -> int:
         """Batches of a run on so many pictures; `pictures` may be None where `epochs` is."""
@@ -93,7 +106,7 @@ class Recipe:
             raise ValueError("the recipe counts epochs, but the data set does not say its length: give steps instead.")
         return math.ceil(self.epochs * pictures / self.batch_size)
 
-    def make_optimizer(self, batches: int) -> SegformerAdamW:
+    def make_optimizer(self, batches: int) -> Grouped:
         """The optimizer of a run of so many batches; `set_groups` still has to be called with the model."""
         steps = max(batches // self.accumulation_steps, 1)
         rates = WarmupDecay(self.learning_rate, steps, self.power, self.warmup_steps, self.accumulation_steps)
@@ -112,90 +125,81 @@ class Recipe:
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Recipe":
+    def from_dict(cls, values: Mapping[str, Any]) -> "Recipe":
         """The recipe of parsed JSON; a key that it leaves out has its default.
 
         Raises:
             ValueError: A key that no recipe has, or a value that cannot be.
         """
-        how = values.get("augmentation", {})
-        for owner, given in ((cls, values), (Augmentation, how)):
-            known = [item.name for item in dataclasses.fields(owner)]
-            for key in given.keys() - set(known):
+        return cls().changed(values)
+
+    def changed(self, values: Mapping[str, Any]) -> "Recipe":
+        """The recipe with other values, as JSON has them: the augmentation's in a dictionary, or as `augmentation.crop`.
+
+        Raises:
+            ValueError: A key that no recipe has (the nearest one is named), or a value that cannot be.
+        """
+        own = {item.name for item in dataclasses.fields(Recipe)}
+        of_pictures = {f"augmentation.{item.name}" for item in dataclasses.fields(Augmentation)}
+        flat = {key: value for key, value in values.items() if key != "augmentation"}
+        flat |= {f"augmentation.{key}": value for key, value in dict(values.get("augmentation", {})).items()}
+        for key in flat.keys() - own - of_pictures:
+            near = difflib.get_close_matches(key, own | of_pictures, 1, 0.5) or ["one that the recipe has"]
+            likely = f"augmentation.{key}" if f"augmentation.{key}" in of_pictures else near[0]
+            raise ValueError(f"the recipe's key {key!r} is unknown, expected {likely}: correct it.")
+        flat = {key: tuple(value) if isinstance(value, list) else value for key, value in flat.items()}
+        how = {key.partition(".")[2]: flat.pop(key) for key in flat.keys() & of_pictures}
+        for key, hint in typing.get_type_hints(Augmentation).items():
+            if key in how and not _fits(how[key], hint):
                 raise ValueError(
-                    f"the recipe's key {key!r} is unknown, expected some of {', '.join(known)}: correct it."
+                    f"the recipe's augmentation.{key} is {how[key]!r}, expected {_in_words(hint)}: correct this key."
                 )
-        how = {key: tuple(value) if isinstance(value, list) else value for key, value in how.items()}
-        return cls(**{**values, "augmentation": Augmentation(**how)})
+        return dataclasses.replace(self, **flat, augmentation=dataclasses.replace(self.augmentation, **how))
+
+    def with_settings(self, settings: Iterable[str]) -> "Recipe":
+        """The recipe with settings such as "learning_rate=1e-4" or "augmentation.crop=[256, 320]" (JSON, or a word)."""
+        values = {}
+        for setting in settings:
+            key, equals, text = setting.partition("=")
+            if not equals:
+                raise ValueError(f"the setting {setting!r} has no value, expected KEY=VALUE: give it one.")
+            try:
+                values[key.strip()] = json.loads(text)
+            except ValueError:
+                values[key.strip()] = None if text.strip() in ("None", "none") else text.strip()
+        return self.changed(values)
 
     def save(self, file: str | Path) -> None:
-        """Writes the recipe as JSON, which `load` and `segformer-tf train --recipe` read."""
+        """Writes the recipe as JSON, which `load_recipe` and `segformer-tf train --recipe` read."""
         write_text(file, str(self))
-
-    @classmethod
-    def load(cls, name_or_file: str | Path) -> "Recipe":
-        """A recipe by its name in `RECIPES`, or from a JSON file."""
-        if str(name_or_file) in RECIPES:
-            return RECIPES[str(name_or_file)]
-        file = Path(name_or_file)
-        if not file.is_file():
-            raise FileNotFoundError(
-                f"the recipe is {str(name_or_file)!r}, expected {', '.join(RECIPES)} or a JSON file: choose one."
-            )
-        try:
-            return cls.from_dict(json.loads(file.read_text("utf-8")))
-        except ValueError as error:
-            raise ValueError(f"{file}: {error}") from None
 
     def __str__(self) -> str:
         return json.dumps(self.to_dict(), indent=2) + "\n"
 
 
-_ADE20K = Recipe(augmentation=Augmentation(fit_within=(2048, 512)))
-_CITYSCAPES = dataclasses.replace(
-    _ADE20K,
-    name="paper-cityscapes",
-    batch_size=8,
-    augmentation=Augmentation(crop=(1024, 1024), fit_within=(2048, 1024)),
-)
-_FINE_TUNE = dataclasses.replace(
-    _ADE20K,
-    name="fine-tune",
-    steps=4000,
-    batch_size=8,
-    warmup_steps=100,
-    clip_norm=1.0,
-    ema_momentum=0.99,
-    patience=10,
-    augmentation=Augmentation(),
-)
-_FROM_SCRATCH = dataclasses.replace(
-    _FINE_TUNE,
-    name="from-scratch",
-    steps=5000,
-    optimizer="muon",
-    learning_rate=8e-3,
-    weight_decay=0.02,
-    head_multiplier=1.0,
-    ema_momentum=0.995,
-    drop_path_rate=0.0,
-    dropout_rate=0.0,
-    loss={"cross_entropy": 1.0, "dice": 0.5},
-    class_weight_power=0.5,
-    patience=None,
-    augmentation=Augmentation(crop=(256, 320), scale=(0.5, 1.5), max_class_share=1.0, class_crop_rate=0.5),
-)
-_CLASSIFIER = Recipe(
-    name="classifier",
-    epochs=300,
-    batch_size=1024,
-    learning_rate=1e-3,
-    weight_decay=0.05,
-    power=None,
-    warmup_steps=6000,
-    head_multiplier=1.0,
-    mixup_alpha=0.8,
-    rand_augment=True,
-    augmentation=Augmentation(crop=(224, 224), scale=(1.0, 3.0), photometric=False),
-)
-RECIPES = {recipe.name: recipe for recipe in (_ADE20K, _CITYSCAPES, _FINE_TUNE, _FROM_SCRATCH, _CLASSIFIER)}
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of the annotated type; whole numbers are numbers, True and False are not, nor is infinity."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        return any(_fits(value, argument) for argument in arguments)
+    if origin is tuple:
+        if not isinstance(value, tuple) or (arguments[-1] is not Ellipsis and len(value) != len(arguments)):
+            return False
+        return all(_fits(item, arguments[0]) for item in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(_fits(item, arguments[1]) for item in value.values())
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, hint) and (hint is not int or not isinstance(value, bool))
+
+
+def _in_words(hint: Any) -> str:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        return " or ".join(_in_words(argument) for argument in arguments)
+    if origin is tuple:
+        return "a list of numbers" if arguments[-1] is Ellipsis else f"a list of {len(arguments)} numbers"
+    if origin is dict:
+        return "names and their shares"
+    words = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "null"}
+    return words.get(hint, hint.__name__)

@@ -1,114 +1,148 @@
-"""The report of a run: curves, scores of the classes, confusion matrix, worst pictures, in `report.md`."""
+"""The report of a run: how good its best weights are, in `report.md` and in one file, `report.html`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw
+import tensorflow as tf
 
+from segformer_tf.images import SegformerImageProcessor
 from segformer_tf.models.metrics import confusion, scores
-from segformer_tf.storage.whole import staged
-from segformer_tf.training.datasets import Source
-from segformer_tf.training.evaluate import Protocol, predictions, summary
-from segformer_tf.training.recipe import Recipe
+from segformer_tf.storage.whole import whole
+from segformer_tf.training.charts import can_draw, draw_confusion, draw_curves
+from segformer_tf.training.console import Console, duration
+from segformer_tf.training.datasets import Source, pictures
+from segformer_tf.training.evaluate import Prediction, Protocol, predictions, summary
+from segformer_tf.training.page import Block, Code, Heading, Picture, Table, Text, write_page
+from segformer_tf.training.plan import Plan
+from segformer_tf.training.sheets import side_by_side
 from segformer_tf.training.splits import Split
-from segformer_tf.training.watch import side_by_side
+from segformer_tf.training.statistics import both_scores
 
-WORST = 4
-WIDTH, HEIGHT, MARGIN = 640, 240, 40  # of a curve's drawing
-CELL, NAMES = 40, 110  # pixels of a cell and of a class name in the confusion matrix
+SHOWN = 3  # best, typical and worst pictures, of each
+APART = 0.02  # mIoU by which BatchNorm's statistics may matter before it is told
 
 
-def write_report(run: Path, model, source: Source, recipe: Recipe, rows: Sequence[dict[str, Any]]) -> None:
-    """Writes `report.md`, `curves.svg` and, for segmentation, `confusion.png` and `worst_*.png` into the run."""
+def write_report(
+    run: Path,
+    model,
+    source: Source,
+    processor: SegformerImageProcessor,
+    plan: Plan,
+    rows: Sequence[dict[str, Any]],
+    console: Console,
+) -> None:
+    """Writes the report of a model that has the run's best weights, and the pictures that it shows."""
     best = max(rows, key=lambda row: row["score"])
     score = "mIoU" if "mIoU" in best else "accuracy"
-    lines = [
-        f"# Training run {run.name}",
-        "",
-        f"Recipe {recipe.name}, {rows[-1]['step']} steps, {rows[-1]['seconds'] / 60:.0f} minutes. "
-        f"Best {score} {best['score']:.4f} at step {best['step']} (`best/`), last {rows[-1]['score']:.4f} (`last/`).",
-        "",
-        "![loss and score](curves.svg)",
-        "",
+    blocks: list[Block] = [
+        Heading(f"Training run {run.resolve().name}", 1),
+        Text(
+            f"Recipe {plan.recipe.name}, {rows[-1]['step']} of {plan.steps} steps, {duration(rows[-1]['seconds'])}. Best "
+            f"{score} {best['score']:.4f} at step {best['step']} (`best/`), last {rows[-1]['score']:.4f} (`last/`). "
+            "What follows is about the best weights."
+        ),
     ]
-    with staged(run) as stage:
-        (stage / "curves.svg").write_text(curves(rows, ("loss", score)), "utf-8")
-        if not (isinstance(source, Split) and not source.has_masks):
-            lines += _segmentation(stage, model, source)
-        lines += ["## Recipe", "", "```json", str(recipe).strip(), "```", ""]
-        (stage / "report.md").write_text("\n".join(lines), "utf-8")
+    with_charts = can_draw()
+    if with_charts:
+        with whole(run / "curves.png") as draft:
+            draw_curves(rows, draft)
+        blocks.append(Picture("curves.png", "loss, score and the classes' scores over the steps"))
+    else:
+        console.line("report without curves and drawn matrix: pip install 'segformer-tf[report]' for matplotlib")
+    if not (isinstance(source, Split) and not source.has_masks):
+        blocks += _segmentation(run, model, source, processor, with_charts, console)
+    blocks += [Heading("Recipe"), Code(str(plan.recipe).strip())]
+    write_page(run, "report", blocks)
 
 
-def _segmentation(stage: Path, model, source: Source) -> list[str]:
+def _segmentation(run: Path, model, source: Source, processor, with_charts: bool, console: Console) -> Iterator[Block]:
+    config = model.config
+    total, of_pictures = _counted(model, source, processor)
+    result = summary(total, config.id2label, str(Protocol()), len(of_pictures))
+    yield Heading("Classes")
+    yield Text(f"{len(of_pictures)} validation pictures; {result['protocol']}.")
+    means = {"name": "mean", **{key: result[f"m{key}"] for key in ("IoU", "Acc", "Dice")}}
+    true, predicted = total.sum(1), total.sum(0)
+    counts = [
+        (share, found) for share, found in zip(true / max(total.sum(), 1), predicted / max(total.sum(), 1), strict=True)
+    ]
+    yield Table(
+        ("class", "IoU", "accuracy", "Dice", "of the truth", "of the prediction"),
+        [
+            [
+                row["name"],
+                *(_number(row[key]) for key in ("IoU", "Acc", "Dice")),
+                *(f"{100 * part:.2f} %" for part in parts),
+            ]
+            for row, parts in [*zip(result["per_class"], counts, strict=True), (means, ())]
+        ],
+    )
+    yield Text(f"Pixels right: {_number(result['aAcc'])}.")
+    if config.semantic_loss_ignore_index is not None and (both := both_scores(model, source)):
+        running, own = both
+        told = "they agree" if abs(running - own) <= APART else "they do not agree, so look at the training pictures"
+        yield Text(
+            f"BatchNorm: mIoU {running:.4f} on {both_scores.__kwdefaults__['count']} of the pictures with its running "
+            f"statistics, {own:.4f} with statistics of these pictures: {told}."
+        )
+        if abs(running - own) > APART:
+            console.line(f"BatchNorm: mIoU {running:.4f} with running statistics, {own:.4f} with the pictures' own")
+    names = list(config.id2label.values())
+    yield Heading("Confusion")
+    if with_charts:
+        with whole(run / "confusion.png") as draft:
+            draw_confusion(total, names, draft)
+        yield Picture("confusion.png", "confusion matrix: each row a true class, each column a predicted one")
+    shares = 100 * total / np.maximum(total.sum(1, keepdims=True), 1)
+    if len(names) <= 30:
+        yield Table(
+            ("true \\ predicted, %", *names),
+            [[n, *(f"{v:.1f}" for v in row)] for n, row in zip(names, shares, strict=True)],
+        )
+    yield from _examples(run, model, source, processor, of_pictures)
+
+
+def _counted(model, source: Source, processor) -> tuple[np.ndarray, list[float]]:
+    """The confusion matrix over all pictures, and each picture's own mIoU, NaN where nothing is labelled."""
     config = model.config
     total = np.zeros((config.num_labels, config.num_labels), np.int64)
-    worst: list[tuple[float, int, Any]] = []
-    images = 0
-    for found in predictions(model, source):
+    of_pictures = []
+    for found in predictions(model, source, processor=processor):
         one = confusion(found.labels, found.predicted, config.num_labels, config.semantic_loss_ignore_index)
         total += one
-        if one.sum():
-            worst = sorted([*worst, (scores(one)["mIoU"], images, found)], key=lambda entry: entry[:2])[:WORST]
-        images += 1
-    protocol = str(Protocol())
-    result = summary(total, config.id2label, protocol, images)
-    draw_confusion(total, list(config.id2label.values())).save(stage / "confusion.png")
-    lines = [f"## Classes of the last weights, {images} validation pictures, {protocol}", ""]
-    lines += ["| id | class | IoU | accuracy | Dice |", "|---|---|---|---|---|"]
-    for row in [
-        *result["per_class"],
-        {"id": "", "name": "mean", "IoU": result["mIoU"], "Acc": result["mAcc"], "Dice": result["mDice"]},
-    ]:
-        cells = ["-" if row[key] is None else f"{row[key]:.4f}" for key in ("IoU", "Acc", "Dice")]
-        lines.append(f"| {row['id']} | {row['name']} | {' | '.join(cells)} |")
-    lines += ["", f"Pixels right: {result['aAcc']:.4f}" if result["aAcc"] is not None else "No labelled pixels.", ""]
-    lines += ["![confusion matrix, each row a true class](confusion.png)", "", "## Worst pictures", ""]
-    for place, (score, number, found) in enumerate(worst, 1):
-        side_by_side(found, config.id2label, config.semantic_loss_ignore_index).save(stage / f"worst_{place}.png")
-        named = isinstance(source, Split) and not source.shards
-        name = source.images[number].name if named else f"picture {number}"
-        lines += [f"{name}, mIoU {score:.4f}: picture, truth, prediction", "", f"![{name}](worst_{place}.png)", ""]
-    return lines
+        of_pictures.append(scores(one)["mIoU"] if one.sum() else float("nan"))
+    return total, of_pictures
 
 
-def curves(rows: Sequence[dict[str, Any]], keys: Sequence[str]) -> str:
-    """One line chart a key over the steps, below each other, as SVG."""
-    charts = []
-    for number, key in enumerate(keys):
-        points = [(row["step"], row[key]) for row in rows if row.get(key) is not None]
-        low, high = min(y for _, y in points), max(y for _, y in points)
-        last = max(points[-1][0], 1)
-        top = number * HEIGHT
-        across = [MARGIN + x / last * (WIDTH - 2 * MARGIN) for x, _ in points]
-        down = [top + HEIGHT - MARGIN - (y - low) / ((high - low) or 1.0) * (HEIGHT - 2 * MARGIN) for _, y in points]
-        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(across, down, strict=True))
-        charts += [
-            f'<text x="{MARGIN}" y="{top + 24}">{key}: {low:.4g} to {high:.4g}, {last} steps</text>',
-            f'<rect x="{MARGIN}" y="{top + MARGIN}" width="{WIDTH - 2 * MARGIN}" height="{HEIGHT - 2 * MARGIN}"/>',
-            f'<polyline points="{line}"/>',
-        ]
-    style = "text{font:14px sans-serif}rect{fill:none;stroke:#bbb}polyline{fill:none;stroke:#06c;stroke-width:2}"
-    size = f'width="{WIDTH}" height="{HEIGHT * len(keys)}"'
-    body = "\n".join(charts)
-    return f'<svg xmlns="http://www.w3.org/2000/svg" {size}>\n<style>{style}</style>\n{body}\n</svg>\n'
+def _examples(run: Path, model, source: Source, processor, of_pictures: list[float]) -> Iterator[Block]:
+    """Best, typical and worst pictures beside truth, prediction and differences."""
+    ranked = [int(i) for i in np.argsort(of_pictures) if np.isfinite(of_pictures[i])]
+    middle = max(len(ranked) // 2 - SHOWN // 2, 0)
+    kinds = {"worst": ranked[:SHOWN], "best": ranked[::-1][:SHOWN], "typical": ranked[middle : middle + SHOWN]}
+    found = _predicted(model, source, processor, {number for chosen in kinds.values() for number in chosen})
+    for old in run.glob("picture_*.png"):
+        old.unlink()
+    for kind in ("best", "typical", "worst"):
+        yield Heading(f"{kind.capitalize()} pictures")
+        for place, number in enumerate(kinds[kind], 1):
+            named = isinstance(source, Split) and not source.shards
+            name = source.images[number].name if named else f"picture {number}"
+            title = f"{name}, mIoU {of_pictures[number]:.3f}"
+            file = f"picture_{kind}_{place}.png"
+            config = model.config
+            with whole(run / file) as draft:
+                side_by_side(found[number], config.id2label, config.semantic_loss_ignore_index, title).save(draft)
+            yield Picture(file, f"{title}: picture, truth, prediction, differences")
 
 
-def draw_confusion(matrix, names: Sequence[str]) -> Image.Image:
-    """Each row a true class, each cell the percentage of its pixels that were given the column's class."""
-    matrix = np.asarray(matrix, np.float64)
-    shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-    side = NAMES + CELL * len(names)
-    picture = Image.new("RGB", (side, side), "white")
-    draw = ImageDraw.Draw(picture)
-    for row, name in enumerate(names):
-        start = NAMES + row * CELL
-        draw.text((4, start + CELL // 3), name[:17], "black")
-        draw.text((start + 4, NAMES - 14 - 12 * (row % 2)), name[:11], "black")
-        for column in range(len(names)):
-            share = shares[row, column]
-            left, shade = NAMES + column * CELL, int(255 * (1 - share))
-            draw.rectangle((left, start, left + CELL - 1, start + CELL - 1), (shade, shade, 255))
-            draw.text((left + 10, start + CELL // 3), f"{100 * share:.0f}", "white" if share > 0.5 else "black")
-    return picture
+def _predicted(model, source: Source, processor, numbers: set[int]) -> dict[int, Prediction]:
+    chosen = sorted(numbers)
+    wanted = tf.constant(chosen, tf.int64)
+    pairs = pictures(source).enumerate().filter(lambda i, _: tf.reduce_any(wanted == i)).map(lambda _, pair: pair)
+    return dict(zip(chosen, predictions(model, pairs, processor=processor), strict=True))
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

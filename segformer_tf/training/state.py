@@ -9,12 +9,19 @@ from typing import Any
 import keras
 import numpy as np
 
+from segformer_tf import checkpoints
 from segformer_tf.storage.whole import whole, write_text
 from segformer_tf.training.recipe import Recipe
 
 STATE = "training_state.npz"
 RECIPE = "recipe.json"
 LOG = "log.csv"
+FREE = ("steps", "epochs", "evaluate_every", "save_every", "patience")  # what may be changed when a run goes on
+
+
+def nothing() -> dict[str, Any]:
+    """What `save` is told of a run that has not begun: step, seconds, log, and the loss since the last evaluation."""
+    return {"step": 0, "seconds": 0.0, "rows": [], "partial": (0.0, 0)}
 
 
 def save(run: Path, model: keras.Model, about: dict[str, Any]) -> None:
@@ -22,19 +29,33 @@ def save(run: Path, model: keras.Model, about: dict[str, Any]) -> None:
 
     Raises:
         OSError: The disk is full or cannot be written; the earlier state is as it was.
+        ValueError: A variable is not finite; the earlier state is as it was.
     """
-    arrays = {f"{kind}_{i}": variable.numpy() for kind, i, variable in _variables(model)}
-    with whole(run / "last" / STATE) as draft:
+    file = run / "last" / STATE
+    arrays = {}
+    for kind, i, variable in _variables(model):
+        array = arrays[f"{kind}_{i}"] = variable.numpy()
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            kept = f"; {file.parent} holds the weights before it" if file.is_file() else ""
+            raise ValueError(
+                f"{variable.path} has values that are no numbers at step {about['step']}, expected finite ones, and was "
+                f"not saved: lower the learning rate{kept}."
+            )
+    with whole(file) as draft:
         np.savez(draft, about=np.array(json.dumps(about)), **arrays)
 
 
 def restore(run: Path, model: keras.Model) -> dict[str, Any]:
     """Puts the saved values into a model that is compiled as the saved one was; returns what `save` was told.
 
+    A run that was stopped before its first checkpoint begins anew.
+
     Raises:
         ValueError: The state is of another model, or damaged.
     """
     file = run / "last" / STATE
+    if not file.is_file():
+        return nothing()
     try:
         with open(file, "rb") as stream, np.load(stream) as arrays:
             values = {name: arrays[name] for name in arrays.files}
@@ -58,13 +79,16 @@ def _variables(model: keras.Model):
             yield kind, i, variable
 
 
-def begin(run: Path, recipe: Recipe, seed: int, resume: bool) -> None:
+def begin(run: Path, recipe: Recipe, seed: int, resume: bool) -> str | None:
     """Makes the directory of a new run, or checks that the run there is the one to go on with.
+
+    Returns:
+        What was changed since the run was started, if something was.
 
     Raises:
         FileExistsError: There is a run already, and it is not to be resumed.
         FileNotFoundError: There is no run to resume.
-        ValueError: The run was started with another recipe or seed.
+        ValueError: The run was started with another recipe or seed; its length and intervals may be changed.
     """
     wanted = {**recipe.to_dict(), "seed": seed}
     file = run / RECIPE
@@ -73,23 +97,34 @@ def begin(run: Path, recipe: Recipe, seed: int, resume: bool) -> None:
             raise FileExistsError(
                 f"{run} has a run already, expected none: go on with --resume, or choose another directory."
             )
+        run.mkdir(parents=True, exist_ok=True)
         write_text(file, json.dumps(wanted, indent=2) + "\n")
-        return
+        return None
     if not file.exists():
         raise FileNotFoundError(
             f"{file} does not exist, expected a run to go on with: leave --resume out to start one."
         )
     found = json.loads(file.read_text("utf-8"))
-    changed = [
-        f"{key} {found.get(key)} to {wanted.get(key)}"
+    changed = {
+        key: f"{key} {found.get(key)} to {wanted.get(key)}"
         for key in {**found, **wanted}
         if found.get(key) != wanted.get(key)
-    ]
-    if changed:
+    }
+    if refused := [text for key, text in changed.items() if key not in FREE]:
         raise ValueError(
-            f"the recipe of {run} was changed ({'; '.join(changed)}), expected the one it was started with: give that, "
-            "or start another run from its last/."
+            f"the recipe of {run} was changed ({'; '.join(refused)}), expected the one it was started with: give that, "
+            f"or start another run from its last/. Only {', '.join(FREE)} may be changed."
         )
+    if changed:
+        write_text(file, json.dumps(wanted, indent=2) + "\n")
+    return "; ".join(changed.values()) or None
+
+
+def read_weights(directory: Path, model: keras.Model) -> None:
+    """Puts the weights of a directory that the same model was saved to into a model."""
+    found = checkpoints.load(directory).variables
+    for variable in model.weights:
+        variable.assign(found[variable.path])
 
 
 def read_recipe(run: Path) -> tuple[Recipe, int]:

@@ -2,6 +2,7 @@ import csv
 import dataclasses
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,8 +21,9 @@ from segformer_tf import (
     TFSegformerForImageClassification,
     TFSegformerForSemanticSegmentation,
 )
-from segformer_tf.training import RECIPES, Augmentation, MeanIoU, evaluate, read_split, train, training_data
-from segformer_tf.training.fit import Keeper
+from segformer_tf.training import RECIPES, Augmentation, MeanIoU, evaluate, read_split, state, train, training_data
+from segformer_tf.training.keeper import Keeper
+from segformer_tf.training.plan import Plan, make_plan
 
 RECIPE = dataclasses.replace(
     RECIPES["from-scratch"],
@@ -71,23 +73,8 @@ def test_a_run_leaves_its_best_and_last_model_log_and_report(whole_run):
         np.testing.assert_array_equal(found, expected)
     best_model = TFSegformerForSemanticSegmentation.from_pretrained(root / "run/best", data_format="channels_last")
     assert evaluate(best_model, read_split(root / "data", "val"))["mIoU"] == pytest.approx(best["mIoU"], abs=1e-9)
-    assert not SegformerImageProcessor.from_pretrained(root / "run/best").do_resize
-    report = (root / "run/report.md").read_text()
-    for text in ("curves.svg", "| 1 | box |", "confusion.png", "worst_1.png", '"learning_rate": 0.01'):
-        assert text in report
-    for name in ("curves.svg", "confusion.png", "worst_1.png", "worst_3.png"):
-        assert (root / "run" / name).stat().st_size > 200
-
-
-def test_tensorboard_s_events_hold_scalars_and_pictures(whole_run):
-    (file,) = (whole_run[0] / "run/tensorboard").iterdir()
-    found = {}
-    for record in tf.data.TFRecordDataset(str(file)):
-        event = tf.compat.v1.Event.FromString(record.numpy())
-        for value in event.summary.value:
-            found.setdefault(value.tag, []).append(event.step)
-    assert found["val_mIoU"] == [4, 8] and found["loss"] == [2, 4, 6, 8]
-    assert found["picture 0/image/0"] == [4, 8] and "picture 2/image/0" in found
+    processor = SegformerImageProcessor.from_pretrained(root / "run/best")
+    assert processor.do_resize and processor.size == {"height": 48, "width": 72}  # the validation pictures' own
 
 
 KILLED = """
@@ -127,6 +114,40 @@ def test_a_finished_run_resumes_to_nothing(whole_run):
     assert train(again, root / "data", root / "run", RECIPE, seed=3, resume=True, verbose=0) == best
 
 
+def test_a_finished_run_is_lengthened(whole_run, tmp_path):
+    root, network, _ = whole_run
+    shutil.copytree(root / "run", tmp_path / "run")
+    longer = tiny_network()
+    recipe = dataclasses.replace(RECIPE, steps=12)
+    train(longer, root / "data", tmp_path / "run", recipe, seed=3, resume=True, verbose=0)
+    assert [row["step"] for row in read_log(tmp_path / "run")] == ["4", "8", "12"]
+    assert any(not np.array_equal(x, y) for x, y in zip(weights(longer), weights(network), strict=True))
+
+
+INTERRUPTED = (
+    KILLED.replace("signal.SIGKILL", "signal.SIGINT").replace("fit.train(", "try:\n    fit.train(")
+    + """
+except KeyboardInterrupt as stop:
+    print(stop)
+"""
+)
+
+
+def test_ctrl_c_saves_at_any_step_and_the_run_goes_on_to_the_same_weights(whole_run, tmp_path):
+    root, network, _ = whole_run
+    command = [sys.executable, "-c", INTERRUPTED, str(Path(__file__).parent), str(root / "data"), str(tmp_path / "run")]
+    path = os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])
+    stopped = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
+    assert "stopped at step 5 of 8" in stopped.stdout, stopped.stderr[-2000:]
+    assert "Best mIoU" in (tmp_path / "run/report.md").read_text()
+    resumed = tiny_network()
+    train(resumed, root / "data", tmp_path / "run", RECIPE, seed=3, resume=True, verbose=0)
+    for found, expected in zip(weights(resumed), weights(network), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    for expected, found in zip(read_log(root / "run"), read_log(tmp_path / "run"), strict=True):
+        assert float(found["loss"]) == pytest.approx(float(expected["loss"]), rel=1e-6)
+
+
 def test_a_changed_recipe_on_resume_is_told_and_loses_nothing(whole_run):
     root = whole_run[0]
     state = (root / "run/last/training_state.npz").read_bytes()
@@ -156,11 +177,61 @@ def test_another_model_on_resume_is_told(whole_run):
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_saves_nothing(network, tmp_path):
-    about = {"step": 4, "seconds": 0.0, "rows": []}
-    keeper = Keeper(tmp_path, network, None, RECIPE, 8, 4, about, SegformerImageProcessor())
-    with pytest.raises(ValueError, match=r"the loss is nan at step 4, .*: lower the learning rate; .*last holds"):
-        keeper.on_epoch_end(0, {"loss": float("nan")})
+    plan = Plan(RECIPE, 8, 4, 2, 7, 3, (48, 72))
+    network.compile(RECIPE.make_optimizer(8))
+    keeper = Keeper(tmp_path, network, None, plan, {**state.nothing(), "step": 3}, SegformerImageProcessor())
+    keeper.set_model(network)
+    with pytest.raises(ValueError, match=r"the loss is nan at step 4, expected a number: lower the learning rate\.$"):
+        keeper.on_train_batch_end(0, {"loss": float("nan")})
     assert not list(tmp_path.iterdir())
+    (tmp_path / "last").mkdir()
+    (tmp_path / "last" / state.STATE).touch()
+    with pytest.raises(ValueError, match=r"the loss is inf .*; .*last holds the weights before it\.$"):
+        keeper._check(float("inf"))
+
+
+def test_training_holds_one_model_beside_the_one_it_is_given(data, network, tmp_path, monkeypatch):
+    made = []
+    kind = type(network)
+    init = kind.__init__
+    monkeypatch.setattr(
+        kind, "__init__", lambda self, *args, **kwargs: (made.append(self), init(self, *args, **kwargs))[1]
+    )
+    before = dict(vars(kind))
+    train(network, data, tmp_path / "run", dataclasses.replace(RECIPE, steps=1, save_every=None), verbose=0)
+    assert len(made) == 1 and made[0].dtype_policy.name == "float32"
+    assert "_task_loss" not in vars(made[0]) and dict(vars(kind)) == before
+    assert made[0].optimizer is not None and network.optimizer is None  # the given one is not compiled
+
+
+def test_averaged_weights_are_saved_with_their_own_statistics(data, network, tmp_path):
+    """The running statistics follow other weights: far from the saved ones where the rate is high."""
+    recipe = dataclasses.replace(
+        RECIPE, steps=8, learning_rate=0.3, ema_momentum=0.99, evaluate_every=8, save_every=None
+    )
+    train(network, data, tmp_path / "run", recipe, verbose=0)
+    saved = TFSegformerForSemanticSegmentation.from_pretrained(tmp_path / "run/best", data_format="channels_last")
+    norm = saved.decode_head.batch_norm
+    kept = norm.moving_mean.numpy(), norm.moving_variance.numpy()
+    pixel_values = np.concatenate([x for x, _ in training_data(read_split(data), recipe.augmentation, 2).take(16)])
+    maps = saved(pixel_values, output_hidden_states=True).hidden_states
+    norm.momentum = 0.0
+    saved.decode_head(list(maps), training=True)
+    off = np.abs(norm.moving_mean.numpy() - kept[0]) / np.sqrt(norm.moving_variance.numpy())
+    assert off.max() < 1e-3
+    np.testing.assert_allclose(norm.moving_variance.numpy(), kept[1], rtol=1e-2)
+    with np.load(tmp_path / "run/last" / state.STATE) as arrays:
+        running = [arrays[name] for name in arrays.files if arrays[name].shape == (16,)]
+    assert all(np.abs(array - kept[0]).max() > 0.1 for array in running)
+
+
+def test_the_warm_up_is_shortened_and_evaluation_takes_a_tenth(data):
+    recipe = dataclasses.replace(RECIPE, steps=100, warmup_steps=1500, evaluate_every=None, save_every=None)
+    plan = make_plan(recipe, read_split(data), read_split(data, "val"))
+    assert plan.recipe.warmup_steps == 10 and plan.recipe.learning_rate == recipe.learning_rate
+    # 3 pictures of 48 x 72 at half a training step's cost against batches of 2 crops of 32 x 48
+    assert plan.evaluate_every == math.ceil(10 * 0.5 * 3 * 48 * 72 / (2 * 32 * 48)) == 17
+    assert "the warm-up of 1500 steps is shortened to 10" in plan.notes[0]
 
 
 def test_own_datasets_mixed_precision_accumulation_and_patience_work_together(tmp_path):
@@ -176,7 +247,8 @@ def test_own_datasets_mixed_precision_accumulation_and_patience_work_together(tm
         loss={"cross_entropy": 1.0},
         class_weight_power=0.0,
         evaluate_every=2,
-        patience=2,
+        save_every=None,
+        patience=4,
     )
     network = tiny_network()
     best = train(network, source, tmp_path / "run", recipe, validation=source.take(2), verbose=0)

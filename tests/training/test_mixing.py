@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from segformer_tf.training.mixing import mixed
-from segformer_tf.training.recipe import RECIPES
+from segformer_tf.training.recipes import RECIPES
 
 RECIPE = dataclasses.replace(RECIPES["classifier"], rand_augment=True, mixup_alpha=0.5)
 

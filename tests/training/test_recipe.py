@@ -4,14 +4,14 @@ import json
 import pytest
 
 from segformer_tf.training.augment import Augmentation
-from segformer_tf.training.recipe import RECIPES, Recipe
+from segformer_tf.training.recipes import RECIPES, load_recipe
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_prints_saves_and_comes_back(tmp_path, name):
-    recipe = Recipe.load(name)
+    recipe = load_recipe(name)
     recipe.save(tmp_path / "r.json")
-    assert Recipe.load(tmp_path / "r.json") == recipe
+    assert load_recipe(tmp_path / "r.json") == recipe
     assert json.loads(str(recipe))["name"] == name
 
 
@@ -44,8 +44,14 @@ def test_the_optimizer_has_the_recipe_s_numbers():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"learning_rat": 1}, "the recipe's key 'learning_rat' is unknown, expected some of name, steps"),
-        ({"augmentation": {"crops": 1}}, "the recipe's key 'crops' is unknown, expected some of crop"),
+        ({"learning_rat": 1}, "the recipe's key 'learning_rat' is unknown, expected learning_rate:"),
+        ({"augmentation": {"crops": 1}}, "key 'augmentation.crops' is unknown, expected augmentation.crop:"),
+        ({"crop": [64, 64]}, "key 'crop' is unknown, expected augmentation.crop:"),
+        ({"augmentation": {"crop": [64]}}, r"augmentation.crop is \(64,\), expected a list of 2 numbers"),
+        ({"learning_rate": "fast"}, "the recipe's learning_rate is 'fast', expected a number"),
+        ({"steps": 2.5}, "the recipe's steps is 2.5, expected a whole number"),
+        ({"freeze": "head"}, "the recipe's freeze is 'head', expected \"encoder\" or null"),
+        ({"drop_path_rate": 1.0}, "the recipe's drop_path_rate is 1.0, expected a rate from 0 to below 1"),
         ({"batch_size": 0}, "the recipe's batch_size is 0, expected a whole number of at least 1"),
         ({"optimizer": "sgd"}, "the recipe's optimizer is 'sgd', expected one of adamw, muon"),
         ({"precision": "half"}, "the recipe's precision is 'half', expected one of float32"),
@@ -56,9 +62,32 @@ def test_the_optimizer_has_the_recipe_s_numbers():
 def test_a_wrong_recipe_is_told_by_its_key(tmp_path, values, message):
     (tmp_path / "r.json").write_text(json.dumps(values))
     with pytest.raises(ValueError, match=message):
-        Recipe.load(tmp_path / "r.json")
+        load_recipe(tmp_path / "r.json")
 
 
 def test_an_unknown_recipe_lists_the_known_ones():
     with pytest.raises(FileNotFoundError, match="the recipe is 'fast', expected paper-ade20k"):
-        Recipe.load("fast")
+        load_recipe("fast")
+
+
+def test_settings_are_typed_as_the_recipe_s_values():
+    settings = [
+        "learning_rate=1e-4",
+        "augmentation.crop=[64, 96]",
+        "freeze=encoder",
+        "patience=none",
+        "rand_augment=true",
+    ]
+    changed = RECIPES["fine-tune"].with_settings(settings)
+    assert (changed.learning_rate, changed.augmentation.crop, changed.freeze) == (1e-4, (64, 96), "encoder")
+    assert changed.patience is None and changed.rand_augment is True and changed.steps == 4000
+    with pytest.raises(ValueError, match="the setting 'steps' has no value, expected KEY=VALUE"):
+        changed.with_settings(["steps"])
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_a_recipe_says_its_command_and_what_to_expect(recipe):
+    lines = type(recipe).__doc__.splitlines()
+    assert any(line.strip().startswith("segformer-tf train --data ") for line in lines)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        recipe.steps = 1

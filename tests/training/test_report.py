@@ -1,25 +1,72 @@
-import xml.etree.ElementTree as xml
+import base64
+import re
 
 import numpy as np
+import pytest
+from PIL import Image
+from small_data import tiny_network
 
-from segformer_tf.training.report import CELL, NAMES, curves, draw_confusion
+from segformer_tf import SegformerImageProcessor
+from segformer_tf.training import RECIPES, evaluate, read_split, report
+from segformer_tf.training.console import Console
+from segformer_tf.training.page import Code, Heading, Picture, Table, Text, write_page
+from segformer_tf.training.plan import make_plan
+
+ROWS = [
+    {"step": step, "seconds": 30.0 * step, "learning_rate": 1e-3, "loss": 1.0, "score": score, "mIoU": score}
+    for step, score in ((2, 0.5), (4, 0.25))
+]
 
 
-def test_a_curve_goes_through_its_points_from_left_to_right():
-    drawing = xml.fromstring(curves([{"step": s, "loss": v} for s, v in ((10, 3.0), (20, 1.0), (40, 2.0))], ["loss"]))
-    (line,) = (element for element in drawing if element.tag.endswith("polyline"))
-    points = [tuple(map(float, point.split(","))) for point in line.get("points").split()]
-    assert [x for x, _ in points] == sorted(x for x, _ in points)
-    assert points[0][1] < points[2][1] < points[1][1]  # the highest value is nearest to the top
-    assert "loss: 1 to 3, 40 steps" in xml.tostring(drawing).decode()
+@pytest.fixture
+def written(data, tmp_path, capsys):
+    """(the run's directory, the model, the validation split, what was said) after a report."""
+
+    def write(charts=True):
+        network, source = tiny_network(), read_split(data, "val")
+        plan = make_plan(RECIPES["from-scratch"], read_split(data), source)
+        run = tmp_path / "run"
+        run.mkdir()
+        report.write_report(run, network, source, SegformerImageProcessor(), plan, ROWS, Console())
+        return run, network, source, capsys.readouterr().err
+
+    return write
 
 
-def test_a_flat_curve_of_one_point_can_be_drawn():
-    assert "<polyline" in curves([{"step": 1, "loss": 0.5}], ["loss"])
+def test_the_report_says_the_best_weights_scores_and_shows_pictures(written):
+    run, network, source, _ = written()
+    text = (run / "report.md").read_text()
+    assert "Best mIoU 0.5000 at step 2 (`best/`), last 0.2500" in text
+    found = evaluate(network, source)
+    box = found["per_class"][1]
+    assert f"| box | {box['IoU']:.4f} | {box['Acc']:.4f} | {box['Dice']:.4f} |" in text
+    assert f"| mean | {found['mIoU']:.4f} |" in text and f"Pixels right: {found['aAcc']:.4f}" in text
+    assert "BatchNorm: mIoU" in text and '"learning_rate": 0.008' in text
+    files = re.findall(r"!\[.*\]\((.*)\)", text)
+    assert files[:2] == ["curves.png", "confusion.png"] and "picture_worst_1.png" in files
+    assert len(files) == 2 + 9 and all(Image.open(run / file).width > 300 for file in files)
 
 
-def test_the_confusion_matrix_is_darkest_where_a_class_is_right():
-    drawn = np.asarray(draw_confusion([[8, 2], [0, 0]], ["a", "b"]))
-    assert drawn.shape == (NAMES + 2 * CELL,) * 2 + (3,)
-    right, wrong, absent = (drawn[NAMES + 2 + y * CELL, NAMES + 2 + x * CELL, 0] for y, x in ((0, 0), (0, 1), (1, 1)))
-    assert right < wrong < absent == 255
+def test_the_html_file_needs_no_other(written):
+    run = written()[0]
+    page = (run / "report.html").read_text()
+    shown = re.findall(r'src="data:image/png;base64,([^"]*)"', page)
+    assert len(shown) == 11 and "http" not in page.replace("http-equiv", "")
+    assert base64.b64decode(shown[0]) == (run / "curves.png").read_bytes()
+
+
+def test_without_matplotlib_the_rest_is_written_and_one_line_says_so(written, monkeypatch):
+    monkeypatch.setattr(report, "can_draw", lambda: False)
+    run, *_, said = written()
+    assert said.count("\n") == 1 and "segformer-tf[report]" in said
+    assert not (run / "curves.png").exists() and (run / "picture_best_1.png").exists()
+    assert "true \\ predicted, %" in (run / "report.md").read_text()
+
+
+def test_a_page_escapes_what_it_is_given(tmp_path):
+    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "a.png")
+    blocks = [Heading("R<1>", 1), Text("a & b"), Table(("c|d", "e"), [("f", "<g>")]), Picture("a.png", "h"), Code("{}")]
+    write_page(tmp_path, "page", blocks)
+    page, text = (tmp_path / "page.html").read_text(), (tmp_path / "page.md").read_text()
+    assert "<h1>R&lt;1&gt;</h1>" in page and "<td>&lt;g&gt;</td>" in page and "a &amp; b" in page
+    assert "| c\\|d | e |\n| --- | --: |\n| f | <g> |" in text and "![h](a.png)" in text

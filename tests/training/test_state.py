@@ -1,3 +1,4 @@
+import dataclasses
 import errno
 
 import keras
@@ -51,14 +52,41 @@ def test_a_damaged_state_is_named(model, tmp_path):
 
 
 def test_there_must_be_a_run_to_resume(tmp_path):
-    from segformer_tf.training.recipe import RECIPES
+    from segformer_tf.training.recipes import RECIPES
 
     with pytest.raises(FileNotFoundError, match=r"recipe.json does not exist, expected a run to go on with"):
         state.begin(tmp_path, RECIPES["fine-tune"], 0, True)
 
 
 def test_recipe_and_seed_of_a_run_come_back(tmp_path):
-    from segformer_tf.training.recipe import RECIPES
+    from segformer_tf.training.recipes import RECIPES
 
     state.begin(tmp_path / "run", RECIPES["fine-tune"], 5, False)
     assert state.read_recipe(tmp_path / "run") == (RECIPES["fine-tune"], 5)
+
+
+def test_weights_that_are_no_numbers_are_named_and_not_saved(model, tmp_path):
+    model.weights[0].assign(np.full(model.weights[0].shape, np.nan))
+    name = model.weights[0].path
+    with pytest.raises(ValueError, match=f"{name} has values that are no numbers at step 3, .* learning rate.$"):
+        state.save(tmp_path, model, {"step": 3})
+    assert not (tmp_path / "last").exists()
+    good = np.zeros(model.weights[0].shape)
+    model.weights[0].assign(good)
+    state.save(tmp_path, model, {"step": 4})
+    model.weights[0].assign(good + np.inf)
+    with pytest.raises(ValueError, match=r"last holds the weights before it.$"):
+        state.save(tmp_path, model, {"step": 5})
+    assert state.restore(tmp_path, model) == {"step": 4}
+
+
+def test_only_a_run_s_length_and_intervals_may_change(tmp_path):
+    from segformer_tf.training.recipes import RECIPES
+
+    recipe = RECIPES["fine-tune"]
+    assert state.begin(tmp_path / "run", recipe, 5, False) is None
+    longer = dataclasses.replace(recipe, steps=9000, patience=None)
+    assert state.begin(tmp_path / "run", longer, 5, True) == "steps 4000 to 9000; patience 1000 to None"
+    assert state.read_recipe(tmp_path / "run") == (longer, 5)
+    with pytest.raises(ValueError, match=r"was changed \(batch_size 8 to 4\), .*Only steps, epochs, .* may be changed"):
+        state.begin(tmp_path / "run", dataclasses.replace(longer, batch_size=4), 5, True)

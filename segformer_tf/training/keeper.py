@@ -1,0 +1,179 @@
+"""What happens beside the training steps of a run: the state, evaluations, the log, the best weights, when to stop."""
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from segformer_tf.images import SegformerImageProcessor
+from segformer_tf.training import state
+from segformer_tf.training.console import Console
+from segformer_tf.training.datasets import Source
+from segformer_tf.training.evaluate import evaluate
+from segformer_tf.training.plan import Plan
+from segformer_tf.training.statistics import Statistics
+
+CHECK_SECONDS = 1.0  # between two looks at the loss
+DRIFT = 0.5  # deviations that running statistics may be off before it is told
+
+
+class Keeper(keras.callbacks.Callback):
+    """Saves the state, evaluates `model` with the weights that are trained, logs, keeps the best; says when to stop.
+
+    Args:
+        model: The one that is evaluated and saved; the one that is trained is Keras' `self.model`.
+        about: What `state.restore` gave, or `state.nothing()` for a new run.
+        statistics: For averaged weights; None: the running ones are right.
+    """
+
+    def __init__(
+        self,
+        run: Path,
+        model: keras.Model,
+        source: Source,
+        plan: Plan,
+        about: dict[str, Any],
+        processor: SegformerImageProcessor,
+        statistics: Statistics | None = None,
+        console: Console | None = None,
+    ):
+        super().__init__()
+        self.run, self.evaluated, self.source, self.plan = run, model, source, plan
+        self.processor, self.statistics, self.console = processor, statistics, console or Console(False)
+        self.step: int = about["step"]
+        self.rows: list[dict[str, Any]] = about["rows"]
+        self.earlier: float = about["seconds"]
+        self.partial: tuple[float, int] = tuple(about["partial"])  # loss and steps since the last evaluation
+        self.since = self.step  # the step at which Keras' mean of the loss began
+        self.begin = self.checked = time.monotonic()
+        self.evaluating = 0.0
+        self.interrupted = False
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The log's row with the highest score."""
+        return max(self.rows, key=lambda row: row["score"], default={})
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has been running, without the pauses."""
+        return round(self.earlier + time.monotonic() - self.begin, 1)
+
+    def done(self) -> bool:
+        """Whether all steps are made, or the score has not risen for as long as the recipe waits."""
+        patience = self.plan.recipe.patience
+        impatient = patience is not None and bool(self.rows) and self.step - self.best["step"] >= patience
+        return self.step >= self.plan.steps or impatient
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step += 1
+        logs = logs or {}
+        now = time.monotonic()
+        last, due = self.step >= self.plan.steps, self.step % self.plan.evaluate_every == 0
+        save = self.step % self.plan.save_every == 0
+        if last or due or save or self.interrupted or now - self.checked > CHECK_SECONDS:
+            self.checked = now
+            loss = self._mean_loss(float(logs["loss"]))
+            self._check(loss)
+            self.console.step(self.step, loss, self._rate(), self.rows[-1]["score"] if self.rows else None)
+            if last or due:
+                self._evaluate(loss)
+            elif save or self.interrupted:
+                self._save(loss)
+        if self.done() or self.interrupted:
+            self.model.stop_training = True
+
+    def _mean_loss(self, mean: float) -> float:
+        """Of all steps since the last evaluation; Keras knows those since the run went on."""
+        total, count = self.partial
+        new = self.step - self.since
+        return (total * count + mean * new) / (count + new) if count else mean
+
+    def _rate(self) -> float:
+        return float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+
+    def _check(self, loss: float) -> None:
+        if math.isfinite(loss):
+            return
+        kept = (
+            f"; {self.run / 'last'} holds the weights before it" if (self.run / "last" / state.STATE).is_file() else ""
+        )
+        raise ValueError(f"the loss is {loss} at step {self.step}, expected a number: lower the learning rate{kept}.")
+
+    def _evaluate(self, loss: float) -> None:
+        begin = time.monotonic()
+        self.copy_weights(self.model)
+        found = self._score()
+        self.evaluating += time.monotonic() - begin
+        row = {"step": self.step, "seconds": self.seconds, "learning_rate": self._rate(), "loss": loss, **found}
+        self.rows.append(row)
+        self._save(loss)  # before the weights, so that a stop between the two loses none
+        self.publish("last")
+        if self.best is row:
+            self.publish("best")
+        state.write_log(self.run, self.rows)
+        self.console.evaluated(row, self.best is row)
+        self.model.reset_metrics()
+        self.partial, self.since = (0.0, 0), self.step
+
+    def _save(self, loss: float) -> None:
+        evaluated = bool(self.rows) and self.rows[-1]["step"] == self.step
+        partial = (0.0, 0) if evaluated else (loss, self.partial[1] + self.step - self.since)
+        about = {"step": self.step, "seconds": self.seconds, "rows": self.rows, "partial": partial}
+        state.save(self.run, self.model, about)
+
+    def _score(self) -> dict[str, Any]:
+        found = evaluate(self.evaluated, self.source, processor=self.processor)
+        means = {key: found[key] for key in ("mIoU", "mAcc", "aAcc", "accuracy", "loss") if key in found}
+        score = next(iter(means.values()))
+        if score is None:
+            raise ValueError("no pixel of the validation pictures is labelled, expected some: a run cannot be judged.")
+        if "loss" in means:
+            means["val_loss"] = means.pop("loss")
+        per_class = {
+            f"{'IoU' if 'IoU' in row else 'Acc'} {row['name']}": row.get("IoU", row["Acc"])
+            for row in found["per_class"]
+        }
+        return {"score": score, **means, **per_class}
+
+    def copy_weights(self, trained) -> None:
+        """Puts the trained weights, averaged if the recipe says so, into the model that is evaluated and saved."""
+        optimizer = getattr(trained.optimizer, "inner_optimizer", trained.optimizer)  # as mixed_float16 wraps it
+        averages = optimizer.averages(trained.trainable_variables)
+        for source, target in zip(trained.weights, self.evaluated.weights, strict=True):
+            target.assign(averages.get(source.path, source))
+        if self.statistics is not None:
+            drift = self.statistics.take()
+            if drift > DRIFT:
+                self.console.line(
+                    f"BatchNorm's running mean was {drift:.1f} deviations off that of the averaged weights: "
+                    "taken again over training pictures."
+                )
+
+    def publish(self, name: str) -> None:
+        """Saves the evaluated model as it is, and its processor, into the run's directory of that name."""
+        self.evaluated.save_pretrained(self.run / name)
+        self.processor.save_pretrained(self.run / name)
+
+    @contextmanager
+    def stoppable(self) -> Iterator[None]:
+        """Inside, the first Ctrl-C lets the step end and the state be saved; the second one stops at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def stop(number, frame):
+            self.interrupted = True
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+        before = signal.signal(signal.SIGINT, stop)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
