@@ -1,12 +1,14 @@
 """The commands `train`, `evaluate` and `shard`."""
 
 import json
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from segformer_tf.cli.app import app
+from segformer_tf.cli.app import app, load_tensorflow
 
 Data = Annotated[Path, typer.Option(help="Directory of a data set, in one of the layouts of docs/training.md.")]
 
@@ -15,55 +17,85 @@ Data = Annotated[Path, typer.Option(help="Directory of a data set, in one of the
 def train(
     data: Data,
     model: Annotated[
-        str, typer.Option(help="b0 to b5 from random weights, or a Hub id, directory or file to fine-tune.")
+        str,
+        typer.Option(
+            help="b0 to b5 from random weights; or a Hub id, directory, run, file or bundled model to fine-tune."
+        ),
     ],
-    output: Annotated[Path, typer.Option(help="Directory of the run: best/, last/, log.csv, report.md.")],
+    output: Annotated[Path, typer.Option(help="Directory of the run: best/, last/, log.csv, report.html.")],
     epochs: Annotated[int | None, typer.Option(help="Passes over the training pictures.", min=1)] = None,
     steps: Annotated[int | None, typer.Option(help="Optimizer steps, instead of --epochs.", min=1)] = None,
     batch_size: Annotated[int | None, typer.Option(min=1)] = None,
     crop: Annotated[tuple[int, int] | None, typer.Option(help="Height and width of the training crops.")] = None,
     recipe: Annotated[str | None, typer.Option(help="Name of a recipe, or a JSON file.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="A value of the recipe, such as learning_rate=1e-4; repeat it."
+        ),
+    ] = None,
+    evaluate_every: Annotated[
+        int | None, typer.Option(help="Steps between evaluations; by default a tenth of the time at most.", min=1)
+    ] = None,
+    freeze: Annotated[str | None, typer.Option(help="encoder: only the head learns.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights, order and augmentation; 0 if not given.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --output.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --output; with more --steps, lengthen it.")
+    ] = False,
     skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out files that cannot be read.")] = False,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write RUN/tensorboard as well.")] = False,
 ) -> None:
     """Train a model on a data set; a stopped run goes on with --resume."""
-    import dataclasses
-
+    if epochs is not None and steps is not None:
+        raise typer.BadParameter("give --epochs or --steps, not both")
+    load_tensorflow()
     import keras
 
     from segformer_tf.config import VARIANTS
-    from segformer_tf.training import Recipe, state
+    from segformer_tf.training import load_recipe, state
     from segformer_tf.training import train as run_training
     from segformer_tf.training.splits import read_split
 
-    if epochs is not None and steps is not None:
-        raise typer.BadParameter("give --epochs or --steps, not both")
-    chosen, chosen_seed = Recipe.load(recipe or ("from-scratch" if model in VARIANTS else "fine-tune")), seed or 0
-    if resume and (output / state.RECIPE).is_file():
-        started, started_seed = state.read_recipe(output)
-        chosen = chosen if recipe else started
-        chosen_seed = started_seed if seed is None else seed
-    changes = {"epochs": epochs, "steps": steps, "batch_size": batch_size}
-    changes = {key: value for key, value in changes.items() if value is not None}
-    if steps is not None:
-        changes["epochs"] = None
-    if crop is not None:
-        changes["augmentation"] = dataclasses.replace(chosen.augmentation, crop=crop)
+    given = {"epochs": epochs, "steps": steps, "batch_size": batch_size, "freeze": freeze, "augmentation.crop": crop}
+    given["evaluate_every"] = evaluate_every
+    try:
+        chosen, chosen_seed = load_recipe(recipe or ("from-scratch" if model in VARIANTS else "fine-tune")), seed or 0
+        if resume and (output / state.RECIPE).is_file():
+            started, started_seed = state.read_recipe(output)
+            chosen = chosen if recipe else started
+            chosen_seed = started_seed if seed is None else seed
+        changes = {key: value for key, value in given.items() if value is not None}
+        if steps is not None:
+            changes["epochs"] = None
+        if evaluate_every is not None:
+            changes["save_every"] = None
+        chosen = chosen.changed(changes).with_settings(settings or ())
+    except (FileNotFoundError, ValueError) as error:
+        raise typer.BadParameter(str(error)) from None
     keras.utils.set_random_seed(chosen_seed)
     network = _new_model(model, read_split(data, "train"))
-    best = run_training(
-        network,
-        data,
-        output,
-        dataclasses.replace(chosen, **changes),
-        seed=chosen_seed,
-        resume=resume,
-        broken="skip" if skip_broken else "stop",
-        tensorboard=tensorboard,
+    try:
+        best = run_training(
+            network,
+            data,
+            output,
+            chosen,
+            seed=chosen_seed,
+            resume=resume,
+            broken="skip" if skip_broken else "stop",
+            tensorboard=tensorboard,
+        )
+    except KeyboardInterrupt as stopped:
+        told = str(stopped) or "stopped before the state of this step was saved"
+        go_on = shlex.join(["segformer-tf", "train", *(f"--data={data}", f"--model={model}", f"--output={output}")])
+        print(f"segformer-tf: {told}; go on with: {go_on} --resume", file=sys.stderr)
+        raise SystemExit(130) from None
+    name = "mIoU" if "mIoU" in best else "accuracy"
+    command = "segment" if name == "mIoU" else "classify"
+    print(
+        f"report {output / 'report.html'}; best model {output / 'best'} ({name} {best['score']:.4f} at step "
+        f"{best['step']}); next: segformer-tf {command} PICTURE --model {shlex.quote(str(output))}"
     )
-    print(f"best score {best['score']:.4f} at step {best['step']}: {output / 'best'}")
 
 
 def _new_model(name: str, split):
@@ -98,6 +130,7 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Score a model on a data set: mIoU, mAcc, aAcc and the classes, with the protocol."""
+    load_tensorflow()
     from segformer_tf import (
         SegformerImageProcessor,
         TFSegformerForImageClassification,
@@ -139,6 +172,7 @@ def shard(
     pictures_per_shard: Annotated[int, typer.Option(min=1)] = 500,
 ) -> None:
     """Write a split as TFRecord shards, which `train --data` and `evaluate --data` read."""
+    load_tensorflow()
     from segformer_tf.training import read_split, write_shards
 
     files = write_shards(read_split(data, split), output, pictures_per_shard)

@@ -140,7 +140,9 @@ def _directory(name: str, subfolder: str | None) -> Path | None:
     """The directory that a name means, or None for a Hub id."""
     directory = Path(name) if name and Path(name).is_dir() else bundled_path(name)
     if directory:
-        return directory / (subfolder or "")
+        best = directory / "best"  # of a training run, which has no weights of its own
+        is_run = (best / "config.json").is_file() and not (directory / "config.json").is_file()
+        return (best if is_run and not subfolder else directory) / (subfolder or "")
     if not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", name) or name.endswith((".safetensors", ".h5", ".bin", ".pth")):
         raise FileNotFoundError(f"There is no file or directory {name}, and it cannot be a Hub id; {_choices()}.")
     return None

@@ -30,7 +30,8 @@ def draw_curves(rows: Sequence[dict[str, Any]], file: Path) -> None:
     for key, name in (("loss", "training"), ("val_loss", "validation")):
         if key in rows[0]:
             losses.plot(steps, _column(rows, key), marker=".", label=name)
-    losses.set(title="Loss", ylabel="loss", ylim=(0, None))
+    losses.set(title="Loss", ylabel="loss")
+    losses.set_ylim(0, 1.05 * losses.get_ylim()[1])
     losses.legend()
     best = max(rows, key=lambda row: row["score"])
     scores.plot(steps, _column(rows, score), marker=".", color="tab:green")
@@ -41,7 +42,7 @@ def draw_curves(rows: Sequence[dict[str, Any]], file: Path) -> None:
         style = ("-", "--", ":")[number // 10 % 3]
         per_class.plot(steps, _column(rows, key), style, label=key.partition(" ")[2], marker=".")
     per_class.set(title="Classes", ylabel="IoU" if score == "mIoU" else score, ylim=(0, 1))
-    if len(classes) <= 30:
+    if 0 < len(classes) <= 30:
         per_class.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize="small")
     for axes in (losses, scores, per_class):
         axes.set_xlabel("step")

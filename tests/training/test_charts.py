@@ -25,7 +25,8 @@ def test_curves_have_axes_for_losses_score_and_classes(tmp_path, monkeypatch):
     assert [line.get_label() for line in classes.lines] == ["a", "b"] and {a.get_xlabel() for a in drawn[0].axes} == {
         "step"
     }
-    assert Image.open(tmp_path / "curves.png").width > 1000
+    with Image.open(tmp_path / "curves.png") as picture:
+        assert picture.width > 1000
 
 
 def test_a_run_of_one_evaluation_and_a_classifier_s_can_be_drawn(tmp_path):
