@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.training.augment import Augmentation
 from segformer_tf.training.recipe import Recipe
 
@@ -109,6 +110,7 @@ RECIPES: dict[str, Recipe] = {
 }
 
 
+@spell_checked
 def load_recipe(name_or_file: str | Path) -> Recipe:
     """A recipe by its name in `RECIPES`, or from a JSON file; a key that the file leaves out has its default.
 

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from segformer_tf.images import colorize, palette_for
+from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.training.augment import Augmentation
 from segformer_tf.training.evaluate import Prediction
 
@@ -16,6 +17,7 @@ PANEL = (240, 520)  # smallest and largest width of a picture on a sheet
 PICTURES_OF_A_BATCH = 8
 
 
+@spell_checked
 def draw_batch(pixel_values, labels, classes, how: Augmentation | None = None, columns: int = 2) -> Image.Image:
     """A batch as the network sees it, each picture beside its mask: (B, h, w, 3) normalised and (B, h, w) ids.
 
@@ -46,6 +48,7 @@ def batch_sheet(pixel_values, targets, id2label: dict[int, str], how: Augmentati
     return _grid(panels, 4)
 
 
+@spell_checked
 def side_by_side(found: Prediction, id2label: dict[int, str], ignore_index: int = 255, title: str = "") -> Image.Image:
     """Picture, truth, prediction and their differences in a row, with titles and a legend.
 
