@@ -4,7 +4,7 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -120,12 +120,20 @@ def _new_model(name: str, split):
 
 @app.command()
 def evaluate(
-    model: Annotated[str, typer.Option(help="Hub id, directory, file or bundled model.")],
+    model: Annotated[str, typer.Option(help="Hub id, directory, run, checkpoint or exported file, or bundled model.")],
     data: Data,
     split: Annotated[str, typer.Option()] = "val",
     protocol: Annotated[str, typer.Option(help="plain, processor, ade20k or slide.")] = "plain",
     window: Annotated[tuple[int, int], typer.Option(help="Height and width of a window, for slide.")] = (1024, 1024),
     stride: Annotated[tuple[int, int], typer.Option(help="Steps between windows, for slide.")] = (768, 768),
+    scales: Annotated[
+        list[float] | None, typer.Option(help="A size beside the picture's own, such as 0.75; repeat it.")
+    ] = None,
+    flip: Annotated[bool, typer.Option("--flip", help="Mirror images too; probabilities are averaged.")] = False,
+    map_classes: Annotated[
+        Path | None,
+        typer.Option(help='JSON: {"class of the data": "class of the model", or null}, where they differ.'),
+    ] = None,
     dump: Annotated[Path | None, typer.Option(help="Directory to write the predictions to.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -136,21 +144,29 @@ def evaluate(
         TFSegformerForImageClassification,
         TFSegformerForSemanticSegmentation,
     )
+    from segformer_tf.pipelines.exported import exported_file
     from segformer_tf.training import Protocol, read_split
     from segformer_tf.training import evaluate as score
     from segformer_tf.training.reading import inspect
 
-    chosen = Protocol(protocol, window, stride)
-    pictures = read_split(data, split)
-    kind = TFSegformerForSemanticSegmentation if pictures.has_masks else TFSegformerForImageClassification
-    network = kind.from_pretrained(model, data_format="channels_last")
-    if not pictures.shards:
-        inspect(pictures, network.config.num_labels)
     try:
-        processor = SegformerImageProcessor.from_pretrained(model)
-    except OSError:  # weights alone, in a file: ImageNet's mean and deviation, no resizing
-        processor = None
-    found = score(network, pictures, chosen, processor, dump)
+        chosen = Protocol(protocol, window, stride, tuple(scales or (1.0,)), flip)
+        mapping = json.loads(map_classes.read_text("utf-8")) if map_classes else None
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(str(error)) from None
+    pictures = read_split(data, split)
+    network: Any = model
+    processor = None
+    if exported_file(model) is None:
+        kind = TFSegformerForSemanticSegmentation if pictures.has_masks else TFSegformerForImageClassification
+        network = kind.from_pretrained(model, data_format="channels_last")
+        if not pictures.shards and mapping is None:
+            inspect(pictures, network.config.num_labels)
+        try:
+            processor = SegformerImageProcessor.from_pretrained(model)
+        except OSError:  # weights alone, in a file: ImageNet's mean and deviation, no resizing
+            processor = None
+    found = score(network, pictures, chosen, processor, dump, mapping)
     if as_json:
         print(json.dumps(found, indent=2))
         return

@@ -7,12 +7,14 @@ import keras
 
 from segformer_tf.config import SegformerConfig
 from segformer_tf.images import SegformerImageProcessor
+from segformer_tf.pipelines.description import class_names
 from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.training import state
 from segformer_tf.training.console import Console
 from segformer_tf.training.datasets import Source, open_split, training_data
 from segformer_tf.training.keeper import Keeper
 from segformer_tf.training.losses import SegmentationLoss, class_weights
+from segformer_tf.training.mapping import label_map
 from segformer_tf.training.mixing import mixed
 from segformer_tf.training.plan import Plan, make_plan, processor_for
 from segformer_tf.training.reading import inspect
@@ -23,6 +25,7 @@ from segformer_tf.training.splits import Split
 from segformer_tf.training.start import tell_start
 from segformer_tf.training.statistics import PICTURES, Statistics
 from segformer_tf.training.tensorboard import TensorBoard
+from segformer_tf.training.validation import ValidationLoss
 
 
 @spell_checked
@@ -81,9 +84,10 @@ def train(
     batches = training_data(train_source, recipe.augmentation, recipe.batch_size, seed, about["step"])
     batches = mixed(batches, recipe, model.config.num_labels, seed, about["step"])
     processor = processor or processor_for(plan, val_source)
-    keeper = Keeper(
-        run, model, val_source, plan, about, processor, _statistics(model, recipe, train_source, seed), console
-    )
+    statistics = _statistics(model, recipe, train_source, seed)
+    masks = not isinstance(val_source, Split) or val_source.has_masks
+    validation_loss = ValidationLoss(model, val_source, recipe.augmentation) if masks else None
+    keeper = Keeper(run, model, val_source, plan, about, processor, statistics, validation_loss, console)
     callbacks: list[keras.callbacks.Callback] = [keeper]
     if tensorboard:
         callbacks.append(TensorBoard(run / "tensorboard", keeper))
@@ -119,7 +123,11 @@ def _finish(run: Path, model, trained, keeper: Keeper, plan: Plan) -> dict[str, 
 def _inspected(source: Source, config: SegformerConfig, broken: str) -> tuple[Source, list[int] | None]:
     if broken not in ("stop", "skip"):
         raise ValueError(f'broken is {broken!r}, expected "stop" or "skip": choose one of these.')
-    if not isinstance(source, Split) or source.shards:
+    if not isinstance(source, Split):
+        return source, None
+    if source.has_masks:
+        label_map(class_names(config), source.id2label)  # which refuses a data set of other classes
+    if source.shards:
         return source, None
     return inspect(source, config.num_labels, broken)
 

@@ -18,6 +18,7 @@ from segformer_tf.training.datasets import Source
 from segformer_tf.training.evaluate import evaluate
 from segformer_tf.training.plan import Plan
 from segformer_tf.training.statistics import Statistics
+from segformer_tf.training.validation import ValidationLoss
 
 CHECK_SECONDS = 1.0  # between two looks at the loss
 DRIFT = 0.5  # deviations that running statistics may be off before it is told
@@ -41,11 +42,13 @@ class Keeper(keras.callbacks.Callback):
         about: dict[str, Any],
         processor: SegformerImageProcessor,
         statistics: Statistics | None = None,
+        validation_loss: ValidationLoss | None = None,
         console: Console | None = None,
     ):
         super().__init__()
         self.run, self.evaluated, self.source, self.plan = run, model, source, plan
-        self.processor, self.statistics, self.console = processor, statistics, console or Console(False)
+        self.processor, self.statistics, self.validation_loss = processor, statistics, validation_loss
+        self.console = console or Console(False)
         self.step: int = about["step"]
         self.rows: list[dict[str, Any]] = about["rows"]
         self.earlier: float = about["seconds"]
@@ -130,17 +133,16 @@ class Keeper(keras.callbacks.Callback):
 
     def _score(self) -> dict[str, Any]:
         found = evaluate(self.evaluated, self.source, processor=self.processor)
-        means = {key: found[key] for key in ("mIoU", "mAcc", "aAcc", "accuracy", "loss") if key in found}
+        means = {key: found[key] for key in ("mIoU", "mAcc", "aAcc", "accuracy") if key in found}
         score = next(iter(means.values()))
         if score is None:
             raise ValueError("no pixel of the validation pictures is labelled, expected some: a run cannot be judged.")
-        if "loss" in means:
-            means["val_loss"] = means.pop("loss")
+        loss = {} if self.validation_loss is None else {"val_loss": self.validation_loss.take()}
         per_class = {
             f"{'IoU' if 'IoU' in row else 'Acc'} {row['name']}": row.get("IoU", row["Acc"])
             for row in found["per_class"]
         }
-        return {"score": score, **means, **per_class}
+        return {"score": score, **loss, **means, **per_class}
 
     def copy_weights(self, trained) -> None:
         """Puts the trained weights, averaged if the recipe says so, into the model that is evaluated and saved."""

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from segformer_tf.images import SegformerImageProcessor
 from segformer_tf.models.metrics import confusion, scores
+from segformer_tf.pipelines.description import class_names
 from segformer_tf.storage.whole import whole
 from segformer_tf.training.charts import can_draw, draw_confusion, draw_curves
 from segformer_tf.training.console import Console, duration
@@ -18,7 +19,7 @@ from segformer_tf.training.page import Block, Code, Heading, Picture, Table, Tex
 from segformer_tf.training.plan import Plan
 from segformer_tf.training.sheets import side_by_side
 from segformer_tf.training.splits import Split
-from segformer_tf.training.statistics import both_scores
+from segformer_tf.training.statistics import BOTH_PICTURES, both_scores
 
 SHOWN = 3  # best, typical and worst pictures, of each
 APART = 0.02  # mIoU by which BatchNorm's statistics may matter before it is told
@@ -58,9 +59,9 @@ def write_report(
 
 
 def _segmentation(run: Path, model, source: Source, processor, with_charts: bool, console: Console) -> Iterator[Block]:
-    config = model.config
+    names_by_id = class_names(model.config)
     total, of_pictures = _counted(model, source, processor)
-    result = summary(total, config.id2label, str(Protocol()), len(of_pictures))
+    result = summary(total, names_by_id, str(Protocol()), len(of_pictures))
     yield Heading("Classes")
     yield Text(f"{len(of_pictures)} validation pictures; {result['protocol']}.")
     means = {"name": "mean", **{key: result[f"m{key}"] for key in ("IoU", "Acc", "Dice")}}
@@ -80,16 +81,16 @@ def _segmentation(run: Path, model, source: Source, processor, with_charts: bool
         ],
     )
     yield Text(f"Pixels right: {_number(result['aAcc'])}.")
-    if config.semantic_loss_ignore_index is not None and (both := both_scores(model, source)):
+    if both := both_scores(model, source):
         running, own = both
         told = "they agree" if abs(running - own) <= APART else "they do not agree, so look at the training pictures"
         yield Text(
-            f"BatchNorm: mIoU {running:.4f} on {both_scores.__kwdefaults__['count']} of the pictures with its running "
+            f"BatchNorm: mIoU {running:.4f} on {BOTH_PICTURES} of the pictures with its running "
             f"statistics, {own:.4f} with statistics of these pictures: {told}."
         )
         if abs(running - own) > APART:
             console.line(f"BatchNorm: mIoU {running:.4f} with running statistics, {own:.4f} with the pictures' own")
-    names = list(config.id2label.values())
+    names = list(names_by_id.values())
     yield Heading("Confusion")
     if with_charts:
         with whole(run / "confusion.png") as draft:
@@ -106,11 +107,11 @@ def _segmentation(run: Path, model, source: Source, processor, with_charts: bool
 
 def _counted(model, source: Source, processor) -> tuple[np.ndarray, list[float]]:
     """The confusion matrix over all pictures, and each picture's own mIoU, NaN where nothing is labelled."""
-    config = model.config
-    total = np.zeros((config.num_labels, config.num_labels), np.int64)
+    ignored, count = model.config.semantic_loss_ignore_index, len(class_names(model.config))
+    total = np.zeros((count, count), np.int64)
     of_pictures = []
     for found in predictions(model, source, processor=processor):
-        one = confusion(found.labels, found.predicted, config.num_labels, config.semantic_loss_ignore_index)
+        one = confusion(found.labels, found.predicted, count, ignored)
         total += one
         of_pictures.append(scores(one)["mIoU"] if one.sum() else float("nan"))
     return total, of_pictures
@@ -131,9 +132,9 @@ def _examples(run: Path, model, source: Source, processor, of_pictures: list[flo
             name = source.images[number].name if named else f"picture {number}"
             title = f"{name}, mIoU {of_pictures[number]:.3f}"
             file = f"picture_{kind}_{place}.png"
-            config = model.config
+            ignored = model.config.semantic_loss_ignore_index
             with whole(run / file) as draft:
-                side_by_side(found[number], config.id2label, config.semantic_loss_ignore_index, title).save(draft)
+                side_by_side(found[number], class_names(model.config), ignored, title).save(draft)
             yield Picture(file, f"{title}: picture, truth, prediction, differences")
 
 

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from segformer_tf.config import VARIANTS
+from segformer_tf.pipelines.description import class_names
 from segformer_tf.storage.whole import whole
 from segformer_tf.training.console import Console
 from segformer_tf.training.plan import Plan, device
@@ -32,8 +33,8 @@ def tell_start(
     recipe, config = plan.recipe, model.config
     pixel_values, targets = next(iter(batches.take(1)))
     with whole(run / BATCH_PICTURE) as draft:
-        batch_sheet(pixel_values, targets, config.id2label, recipe.augmentation).save(draft)
-    names = list(config.id2label.values())
+        batch_sheet(pixel_values, targets, class_names(config), recipe.augmentation).save(draft)
+    names = list(class_names(config).values())
     shown = ", ".join(names[:12]) + (f", and {len(names) - 12} more" if len(names) > 12 else "")
     weights = sum(math.prod(weight.shape) for weight in model.trainable_weights)
     variant = next(

@@ -14,6 +14,7 @@ from segformer_tf.training.datasets import Source, pictures
 from segformer_tf.training.evaluate import evaluate
 
 PICTURES = 32  # that statistics are taken over, in whole batches
+BOTH_PICTURES = 16  # at most, that are scored with both statistics
 
 
 class Statistics:
@@ -52,12 +53,12 @@ class Statistics:
         return float(np.sqrt(np.mean((before - mean) ** 2 / (variance + self.norm.epsilon))))
 
 
-def both_scores(model: keras.Model, source: Source, *, count: int = 16) -> tuple[float, float] | None:
+def both_scores(model: keras.Model, source: Source) -> tuple[float, float] | None:
     """mIoU on some pictures with BatchNorm's running statistics, and with statistics of these pictures.
 
     They are far apart where the running ones belong to other weights or other pictures. None: there is no label.
     """
-    some = pictures(source).take(count)
+    some = pictures(source).take(BOTH_PICTURES)
     how = Augmentation()
     statistics = Statistics(model, some.map(lambda image, _: (normalize(tf.cast(image, tf.float32), how)[None],)))
     moving = statistics.norm.moving_mean, statistics.norm.moving_variance

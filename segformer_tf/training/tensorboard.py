@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from segformer_tf.pipelines.description import class_names
 from segformer_tf.training.evaluate import predictions
 from segformer_tf.training.keeper import Keeper
 from segformer_tf.training.sheets import side_by_side
@@ -53,7 +54,7 @@ class TensorBoard(keras.callbacks.Callback):
             return
         config = model.config
         for number, found in enumerate(itertools.islice(predictions(model, source), PICTURES)):
-            drawn = side_by_side(found, config.id2label, config.semantic_loss_ignore_index)
+            drawn = side_by_side(found, class_names(config), config.semantic_loss_ignore_index)
             tf.summary.image(f"picture {number}", np.asarray(drawn)[None])
 
     def on_train_end(self, logs=None):

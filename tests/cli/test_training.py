@@ -52,7 +52,11 @@ def test_train_then_evaluate_then_resume(data, recipe, checkpoint, tmp_path):
     with pytest.warns(UserWarning, match="classifier"):
         trained = run(*arguments, "--steps", 2, "--crop", 64, 96, "--seed", 1)
     assert trained.exit_code == 0, trained.output
-    assert "best score" in trained.output
+    last = trained.stdout.strip().splitlines()[-1]
+    assert last.startswith(f"report {out / 'report.html'}; best model {out / 'best'} (mIoU 0.")
+    assert last.endswith(f"next: segformer-tf segment PICTURE --model {out}")
+    assert "steps       2, 1.0 times every picture; batch 2, crop 64 x 96" in trained.stderr
+    assert "evaluation every 2 steps" in trained.stderr and (out / "train_batch.png").is_file()
     model = TFSegformerForSemanticSegmentation.from_pretrained(out / "best")
     assert model.config.id2label == {0: "road", 1: "sky"}
 
@@ -67,14 +71,57 @@ def test_train_then_evaluate_then_resume(data, recipe, checkpoint, tmp_path):
     with pytest.warns(UserWarning, match="classifier"):
         again = run("train", "--data", data, "--model", checkpoint, "--output", out, "--resume")
     assert again.exit_code == 0, again.output
-    with pytest.warns(UserWarning, match="classifier"), pytest.raises(ValueError, match="steps 2 to 3"):
-        CliRunner().invoke(app, [*map(str, arguments), "--steps", "3", "--resume"], catch_exceptions=False)
+    of_run = run("evaluate", "--model", out, "--data", data, "--json", "--flip", "--scales", "0.75", "--scales", "1")
+    assert json.loads(of_run.stdout)["protocol"].endswith(
+        "scales 0.75, 1, flip, logits resized bilinearly to the mask's size, class probabilities averaged"
+    )
+    (tmp_path / "map.json").write_text(json.dumps({"road": "sky", "sky": None}))
+    mapped = json.loads(
+        run("evaluate", "--model", out, "--data", data, "--json", "--map-classes", tmp_path / "map.json").stdout
+    )
+    assert mapped["per_class"][0]["Acc"] is None  # no pixel's truth is road any more
+    with pytest.warns(UserWarning, match="classifier"):
+        longer = run(*arguments[:-2], "--steps", 3, "--resume")
+    assert longer.exit_code == 0, longer.output
+    assert "goes on at step 2" in longer.stderr and "changed since the start: steps 2 to 3" in longer.stderr
+    assert "the learning rate falls to 0 at step 3" in longer.stderr
 
 
 def test_a_split_is_written_as_shards(data, tmp_path):
     found = run("shard", "--data", data, "--output", tmp_path / "out", "--pictures-per-shard", 3)
     assert found.exit_code == 0 and "2 shards" in found.output
     assert (tmp_path / "out/train-00001-of-00002.tfrecord").is_file()
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("learning_rat=1", "'learning_rat' is unknown, expected learning_rate"),
+        ("learning_rate=fast", "learning_rate is 'fast', expected a number"),
+        ("steps", "has no value, expected KEY=VALUE"),
+    ],
+)
+def test_a_wrong_setting_is_a_wrong_call(data, tmp_path, setting, told):
+    found = run("train", "--data", data, "--model", "b0", "--output", tmp_path / "r", "--set", setting)
+    assert found.exit_code == 2 and told in " ".join(found.stderr.replace("│", " ").split())
+    assert not (tmp_path / "r").exists()
+
+
+def test_ctrl_c_ends_with_130_and_the_command_that_goes_on(data, recipe, checkpoint, tmp_path, monkeypatch, capsys):
+    def stopped(*arguments, **keywords):
+        assert keywords["resume"] is False and arguments[3].freeze == "encoder" and arguments[3].learning_rate == 1e-4
+        raise KeyboardInterrupt("stopped at step 7 of 9, which RUN/last holds")
+
+    monkeypatch.setattr("segformer_tf.training.train", stopped)
+    call = ["train", f"--data={data}", f"--model={checkpoint}", f"--output={tmp_path / 'my run'}", f"--recipe={recipe}"]
+    with pytest.raises(SystemExit) as stop, pytest.warns(UserWarning, match="classifier"):
+        main([*call, "--freeze", "encoder", "--set", "learning_rate=1e-4"])
+    assert stop.value.code == 130
+    told = capsys.readouterr().err.strip().splitlines()[-1]
+    assert told.startswith(
+        "segformer-tf: stopped at step 7 of 9, which RUN/last holds; go on with: segformer-tf train "
+    )
+    assert told.endswith(f"'--output={tmp_path / 'my run'}' --resume")
 
 
 def test_epochs_and_steps_together_are_a_wrong_call(data, tmp_path):
