@@ -3,8 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from segformer_tf.models import losses as model_losses
-from segformer_tf.models.kernels import cross_entropy_sum
+from segformer_tf.models.kernels import banded_loss, cross_entropy_sum
 from segformer_tf.models.losses import full_size_logits, segmentation_loss
 from segformer_tf.training.losses import LOSSES, SegmentationLoss, class_weights
 
@@ -35,7 +34,7 @@ def value_and_gradient(function, x):
 @pytest.mark.parametrize("band_values", [2**24, 2000, 1])
 @pytest.mark.parametrize("size", [(24, 36), (25, 31), (6, 9), (4, 5)])
 def test_the_banded_loss_has_the_value_and_gradient_of_the_plain_one(monkeypatch, band_values, size):
-    monkeypatch.setattr(model_losses, "BAND_VALUES", band_values)
+    monkeypatch.setattr(banded_loss, "BAND_VALUES", band_values)
     ids = RNG.integers(0, 4, (2, *size)).astype("int32")
     weights = RNG.uniform(size=(2, *size)).astype("float32")
 
