@@ -1,6 +1,7 @@
 """What the models share: one functional graph, a call with labels and optional outputs, training steps, saving."""
 
 import contextlib
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from segformer_tf.models.adamw import AdamW
 from segformer_tf.models.checkpointed import Pretrained, checked
 from segformer_tf.models.kernels import final_weights, portable_ops
 from segformer_tf.models.network import Network, from_boundary
-from segformer_tf.models.outputs import ModelOutput
+from segformer_tf.models.outputs import CallWithOptions, ModelOutput
 from segformer_tf.storage.keywords import check_keywords, keywords_of
 
 SMALLEST_SIDE = 32
@@ -69,6 +70,17 @@ class SegformerBase(Pretrained, keras.Model):
             fields["loss"] = self.hf_compute_loss(labels=labels, logits=fields.get("logits"))
         output = self.output_class(fields)
         return output if _default(return_dict, self.config.return_dict) else output.to_tuple()
+
+    def __call__(self, *args, **kwargs):
+        """As Keras'; in a Keras graph a call whose fields are more than the model's own graph has is a layer of its own."""
+        if not any(isinstance(x, keras.KerasTensor) for x in keras.tree.flatten((args, kwargs))):
+            return super().__call__(*args, **kwargs)
+        options = inspect.signature(self.call).bind(*args, **kwargs).arguments
+        fields = self.compute_output_spec(**options)
+        if len(keras.tree.flatten(fields)) == len(self.outputs):
+            return super().__call__(*args, **kwargs)
+        pixel_values, labels = (options.pop(name, None) for name in ("pixel_values", "labels"))
+        return CallWithOptions(self, options)(pixel_values, labels=labels)
 
     def compute_output_spec(self, *args, **kwargs):
         return keras.Operation.compute_output_spec(self, *args, **kwargs)
