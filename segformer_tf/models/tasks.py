@@ -11,6 +11,7 @@ from segformer_tf.models.base import SegformerBase, from_boundary, optional_fiel
 from segformer_tf.models.checkpointed import Pretrained, checked
 from segformer_tf.models.elements import dense
 from segformer_tf.models.layers import DecodeHead
+from segformer_tf.models.metrics import MeanIoU
 from segformer_tf.models.outputs import EncoderOutput, TaskOutput
 
 register = keras.saving.register_keras_serializable(package="segformer_tf")
@@ -105,12 +106,7 @@ class TFSegformerForSemanticSegmentation(SegformerBase):
         return losses.full_size_logits(logits, labels)
 
     def _default_metrics(self) -> list:
-        if self.config.num_labels == 1:
-            return []
-        ignored = self.config.semantic_loss_ignore_index
-        return [
-            keras.metrics.MeanIoU(self.config.num_labels, ignore_class=ignored, sparse_y_pred=False, name="mean_iou")
-        ]
+        return [MeanIoU(self.config.num_labels, self.config.semantic_loss_ignore_index, name="mean_iou")]
 
 
 def _decode_head(config: SegformerConfig, dtype) -> DecodeHead:
