@@ -12,8 +12,10 @@ from segformer_tf.config import SegformerConfig
 from segformer_tf.models.adamw import AdamW
 from segformer_tf.models.checkpointed import Pretrained, checked
 from segformer_tf.models.kernels import final_weights, portable_ops
+from segformer_tf.models.metrics import MeanIoU
 from segformer_tf.models.network import Network, from_boundary
 from segformer_tf.models.outputs import CallWithOptions, ModelOutput
+from segformer_tf.models.predicted import predicted_labels
 from segformer_tf.storage.keywords import check_keywords, keywords_of
 
 SMALLEST_SIDE = 32
@@ -153,6 +155,8 @@ class SegformerBase(Pretrained, keras.Model):
         if loss is None and metrics is None:
             metrics = self._default_metrics()
         super().compile(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)
+        given = keras.tree.flatten([metrics, kwargs.get("weighted_metrics")])
+        self._small_logits = all(metric is None or isinstance(metric, MeanIoU) for metric in given)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles a model read from a `.keras` file as it was when saved."""
@@ -171,7 +175,11 @@ class SegformerBase(Pretrained, keras.Model):
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         if y is not None:
-            y_pred = self._for_loss(y, self._channels_last(_logits(y_pred)))
+            y_pred = self._channels_last(_logits(y_pred))
+            if not self._small_logits or self.jit_compile:  # XLA takes no blocks of unknown number
+                y_pred = self._for_loss(y, y_pred)
+            if self._small_logits and self.jit_compile and len(y_pred.shape) == 4:
+                y_pred = predicted_labels(y_pred, y_pred.shape[1:3])
         return super().compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
     def make_train_function(self, force: bool = False):

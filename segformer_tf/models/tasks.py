@@ -6,6 +6,7 @@ from segformer_tf.config import SegformerConfig
 from segformer_tf.models import losses
 from segformer_tf.models.base import SegformerBase
 from segformer_tf.models.checkpointed import Pretrained, checked
+from segformer_tf.models.metrics import MeanIoU
 from segformer_tf.models.network import MeanTokenClassifier, decode_head, from_boundary, to_boundary
 from segformer_tf.models.outputs import EncoderOutput, TaskOutput
 
@@ -74,12 +75,7 @@ class TFSegformerForSemanticSegmentation(SegformerBase):
         return losses.full_size_logits(logits, labels)
 
     def _default_metrics(self) -> list:
-        if self.config.num_labels == 1:
-            return []
-        ignored = self.config.semantic_loss_ignore_index
-        return [
-            keras.metrics.MeanIoU(self.config.num_labels, ignore_class=ignored, sparse_y_pred=False, name="mean_iou")
-        ]
+        return [MeanIoU(self.config.num_labels, self.config.semantic_loss_ignore_index, name="mean_iou")]
 
 
 @register
