@@ -1,4 +1,4 @@
-"""The commands `train`, `evaluate` and `shard`."""
+"""The commands `train` and `evaluate`."""
 
 import json
 from pathlib import Path
@@ -128,17 +128,3 @@ def evaluate(
         )
     means = [f"{key} {found[key]:.4f}" for key in ("mIoU", "mAcc", "aAcc", "accuracy") if found.get(key) is not None]
     print(f"{'  '.join(means)}\n{found['images']} pictures; {found['protocol']}")
-
-
-@app.command()
-def shard(
-    data: Data,
-    output: Annotated[Path, typer.Option(help="Directory of the shards, then a data set itself.")],
-    split: Annotated[str, typer.Option()] = "train",
-    pictures_per_shard: Annotated[int, typer.Option(min=1)] = 500,
-) -> None:
-    """Write a split as TFRecord shards, which `train --data` and `evaluate --data` read."""
-    from segformer_tf.training import read_split, write_shards
-
-    files = write_shards(read_split(data, split), output, pictures_per_shard)
-    print(f"{len(files)} shards: {files[0]} ...")

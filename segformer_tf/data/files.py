@@ -124,3 +124,24 @@ def drawn(keys: Sequence[str], split: str, seed: int) -> list[str]:
     ordered = sorted(keys, key=lambda key: hashlib.sha256(f"{seed}/{key}".encode()).digest())
     count = max(1, round(VALIDATION_SHARE * len(keys)))
     return sorted({"val": ordered[:count], "train": ordered[count:]}[split])
+
+
+def drawn_pairs(images: list, targets: list, folder: Path, split: str, seed: int, found: Found):
+    """({"seed", "pictures"}, images, targets) of a split, where the pictures of a folder have none.
+
+    Raises FileNotFoundError for another split than train and val.
+    """
+    if split not in ("train", "val"):
+        raise FileNotFoundError(f"{folder / split} is not a directory, expected files of the split {split!r}: add it.")
+    pairs = {os.path.relpath(file, folder): (file, target) for file, target in zip(images, targets, strict=True)}
+    if len(pairs) < 2:
+        found.problems.append(
+            f"{folder} has {len(pairs)} picture{'s' * (len(pairs) != 1)} with a mask, expected at least two, one to "
+            "validate on: add some."
+        )
+    keys = drawn(list(pairs), split, seed)
+    found.notes.append(
+        f"{folder} has no split folders: {len(keys)} of {len(pairs)} pictures are in {split!r}, drawn by seed {seed}. "
+        "Frames of one film belong in one split: make folders for them."
+    )
+    return {"seed": seed, "pictures": keys}, [pairs[key][0] for key in keys], [pairs[key][1] for key in keys]

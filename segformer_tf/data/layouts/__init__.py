@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from segformer_tf.data.layouts import class_folders, folders, published, shards
+from segformer_tf.data.layouts import class_folders, coco, folders, labelme, published, roboflow, shards, voc, yolo
 from segformer_tf.data.layouts.layout import Layout
 from segformer_tf.data.splits import DataError, Split
 
@@ -11,8 +11,13 @@ LAYOUTS = (
     shards.LAYOUT,
     published.CITYSCAPES,
     published.ADE20K,
+    voc.LAYOUT,
+    roboflow.LAYOUT,
     folders.LAYOUT,
     folders.SIDE_BY_SIDE,
+    coco.LAYOUT,
+    yolo.LAYOUT,
+    labelme.LAYOUT,
     class_folders.LAYOUT,
 )
 MORE = "`segformer-tf inspect --layouts` shows every layout."

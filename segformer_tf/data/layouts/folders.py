@@ -10,7 +10,7 @@ from segformer_tf.data.files import (
     SPLIT_FOLDERS,
     Found,
     by_key,
-    drawn,
+    drawn_pairs,
     files_in,
     pair,
     split_folder,
@@ -38,13 +38,14 @@ def image_folder(parent: Path) -> Path | None:
 
 
 def mask_folder(parent: Path) -> Path | None:
-    """The folder of masks beside `images/`, if it has files that may be masks."""
+    """The folder of masks beside `images/`; not one of annotations in text, which other layouts have."""
     folders = [parent / name for name in MASK_FOLDERS if (parent / name).is_dir()]
-    return next((folder for folder in folders if _has(folder, MASKS)), folders[0] if folders else None)
+    with_masks = (folder for folder in folders if _has(folder, MASKS))
+    return next(with_masks, next((folder for folder in folders if not _has(folder, (".txt", ".json"))), None))
 
 
 def _has(folder: Path, suffixes) -> bool:
-    return any(file.suffix.lower() in suffixes for file in folder.rglob("*"))
+    return any(file.suffix.lower() in suffixes and file.name[0] != "." for file in folder.rglob("*"))
 
 
 def _below(directory: Path) -> bool:
@@ -95,7 +96,7 @@ def read(directory: Path, split: str, seed: int) -> Split:
     chosen = None
     files, partners = pair(pictures, targets, masks, listed)
     if whole and _both(directory):
-        chosen, files, partners = _drawn(files, partners, images, split, seed, listed)
+        chosen, files, partners = drawn_pairs(files, partners, images, split, seed, listed)
     return Split(
         split,
         files,
@@ -107,23 +108,6 @@ def read(directory: Path, split: str, seed: int) -> Split:
         problems=listed.problems,
         notes=listed.notes,
     )
-
-
-def _drawn(files, partners, folder: Path, split: str, seed: int, listed: Found):
-    """The split's part of pictures that lie in one folder."""
-    if split not in ("train", "val"):
-        raise FileNotFoundError(f"{folder / split} is not a directory, expected files of the split {split!r}: add it.")
-    pairs = {file.relative_to(folder).as_posix(): (file, mask) for file, mask in zip(files, partners, strict=True)}
-    if len(pairs) == 1:
-        listed.problems.append(
-            f"{folder} has one picture with a mask, expected at least two, one to validate on: add some."
-        )
-    keys = drawn(list(pairs), split, seed)
-    listed.notes.append(
-        f"{folder} has no split folders: {len(keys)} of {len(pairs)} pictures are in {split!r}, drawn by seed {seed}. "
-        "Frames of one film belong into one split: make folders for them."
-    )
-    return {"seed": seed, "pictures": keys}, [pairs[key][0] for key in keys], [pairs[key][1] for key in keys]
 
 
 def side_found(directory: Path) -> bool:
@@ -164,7 +148,7 @@ def side_read(directory: Path, split: str, seed: int, name: str = "pictures and 
     images, targets = pair(pictures, by_key(masks, place, "mask", listed), place, listed)
     chosen = None
     if folder is None:
-        chosen, images, targets = _drawn(images, targets, place, split, seed, listed)
+        chosen, images, targets = drawn_pairs(images, targets, place, split, seed, listed)
     return Split(
         split,
         images,

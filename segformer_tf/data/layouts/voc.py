@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from segformer_tf.data.classes import coloured, named, read_classes
-from segformer_tf.data.files import MASKS, PICTURES, Found, by_key, drawn, files_in, pair
+from segformer_tf.data.files import MASKS, PICTURES, Found, by_key, drawn_pairs, files_in, pair
 from segformer_tf.data.files import named as some
 from segformer_tf.data.layouts.layout import Layout
 from segformer_tf.data.layouts.published import rows_of
@@ -48,14 +48,14 @@ def read(directory: Path, split: str, seed: int) -> Split:
             f"{lists / f'{split}.txt'} does not exist, expected the names of the split {split!r}: add it, or take the "
             "other lists away, and a fifth of the pictures validates."
         )
-    else:  # as CVAT exports one task; pictures without a mask are those that nobody annotated
-        bare = sorted(pictures.keys() - targets.keys())
-        if bare:
+    else:  # as CVAT exports a task; pictures without a mask are those that nobody annotated
+        if bare := pictures.keys() - targets.keys():
             listed.notes.append(f"{images}: {len(bare)} pictures have no mask and are left out.")
-        keys = drawn(sorted(pictures.keys() & targets.keys()), split, seed)
-        chosen = {"seed": seed, "pictures": keys}
-        pictures, targets = ({key: files[key] for key in keys} for files in (pictures, targets))
+        pictures = {key: file for key, file in pictures.items() if key in targets}
+        chosen = {}
     files, partners = pair(pictures, targets, masks, listed)
+    if chosen is not None:
+        chosen, files, partners = drawn_pairs(files, partners, images, split, seed, listed)
     classes, coding = _classes(directory)
     return Split(
         split, files, partners, classes, coding, layout=LAYOUT.name, chosen=chosen,
