@@ -16,6 +16,7 @@ from segformer_tf.data.layouts import found_split, layout_of
 from segformer_tf.data.looking import Look, look
 from segformer_tf.data.masks import UNKNOWN, label_of
 from segformer_tf.data.splits import UNLABELLED, Coding, DataError, Split
+from segformer_tf.storage.keywords import spell_checked
 
 
 @dataclass
@@ -77,6 +78,7 @@ class Inspection(Findings):
         }
 
 
+@spell_checked
 def inspect(
     data: str | Path | Split | Mapping[str, Split],
     config: SegformerConfig | None = None,

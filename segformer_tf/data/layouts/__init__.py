@@ -5,6 +5,7 @@ from pathlib import Path
 from segformer_tf.data.layouts import class_folders, coco, folders, labelme, published, roboflow, shards, voc, yolo
 from segformer_tf.data.layouts.layout import Layout
 from segformer_tf.data.splits import DataError, Split
+from segformer_tf.storage.keywords import spell_checked
 
 # The first that a directory has is taken, so the more particular ones stand first.
 LAYOUTS = (
@@ -43,6 +44,7 @@ def layout_of(directory: str | Path) -> Layout:
     )
 
 
+@spell_checked
 def read_split(directory: str | Path, split: str = "train", *, seed: int = 0) -> Split:
     """The split of a data set in one of `LAYOUTS`.
 
