@@ -18,7 +18,8 @@ BELOW = {
     "convert": {"models", "checkpoints", "config", "storage"},
     "pipelines": {"models", "checkpoints", "config", "storage", "images"},
     "export": {"pipelines", "models", "checkpoints", "config", "storage", "images"},
-    "training": {"pipelines", "models", "checkpoints", "config", "storage", "images"},
+    "data": {"config", "storage", "images"},
+    "training": {"data", "pipelines", "models", "checkpoints", "config", "storage", "images"},
     "serving": set(),
 }
 ROOMS = (*BELOW, "cli")
@@ -27,10 +28,10 @@ BELOW["cli"] = set(BELOW)
 FILES = {"numpy", "PIL", "h5py", "safetensors", "huggingface_hub", "torch", "tensorflow", "keras"}
 PACKAGES = {
     "models": {"keras", "tensorflow", "numpy", "optree", "torch"},
-    **dict.fromkeys(("storage", "config", "checkpoints", "images"), FILES),
+    **dict.fromkeys(("storage", "config", "checkpoints", "images", "data"), FILES),
 }
 HEAVY = {"tensorflow", "keras", "torch", "huggingface_hub"}
-LATE = dict.fromkeys(("storage", "config", "checkpoints", "images", "convert", "cli"), HEAVY)
+LATE = dict.fromkeys(("storage", "config", "checkpoints", "images", "data", "convert", "cli"), HEAVY)
 
 
 def room_of(file):
