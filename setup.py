@@ -1,4 +1,4 @@
-"""Everything stands in setup.cfg; only the bundled weights are found here, because they lie outside the package."""
+"""Everything stands in setup.cfg; only what lies outside the package is found here: weights, pages, an example."""
 
 from pathlib import Path
 
@@ -6,16 +6,25 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 
-class BuildWithWeights(build_py):
-    """Copies `weights/` into the wheel as `segformer_tf/_weights/`; a checkout reads `weights/` itself."""
+class BuildWithWeightsAndPages(build_py):
+    """Copies `weights/`, `docs/` and the example photograph into the wheel as `segformer_tf/_weights/`, `_docs/` and
+    `_examples/`; a checkout reads its own. The examples' README.md says whose photograph it is."""
 
     def run(self):
         super().run()
-        for file in Path("weights").glob("*/*"):
-            target = Path(self.build_lib, "segformer_tf", "_weights", file.parent.name, file.name)
-            if not self.editable_mode:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                self.copy_file(str(file), str(target))
+        if self.editable_mode:
+            return
+        for source, pattern in (
+            ("weights", "*/*"),
+            ("docs", "**/*"),
+            ("examples", "china.jpg"),
+            ("examples", "README.md"),
+        ):
+            for file in Path(source).glob(pattern):
+                target = Path(self.build_lib, "segformer_tf", f"_{source}", file.relative_to(source))
+                if file.is_file():
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    self.copy_file(str(file), str(target))
 
 
-setup(cmdclass={"build_py": BuildWithWeights})
+setup(cmdclass={"build_py": BuildWithWeightsAndPages})

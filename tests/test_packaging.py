@@ -1,41 +1,68 @@
-"""What is installed is what was tested: the wheel holds the code, the bundled weights and the command."""
+"""What is installed is what was tested: the wheel, built from the source archive, holds code, weights, pages, command."""
 
 import hashlib
+import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
+from email import message_from_bytes
 
+import pytest
 from reference import ROOT
 
 
-def test_the_wheel_holds_code_weights_and_command(tmp_path):
-    source = tmp_path / "source"
-    source.mkdir()
-    for name in ("setup.py", "setup.cfg", "README.md", "LICENSE", "MANIFEST.in"):
-        shutil.copy(ROOT / name, source)
-    for name in ("segformer_tf", "weights"):
-        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    build = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--quiet",
-        "--no-deps",
-        "--no-build-isolation",
-        "-w",
-        tmp_path,
-        source,
-    ]
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """An sdist is made of what the repository holds, and a wheel of what the sdist holds."""
+    parent = tmp_path_factory.mktemp("packaging")
+    source, built = parent / "source", parent / "built"
+    ignored = shutil.ignore_patterns("__pycache__", ".*", "*.egg-info", "out", "build", "dist", "tests")
+    shutil.copytree(ROOT, source, ignore=ignored)
+    python = [sys.executable, "-W", "ignore"]
+    subprocess.run([*python, "setup.py", "-q", "sdist", "-d", built], cwd=source, check=True, capture_output=True)
+    with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
+        archive.extractall(parent, filter="data")
+    unpacked = next(parent.glob("segformer*tf-*"))
+    build = [*python, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", built, unpacked]
     subprocess.run(build, check=True, capture_output=True)
-    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
-        names = set(wheel.namelist())
-        assert {"segformer_tf/models/tasks.py", "segformer_tf/cli/__main__.py"} <= names
-        entry = next(name for name in names if name.endswith("entry_points.txt"))
-        assert b"segformer-tf = segformer_tf.cli:main" in wheel.read(entry)
-        for directory in (ROOT / "weights").iterdir():
-            for line in (directory / "MANIFEST.sha256").read_text().splitlines():
-                digest, name = line.split()
-                data = wheel.read(f"segformer_tf/_weights/{directory.name}/{name}")
-                assert hashlib.sha256(data).hexdigest() == digest
+    with zipfile.ZipFile(next(built.glob("*.whl"))) as opened:
+        yield opened
+
+
+def test_the_wheel_holds_code_types_and_command(wheel):
+    names = set(wheel.namelist())
+    code = {str(file.relative_to(ROOT)) for file in (ROOT / "segformer_tf").rglob("*.py")}
+    assert code | {"segformer_tf/py.typed"} <= names
+    assert not any(name.startswith(("tests", "benchmarks", "examples")) for name in names)
+    entry = next(name for name in names if name.endswith("entry_points.txt"))
+    assert b"segformer-tf = segformer_tf.cli:main" in wheel.read(entry)
+
+
+def test_the_wheel_holds_the_weights_with_their_licence(wheel):
+    for directory in (ROOT / "weights").iterdir():
+        inside = f"segformer_tf/_weights/{directory.name}"
+        for line in (directory / "MANIFEST.sha256").read_text("utf-8").splitlines():
+            digest, name = line.split()
+            assert hashlib.sha256(wheel.read(f"{inside}/{name}")).hexdigest() == digest
+        assert b"research use" in wheel.read(f"{inside}/LICENSE")
+
+
+def test_the_wheel_holds_the_pages_that_the_readme_links_to(wheel):
+    pages = set(re.findall(r"\]\(docs/([^)#]+)", (ROOT / "README.md").read_text("utf-8")))
+    assert pages and {f"segformer_tf/_docs/{page}" for page in pages} <= set(wheel.namelist())
+
+
+def test_the_metadata_names_licence_and_urls(wheel):
+    file = next(name for name in wheel.namelist() if name.endswith("METADATA"))
+    metadata = message_from_bytes(wheel.read(file))
+    urls = metadata.get_all("Project-URL")
+    assert any("arxiv.org/abs/2105.15203" in url for url in urls) and not any("example" in url for url in urls)
+    assert "Apache-2.0" in (metadata["License-Expression"] or metadata["License"])
+    assert metadata["Description-Content-Type"].startswith("text/markdown")
+
+
+def test_the_wheel_holds_the_example_photograph(wheel):
+    assert wheel.read("segformer_tf/_examples/china.jpg") == (ROOT / "examples/china.jpg").read_bytes()
+    assert b"CC BY" in wheel.read("segformer_tf/_examples/README.md")

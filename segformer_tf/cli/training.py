@@ -1,4 +1,4 @@
-"""The commands `train`, `evaluate` and `shard`."""
+"""The commands `train` and `evaluate`."""
 
 import json
 import shlex
@@ -38,6 +38,9 @@ def train(
         int | None, typer.Option(help="Steps between evaluations; by default a tenth of the time at most.", min=1)
     ] = None,
     freeze: Annotated[str | None, typer.Option(help="encoder: only the head learns.")] = None,
+    binary: Annotated[
+        bool, typer.Option("--binary", help="Masks of one foreground class: 0 and 255, 0 and 1, black and white.")
+    ] = False,
     seed: Annotated[int | None, typer.Option(help="Of weights, order and augmentation; 0 if not given.")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --output; with more --steps, lengthen it.")
@@ -52,9 +55,9 @@ def train(
     import keras
 
     from segformer_tf.config import VARIANTS
+    from segformer_tf.data import inspect
     from segformer_tf.training import load_recipe, state
     from segformer_tf.training import train as run_training
-    from segformer_tf.training.splits import read_split
 
     given = {"epochs": epochs, "steps": steps, "batch_size": batch_size, "freeze": freeze, "augmentation.crop": crop}
     given["evaluate_every"] = evaluate_every
@@ -73,16 +76,18 @@ def train(
     except (FileNotFoundError, ValueError) as error:
         raise typer.BadParameter(str(error)) from None
     keras.utils.set_random_seed(chosen_seed)
-    network = _new_model(model, read_split(data, "train"))
+    broken = "skip" if skip_broken else "stop"
+    found = inspect(data, splits=("train", "val"), binary=binary, broken=broken, seed=chosen_seed).check()
+    network = _new_model(model, found, binary and chosen.one_logit)
     try:
         best = run_training(
             network,
-            data,
+            found,
             output,
             chosen,
             seed=chosen_seed,
             resume=resume,
-            broken="skip" if skip_broken else "stop",
+            broken=broken,
             tensorboard=tensorboard,
         )
     except KeyboardInterrupt as stopped:
@@ -98,17 +103,17 @@ def train(
     )
 
 
-def _new_model(name: str, split):
-    """A model for the split's classes: a variant from random weights, or a checkpoint, with a new head if need be."""
+def _new_model(name: str, found, one_logit: bool):
+    """A model for the data's classes: a variant from random weights, or a checkpoint, with a new head if need be."""
     from segformer_tf import SegformerConfig, TFSegformerForImageClassification, TFSegformerForSemanticSegmentation
     from segformer_tf.config import VARIANTS
-    from segformer_tf.training.reading import highest_id
 
+    split = found.splits["train"]
     kind = TFSegformerForSemanticSegmentation if split.has_masks else TFSegformerForImageClassification
-    classes = split.id2label
     if name in VARIANTS:
-        names = classes or {i: f"class {i}" for i in range(highest_id(split) + 1)}
+        names = {0: found.id2label[1]} if one_logit else found.id2label
         return kind(SegformerConfig.from_variant(name, id2label=names), data_format="channels_last")
+    classes = {0: split.id2label[1]} if one_logit else split.id2label
     return kind.from_pretrained(
         name,
         id2label=classes or None,
@@ -134,6 +139,7 @@ def evaluate(
         Path | None,
         typer.Option(help='JSON: {"class of the data": "class of the model", or null}, where they differ.'),
     ] = None,
+    binary: Annotated[bool, typer.Option("--binary", help="Masks of one foreground class, as for `train`.")] = False,
     dump: Annotated[Path | None, typer.Option(help="Directory to write the predictions to.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -144,10 +150,10 @@ def evaluate(
         TFSegformerForImageClassification,
         TFSegformerForSemanticSegmentation,
     )
+    from segformer_tf.data import inspect
     from segformer_tf.pipelines.exported import exported_file
     from segformer_tf.training import Protocol, read_split
     from segformer_tf.training import evaluate as score
-    from segformer_tf.training.reading import inspect
 
     try:
         chosen = Protocol(protocol, window, stride, tuple(scales or (1.0,)), flip)
@@ -160,8 +166,9 @@ def evaluate(
     if exported_file(model) is None:
         kind = TFSegformerForSemanticSegmentation if pictures.has_masks else TFSegformerForImageClassification
         network = kind.from_pretrained(model, data_format="channels_last")
-        if not pictures.shards and mapping is None:
-            inspect(pictures, network.config.num_labels)
+        if mapping is None:
+            binary = binary or network.config.num_labels == 1
+            pictures = inspect(pictures, network.config, binary=binary).check(network.config).splits[split]
         try:
             processor = SegformerImageProcessor.from_pretrained(model)
         except OSError:  # weights alone, in a file: ImageNet's mean and deviation, no resizing
@@ -178,18 +185,3 @@ def evaluate(
         )
     means = [f"{key} {found[key]:.4f}" for key in ("mIoU", "mAcc", "aAcc", "accuracy") if found.get(key) is not None]
     print(f"{'  '.join(means)}\n{found['images']} pictures; {found['protocol']}")
-
-
-@app.command()
-def shard(
-    data: Data,
-    output: Annotated[Path, typer.Option(help="Directory of the shards, then a data set itself.")],
-    split: Annotated[str, typer.Option()] = "train",
-    pictures_per_shard: Annotated[int, typer.Option(min=1)] = 500,
-) -> None:
-    """Write a split as TFRecord shards, which `train --data` and `evaluate --data` read."""
-    load_tensorflow()
-    from segformer_tf.training import read_split, write_shards
-
-    files = write_shards(read_split(data, split), output, pictures_per_shard)
-    print(f"{len(files)} shards: {files[0]} ...")

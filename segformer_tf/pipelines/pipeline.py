@@ -2,7 +2,6 @@
 
 import os
 import sys
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from segformer_tf.images.opening import to_eight_bits, to_pixels
 from segformer_tf.pipelines import overlap
 from segformer_tf.pipelines.description import class_names
 from segformer_tf.pipelines.exported import converted, exported_file, open_exported
+from segformer_tf.pipelines.loading import fastest, whole_model
 from segformer_tf.pipelines.predict import How, Predictor
 from segformer_tf.pipelines.processors import load_processor
 from segformer_tf.pipelines.result import SegmentationResult
@@ -78,7 +78,7 @@ class Pipeline:
             return cls(open_exported(exported, runtime), name=str(name_or_path))
         where = find.pop_hub_arguments(kwargs)
         kwargs.setdefault("data_format", "channels_last")
-        model = _whole_model(cls.class_name, name_or_path, **where, **kwargs)
+        model = whole_model(cls.class_name, name_or_path, **where, **kwargs)
         return cls(model, load_processor(name_or_path, **where), name=str(name_or_path), runtime=runtime)
 
     @property
@@ -206,38 +206,6 @@ class ImageClassificationPipeline(Pipeline):
             return answer if finish is None else finish(picture, answer)
 
         return overlap.Task(self._read, likeliest, How())
-
-
-def fastest(runtime: Runtime, processor: images.SegformerImageProcessor) -> Runtime:
-    """OpenVINO for a Keras model, where it is installed and agrees on the labels; else the runtime given. Says which."""
-    try:
-        made = converted(runtime.model, "openvino")  # type: ignore[attr-defined]
-    except ImportError:
-        print("segformer-tf: computing with TensorFlow (pip install openvino for more speed).", file=sys.stderr)
-        return runtime
-    height, width = (processor.size.get("height", 512), processor.size.get("width", 512))
-    sample = np.random.default_rng(0).normal(size=(1, height, width, processor.channels)).astype(np.float32)
-    agreement = (runtime(sample).argmax(-1) == made(sample).argmax(-1)).mean()
-    chosen = made if agreement >= 0.999 else runtime
-    print(f"segformer-tf: computing with {chosen.backend} (runtime= chooses another).", file=sys.stderr)
-    return chosen
-
-
-def _whole_model(class_name: str, name_or_path: str | os.PathLike, **arguments: Any) -> "SegformerBase":
-    """A checkpoint's model; ValueError where it has another task's head, whose answers would be random."""
-    from segformer_tf.models import tasks
-
-    with warnings.catch_warnings(record=True) as heard:
-        warnings.simplefilter("always")
-        model, report = getattr(tasks, class_name).from_pretrained(name_or_path, output_loading_info=True, **arguments)
-    if report["missing_keys"]:
-        raise ValueError(
-            f"{name_or_path} has no weights for the head of a {class_name} ({', '.join(report['missing_keys'][:3])}): its "
-            "answers would be random; take a checkpoint of this task, or train the head first."
-        )
-    for warning in heard:
-        warnings.warn(warning.message, stacklevel=3)
-    return model
 
 
 def _is_one(pictures: Any) -> bool:

@@ -1,5 +1,6 @@
 """Training: a data set -> a better model. `train` runs a recipe; its parts serve plain `model.fit` as well."""
 
+from segformer_tf.data import Inspection, Split, inspect, read_split
 from segformer_tf.models.metrics import MeanIoU, confusion, scores
 from segformer_tf.training.augment import Augmentation
 from segformer_tf.training.datasets import evaluation_data, open_split, training_data
@@ -10,11 +11,11 @@ from segformer_tf.training.recipe import Recipe
 from segformer_tf.training.recipes import RECIPES, load_recipe
 from segformer_tf.training.shards import write_shards
 from segformer_tf.training.sheets import draw_batch, side_by_side
-from segformer_tf.training.splits import Split, read_split
 
 __all__ = [
     "RECIPES",
     "Augmentation",
+    "Inspection",
     "MeanIoU",
     "Protocol",
     "Recipe",
@@ -25,6 +26,7 @@ __all__ = [
     "draw_batch",
     "evaluate",
     "evaluation_data",
+    "inspect",
     "load_recipe",
     "open_split",
     "read_split",

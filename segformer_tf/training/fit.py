@@ -1,27 +1,27 @@
 """A training run in a directory: fit, evaluate, keep the best, stop at any moment and go on."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from segformer_tf.config import SegformerConfig
+from segformer_tf.data.inspection import Inspection, inspect
+from segformer_tf.data.splits import Split
 from segformer_tf.images import SegformerImageProcessor
-from segformer_tf.pipelines.description import class_names
 from segformer_tf.storage.keywords import spell_checked
+from segformer_tf.storage.whole import write_text
 from segformer_tf.training import state
 from segformer_tf.training.console import Console
 from segformer_tf.training.datasets import Source, open_split, training_data
 from segformer_tf.training.keeper import Keeper
 from segformer_tf.training.losses import SegmentationLoss, class_weights
-from segformer_tf.training.mapping import label_map
 from segformer_tf.training.mixing import mixed
 from segformer_tf.training.plan import Plan, make_plan, processor_for
-from segformer_tf.training.reading import inspect
 from segformer_tf.training.recipe import Recipe
 from segformer_tf.training.recipes import RECIPES
 from segformer_tf.training.report import write_report
-from segformer_tf.training.splits import Split
 from segformer_tf.training.start import tell_start
 from segformer_tf.training.statistics import PICTURES, Statistics
 from segformer_tf.training.tensorboard import TensorBoard
@@ -31,7 +31,7 @@ from segformer_tf.training.validation import ValidationLoss
 @spell_checked
 def train(
     model: keras.Model,
-    data: str | Path | Source,
+    data: str | Path | Source | Inspection,
     run: str | Path,
     recipe: Recipe = RECIPES["fine-tune"],
     *,
@@ -54,7 +54,8 @@ def train(
     precision and rates, which learns.
 
     Args:
-        data: A directory whose "train" split is trained on and whose "val" split is validated on, or a split.
+        data: A directory whose "train" split is trained on and whose "val" split is validated on, its inspection, or a
+            split.
         validation: Another directory or split to validate on.
         processor: Saved beside the model; None: one that resizes to the validation pictures' size, or to the crop's for
             classification.
@@ -68,20 +69,27 @@ def train(
         KeyboardInterrupt: Ctrl-C, after the state of the run was saved and its report written.
     """
     run = Path(run)
-    if validation is None and not isinstance(data, (str, Path)):
+    if validation is None and not isinstance(data, (str, Path, Inspection)):
         raise ValueError("validation is None, expected a split to validate on where data is not a directory: give one.")
-    sources = open_split(data, "train"), open_split(data if validation is None else validation, "val")
-    (train_source, counts), (val_source, _) = (_inspected(source, model.config, broken) for source in sources)
+    console = Console(verbose != 0)
+    sources = {"train": data, "val": data if validation is None else validation}
+    train_source, val_source, found = _inspected(sources, model.config, broken)
+    for text in [*found.warnings, *found.notes]:
+        console.line(text)
+    counts = found.counts("train") if "train" in found.splits else None
     plan = make_plan(recipe, train_source, val_source)
     loss = _loss(recipe, train_source, counts, model.config)
-    console = Console(verbose != 0)
     lengthened = state.begin(run, recipe, seed, resume)
+    write_text(
+        run / "data.json", json.dumps(found.to_dict(), indent=2) + "\n"
+    )  # with the splits, where they were drawn
 
     keras.utils.set_random_seed(seed)
     trained = _learner(model, recipe)
     _compile(trained, plan, loss)
     about = state.restore(run, trained) if resume else state.nothing()
-    batches = training_data(train_source, recipe.augmentation, recipe.batch_size, seed, about["step"])
+    ignored = model.config.semantic_loss_ignore_index
+    batches = training_data(train_source, recipe.augmentation, recipe.batch_size, seed, about["step"], ignored)
     batches = mixed(batches, recipe, model.config.num_labels, seed, about["step"])
     processor = processor or processor_for(plan, val_source)
     statistics = _statistics(model, recipe, train_source, seed)
@@ -120,16 +128,19 @@ def _finish(run: Path, model, trained, keeper: Keeper, plan: Plan) -> dict[str, 
     return keeper.best
 
 
-def _inspected(source: Source, config: SegformerConfig, broken: str) -> tuple[Source, list[int] | None]:
-    if broken not in ("stop", "skip"):
-        raise ValueError(f'broken is {broken!r}, expected "stop" or "skip": choose one of these.')
-    if not isinstance(source, Split):
-        return source, None
-    if source.has_masks:
-        label_map(class_names(config), source.id2label)  # which refuses a data set of other classes
-    if source.shards:
-        return source, None
-    return inspect(source, config.num_labels, broken)
+def _inspected(data: dict[str, Any], config: SegformerConfig, broken: str) -> tuple[Source, Source, Inspection]:
+    """The sources as they can be used, and what was found in those that are files.
+
+    An `Inspection` is taken as it is, so that files are not read twice.
+    """
+    if isinstance(data["train"], Inspection):
+        found = data["train"].check(config)
+    else:
+        data = {name: open_split(source, name) for name, source in data.items()}
+        splits = {name: source for name, source in data.items() if isinstance(source, Split)}
+        found = inspect(splits, config, broken=broken).check(config)
+    train_source, val_source = (found.splits.get(name) or open_split(data[name], name) for name in ("train", "val"))
+    return train_source, val_source, found
 
 
 def _learner(model, recipe: Recipe):

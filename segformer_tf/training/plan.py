@@ -9,10 +9,10 @@ from statistics import median
 
 import tensorflow as tf
 
+from segformer_tf.data.splits import Split
 from segformer_tf.images import SegformerImageProcessor
 from segformer_tf.training.datasets import Source, pictures
 from segformer_tf.training.recipe import Recipe
-from segformer_tf.training.splits import Split
 
 LOOKED_AT = 16  # pictures whose sizes are read
 EVALUATIONS = 50  # at most, where the interval is not given

@@ -36,6 +36,8 @@ class Recipe:
         accumulation_steps: Batches whose gradients make one optimizer step.
         ema_momentum: Of the averaged weights, which are then evaluated and saved; None: no averaging.
         drop_path_rate, dropout_rate: Of the encoder's branches and of the head, in place of the model's own.
+        one_logit: For masks of one foreground class (`--binary`): one logit and binary cross-entropy, which has no other
+            loss or class weights beside it; False: two classes.
         freeze: "encoder": only the head learns; None: all.
         loss: Share of each loss, see `losses.LOSSES`; for segmentation.
         class_weight_power: Class weights are (median count / count) ** this in the cross-entropy; 0: none.
@@ -61,6 +63,7 @@ class Recipe:
     precision: str = "float32"
     drop_path_rate: float = 0.1
     dropout_rate: float = 0.1
+    one_logit: bool = False
     freeze: str | None = None
     loss: dict[str, float] = field(default_factory=lambda: {"cross_entropy": 1.0})
     class_weight_power: float = 0.0

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from segformer_tf.data.splits import Split
 from segformer_tf.images import SegformerImageProcessor
 from segformer_tf.models.metrics import confusion, scores
 from segformer_tf.pipelines.description import class_names
@@ -18,7 +19,6 @@ from segformer_tf.training.evaluate import Prediction, Protocol, predictions, su
 from segformer_tf.training.page import Block, Code, Heading, Picture, Table, Text, write_page
 from segformer_tf.training.plan import Plan
 from segformer_tf.training.sheets import side_by_side
-from segformer_tf.training.splits import Split
 from segformer_tf.training.statistics import BOTH_PICTURES, both_scores
 
 SHOWN = 3  # best, typical and worst pictures, of each

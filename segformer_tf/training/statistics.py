@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from segformer_tf.models.base import from_boundary, to_boundary
+from segformer_tf.models.network import from_boundary, to_boundary
 from segformer_tf.training.augment import Augmentation, normalize
 from segformer_tf.training.datasets import Source, pictures
 from segformer_tf.training.evaluate import evaluate

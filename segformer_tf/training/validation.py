@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from segformer_tf.models.base import to_boundary
+from segformer_tf.models.network import to_boundary
 from segformer_tf.training.augment import Augmentation, normalize
 from segformer_tf.training.datasets import Source, pictures
 
@@ -14,7 +14,7 @@ class ValidationLoss:
     """Mean cross-entropy over some pictures, each whole and at its own size, weighed alike."""
 
     def __init__(self, model: keras.Model, source: Source, how: Augmentation):
-        pairs = pictures(source).take(PICTURES)
+        pairs = pictures(source, model.config.semantic_loss_ignore_index).take(PICTURES)
         self.pairs = pairs.map(lambda image, labels: (normalize(tf.cast(image, tf.float32), how)[None], labels[None]))
 
         def loss(pixel_values, labels):
