@@ -111,7 +111,7 @@ def _counted(model, source: Source, processor) -> tuple[np.ndarray, list[float]]
     total = np.zeros((count, count), np.int64)
     of_pictures = []
     for found in predictions(model, source, processor=processor):
-        one = confusion(found.labels, found.predicted, count, ignored)
+        one = np.asarray(confusion(found.labels, found.predicted, count, ignored))
         total += one
         of_pictures.append(scores(one)["mIoU"] if one.sum() else float("nan"))
     return total, of_pictures
