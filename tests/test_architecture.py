@@ -120,7 +120,7 @@ def test_files_are_short_and_none_is_a_drawer():
     for file in PACKAGE.rglob("*.py"):
         assert file.stem not in ("utils", "common", "helpers", "elements")
         lines = file.read_text("utf-8").count("\n")
-        assert lines <= 270 or file.name in ("palettes.py", "layers.py"), f"{file} has {lines} lines"
+        assert lines <= 260 or file.name in ("palettes.py", "layers.py"), f"{file} has {lines} lines"
 
 
 def test_importing_the_package_loads_no_framework():

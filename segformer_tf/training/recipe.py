@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from segformer_tf.storage.keywords import spell_checked
+from segformer_tf.storage.read import read_json
 from segformer_tf.storage.whole import write_text
 from segformer_tf.training.augment import Augmentation
 from segformer_tf.training.losses import LOSSES
@@ -142,8 +143,9 @@ class Recipe:
             raise FileNotFoundError(
                 f"the recipe is {str(name_or_file)!r}, expected {', '.join(RECIPES)} or a JSON file: choose one."
             )
+        values = read_json(file, "a recipe")
         try:
-            return cls.from_dict(json.loads(file.read_text("utf-8")))
+            return cls.from_dict(values)
         except ValueError as error:
             raise ValueError(f"{file}: {error}") from None
 
