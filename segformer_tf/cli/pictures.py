@@ -9,16 +9,16 @@ from typing import Annotated, Any
 import typer
 
 from segformer_tf.cli.app import app, load_tensorflow
+from segformer_tf.storage.find import DEFAULT_MODEL
 
 Images = Annotated[list[Path], typer.Argument(help="Pictures, or directories of pictures.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of a table.")]
-BUNDLED = "segformer-b0-camvid"
 
 
 @app.command()
 def segment(
     images: Images,
-    model: Annotated[str, typer.Option(help="Hub id, directory or bundled model.")] = BUNDLED,
+    model: Annotated[str, typer.Option(help="Hub id, directory or bundled model.")] = DEFAULT_MODEL,
     output: Annotated[Path, typer.Option(help="Where NAME_labels.png, NAME_overlay.png and NAME.json go.")] = Path(
         "out"
     ),

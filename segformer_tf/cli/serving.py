@@ -49,13 +49,12 @@ def export(
     from segformer_tf import checkpoints
     from segformer_tf.checkpoints.names import task_of
     from segformer_tf.export.export import export as write
-    from segformer_tf.images.opening import to_pixels
+    from segformer_tf.images.processor import SegformerImageProcessor
     from segformer_tf.models.tasks import TFSegformerForImageClassification, TFSegformerForSemanticSegmentation
-    from segformer_tf.pipelines.processors import load_processor
 
     task = task_of(checkpoints.load(model).variables)
     model_class = TFSegformerForImageClassification if task == "classifier" else TFSegformerForSemanticSegmentation
-    processor = load_processor(model)
+    processor = SegformerImageProcessor.from_pretrained(model, or_default=True)
     exported = write(
         model_class.from_pretrained(model, data_format=data_format, dtype=dtype),
         directory,
@@ -65,7 +64,7 @@ def export(
         batch=batch,
         weights=weights,
         tolerance=tolerance,
-        picture=to_pixels(picture, processor.channels, None, strict=True, exif=False) if picture else None,
+        picture=processor.pixels(picture) if picture else None,
         names=signature or None,
         labels_at=labels_at,
     )

@@ -16,6 +16,7 @@ WEIGHT_FILES = (  # in the order of preference; then *.pth
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
+DEFAULT_MODEL = "segformer-b0-camvid"  # bundled; what pipelines and commands take unless told otherwise
 HUB_ARGUMENTS = ("revision", "cache_dir", "token", "local_files_only", "subfolder", "force_download")
 _PACKAGE = Path(__file__).parents[1]
 
