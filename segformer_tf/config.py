@@ -4,7 +4,6 @@ import copy
 import json
 import os
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +27,6 @@ PROBLEM_TYPES = (None, "regression", "single_label_classification", "multi_label
 
 _PER_STAGE = ["depths", "sr_ratios", "hidden_sizes", "patch_sizes", "strides", "num_attention_heads", "mlp_ratios"]
 _RATES = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout_prob", "drop_path_rate")
-# Written to config.json only where they differ from these, as transformers does.
-_QUIET_DEFAULTS = {
-    "output_attentions": False,
-    "output_hidden_states": False,
-    "return_dict": True,
-    "problem_type": None,
-    "encoder_norm_eps": 1e-5,
-}
 # Keys of many a Hub config.json that mean nothing here; kept, as any other key of a file is.
 _OF_TRANSFORMERS = ("architectures", "dtype", "torch_dtype", "transformers_version", "image_size", "downsampling_rates")
 
@@ -96,9 +87,7 @@ class SegformerConfig:
             self.id2label = _numbered("id2label", id2label, lambda key, value: (int(key), str(value)))
             self.label2id = {v: k for k, v in self.id2label.items()}
             if num_labels is not None and num_labels != len(self.id2label):
-                raise ValueError(
-                    f"id2label has {len(self.id2label)} entries, expected num_labels = {num_labels}: give one."
-                )
+                raise ValueError(f"id2label has {len(self.id2label)} entries, expected num_labels = {num_labels}.")
         if label2id is not None:
             self.label2id = _numbered("label2id", label2id, lambda key, value: (str(key), int(value)))
         self._check()
@@ -181,17 +170,14 @@ class SegformerConfig:
     def to_dict(self) -> dict[str, Any]:
         """The keys and values of `config.json`; class ids in `id2label` are numbers here and strings in the file."""
         values = {key: copy.deepcopy(getattr(self, key)) for key in self._keys if hasattr(self, key)}
-        quiet = _QUIET_DEFAULTS.items()
+        quiet = SegformerConfig.__init__.__kwdefaults__.items()  # written only where they differ, as transformers does
         return {**{k: v for k, v in values.items() if (k, v) not in quiet}, "model_type": self.model_type}
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | os.PathLike, **kwargs: Any):
         """The configuration of a Hub id, a directory, a `config.json` or a bundled model; `kwargs` as `get_config_dict`."""
         values, overrides = cls.get_config_dict(name_or_path, **kwargs)
-        try:
-            config = cls.from_dict(values, **overrides)
-        except ValueError as error:
-            raise ValueError(f"{name_or_path}: {error}") from None
+        config = cls.from_dict(values, **overrides)
         config.name_or_path = str(name_or_path)
         return config
 
@@ -208,9 +194,7 @@ class SegformerConfig:
 
     def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **hub_arguments: Any):
         """Writes `config.json` into the directory, which is made if it does not exist; may upload it too."""
-        check_keywords(
-            "save_pretrained", hub_arguments, ("save_directory", "push_to_hub", "repo_id", *publish.ARGUMENTS)
-        )
+        check_keywords("save_pretrained", hub_arguments, ("push_to_hub", "repo_id", *publish.ARGUMENTS))
         write_text(Path(save_directory) / "config.json", self.to_json_string())
         if push_to_hub:
             self.push_to_hub(hub_arguments.pop("repo_id", Path(save_directory).name), **hub_arguments)
@@ -267,7 +251,7 @@ def _whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
-def _numbered(key: str, given: Any, row: Callable[[Any, Any], tuple[Any, Any]]) -> dict[Any, Any]:
+def _numbered(key: str, given: Any, row: Any) -> dict[Any, Any]:
     try:
         return dict(row(*pair) for pair in given.items())
     except (AttributeError, TypeError, ValueError):

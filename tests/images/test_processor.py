@@ -279,8 +279,8 @@ def test_no_picture_at_all_is_one_sentence():
 
 
 def test_a_map_with_an_axis_of_one_is_one_map_and_a_batch_of_them_a_batch():
-    ids = np.arange(12).reshape(3, 4)
-    images = np.zeros((2, 3, 4, 3), np.uint8)
+    ids = np.arange(20).reshape(5, 4)
+    images = np.zeros((2, 5, 4, 3), np.uint8)
     processor = SegformerImageProcessor(do_resize=False)
     for one in (ids[..., None], ids[None], ids):
         assert processor(images[0], one).labels[0].tolist() == ids.tolist()
