@@ -83,10 +83,14 @@ class SegformerImageProcessor(Settings):
 
     preprocess = __call__
 
-    def pixels(self, source: Any, input_data_format: str | None = None) -> np.ndarray:
-        """One picture of any kind -> (H, W, C), upright and in the range that the settings say; not resized."""
+    def pixels(self, source: Any, input_data_format: str | None = None, strict: bool | None = None) -> np.ndarray:
+        """One picture of any kind -> (H, W, C), upright and in the range that the settings say; not resized.
+
+        `strict` refuses other channels than the settings'; None: where they are normalised.
+        """
         settings = {"exif": self.do_exif_transpose, "value_range": self.value_range, "page": self.page}
-        return to_pixels(source, self.channels, input_data_format, self.do_normalize, **settings)
+        strict = self.do_normalize if strict is None else strict
+        return to_pixels(source, self.channels, input_data_format, strict, **settings)
 
     def preprocess_tensor(self, image: tf.Tensor) -> tf.Tensor:
         """uint8 (H, W, C) or (B, H, W, C) -> float32 `pixel_values`, channels last, in TensorFlow ops only.

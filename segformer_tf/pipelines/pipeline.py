@@ -132,7 +132,7 @@ class Pipeline:
 
     def _read(self, picture: Any) -> tuple[np.ndarray, None]:
         """(H, W, C), as the processor takes it; the answer is of the picture's size."""
-        return self.processor.pixels(picture), None
+        return self.processor.pixels(picture, strict=True), None
 
 
 class SegmentationPipeline(Pipeline):
