@@ -61,3 +61,8 @@ def test_the_metadata_names_licence_and_urls(wheel):
     assert any("arxiv.org/abs/2105.15203" in url for url in urls) and not any("example" in url for url in urls)
     assert "Apache-2.0" in (metadata["License-Expression"] or metadata["License"])
     assert metadata["Description-Content-Type"].startswith("text/markdown")
+
+
+def test_the_wheel_holds_the_example_photograph(wheel):
+    assert wheel.read("segformer_tf/_examples/china.jpg") == (ROOT / "examples/china.jpg").read_bytes()
+    assert b"CC BY" in wheel.read("segformer_tf/_examples/README.md")

@@ -1,12 +1,19 @@
 """`convert` and `info`: checkpoints without running them."""
 
 import json
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from segformer_tf.cli.app import app, load_tensorflow
+from segformer_tf.cli.app import app, check_model, load_tensorflow
+
+
+class Format(str, Enum):
+    """A file format of checkpoints."""
+
+    SAFETENSORS, H5, BIN, PTH, KERAS = "safetensors", "h5", "bin", "pth", "keras"
 
 
 @app.command()
@@ -16,15 +23,16 @@ def convert(
     ],
     dst: Annotated[str, typer.Argument(help="Directory, or file with one of these suffixes.")],
     format: Annotated[
-        str | None, typer.Option(help="safetensors, h5, bin, pth or keras; by default as DST's suffix says.")
+        Format | None, typer.Option(help="Of DST; by default as its suffix says.", show_default=False)
     ] = None,
 ) -> None:
     """Convert a checkpoint between file formats and frameworks."""
     from segformer_tf.convert import convert as write
 
-    if ".keras" in (Path(src).suffix, Path(dst).suffix) or format == "keras":
+    check_model(src, "SRC")
+    if ".keras" in (Path(src).suffix, Path(dst).suffix) or format is Format.KERAS:
         load_tensorflow()
-    for path in write(src, dst, format=format):
+    for path in write(src, dst, format=format.value if format else None):
         print(f"wrote {path}")
 
 
@@ -34,6 +42,7 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
     """Tell what a checkpoint is: task, size, classes, input, file."""
+    check_model(model, "MODEL")
     facts = _facts(model)
     if as_json:
         print(json.dumps(facts, indent=2))
@@ -45,18 +54,21 @@ def info(
 
 def _facts(name: str) -> dict[str, Any]:
     from segformer_tf import SegformerConfig, SegformerImageProcessor, checkpoints
-    from segformer_tf.checkpoints.infer import ARCHITECTURES
+    from segformer_tf.checkpoints.infer import ARCHITECTURES, expected_shapes
     from segformer_tf.checkpoints.names import task_of
     from segformer_tf.config import VARIANTS
 
     checkpoint = checkpoints.load(name)
     config = SegformerConfig.from_dict(checkpoint.config)
+    task = task_of(checkpoint.variables)
+    shapes = expected_shapes(checkpoint.config, task)
+    checkpoints.match(shapes, checkpoint.variables, name, checkpoint.unexpected)  # lists what does not fit
     sizes = [key for key, row in VARIANTS.items() if row[:2] == (config.depths, config.hidden_sizes)]
     return {
         "model": name,
         "file": str(checkpoint.file),
         "names": checkpoint.layout,
-        "architecture": ARCHITECTURES[task_of(checkpoint.variables)],
+        "architecture": ARCHITECTURES[task],
         "variant": sizes[0] if sizes else "none of b0 to b5",
         "parameters": sum(array.size for array in checkpoint.variables.values()),
         "input": SegformerImageProcessor.from_pretrained(name, or_default=True).to_dict()["size"],

@@ -1,67 +1,143 @@
 """`segment`, `classify`, `demo`: pictures in, answers out."""
 
-import json
-import sys
-from collections.abc import Iterable, Iterator
+import errno
+import os
+from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from segformer_tf.cli.app import app, load_tensorflow
-from segformer_tf.storage.find import DEFAULT_MODEL
+from segformer_tf.cli import tables
+from segformer_tf.cli.app import BUNDLED, app, check_model, load_tensorflow, say
+from segformer_tf.cli.inputs import Picture, find_pictures, plan
+from segformer_tf.pipelines import files
 
-Images = Annotated[list[Path], typer.Argument(help="Pictures, or directories of pictures.", show_default=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of a table.")]
+Images = Annotated[
+    list[str],
+    typer.Argument(
+        help='Pictures, directories, patterns such as "p/*.jpg", or - for one on stdin.', show_default=False
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of tables.")]
+Recursive = Annotated[bool, typer.Option("--recursive", help="Look into the folders of directories as well.")]
+BatchSize = Annotated[int, typer.Option(help="Pictures that are computed together at most.", min=1)]
 
 
-@app.command()
+class Runtime(str, Enum):
+    """What computes."""
+
+    AUTO, TENSORFLOW, OPENVINO, ONNX = "auto", "tensorflow", "openvino", "onnx"
+
+
+class Mode(str, Enum):
+    """How a picture comes to the model."""
+
+    WHOLE, SLIDE = "whole", "slide"
+
+
+SEGMENT = """Label every pixel of pictures.
+
+Writes NAME_labels.png (a palette picture whose indices are class ids), NAME_overlay.png (with a legend) and NAME.json for \
+each picture. NAME is its file name without .jpg, .jpeg or .png; other suffixes stay. Files that this program did not \
+write are not replaced, and the pictures given never.
+
+segformer-tf segment street.jpg
+segformer-tf segment photos/ --recursive --output masks --skip-existing
+segformer-tf segment "p/*.tif" --mode slide --window 512 512 --save labels,polygons
+segformer-tf segment - --json < street.jpg
+"""
+
+
+@app.command(help=SEGMENT)
 def segment(
     images: Images,
-    model: Annotated[str, typer.Option(help="Hub id, directory or bundled model.")] = DEFAULT_MODEL,
-    output: Annotated[Path, typer.Option(help="Where NAME_labels.png, NAME_overlay.png and NAME.json go.")] = Path(
-        "out"
-    ),
-    mode: Annotated[str, typer.Option(help="whole: resized as the model's processor says; slide: windows.")] = "whole",
+    model: Annotated[str, typer.Option(help="Hub id, directory, run, exported file or bundled model.")] = BUNDLED,
+    output: Annotated[Path, typer.Option(help="Where the files go.")] = Path("out"),
+    runtime: Annotated[Runtime, typer.Option(help="What computes; auto chooses.")] = Runtime.AUTO,
+    batch_size: BatchSize = 8,
+    mode: Annotated[
+        Mode, typer.Option(help="whole: resized as the model's processor says; slide: windows.")
+    ] = Mode.WHOLE,
+    window: Annotated[
+        tuple[int, int] | None, typer.Option(help="slide: height and width of a window.", show_default=False)
+    ] = None,
+    stride: Annotated[
+        tuple[int, int] | None, typer.Option(help="slide: steps between windows, down and across.", show_default=False)
+    ] = None,
+    scales: Annotated[
+        list[float] | None, typer.Option(help="Sizes to average over, such as 0.75 1 1.25.", show_default=False)
+    ] = None,
+    flip: Annotated[bool, typer.Option("--flip", help="Average with the mirrored picture.")] = False,
+    alpha: Annotated[float, typer.Option(help="Overlay: 0 the picture, 1 the colours.", min=0, max=1)] = 0.5,
+    skip_class: Annotated[
+        list[str] | None,
+        typer.Option(help="Overlay: a class not to paint; may be given several times.", show_default="background"),
+    ] = None,
+    save: Annotated[str, typer.Option(help="Some of labels,overlay,json,polygons,scores.")] = ",".join(files.DEFAULT),
+    recursive: Recursive = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that others wrote, too.")] = False,
+    skip_existing: Annotated[bool, typer.Option("--skip-existing", help="Leave out pictures that are done.")] = False,
+    whole_names: Annotated[bool, typer.Option("--whole-names", help="NAME with its suffix: a.jpg_labels.png.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Label every pixel of pictures: a palette picture, an overlay with legend and a JSON file for each."""
-    paths = list(_pictures(images))
+    kinds = _kinds(save)
+    options = _how(mode, window, stride, scales, flip)
+    check_model(model)
+    pictures = find_pictures(images, recursive)
+    planned = plan(pictures, output, kinds, whole_names, overwrite, skip_existing)
+    for message in planned.refused.values():
+        say(message)
+    if planned.done:
+        say(f"{len(planned.done)} of {len(pictures)} pictures are done already and are left out.")
+    todo = [picture for picture in pictures if picture.shown in planned.names]
     _make_directory(output)
-    load_tensorflow()
-    from segformer_tf.pipelines.pipeline import SegmentationPipeline
+    rows: list[dict[str, Any]] = []
+    report = tables.Report(len(todo), len(planned.refused), output)
+    if todo:
+        pipeline = _pipeline("SegmentationPipeline", model, runtime)
+        _check_classes(skip_class, pipeline.id2label)
+        skipped = tuple(skip_class) if skip_class else ("background",)
 
-    pipeline = SegmentationPipeline.from_pretrained(model)
-    names = _file_names(paths)
+        def finish(picture: Any, result: Any) -> dict[str, Any]:
+            shown = str(picture) if isinstance(picture, Path) else "-"
+            directory, name = planned.names[shown]
+            result = result.renamed(name)
+            paths = result.save(directory, kinds, alpha=alpha, skip=skipped, overwrite=overwrite)
+            return {**result.to_dict(), "path": shown, "files": [str(path) for path in paths]}
 
-    def save(path: Path, result: Any) -> dict[str, Any]:
-        result = result.renamed(names[path])
-        return {**result.to_dict(), "path": str(path), "files": [str(file) for file in result.save(output)]}
-
-    _report(paths, pipeline.stream(paths, save, mode=mode), as_json, lambda row: _class_table(row))
+        if "scores" in kinds:
+            options["scores"] = True
+        _work(pipeline, todo, finish, batch_size, options, rows, report, "; --skip-existing goes on")
+    tables.show(rows, report, as_json, tables.classes_of_one, tables.classes_of_all)
 
 
 @app.command()
 def classify(
     images: Images,
     model: Annotated[
-        str, typer.Option(help="Hub id or directory of an image classification model.", show_default=False)
+        str,
+        typer.Option(help="Hub id, directory or exported file of an image classification model.", show_default=False),
     ],
-    top_k: Annotated[int, typer.Option(help="How many classes to name.")] = 5,
+    top_k: Annotated[int, typer.Option(help="How many classes to name.", min=1)] = 5,
+    runtime: Annotated[Runtime, typer.Option(help="What computes; auto chooses.")] = Runtime.AUTO,
+    batch_size: BatchSize = 8,
+    recursive: Recursive = False,
     as_json: AsJson = False,
 ) -> None:
     """Name the likeliest classes of pictures."""
-    paths = list(_pictures(images))
-    load_tensorflow()
-    from segformer_tf.pipelines.pipeline import ImageClassificationPipeline
+    check_model(model)
+    pictures = find_pictures(images, recursive)
+    pipeline = _pipeline("ImageClassificationPipeline", model, runtime)
 
-    pipeline = ImageClassificationPipeline.from_pretrained(model)
-    rows = pipeline.stream(paths, lambda path, classes: {"path": str(path), "classes": classes}, top_k=top_k)
+    def finish(picture: Any, answer: Any) -> dict[str, Any]:
+        return {"path": str(picture) if isinstance(picture, Path) else "-", "classes": answer}
 
-    def show(row: dict[str, Any]) -> None:
-        print(f"{row['path']}: " + ", ".join(f"{c['label']} {c['score']:.1%}" for c in row["classes"]))
-
-    _report(paths, rows, as_json, show)
+    rows: list[dict[str, Any]] = []
+    report = tables.Report(len(pictures))
+    _work(pipeline, pictures, finish, batch_size, {"top_k": top_k}, rows, report, "")
+    tables.show(rows, report, as_json, tables.likeliest, tables.likeliest)
 
 
 @app.command()
@@ -69,7 +145,58 @@ def demo(
     output: Annotated[Path, typer.Option(help="Where the pictures go.")] = Path("out"),
 ) -> None:
     """Segment the example photograph with the bundled model."""
-    segment([_example()], output=output)
+    segment([str(example())], output=output)
+
+
+def example() -> Path:
+    """The photograph that comes with this package: in its wheel, or in a checkout's `examples/`."""
+    package = Path(__file__).parents[1]
+    places = [package / "_examples" / "china.jpg", package.parent / "examples" / "china.jpg"]
+    found = next((path for path in places if path.is_file()), None)
+    if found is None:
+        raise FileNotFoundError(f"The example photograph is not in {places[0].parent}; install segformer-tf again.")
+    return found
+
+
+def _kinds(save: str) -> tuple[str, ...]:
+    kinds = tuple(filter(None, (kind.strip() for kind in save.split(","))))
+    unknown = [kind for kind in kinds if kind not in files.ENDINGS]
+    if unknown or not kinds:
+        found = repr(unknown[0]) if unknown else "empty"
+        raise typer.BadParameter(f"{found}; expected some of {','.join(files.ENDINGS)}.", param_hint="--save")
+    return kinds
+
+
+def _how(mode: Mode, window, stride, scales, flip: bool) -> dict[str, Any]:
+    """The pipeline's options; what cannot be is a wrong call, found before anything is loaded."""
+    from segformer_tf.pipelines.windows import check_windows
+
+    options: dict[str, Any] = {"mode": mode.value, "flip": flip, "scales": tuple(scales or (1.0,))}
+    if any(not 0 < scale < float("inf") for scale in options["scales"]):
+        raise typer.BadParameter(f"{options['scales']}; expected numbers above 0.", param_hint="--scales")
+    if mode is Mode.WHOLE and (window or stride):
+        raise typer.BadParameter("is for --mode slide only.", param_hint="--window" if window else "--stride")
+    if window:
+        options["window"] = window
+        options["stride"] = stride or (max(window[0] * 3 // 4, 1), max(window[1] * 3 // 4, 1))
+    elif stride:
+        options["stride"] = stride
+    try:
+        if window:
+            check_windows(window, options["stride"])
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--window") from None
+    return options
+
+
+def _check_classes(names: list[str] | None, id2label: dict[int, str]) -> None:
+    from segformer_tf.pipelines.result import check_class
+
+    for name in names or ():
+        try:
+            check_class(name, id2label)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--skip-class") from None
 
 
 def _make_directory(path: Path) -> None:
@@ -79,84 +206,50 @@ def _make_directory(path: Path) -> None:
         raise OSError(f"{path} cannot be made a directory to write into ({error.strerror}); give another.") from error
 
 
-def _example() -> Path:
-    """The photograph in a checkout's `examples/`, or the one that scikit-learn (extra `[demo]`) ships."""
-    name = "china.jpg"
-    in_checkout = Path(__file__).parents[2] / "examples" / name
-    if in_checkout.is_file():
-        return in_checkout
+def _pipeline(name: str, model: str, runtime: Runtime) -> Any:
+    if not model.endswith((".xml", ".onnx", ".tflite")):
+        load_tensorflow()
+    from segformer_tf.pipelines import pipeline as pipelines
+
     try:
-        import sklearn.datasets
-    except ImportError:
-        raise ImportError(
-            "The example photograph comes with scikit-learn, which is not installed; run `pip install "
-            "segformer-tf[demo]`, or segment a picture of your own."
-        ) from None
-    return Path(sklearn.datasets.__file__).parent / "images" / name
+        chosen = {} if runtime is Runtime.AUTO else {"runtime": runtime.value}
+        return getattr(pipelines, name).from_pretrained(model, **chosen)
+    except ValueError as error:
+        command = {"classify": "segment", "segment": "classify"}["segment" if name.startswith("Segm") else "classify"]
+        if "random" not in str(error) and "needs a" not in str(error):
+            raise
+        raise ValueError(f"{error} If it is a model for `segformer-tf {command}`, run that.") from error
 
 
-def _pictures(arguments: list[Path]) -> Iterator[Path]:
-    """The files named, and those of the directories named whose suffix Pillow knows, in order of their names."""
-    from PIL import Image
-
-    known = set(Image.registered_extensions())
-    for path in arguments:
-        if not path.is_dir():
-            yield path
-            continue
-        found = sorted(file for file in path.iterdir() if file.suffix.lower() in known and file.is_file())
-        if not found:
-            raise FileNotFoundError(f"{path} holds no pictures; expected files such as .jpg or .png in it.")
-        yield from found
-
-
-def _file_names(paths: list[Path]) -> dict[Path, str]:
-    """A name for the files of each picture: its own without suffix, numbered where two pictures share it."""
-    names: dict[Path, str] = {}
-    for path in paths:
-        name, number = path.stem, 2
-        while name in names.values():
-            name, number = f"{path.stem}-{number}", number + 1
-        names[path] = name
-    return names
-
-
-def _report(paths: list[Path], answers: Iterable[Any], as_json: bool, show) -> None:
-    """Prints what comes out, and what could not be done; ends with status 1 if anything failed."""
-    from rich.console import Console
-    from rich.progress import track
-
-    from segformer_tf.pipelines.overlap import Failed
-
-    console = Console(stderr=True)
-    rows, failed = [], 0
-    quiet = len(paths) == 1 or not console.is_terminal
-    for row in track(answers, "Pictures", len(paths), console=console, disable=quiet):
-        if isinstance(row, Failed):
-            failed += 1
-            print(f"segformer-tf: {row.why}", file=sys.stderr)
-            continue
-        rows.append(row)
-        if not as_json:
-            show(row)
-    if as_json:
-        print(json.dumps(rows, indent=2))
-    if failed:
-        if len(paths) > 1:
-            print(f"segformer-tf: {failed} of {len(paths)} pictures failed; the others are done.", file=sys.stderr)
-        raise SystemExit(1)
-
-
-def _class_table(row: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    size = row["size"]
-    table = Table("class", "id", "pixels", "share", title=f"{row['path']}  {size['height']} x {size['width']}")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for entry in row["classes"]:
-        table.add_row(entry["name"], str(entry["id"]), f"{entry['pixels']:,}", f"{entry['share']:.1%}")
-    console = Console()
-    console.print(table)
-    console.print(*(f"wrote {file}" for file in row["files"]), sep="\n", soft_wrap=True, highlight=False)
+def _work(
+    pipeline: Any,
+    pictures: list[Picture],
+    finish: Callable[[Any, Any], dict[str, Any]],
+    batch_size: int,
+    options: dict[str, Any],
+    rows: list[dict[str, Any]],
+    report: "tables.Report",
+    go_on: str,
+) -> None:
+    """Works off the pictures into `rows`; tells of those that fail and goes on, but stops where the disk is full."""
+    sources = [picture.source for picture in pictures]
+    answers = pipeline.stream(sources, finish=finish, batch_size=batch_size, **options)
+    try:
+        with tables.progress(len(pictures)) as advance:
+            for picture, answer in zip(pictures, answers, strict=True):
+                advance()
+                if answer:
+                    rows.append(answer)
+                    continue
+                if getattr(answer.error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+                    full = os.strerror(answer.error.errno)
+                    raise OSError(
+                        f"The disk of {report.output} is full ({full}): {len(rows)} of {len(pictures)} pictures are done; "
+                        f"make room{go_on}."
+                    )
+                report.failed += 1
+                message = str(answer.error) or type(answer.error).__name__
+                say(message if picture.shown in message else f"{picture.shown}: {message}")
+    except KeyboardInterrupt:
+        say(f"interrupted: {len(rows)} of {len(pictures)} pictures are done{go_on}.")
+        raise

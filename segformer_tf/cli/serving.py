@@ -1,22 +1,47 @@
 """`export`, `serve`, `serve-config`: a checkpoint to files for servers and other runtimes, and a server to try them."""
 
 import json
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from segformer_tf.cli.app import app, load_tensorflow
+from segformer_tf.cli.app import app, check_model, load_tensorflow, say
 
 Name = Annotated[str | None, typer.Option(help="The model's name in requests; the directory's name by default.")]
 ModelDirectory = Annotated[Path, typer.Argument(help="Directory of versions that `export` wrote.", show_default=False)]
+
+
+class Format(str, Enum):
+    """What `export` writes."""
+
+    SAVED_MODEL, KERAS, ONNX, OPENVINO, LITERT = "saved_model", "keras", "onnx", "openvino", "litert"
+
+
+class Weights(str, Enum):
+    """How weights are stored."""
+
+    FLOAT32, FLOAT16, INT8 = "float32", "float16", "int8"
+
+
+class DataFormat(str, Enum):
+    """Where the channels lie."""
+
+    LAST, FIRST = "channels_last", "channels_first"
+
+
+class LabelsAt(str, Enum):
+    """The size of `labels`."""
+
+    MAP, INPUT = "map", "input"
 
 
 @app.command()
 def export(
     model: Annotated[str, typer.Argument(help="Hub id, directory, file or bundled model.", show_default=False)],
     directory: Annotated[Path, typer.Argument(help="Where the file or version directory goes.", show_default=False)],
-    format: Annotated[str, typer.Option(help="saved_model, keras, onnx, openvino or litert.")] = "saved_model",
+    format: Annotated[Format, typer.Option(help="What to write.")] = Format.SAVED_MODEL,
     size: Annotated[
         tuple[int, int] | None,
         typer.Option(
@@ -28,14 +53,14 @@ def export(
         typer.Option(help="onnx, openvino: the only batch that the file takes; any by default.", show_default=False),
     ] = None,
     dtype: Annotated[str, typer.Option(help="Keras dtype policy to compute in, such as mixed_bfloat16.")] = "float32",
-    weights: Annotated[str, typer.Option(help="onnx, openvino, litert: float32, float16 or int8.")] = "float32",
-    data_format: Annotated[
-        str, typer.Option(help="keras, onnx, openvino, litert: channels_last or channels_first.")
-    ] = "channels_last",
+    weights: Annotated[Weights, typer.Option(help="onnx, openvino, litert: how weights are stored.")] = Weights.FLOAT32,
+    data_format: Annotated[DataFormat, typer.Option(help="keras, onnx, openvino, litert.")] = DataFormat.LAST,
     signature: Annotated[
         list[str] | None, typer.Option(help="saved_model: only this signature; may be given several times.")
     ] = None,
-    labels_at: Annotated[str, typer.Option(help="saved_model: size of `labels`: map (a quarter) or input.")] = "map",
+    labels_at: Annotated[
+        LabelsAt, typer.Option(help="saved_model: size of `labels`: map (a quarter) or input.")
+    ] = LabelsAt.MAP,
     tolerance: Annotated[
         float | None, typer.Option(help="Largest difference kept, as a share of the largest logit.", show_default=False)
     ] = None,
@@ -45,28 +70,35 @@ def export(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
     """Write a model for TF Serving or another runtime, and compare what was written with the model."""
+    check_model(model, "MODEL")
     load_tensorflow()
     from segformer_tf import checkpoints
     from segformer_tf.checkpoints.names import task_of
     from segformer_tf.export.export import export as write
+    from segformer_tf.export.signatures import fixed_size
     from segformer_tf.images.processor import SegformerImageProcessor
     from segformer_tf.models.tasks import TFSegformerForImageClassification, TFSegformerForSemanticSegmentation
 
     task = task_of(checkpoints.load(model).variables)
     model_class = TFSegformerForImageClassification if task == "classifier" else TFSegformerForSemanticSegmentation
     processor = SegformerImageProcessor.from_pretrained(model, or_default=True)
+    if format is Format.SAVED_MODEL and size is None and fixed_size(processor) is None:
+        say(
+            f"warning: the processor of {model} gives pictures no fixed size, so the export takes them one by one and "
+            "has no `labels`: --size H W (such as --size 512 512) gives it batches and `labels`."
+        )
     exported = write(
-        model_class.from_pretrained(model, data_format=data_format, dtype=dtype),
+        model_class.from_pretrained(model, data_format=data_format.value, dtype=dtype),
         directory,
-        format,
+        format.value,
         processor=processor,
         size=size,
         batch=batch,
-        weights=weights,
+        weights=weights.value,
         tolerance=tolerance,
         picture=processor.pixels(picture) if picture else None,
         names=signature or None,
-        labels_at=labels_at,
+        labels_at=labels_at.value,
     )
     if as_json:
         print(json.dumps({**exported._asdict(), "path": str(exported.path)}))

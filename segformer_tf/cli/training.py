@@ -1,4 +1,4 @@
-"""The commands `train`, `evaluate` and `shard`."""
+"""The commands `train` and `evaluate`."""
 
 import json
 from pathlib import Path
@@ -34,9 +34,9 @@ def train(
     import keras
 
     from segformer_tf.config import VARIANTS
+    from segformer_tf.data import inspect
     from segformer_tf.training import Recipe, state
     from segformer_tf.training import train as run_training
-    from segformer_tf.training.splits import read_split
 
     if epochs is not None and steps is not None:
         raise typer.BadParameter("give --epochs or --steps, not both")
@@ -52,10 +52,11 @@ def train(
     if crop is not None:
         changes["augmentation"] = dataclasses.replace(chosen.augmentation, crop=crop)
     keras.utils.set_random_seed(chosen_seed)
-    network = _new_model(model, read_split(data, "train"))
+    found = inspect(data, splits=("train", "val"), broken="skip" if skip_broken else "stop").check()
+    network = _new_model(model, found)
     best = run_training(
         network,
-        data,
+        found,
         output,
         dataclasses.replace(chosen, **changes),
         seed=chosen_seed,
@@ -66,17 +67,16 @@ def train(
     print(f"best score {best['score']:.4f} at step {best['step']}: {output / 'best'}")
 
 
-def _new_model(name: str, split):
-    """A model for the split's classes: a variant from random weights, or a checkpoint, with a new head if need be."""
+def _new_model(name: str, found):
+    """A model for the data's classes: a variant from random weights, or a checkpoint, with a new head if need be."""
     from segformer_tf import SegformerConfig, TFSegformerForImageClassification, TFSegformerForSemanticSegmentation
     from segformer_tf.config import VARIANTS
-    from segformer_tf.training.reading import highest_id
 
+    split = found.splits["train"]
     kind = TFSegformerForSemanticSegmentation if split.has_masks else TFSegformerForImageClassification
-    classes = split.id2label
     if name in VARIANTS:
-        names = classes or {i: f"class {i}" for i in range(highest_id(split) + 1)}
-        return kind(SegformerConfig.from_variant(name, id2label=names), data_format="channels_last")
+        return kind(SegformerConfig.from_variant(name, id2label=found.id2label), data_format="channels_last")
+    classes = split.id2label
     return kind.from_pretrained(
         name,
         id2label=classes or None,
@@ -103,16 +103,15 @@ def evaluate(
         TFSegformerForImageClassification,
         TFSegformerForSemanticSegmentation,
     )
+    from segformer_tf.data import inspect
     from segformer_tf.training import Protocol, read_split
     from segformer_tf.training import evaluate as score
-    from segformer_tf.training.reading import inspect
 
     chosen = Protocol(protocol, window, stride)
     pictures = read_split(data, split)
     kind = TFSegformerForSemanticSegmentation if pictures.has_masks else TFSegformerForImageClassification
     network = kind.from_pretrained(model, data_format="channels_last")
-    if not pictures.shards:
-        inspect(pictures, network.config.num_labels)
+    pictures = inspect(pictures, network.config).check(network.config).splits[split]
     try:
         processor = SegformerImageProcessor.from_pretrained(model)
     except OSError:  # weights alone, in a file: ImageNet's mean and deviation, no resizing
@@ -129,17 +128,3 @@ def evaluate(
         )
     means = [f"{key} {found[key]:.4f}" for key in ("mIoU", "mAcc", "aAcc", "accuracy") if found.get(key) is not None]
     print(f"{'  '.join(means)}\n{found['images']} pictures; {found['protocol']}")
-
-
-@app.command()
-def shard(
-    data: Data,
-    output: Annotated[Path, typer.Option(help="Directory of the shards, then a data set itself.")],
-    split: Annotated[str, typer.Option()] = "train",
-    pictures_per_shard: Annotated[int, typer.Option(min=1)] = 500,
-) -> None:
-    """Write a split as TFRecord shards, which `train --data` and `evaluate --data` read."""
-    from segformer_tf.training import read_split, write_shards
-
-    files = write_shards(read_split(data, split), output, pictures_per_shard)
-    print(f"{len(files)} shards: {files[0]} ...")

@@ -1,10 +1,8 @@
-"""What the models share: one functional graph, a call with labels and optional outputs, training steps, saving.
-
-Channels-first exists only here: maps are turned at the graph's input and outputs, nowhere inside.
-"""
+"""What the models share: one functional graph, a call with labels and optional outputs, training steps, saving."""
 
 import contextlib
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -13,16 +11,18 @@ from keras import ops
 from segformer_tf.config import SegformerConfig
 from segformer_tf.models.adamw import AdamW
 from segformer_tf.models.checkpointed import Pretrained, checked
-from segformer_tf.models.elements import final_weights, portable_ops
-from segformer_tf.models.network import Encoder
-from segformer_tf.models.outputs import ModelOutput
+from segformer_tf.models.kernels import final_weights, portable_ops
+from segformer_tf.models.metrics import MeanIoU
+from segformer_tf.models.network import Network, from_boundary
+from segformer_tf.models.outputs import CallWithOptions, ModelOutput
+from segformer_tf.models.predicted import predicted_labels
 from segformer_tf.storage.keywords import check_keywords, keywords_of
 
 SMALLEST_SIDE = 32
 
 
 class SegformerBase(Pretrained, keras.Model):
-    """A Keras functional model over the encoder's layers; subclasses add a head (`_compose`) and a loss.
+    """A Keras functional model over the layers of a `Network`; subclasses add a head and a loss.
 
     The graph that Keras sees (`inputs`, `outputs`, `summary()`, saving) gives the field that the task is about; hidden
     states and attention maps come from the same layers when a call asks for them.
@@ -32,31 +32,21 @@ class SegformerBase(Pretrained, keras.Model):
 
     def __init__(self, config: SegformerConfig, data_format: str | None = None, *, name=None, dtype=None, **kwargs):
         data_format, policy = checked(config, data_format, dtype, kwargs)
-        parts = self._make_layers(config, policy)
-        inputs = self._make_inputs(config, data_format)
-        fields = self._compose(parts, inputs, config, data_format)
-        super().__init__(inputs=inputs, outputs=fields, name=name or type(self).__name__.lower(), **kwargs)
+        network = Network(config, data_format, policy, self._make_head(config, policy))
+        shape = (
+            (config.num_channels, None, None) if data_format == "channels_first" else (None, None, config.num_channels)
+        )
+        inputs = keras.Input(shape, name="pixel_values", dtype="float32")
+        super().__init__(inputs=inputs, outputs=network(inputs), name=name or type(self).__name__.lower(), **kwargs)
         self.dtype_policy = policy
         self.config = config
         self.data_format = data_format
-        # In a closure, because Keras would list the layers a second time under an attribute.
-        self._run = lambda x, **optional: self._compose(parts, x, config, data_format, **optional)
+        self.network = network
 
-    def _make_layers(self, config: SegformerConfig, dtype) -> dict[str, Any]:
-        return {"encoder": Encoder(config, dtype)}
-
-    def _make_inputs(self, config: SegformerConfig, data_format: str):
-        channels = config.num_channels
-        shape = (channels, None, None) if data_format == "channels_first" else (None, None, channels)
-        return keras.Input(shape, name="pixel_values", dtype="float32")
-
-    def _compose(self, parts, inputs, config, data_format, hidden_states=False, attentions=False) -> dict[str, Any]:
-        """From `inputs` to the fields asked for, as a dictionary without the fields that were not.
-
-        The same for a `keras.Input`, which makes the graph, and for tensors, which runs it; run so, a map is freed as soon
-        as no later layer needs it, where an eager Keras functional model keeps all to the end.
-        """
-        raise NotImplementedError
+    def _make_head(self, config: SegformerConfig, dtype) -> Callable | None:
+        """What makes logits of the stages' maps; None for the encoder alone."""
+        del config, dtype
+        return None
 
     def call(
         self,
@@ -73,7 +63,7 @@ class SegformerBase(Pretrained, keras.Model):
             pixel_values = pixel_values["pixel_values"]
         pixel_values = ops.cast(ops.convert_to_tensor(pixel_values), "float32")
         self._check_pixels(pixel_values)
-        fields = self._run(
+        fields = self.network(
             pixel_values,
             hidden_states=_default(output_hidden_states, self.config.output_hidden_states),
             attentions=_default(output_attentions, self.config.output_attentions),
@@ -82,6 +72,17 @@ class SegformerBase(Pretrained, keras.Model):
             fields["loss"] = self.hf_compute_loss(labels=labels, logits=fields.get("logits"))
         output = self.output_class(fields)
         return output if _default(return_dict, self.config.return_dict) else output.to_tuple()
+
+    def __call__(self, *args, **kwargs):
+        """As Keras'; in a Keras graph a call whose fields are more than the model's own graph has is a layer of its own."""
+        if not any(isinstance(x, keras.KerasTensor) for x in keras.tree.flatten((args, kwargs))):
+            return super().__call__(*args, **kwargs)
+        options = inspect.signature(self.call).bind(*args, **kwargs).arguments
+        fields = self.compute_output_spec(**options)
+        if len(keras.tree.flatten(fields)) == len(self.outputs):
+            return super().__call__(*args, **kwargs)
+        pixel_values, labels = (options.pop(name, None) for name in ("pixel_values", "labels"))
+        return CallWithOptions(self, options)(pixel_values, labels=labels)
 
     def compute_output_spec(self, *args, **kwargs):
         return keras.Operation.compute_output_spec(self, *args, **kwargs)
@@ -154,6 +155,8 @@ class SegformerBase(Pretrained, keras.Model):
         if loss is None and metrics is None:
             metrics = self._default_metrics()
         super().compile(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)
+        given = keras.tree.flatten([metrics, kwargs.get("weighted_metrics")])
+        self._small_logits = all(metric is None or isinstance(metric, MeanIoU) for metric in given)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles a model read from a `.keras` file as it was when saved."""
@@ -172,7 +175,11 @@ class SegformerBase(Pretrained, keras.Model):
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         if y is not None:
-            y_pred = self._for_loss(y, self._channels_last(_logits(y_pred)))
+            y_pred = self._channels_last(_logits(y_pred))
+            if not self._small_logits or self.jit_compile:  # XLA takes no blocks of unknown number
+                y_pred = self._for_loss(y, y_pred)
+            if self._small_logits and self.jit_compile and len(y_pred.shape) == 4:
+                y_pred = predicted_labels(y_pred, y_pred.shape[1:3])
         return super().compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
     def make_train_function(self, force: bool = False):
@@ -189,26 +196,6 @@ class SegformerBase(Pretrained, keras.Model):
 
     def predict_step(self, *args):
         return super().predict_step(*args[:-1], _as_pair(args[-1]))
-
-
-def from_boundary(map_, data_format: str):
-    """A map as users gave it -> (B, H, W, C)."""
-    return ops.transpose(map_, (0, 2, 3, 1)) if data_format == "channels_first" else map_
-
-
-def to_boundary(map_, data_format: str):
-    """(B, H, W, C) -> a map as users want it."""
-    return ops.transpose(map_, (0, 3, 1, 2)) if data_format == "channels_first" else map_
-
-
-def optional_fields(maps, weights, data_format, hidden_states: bool, attentions: bool) -> dict[str, Any]:
-    """`hidden_states` and `attentions` of the encoder, if they were asked for."""
-    fields: dict[str, Any] = {}
-    if hidden_states:
-        fields["hidden_states"] = tuple(to_boundary(map_, data_format) for map_ in maps)
-    if attentions:
-        fields["attentions"] = tuple(weights)
-    return fields
 
 
 def _default(value, otherwise):

@@ -3,9 +3,7 @@
 import keras
 from keras import ops
 
-from segformer_tf.models.elements import resize_bilinear
-
-BAND_VALUES = 2**21  # full-size logits of one band of the loss: 8 MB
+from segformer_tf.models import kernels
 
 
 def full_size_logits(logits, labels):
@@ -13,7 +11,7 @@ def full_size_logits(logits, labels):
 
     `labels` are `(B, H, W)` ids or `(B, H, W, C)` one-hot maps.
     """
-    return resize_bilinear(ops.cast(logits, "float32"), ops.shape(labels)[1:3])
+    return kernels.resize_bilinear(ops.cast(logits, "float32"), ops.shape(labels)[1:3])
 
 
 def segmentation_loss(labels, logits, ignore_index: int = 255, sample_weight=None):
@@ -42,89 +40,8 @@ def segmentation_loss(labels, logits, ignore_index: int = 255, sample_weight=Non
         logits = full_size_logits(logits, labels)[..., 0]
         total = ops.sum(ops.binary_crossentropy(ops.cast(ids, "float32"), logits, from_logits=True) * weights)
     else:
-        total = resized_cross_entropy(ids, logits, weights)
+        total = kernels.cross_entropy_sum(ids, logits, weights)
     return total / ops.maximum(ops.sum(ops.cast(valid, "float32")), 1.0)
-
-
-def resized_cross_entropy(ids, logits, weights):
-    """Sum of `weights * cross-entropy` of logits resized to the ids' size: (B, H, W), (B, h, w, C), (B, H, W) -> scalar.
-
-    On TensorFlow's CPU, resizing, softmax and their gradient are made for one band of rows after the other, so that the
-    logits of full size never exist at once: 4 pictures of 512 x 512 and 150 classes would take 0.6 GB, several times over.
-    """
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        if not tf.config.list_physical_devices("GPU"):  # the band's kernel is the CPU's; XLA fuses the plain form
-            return _banded_cross_entropy(tf, ids, tf.cast(logits, tf.float32), weights)
-    losses = ops.sparse_categorical_crossentropy(ids, full_size_logits(logits, ids), from_logits=True)
-    return ops.sum(losses * weights)
-
-
-def _banded_cross_entropy(tf, ids, logits, weights):
-    """Picture after picture, band after band: what exists beside the logits and their gradient is four bands."""
-
-    @tf.custom_gradient
-    def summed(logits):
-        totals, gradients = tf.map_fn(
-            lambda picture: _one_picture(tf, *picture),
-            (ids, logits, weights),
-            fn_output_signature=(tf.float32, tf.TensorSpec(logits.shape[1:], tf.float32)),
-            parallel_iterations=1,
-        )
-        return tf.reduce_sum(totals), lambda upstream: upstream * gradients
-
-    return summed(logits)
-
-
-def _one_picture(tf, ids, logits, weights):
-    """(H, W), (h, w, C), (H, W) -> the sum of weighted losses, and its gradient (h, w, C)."""
-    (height, width), size, num_labels = tf.unstack(tf.shape(ids)), tf.shape(logits)[:2], logits.shape[-1]
-    scale = tf.cast([height, width], tf.float32) / tf.cast(size, tf.float32)
-    # Every band adds to the whole gradient, so a band is not much smaller than that.
-    band = tf.maximum(BAND_VALUES, tf.size(logits)) // (width * num_labels)
-    band = tf.clip_by_value(band, 1, height)
-    # Rows of `logits` that one band can touch: those under it and a neighbour on either side.
-    window = tf.minimum(tf.cast(tf.math.ceil(tf.cast(band, tf.float32) / scale[0]), tf.int32) + 2, size[0])
-
-    def one_band(top, total, gradient):
-        bottom = tf.minimum(top + band, height)
-        first = tf.cast(tf.floor((tf.cast(top, tf.float32) + 0.5) / scale[0] - 0.5), tf.int32)
-        first = tf.clip_by_value(first, 0, size[0] - window)
-        rows = logits[tf.newaxis, first : first + window]
-        place = {
-            "scale": scale,
-            "translation": tf.stack([tf.cast(first, tf.float32) * scale[0] - tf.cast(top, tf.float32), 0.0]),
-            "kernel_type": "triangle",
-            "antialias": False,
-        }
-        resized = tf.raw_ops.ScaleAndTranslate(images=rows, size=tf.stack([bottom - top, width]), **place)
-        losses, back = _cross_entropy(
-            tf,
-            tf.reshape(resized, (-1, num_labels)),
-            tf.reshape(ids[top:bottom], (-1,)),
-            tf.reshape(weights[top:bottom], (-1,)),
-        )
-        back = tf.raw_ops.ScaleAndTranslateGrad(grads=tf.reshape(back, tf.shape(resized)), original_image=rows, **place)
-        gradient += tf.pad(back[0], ((first, size[0] - first - window), (0, 0), (0, 0)))
-        return bottom, total + losses, gradient
-
-    start = (tf.constant(0), tf.constant(0.0), tf.zeros_like(logits))
-    return tf.while_loop(lambda top, *_: top < height, one_band, start, parallel_iterations=1)[1:]
-
-
-def _cross_entropy(tf, logits, ids, weights):
-    """(N, C), (N,), (N,) -> the sum of weighted cross-entropies, and its gradient (N, C).
-
-    Through oneDNN's softmax, in a third of the time of `sparse_softmax_cross_entropy_with_logits`. The logarithm of the
-    sum comes from the largest share, which is never small.
-    """
-    num_labels = logits.shape[-1]
-    shares = tf.nn.softmax(logits)
-    log_sum = tf.reduce_max(logits, -1) - tf.math.log(tf.reduce_max(shares, -1))
-    true = tf.gather(tf.reshape(logits, (-1,)), tf.range(tf.size(ids)) * num_labels + ids)
-    gradient = (shares - tf.one_hot(ids, num_labels)) * weights[:, tf.newaxis]
-    return tf.reduce_sum((log_sum - true) * weights), gradient
 
 
 def classification_loss(labels, logits, problem_type: str | None = None, sample_weight=None):

@@ -6,13 +6,23 @@ import keras
 import numpy as np
 from keras import ops
 
+from segformer_tf.models.losses import check_range
+from segformer_tf.models.predicted import predicted_labels
+
 
 def confusion(labels, predictions, num_labels: int, ignore_index: int = 255):
-    """(num_labels, num_labels) int64 counts of pixels that are not ignored: row the truth, column the prediction."""
-    labels, predictions = (np.asarray(ids).reshape(-1).astype(np.int64) for ids in (labels, predictions))
-    valid = labels != ignore_index
-    pairs = labels[valid] * num_labels + predictions[valid]
-    return np.bincount(pairs, minlength=num_labels**2).reshape(num_labels, num_labels)
+    """(n, n) int32 counts of pixels that are not ignored: row the truth, column the prediction.
+
+    Class ids of one shape, arrays or tensors. n is `num_labels`, or 2 where that is 1: background and foreground.
+    ValueError (InvalidArgumentError in a TensorFlow graph) for a label that is neither a class nor `ignore_index`.
+    """
+    classes = max(num_labels, 2)
+    labels, predictions = (ops.reshape(ops.cast(ids, "int32"), (-1,)) for ids in (labels, predictions))
+    valid = ops.not_equal(labels, ignore_index)
+    ids = check_range(ops.where(valid, labels, 0), classes, ignore_index)
+    pairs = ops.where(valid, ids * classes + predictions, classes**2)  # ignored pixels are counted last, and dropped
+    counts = ops.bincount(pairs, minlength=classes**2 + 1)[: classes**2]
+    return ops.cast(ops.reshape(counts, (classes, classes)), "int32")
 
 
 def scores(matrix) -> dict[str, Any]:
@@ -24,7 +34,7 @@ def scores(matrix) -> dict[str, Any]:
     hits, true, predicted = np.diag(matrix), matrix.sum(1), matrix.sum(0)
     with np.errstate(divide="ignore", invalid="ignore"):
         per_class = {
-            "IoU": hits / (true + predicted - hits),
+            "IoU": _iou(hits, true, predicted),
             "Acc": hits / true,
             "Dice": 2 * hits / (true + predicted),
         }
@@ -33,15 +43,22 @@ def scores(matrix) -> dict[str, Any]:
     return {**means, "aAcc": overall, **{name: values.tolist() for name, values in per_class.items()}}
 
 
+def _iou(hits, true, predicted):
+    """Intersection over union from numbers of pixels, NaN where a class never occurs."""
+    return hits / (true + predicted - hits)
+
+
 def _mean(values) -> float:
     return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 
 @keras.saving.register_keras_serializable(package="segformer_tf")
 class MeanIoU(keras.metrics.Metric):
-    """Mean IoU of labels (B, H, W) and logits (B, H, W, C), streaming; ignored pixels and absent classes are left out.
+    """Mean IoU of labels (B, H, W), streaming; ignored pixels and absent classes are left out.
 
-    For `model.compile(metrics=[MeanIoU(num_labels)])`; `scores(metric.confusion)` has the other scores.
+    Predictions are logits of any size (B, h, w, num_labels), resized as the loss resizes them, in bands, or class ids
+    (B, H, W). One label means background and foreground, where the logit is above 0. The metric of `model.compile()`;
+    `scores(metric.confusion)` has the other scores. Weights of pictures or pixels do not change it.
     """
 
     def __init__(self, num_labels: int, ignore_index: int = 255, name: str = "mIoU", dtype=None):
@@ -49,23 +66,21 @@ class MeanIoU(keras.metrics.Metric):
         self.num_labels = num_labels
         self.ignore_index = ignore_index
         # float64 counts pixels exactly up to 9e15
-        self.confusion = self.add_weight(shape=(num_labels, num_labels), initializer="zeros", dtype="float64")
+        classes = max(num_labels, 2)
+        self.confusion = self.add_weight(shape=(classes, classes), initializer="zeros", dtype="float64")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         del sample_weight  # a pixel counts or is ignored
-        labels = ops.reshape(ops.cast(y_true, "int32"), (-1,))
-        valid = ops.not_equal(labels, self.ignore_index)
-        predictions = ops.reshape(ops.argmax(y_pred, axis=-1), (-1,))
-        pairs = ops.where(valid, labels, 0) * self.num_labels + ops.cast(predictions, "int32")
-        counts = ops.segment_sum(ops.cast(valid, "float64"), pairs, self.num_labels**2)
-        self.confusion.assign_add(ops.reshape(counts, (self.num_labels, self.num_labels)))
+        if len(y_pred.shape) == 4:
+            y_pred = predicted_labels(y_pred, ops.shape(y_true)[1:3])
+        counts = confusion(y_true, y_pred, self.num_labels, self.ignore_index)
+        self.confusion.assign_add(ops.cast(counts, self.confusion.dtype))
 
     def result(self):
-        hits = ops.diagonal(self.confusion)
-        union = ops.sum(self.confusion, 0) + ops.sum(self.confusion, 1) - hits
-        present = ops.cast(union > 0, "float64")
-        mean = ops.sum(hits / ops.maximum(union, 1.0)) / ops.maximum(ops.sum(present), 1.0)
-        return ops.cast(mean, "float32")
+        iou = _iou(ops.diagonal(self.confusion), ops.sum(self.confusion, 1), ops.sum(self.confusion, 0))
+        absent = ops.isnan(iou)
+        present = ops.sum(ops.cast(ops.logical_not(absent), iou.dtype))
+        return ops.cast(ops.sum(ops.where(absent, 0.0, iou)) / ops.maximum(present, 1.0), "float32")
 
     def get_config(self):
         return {**super().get_config(), "num_labels": self.num_labels, "ignore_index": self.ignore_index}

@@ -1,18 +1,31 @@
-"""The Mix Transformer (section 3.1 of the paper), composed functionally, one stage at a time."""
+"""A model from pixels to its fields, composed functionally: the Mix Transformer one stage at a time, then a head.
+
+Channels-first exists only here, at the network's two ends; inside, maps are channels-last.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from keras import ops
 
 from segformer_tf.config import SegformerConfig
-from segformer_tf.models.layers import EncoderLayer, OverlapPatchEmbeddings
-from segformer_tf.models.norms import LayerNorm
+from segformer_tf.models.layers import DecodeHead, EncoderLayer, OverlapPatchEmbeddings
+from segformer_tf.models.primitives import LayerNorm, dense
 
 
 class Stage:
-    """One of the encoder's stages, as the Keras layers that it composes: patches, encoder layers, norm."""
+    """One of the encoder's stages (section 3.1 of the paper): patches, encoder layers, norm.
+
+    `(B, H, W, C) -> (B, ceil(H / stride), ceil(W / stride), hidden_sizes[index])`, and an attention map a layer if asked for.
+    """
 
     def __init__(self, config: SegformerConfig, index: int, dtype=None):
         first = sum(config.depths[:index])
         last_block = max(sum(config.depths) - 1, 1)
+        in_channels = config.hidden_sizes[index - 1] if index else config.num_channels
         channels = config.hidden_sizes[index]
         self.patch_embeddings = OverlapPatchEmbeddings(
+            in_channels,
             channels,
             config.patch_sizes[index],
             config.strides[index],
@@ -27,10 +40,10 @@ class Stage:
                 config.mlp_ratios[index],
                 activation=config.hidden_act,
                 norm_eps=config.encoder_norm_eps,
-                initializer_range=config.initializer_range,
                 drop_path_rate=config.drop_path_rate * (first + i) / last_block,
                 dropout_rate=config.hidden_dropout_prob,
                 attention_dropout_rate=config.attention_probs_dropout_prob,
+                initializer_range=config.initializer_range,
                 name=f"block_{index}_{i}",
                 dtype=dtype,
             )
@@ -38,31 +51,92 @@ class Stage:
         ]
         self.layer_norm = LayerNorm(epsilon=config.encoder_norm_eps, name=f"layer_norm_{index}", dtype=dtype)
 
-    def __call__(self, x, output_attentions: bool = False):
-        attentions = []
+    def __call__(self, x, attentions: bool = False):
+        found = []
         x = self.patch_embeddings(x)
         for block in self.blocks:
-            if output_attentions:
+            if attentions:
                 x, weights = block(x, output_attentions=True)
-                attentions.append(weights)
+                found.append(weights)
             else:
                 x = block(x)
-        return self.layer_norm(x), attentions
+        return self.layer_norm(x), found
 
 
-class Encoder:
-    """All stages: `(B, H, W, C)` to one map a stage, `(B, H / 4, W / 4, hidden_sizes[0])` to `(B, H / 32, ...)`.
+class Network:
+    """`pixel_values` to the fields of a model's output. Not a Keras layer: its layers lie flat in the model, each by its name.
 
-    Not a Keras layer: its layers lie flat in the graph of the model that calls it, so that users find each by name.
+    The same call makes a Keras graph of a `keras.Input`, and runs on tensors; run so, a map is freed as soon as no later
+    layer needs it, where an eager Keras functional model keeps all to the end.
+
+    Args:
+        head: From the stages' maps to logits; None: the network ends with the deepest map.
     """
 
-    def __init__(self, config: SegformerConfig, dtype=None):
+    def __init__(self, config: SegformerConfig, data_format: str, dtype=None, head: Callable | None = None):
+        self.config = config
+        self.data_format = data_format
         self.stages = [Stage(config, i, dtype) for i in range(config.num_encoder_blocks)]
+        self.head = head
 
-    def __call__(self, x, output_attentions: bool = False):
-        maps, attentions = [], []
+    def __call__(self, pixel_values, hidden_states: bool = False, attentions: bool = False) -> dict[str, Any]:
+        """The fields asked for, as a dictionary without those that were not."""
+        x = from_boundary(pixel_values, self.data_format)
+        maps, weights = [], []
         for stage in self.stages:
-            x, weights = stage(x, output_attentions)
+            x, found = stage(x, attentions)
             maps.append(x)
-            attentions += weights
-        return maps, attentions
+            weights += found
+        fields = (
+            {"last_hidden_state": self._last(x)}
+            if self.head is None
+            else {"logits": self._to_boundary(self.head(maps))}
+        )
+        if hidden_states:
+            states = [self._to_boundary(map_) for map_ in maps[:-1]]
+            fields["hidden_states"] = (*states, self._last(x))
+        if attentions:
+            fields["attentions"] = tuple(weights)
+        return fields
+
+    def _last(self, x):
+        """The deepest map at the boundary; of an encoder by itself as tokens (B, N, C), if the config says so."""
+        if self.head is None and not self.config.reshape_last_stage:
+            return ops.reshape(x, (ops.shape(x)[0], -1, x.shape[-1]))
+        return self._to_boundary(x)
+
+    def _to_boundary(self, x):
+        return to_boundary(x, self.data_format) if len(x.shape) == 4 else x
+
+
+class MeanTokenClassifier:
+    """The deepest map's mean token through one linear layer: the stages' maps to logits (B, num_labels) float32."""
+
+    def __init__(self, config: SegformerConfig, dtype=None):
+        self.classifier = dense(config.num_labels, config.initializer_range, name="classifier", dtype=dtype)
+
+    def __call__(self, maps):
+        return ops.cast(self.classifier(ops.mean(maps[-1], axis=(1, 2))), "float32")
+
+
+def decode_head(config: SegformerConfig, dtype=None) -> DecodeHead:
+    """The head of a configuration: the stages' maps to logits (B, H / 4, W / 4, num_labels) float32."""
+    return DecodeHead(
+        config.decoder_hidden_size,
+        config.hidden_sizes,
+        config.num_labels,
+        config.classifier_dropout_prob,
+        initializer_range=config.initializer_range,
+        name="decode_head",
+        dtype=dtype,
+    )
+
+
+def from_boundary(map_, data_format: str):
+    """A map as users gave it -> (B, H, W, C)."""
+    return ops.transpose(map_, (0, 2, 3, 1)) if data_format == "channels_first" else map_
+
+
+def to_boundary(map_, data_format: str):
+    """(B, H, W, C) -> a map as users want it."""
+    return ops.transpose(map_, (0, 3, 1, 2)) if data_format == "channels_first" else map_

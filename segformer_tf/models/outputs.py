@@ -1,5 +1,8 @@
 """What a model returns: fields by attribute, by key, or as a tuple, in transformers' order."""
 
+from typing import Any
+
+import keras
 import optree
 
 
@@ -54,3 +57,28 @@ class TaskOutput(ModelOutput):
     """`loss` (scalar, if labels were given), `logits`, and the encoder's `hidden_states` and `attentions`."""
 
     fields = ("loss", "logits", "hidden_states", "attentions")
+
+
+@keras.saving.register_keras_serializable(package="segformer_tf")
+class CallWithOptions(keras.layers.Layer):
+    """A model called with options that give more fields than its graph has, as one operation of another Keras graph.
+
+    Keras takes the number of an operation's outputs from its first call, and a model's first call is its own graph.
+    """
+
+    def __init__(self, model: keras.Model, options: dict[str, Any], **kwargs):
+        super().__init__(dtype=model.dtype_policy, autocast=False, **kwargs)
+        self.model = model
+        self.options = dict(options)
+
+    def call(self, pixel_values, labels=None):
+        return self.model(pixel_values, labels=labels, **self.options)
+
+    def get_config(self):
+        model = keras.saving.serialize_keras_object(self.model)
+        return {"model": model, "options": dict(self.options), "name": self.name, "trainable": self.trainable}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        model = keras.saving.deserialize_keras_object(config["model"], custom_objects)
+        return cls(**{**config, "model": model})

@@ -1,16 +1,13 @@
 """The public models: the encoder alone, with a classifier, with the decode head; and the decode head by itself."""
 
-from typing import Any
-
 import keras
-from keras import ops
 
 from segformer_tf.config import SegformerConfig
 from segformer_tf.models import losses
-from segformer_tf.models.base import SegformerBase, from_boundary, optional_fields, to_boundary
+from segformer_tf.models.base import SegformerBase
 from segformer_tf.models.checkpointed import Pretrained, checked
-from segformer_tf.models.elements import dense
-from segformer_tf.models.layers import DecodeHead
+from segformer_tf.models.metrics import MeanIoU
+from segformer_tf.models.network import MeanTokenClassifier, decode_head, from_boundary, to_boundary
 from segformer_tf.models.outputs import EncoderOutput, TaskOutput
 
 register = keras.saving.register_keras_serializable(package="segformer_tf")
@@ -26,17 +23,6 @@ class TFSegformerModel(SegformerBase):
 
     output_class = EncoderOutput
 
-    def _compose(self, parts, inputs, config, data_format, hidden_states=False, attentions=False) -> dict[str, Any]:
-        maps, weights = parts["encoder"](from_boundary(inputs, data_format), attentions)
-        fields = optional_fields(maps, weights, data_format, hidden_states, attentions)
-        if config.reshape_last_stage:
-            last = to_boundary(maps[-1], data_format)
-        else:
-            last = ops.reshape(maps[-1], (ops.shape(maps[-1])[0], -1, config.hidden_sizes[-1]))
-            if hidden_states:
-                fields["hidden_states"] = (*fields["hidden_states"][:-1], last)
-        return {"last_hidden_state": last, **fields}
-
 
 @register
 class TFSegformerForImageClassification(SegformerBase):
@@ -49,17 +35,8 @@ class TFSegformerForImageClassification(SegformerBase):
         """The linear layer that gives the logits."""
         return self.get_layer("classifier")
 
-    def _make_layers(self, config: SegformerConfig, dtype) -> dict[str, Any]:
-        classifier = dense(config.num_labels, config.initializer_range, name="classifier", dtype=dtype)
-        return {**super()._make_layers(config, dtype), "classifier": classifier}
-
-    def _compose(self, parts, inputs, config, data_format, hidden_states=False, attentions=False) -> dict[str, Any]:
-        maps, weights = parts["encoder"](from_boundary(inputs, data_format), attentions)
-        logits = ops.cast(parts["classifier"](ops.mean(maps[-1], axis=(1, 2))), "float32")
-        return {
-            "logits": logits,
-            **optional_fields(maps, weights, data_format, hidden_states, attentions),
-        }
+    def _make_head(self, config: SegformerConfig, dtype):
+        return MeanTokenClassifier(config, dtype)
 
     def _task_loss(self, labels, logits, sample_weight):
         return losses.classification_loss(labels, logits, self.config.problem_type, sample_weight)
@@ -84,15 +61,8 @@ class TFSegformerForSemanticSegmentation(SegformerBase):
         """The layer that makes logits of the encoder's maps."""
         return self.get_layer("decode_head")
 
-    def _make_layers(self, config: SegformerConfig, dtype) -> dict[str, Any]:
-        return {**super()._make_layers(config, dtype), "decode_head": _decode_head(config, dtype)}
-
-    def _compose(self, parts, inputs, config, data_format, hidden_states=False, attentions=False) -> dict[str, Any]:
-        maps, weights = parts["encoder"](from_boundary(inputs, data_format), attentions)
-        return {
-            "logits": to_boundary(parts["decode_head"](maps), data_format),
-            **optional_fields(maps, weights, data_format, hidden_states, attentions),
-        }
+    def _make_head(self, config: SegformerConfig, dtype):
+        return decode_head(config, dtype)
 
     def hf_compute_loss(self, logits, labels):
         """The loss of logits and labels as the model returns them, in transformers' order; scalar float32."""
@@ -105,24 +75,7 @@ class TFSegformerForSemanticSegmentation(SegformerBase):
         return losses.full_size_logits(logits, labels)
 
     def _default_metrics(self) -> list:
-        if self.config.num_labels == 1:
-            return []
-        ignored = self.config.semantic_loss_ignore_index
-        return [
-            keras.metrics.MeanIoU(self.config.num_labels, ignore_class=ignored, sparse_y_pred=False, name="mean_iou")
-        ]
-
-
-def _decode_head(config: SegformerConfig, dtype) -> DecodeHead:
-    return DecodeHead(
-        config.decoder_hidden_size,
-        config.num_encoder_blocks,
-        config.num_labels,
-        config.classifier_dropout_prob,
-        config.initializer_range,
-        name="decode_head",
-        dtype=dtype,
-    )
+        return [MeanIoU(self.config.num_labels, self.config.semantic_loss_ignore_index, name="mean_iou")]
 
 
 @register
@@ -142,7 +95,7 @@ class TFSegformerDecodeHead(Pretrained, keras.Model):
             keras.Input((size, None, None) if first else (None, None, size), name=f"hidden_state_{i}")
             for i, size in enumerate(config.hidden_sizes)
         ]
-        logits = _decode_head(config, policy)([from_boundary(map_, data_format) for map_ in inputs])
+        logits = decode_head(config, policy)([from_boundary(map_, data_format) for map_ in inputs])
         outputs = to_boundary(logits, data_format)
         super().__init__(inputs=inputs, outputs=outputs, name=name or "tfsegformerdecodehead", **kwargs)
         self.dtype_policy = policy

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -48,12 +48,11 @@ def check(
     kinds: Sequence[str],
     source: str | os.PathLike | None = None,
     overwrite: bool = False,
-    inputs: Collection[str | os.PathLike] = (),
 ) -> dict[str, Path]:
     """The path of each kind of file, all of which may be written.
 
-    Raises ValueError for a kind that does not exist, FileExistsError where a file stands that must not be replaced: one
-    of `inputs`, or (without `overwrite`) one that this program did not write or wrote for another picture than `source`.
+    Raises ValueError for a kind that does not exist, FileExistsError where a file stands that must not be replaced: the
+    picture `source` itself, or (without `overwrite`) one that this program did not write or wrote for another picture.
     """
     if unknown := [kind for kind in kinds if kind not in ENDINGS]:
         raise ValueError(f"There is no kind of file {unknown[0]!r}; expected some of {', '.join(ENDINGS)}.")
@@ -61,10 +60,8 @@ def check(
     for target in targets.values():
         if not os.path.lexists(target):
             continue
-        if any(_same(target, file) for file in inputs):
-            raise FileExistsError(
-                f"{target} is one of the pictures given and is not replaced; choose another directory."
-            )
+        if source is not None and _same(target, source):
+            raise FileExistsError(f"{target} is the picture itself and is not replaced; choose another directory.")
         if not overwrite and not ours(target):
             raise FileExistsError(
                 f"{target} was not written by segformer-tf and is not replaced; choose another directory, or overwrite."

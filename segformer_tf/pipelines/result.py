@@ -6,7 +6,7 @@ import html
 import io
 import json
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -133,13 +133,12 @@ class SegmentationResult:
         alpha: float = 0.5,
         skip: Sequence[str] = BACKGROUND,
         overwrite: bool = False,
-        inputs: Collection[str | os.PathLike] = (),
     ) -> list[Path]:
         """Writes `NAME_labels.png` (palette indices are class ids), `NAME_overlay.png` and `NAME.json`; all or none.
 
         `kinds` may also have "polygons" (`NAME_polygons.json`, a COCO data set) and "scores" (`NAME_scores.npz`, with
         an array `scores`). Files that this method did not write, or wrote for another picture, are replaced only with
-        `overwrite`, and the picture itself and those of `inputs` never.
+        `overwrite`, and the picture itself never.
 
         Returns:
             The files' paths.
@@ -153,8 +152,7 @@ class SegmentationResult:
             raise ValueError(
                 f'{self.name} has no scores to save; segment the picture with scores=True, or leave out "scores".'
             )
-        own = (self.path,) if self.path else ()
-        targets = files.check(directory, self.name, kinds, self.path, overwrite, (*own, *inputs))
+        targets = files.check(directory, self.name, kinds, self.path, overwrite)
         with staged(directory) as stage:
             for kind, target in targets.items():
                 self._write(kind, stage / target.name, alpha, skip)

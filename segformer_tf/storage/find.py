@@ -127,10 +127,12 @@ def find(
 
 
 def _directory(name: str, subfolder: str | None) -> Path | None:
-    """The directory that a name means, or None for a Hub id."""
+    """The directory that a name means, of a training run that of its best model; None for a Hub id."""
     directory = Path(name) if name and Path(name).is_dir() else bundled_path(name)
     if directory:
-        return directory / (subfolder or "")
+        directory = directory / (subfolder or "")
+        best = directory / "best"
+        return best if (best / "config.json").is_file() and not (directory / "config.json").exists() else directory
     if not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", name) or name.endswith((".safetensors", ".h5", ".bin", ".pth")):
         raise FileNotFoundError(f"There is no file or directory {name}, and it cannot be a Hub id; {_choices()}.")
     return None

@@ -1,5 +1,6 @@
 """Training: a data set -> a better model. `train` runs a recipe; its parts serve plain `model.fit` as well."""
 
+from segformer_tf.data import Inspection, Split, inspect, read_split
 from segformer_tf.models.metrics import MeanIoU, confusion, scores
 from segformer_tf.training.augment import Augmentation
 from segformer_tf.training.datasets import evaluation_data, open_split, training_data
@@ -8,12 +9,12 @@ from segformer_tf.training.fit import train
 from segformer_tf.training.losses import SegmentationLoss, class_weights
 from segformer_tf.training.recipe import RECIPES, Recipe
 from segformer_tf.training.shards import write_shards
-from segformer_tf.training.splits import Split, read_split
 from segformer_tf.training.watch import draw_batch, side_by_side
 
 __all__ = [
     "RECIPES",
     "Augmentation",
+    "Inspection",
     "MeanIoU",
     "Protocol",
     "Recipe",
@@ -24,6 +25,7 @@ __all__ = [
     "draw_batch",
     "evaluate",
     "evaluation_data",
+    "inspect",
     "open_split",
     "read_split",
     "scores",

@@ -6,23 +6,30 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from segformer_tf.data.inspection import Inspection
+from segformer_tf.data.layouts import read_split
+from segformer_tf.data.splits import UNLABELLED, Split
 from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.training import shards
-from segformer_tf.training.augment import Augmentation, augment, augment_for_classes, normalize
-from segformer_tf.training.reading import load_pair, tensors_of
-from segformer_tf.training.splits import Split, read_split
+from segformer_tf.training.augment import IMAGENET_MEAN, Augmentation, augment, augment_for_classes, normalize
+from segformer_tf.training.reading import load_pair
 
+LEAST = 32  # pixels of a side that a model needs
 ENDLESS = np.iinfo(np.int64).max
 Source = Split | tf.data.Dataset
 
 
-def open_split(data: str | Path | Source, split: str) -> Source:
-    """A directory's split, or what is one already: a `Split`, or a data set of (image, mask) pairs."""
+def open_split(data: str | Path | Source | Inspection, split: str) -> Source:
+    """A directory's or an inspection's split, or what is one already: a `Split`, or a data set of (image, mask) pairs."""
+    if isinstance(data, Inspection):
+        return data.splits[split]
     return read_split(data, split) if isinstance(data, (str, Path)) else data
 
 
 @spell_checked
-def training_data(source: Source, how: Augmentation, batch_size: int, seed: int = 0, start: int = 0) -> tf.data.Dataset:
+def training_data(
+    source: Source, how: Augmentation, batch_size: int, seed: int = 0, start: int = 0, ignore_index: int = UNLABELLED
+) -> tf.data.Dataset:
     """Endless batches: pixel values (B, h, w, 3) float32 and labels (B, h, w) int32, or class ids (B,).
 
     Every picture once an epoch, shuffled anew. Which picture comes at a step and how it is changed depend on seed and
@@ -31,34 +38,60 @@ def training_data(source: Source, how: Augmentation, batch_size: int, seed: int 
     Args:
         source: A split, or a `tf.data.Dataset` of single (image uint8, mask or class id) pairs, which is repeated in
             its own order: shuffle it yourself.
+        ignore_index: The model's label of pixels that do not count: unlabelled ones and those beside the picture.
     """
     elements = _numbered_elements(source, seed, start * batch_size)
     by_class = isinstance(source, Split) and not source.has_masks
     change = augment_for_classes if by_class else augment
 
     def prepare(number, image, target):
-        return change(image, target, tf.stack([tf.constant(seed, tf.int64), number]), how)
+        image, target = change(image, target, tf.stack([tf.constant(seed, tf.int64), number]), how)
+        return image, target if by_class else _for_the_model(target, ignore_index)
 
     batches = elements.map(prepare, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size, drop_remainder=True)
     return batches.prefetch(2)
 
 
 @spell_checked
-def evaluation_data(source: Source, how: Augmentation | None = None) -> tf.data.Dataset:
+def evaluation_data(source: Source, how: Augmentation | None = None, ignore_index: int = UNLABELLED) -> tf.data.Dataset:
     """Whole pictures one by one, normalised, at their own size: (1, H, W, 3) float32 and (1, H, W) int32 or (1,)."""
     how = how or Augmentation()
-    pairs = pictures(source).map(lambda image, target: (normalize(tf.cast(image, tf.float32), how), target))
-    return pairs.batch(1).prefetch(2)
+    pairs = pictures(source, ignore_index)
+    return pairs.map(lambda image, target: (normalize(tf.cast(image, tf.float32), how), target)).batch(1).prefetch(2)
 
 
-def pictures(source: Source) -> tf.data.Dataset:
-    """The pictures as they are, in order: (H, W, 3) uint8 and (H, W) int32 or a class id."""
+def pictures(source: Source, ignore_index: int = UNLABELLED) -> tf.data.Dataset:
+    """The pictures as they are, in order: (H, W, 3) uint8 and (H, W) int32 or a class id.
+
+    Beside a picture under 32 pixels high or wide, which no model takes, they are padded: the mask with `ignore_index`.
+    """
     if isinstance(source, tf.data.Dataset):
-        return source.map(_checked_pair)
-    if source.shards:
-        return shards.elements(source.shards)
-    files = tf.data.Dataset.from_tensor_slices(tensors_of(source))
-    return files.map(load_pair(source), num_parallel_calls=tf.data.AUTOTUNE)
+        pairs = source.map(_checked_pair)
+    elif source.shards:
+        pairs = shards.elements(source)
+    else:
+        pairs = tf.data.Dataset.range(len(source)).map(load_pair(source), num_parallel_calls=tf.data.AUTOTUNE)
+    if isinstance(source, Split) and not source.has_masks:
+        return pairs
+    return pairs.map(lambda image, mask: _padded(image, mask, ignore_index) if mask.shape.rank == 2 else (image, mask))
+
+
+def _for_the_model(labels: tf.Tensor, ignore_index: int) -> tf.Tensor:
+    """The one place where what is unlabelled on disk becomes what the model ignores."""
+    return labels if ignore_index == UNLABELLED else tf.where(labels == UNLABELLED, ignore_index, labels)
+
+
+def _padded(image: tf.Tensor, mask: tf.Tensor, ignore_index: int):
+    below, right = tf.unstack(tf.maximum(LEAST - tf.shape(mask), 0))
+    around = ((0, below), (0, right))
+
+    def pad():
+        mean = np.rint(np.array(IMAGENET_MEAN) * 255).astype(np.int32)  # 0 after normalising, but for the rounding
+        wide = tf.pad(tf.cast(image, tf.int32) - mean, (*around, (0, 0))) + mean
+        return tf.cast(wide, tf.uint8), tf.pad(mask, around, constant_values=UNLABELLED)
+
+    image, mask = tf.cond(below + right > 0, pad, lambda: (image, mask))
+    return tf.ensure_shape(image, (None, None, 3)), _for_the_model(tf.ensure_shape(mask, (None, None)), ignore_index)
 
 
 def _numbered_elements(source: Source, seed: int, start: int) -> tf.data.Dataset:
@@ -68,9 +101,9 @@ def _numbered_elements(source: Source, seed: int, start: int) -> tf.data.Dataset
         pairs = source.map(_checked_pair).repeat().skip(start)
         return tf.data.Dataset.zip(numbers, pairs).map(lambda number, pair: (number, *pair))
     if source.shards:
-        pairs = shards.shuffled_elements(source.shards, seed).skip(start).map(shards.decode, tf.data.AUTOTUNE)
+        records = shards.shuffled_records(source.shards, seed).skip(start)
+        pairs = records.map(lambda record: shards.decode(record, source.value_range), tf.data.AUTOTUNE)
         return tf.data.Dataset.zip(numbers, pairs).map(lambda number, pair: (number, *pair))
-    images, targets = tensors_of(source)
     load, count = load_pair(source), len(source)
 
     def element(number):
@@ -78,7 +111,7 @@ def _numbered_elements(source: Source, seed: int, start: int) -> tf.data.Dataset
         index = tf.random.experimental.index_shuffle(
             place, tf.stack([tf.constant(seed, tf.int64), number // count]), count - 1
         )
-        return number, *load(images[index], targets[index])
+        return number, *load(index)
 
     return numbers.map(element, num_parallel_calls=tf.data.AUTOTUNE)
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from segformer_tf.config import SegformerConfig
+from segformer_tf.data.splits import UNLABELLED, Split
 from segformer_tf.images import SegformerImageProcessor, label_image, palette_for
 from segformer_tf.models.metrics import confusion, scores
 from segformer_tf.pipelines import overlap
@@ -22,7 +23,6 @@ from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.storage.whole import whole
 from segformer_tf.training.datasets import Source, pictures
 from segformer_tf.training.mapping import label_map
-from segformer_tf.training.splits import Split
 
 
 class Row(NamedTuple):
@@ -97,17 +97,27 @@ def predictions(
     protocol: Protocol | str = "plain",
     processor: SegformerImageProcessor | None = None,
     batch_size: int = 8,
+    ignore_index: int | None = None,
 ) -> Iterator[Prediction]:
-    """Every picture of a segmentation data set, in order, with what the model (or exported file) says."""
+    """Every picture of a segmentation data set, in order, with what the model (or exported file) says.
+
+    Args:
+        ignore_index: The label of pixels that do not count; None: the model's own.
+    """
     protocol = Protocol(protocol) if isinstance(protocol, str) else protocol
     runtime = runtime_of(model)
+    ignored = (
+        runtime.description.config.get("semantic_loss_ignore_index", UNLABELLED)
+        if ignore_index is None
+        else ignore_index
+    )
     processor = processor or runtime.description.image_processor() or SegformerImageProcessor(do_resize=False)
     task = overlap.Task(
         read=lambda pair: (pair[0].numpy(), tuple(pair[1].shape)),
         finish=lambda pair, pixels, merged: Prediction(pixels, pair[1].numpy(), merged.labels),
         how=protocol.how,
     )
-    for found in overlap.many(Predictor(runtime, processor, batch_size), task, pictures(source)):
+    for found in overlap.many(Predictor(runtime, processor, batch_size), task, pictures(source, ignored)):
         if isinstance(found, overlap.Failed):
             raise found.error
         yield found
@@ -157,7 +167,8 @@ def evaluate(
     data_names = source.id2label if isinstance(source, Split) else {}
     ids_of = label_map(names, data_names, map_classes, config.semantic_loss_ignore_index)
     total, images = np.zeros((len(names), len(names)), np.int64), 0
-    for found in predictions(runtime, source, protocol, processor, batch_size):
+    unlabelled = None if map_classes is None else UNLABELLED  # as the data set's own ids have it, until they are mapped
+    for found in predictions(runtime, source, protocol, processor, batch_size, unlabelled):
         total += confusion(ids_of(found.labels), found.predicted, len(names), config.semantic_loss_ignore_index)
         if dump is not None:
             _dump(Path(dump), source, images, found.predicted, names)

@@ -8,6 +8,8 @@ from typing import Any
 import keras
 
 from segformer_tf.config import SegformerConfig
+from segformer_tf.data.inspection import Inspection, inspect
+from segformer_tf.data.splits import Split
 from segformer_tf.images import SegformerImageProcessor
 from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.training import state
@@ -15,17 +17,15 @@ from segformer_tf.training.datasets import Source, open_split, training_data
 from segformer_tf.training.evaluate import evaluate
 from segformer_tf.training.losses import SegmentationLoss, class_weights
 from segformer_tf.training.mixing import mixed
-from segformer_tf.training.reading import inspect
 from segformer_tf.training.recipe import RECIPES, Recipe
 from segformer_tf.training.report import write_report
-from segformer_tf.training.splits import Split
 from segformer_tf.training.watch import TensorBoard
 
 
 @spell_checked
 def train(
     model: keras.Model,
-    data: str | Path | Source,
+    data: str | Path | Source | Inspection,
     run: str | Path,
     recipe: Recipe = RECIPES["fine-tune"],
     *,
@@ -44,7 +44,8 @@ def train(
     the run goes on from its last checkpoint as if it had not stopped.
 
     Args:
-        data: A directory whose "train" split is trained on and whose "val" split is validated on, or a split.
+        data: A directory whose "train" split is trained on and whose "val" split is validated on, its inspection, or a
+            split.
         validation: Another directory or split to validate on.
         processor: Saved beside the model; None: one that does not resize, for segmentation.
         broken: "stop" at a file that cannot be read, or "skip" it with a message.
@@ -56,10 +57,10 @@ def train(
         ValueError: The data does not fit the model, the recipe was changed on resume, or the loss is not a number.
     """
     run = Path(run)
-    if validation is None and not isinstance(data, (str, Path)):
+    if validation is None and not isinstance(data, (str, Path, Inspection)):
         raise ValueError("validation is None, expected a split to validate on where data is not a directory: give one.")
-    sources = open_split(data, "train"), open_split(data if validation is None else validation, "val")
-    (train_source, counts), (val_source, _) = (_inspected(source, model.config, broken) for source in sources)
+    sources = {"train": data, "val": data if validation is None else validation}
+    train_source, val_source, counts = _inspected(sources, model.config, broken)
     state.begin(run, recipe, seed, resume)
 
     keras.utils.set_random_seed(seed)
@@ -80,7 +81,10 @@ def train(
     if tensorboard:
         callbacks.append(TensorBoard(run / "tensorboard", exact, val_source, about["step"]))
     if not keeper.done():
-        batches_of_data = training_data(train_source, recipe.augmentation, recipe.batch_size, seed, about["step"])
+        ignored = model.config.semantic_loss_ignore_index
+        batches_of_data = training_data(
+            train_source, recipe.augmentation, recipe.batch_size, seed, about["step"], ignored
+        )
         trained.fit(
             mixed(batches_of_data, recipe, model.config.num_labels, seed, about["step"]),
             epochs=math.ceil(batches / every),
@@ -97,12 +101,21 @@ def train(
     return keeper.best
 
 
-def _inspected(source: Source, config: SegformerConfig, broken: str) -> tuple[Source, list[int] | None]:
-    if broken not in ("stop", "skip"):
-        raise ValueError(f'broken is {broken!r}, expected "stop" or "skip": choose one of these.')
-    if not isinstance(source, Split) or source.shards:
-        return source, None
-    return inspect(source, config.num_labels, broken)
+def _inspected(data: dict[str, Any], config: SegformerConfig, broken: str) -> tuple[Source, Source, list[int] | None]:
+    """The sources as they can be used, and the pixels of each training class where they can be counted.
+
+    An `Inspection` is taken as it is, so that files are not read twice.
+    """
+    if isinstance(data["train"], Inspection):
+        found = data["train"].check(config)
+    else:
+        splits = {name: open_split(source, name) for name, source in data.items()}
+        data = splits
+        found = inspect({k: v for k, v in splits.items() if isinstance(v, Split)}, config, broken=broken).check(config)
+        for warning in found.warnings:
+            print(warning)
+    train_source, val_source = (found.splits.get(name) or open_split(data[name], name) for name in ("train", "val"))
+    return train_source, val_source, found.counts("train") if "train" in found.splits else None
 
 
 def _twin(model, dtype: str, recipe: Recipe | None = None):

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 import keras
 from keras import ops
 
-from segformer_tf.models.losses import check_range, full_size_logits, resized_cross_entropy
+from segformer_tf.models import kernels
+from segformer_tf.models.losses import check_range, full_size_logits
 from segformer_tf.storage.keywords import spell_checked
 
 FOCAL_GAMMA = 2.0  # of Lin et al. 2017
@@ -80,7 +81,7 @@ class SegmentationLoss(keras.losses.Loss):
 
 def _cross_entropy(ids, logits, valid, weights):
     del valid
-    return resized_cross_entropy(ids, logits, weights) / ops.maximum(ops.sum(weights), 1e-6)
+    return kernels.cross_entropy_sum(ids, logits, weights) / ops.maximum(ops.sum(weights), 1e-6)
 
 
 def _focal(ids, logits, valid, weights):

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
+from segformer_tf.data.splits import Split
 from segformer_tf.models.metrics import confusion, scores
 from segformer_tf.storage.whole import staged
 from segformer_tf.training.datasets import Source
 from segformer_tf.training.evaluate import Protocol, predictions, summary
 from segformer_tf.training.recipe import Recipe
-from segformer_tf.training.splits import Split
 from segformer_tf.training.watch import side_by_side
 
 WORST = 4

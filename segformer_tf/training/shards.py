@@ -9,10 +9,11 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from segformer_tf.data.pairs import ids_of
+from segformer_tf.data.splits import Split
 from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.storage.whole import whole, write_text
-from segformer_tf.training.reading import MaskReader, decode_picture
-from segformer_tf.training.splits import Split
+from segformer_tf.training.reading import decode_picture
 
 SHUFFLE_WINDOW = 512  # records that are shuffled among each other
 FEATURES = {name: tf.io.FixedLenFeature((), tf.string) for name in ("image", "mask", "name")}
@@ -33,15 +34,18 @@ def write_shards(split: Split, directory: str | Path, pictures_per_shard: int = 
             f"the split {split.name!r} has no mask files, expected pictures with masks: shards hold those."
         )
     directory = Path(directory)
-    read = MaskReader(split.targets, split.reduce_labels)
     count = -(-len(split) // pictures_per_shard)
     files = [directory / f"{split.name}-{i:05}-of-{count:05}.tfrecord" for i in range(count)]
     for i, file in enumerate(files):
         with whole(file) as draft, tf.io.TFRecordWriter(str(draft)) as writer:
-            part = slice(i * pictures_per_shard, (i + 1) * pictures_per_shard)
-            for image, mask in zip(split.images[part], split.targets[part], strict=True):
-                writer.write(_example(image, read(str(mask)).numpy()))
-    about = {"pictures": len(split), "classes": list(split.classes), "shards": [file.name for file in files]}
+            for number in range(i * pictures_per_shard, min((i + 1) * pictures_per_shard, len(split))):
+                writer.write(_example(split.images[number], ids_of(split, number)))
+    about = {
+        "pictures": len(split),
+        "classes": list(split.classes),
+        "shards": [file.name for file in files],
+        "value_range": split.value_range,
+    }
     write_text(directory / f"{split.name}.json", json.dumps(about, indent=2) + "\n")
     return files
 
@@ -54,7 +58,7 @@ def _example(image: Path, ids: np.ndarray) -> bytes:
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
 
 
-def decode(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def decode(record: tf.Tensor, value_range: tuple[float, float] | None = None) -> tuple[tf.Tensor, tf.Tensor]:
     """One record -> (H, W, 3) uint8 and (H, W) int32."""
     values = tf.io.parse_single_example(record, FEATURES)
     wide = tf.strings.substr(values["mask"], 24, 1) == b"\x10"  # the bit depth in the PNG's header
@@ -63,15 +67,16 @@ def decode(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         lambda: tf.cast(tf.io.decode_png(values["mask"], 1, dtype=tf.uint16), tf.int32),
         lambda: tf.cast(tf.io.decode_png(values["mask"], 1), tf.int32),
     )
-    return decode_picture(values["image"]), tf.ensure_shape(ids[..., 0], (None, None))
+    return decode_picture(values["image"], value_range), tf.ensure_shape(ids[..., 0], (None, None))
 
 
-def elements(files: Sequence[Path]) -> tf.data.Dataset:
+def elements(split: Split) -> tf.data.Dataset:
     """All pictures in their order: (H, W, 3) uint8 and (H, W) int32."""
-    return tf.data.TFRecordDataset([str(file) for file in files]).map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+    records = tf.data.TFRecordDataset([str(file) for file in split.shards])
+    return records.map(lambda record: decode(record, split.value_range), num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def shuffled_elements(files: Sequence[Path], seed: int) -> tf.data.Dataset:
+def shuffled_records(files: Sequence[Path], seed: int) -> tf.data.Dataset:
     """Records for ever, each once an epoch: the shards in a new order, their records within a window."""
     names = tf.constant([str(file) for file in files])
 

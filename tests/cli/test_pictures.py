@@ -1,7 +1,10 @@
-"""The commands as people call them, in a process of their own, and inside this one where only words are tested."""
+"""`segment`, `classify` and `demo` as people call them: in a process of their own where noise and signals are tested."""
 
+import errno
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -11,26 +14,10 @@ import pytest
 from PIL import Image
 from reference import FIXTURES, ROOT
 
-from segformer_tf import cli
+from segformer_tf.pipelines import files
 
 EXAMPLE = ROOT / "examples" / "china.jpg"
-
-
-def run(*arguments, cwd=None):
-    command = [sys.executable, "-m", "segformer_tf.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd)
-
-
-@pytest.fixture
-def call(capsys):
-    """Runs a command in this process -> (exit status, stdout, stderr)."""
-
-    def call(*arguments):
-        with pytest.raises(SystemExit) as ended:
-            cli.main(list(map(str, arguments)))
-        return ended.value.code, *capsys.readouterr()
-
-    return call
+TINY = FIXTURES / "hf4-seg"
 
 
 @pytest.fixture
@@ -53,26 +40,14 @@ def pictures(tmp_path):
     return directory
 
 
-def test_a_fresh_process_segments_a_picture_and_says_nothing_else(tmp_path):
+def test_a_fresh_process_segments_a_picture_and_says_nothing_else(run, tmp_path):
     done = run("segment", EXAMPLE, "--output", tmp_path / "out", "--json")
     assert done.returncode == 0 and done.stderr == ""
     (row,) = json.loads(done.stdout)
     assert row["classes"][0]["name"] == "sky" and row["size"] == {"height": 427, "width": 640}
-    assert {file.name for file in (tmp_path / "out").iterdir()} == {
-        "china_labels.png",
-        "china_overlay.png",
-        "china.json",
-    }
-
-
-def test_help_answers_at_once():
-    run("--help")
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        assert "segment" in run("--help").stdout
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.5
+    written = {file.name: file for file in (tmp_path / "out").iterdir()}
+    assert set(written) == {"china_labels.png", "china_overlay.png", "china.json"}
+    assert json.loads(written["china.json"].read_text())["path"] == str(EXAMPLE)
 
 
 def test_pictures_of_every_kind_are_done_and_bad_ones_reported(call, pictures, tmp_path):
@@ -80,96 +55,207 @@ def test_pictures_of_every_kind_are_done_and_bad_ones_reported(call, pictures, t
     (pictures / "text.png").write_text("not a picture")
     (pictures / "cut.jpg").write_bytes((pictures / "rgb.jpg").read_bytes()[:600])
     (pictures / "notes.txt").write_text("left out")
-    status, stdout, stderr = call("segment", pictures, "--output", tmp_path / "out", "--json")
-    assert stdout, stderr
+    arguments = ["segment", pictures, "--output", tmp_path / "out", "--json"]
+    status, stdout, stderr = call(*arguments)
     rows = {row["path"].rpartition("/")[2]: row for row in json.loads(stdout)}
     assert status == 1
     assert set(rows) == {
-        "rgb.png", "rgb.jpg", "cmyk.jpg", "palette.png", "alpha.png", "grey16.png", "animated.gif", "turned.jpg", "small.png",
+        "cmyk.jpg", "palette.png", "alpha.png", "grey16.png", "animated.gif", "turned.jpg", "small.png"
     }  # fmt: skip
     assert f"{pictures}/empty.jpg is empty (0 bytes); expected an image." in stderr
     assert f"{pictures}/text.png is not an image" in stderr
     assert f"{pictures}/cut.jpg is damaged or cut off" in stderr
-    assert "3 of 12 pictures failed; the others are done." in stderr and "Traceback" not in stderr
-    assert rows["turned.jpg"]["size"] == {"height": 40, "width": 60}, "EXIF rotation is not asked for"
-    files = [file.rpartition("/")[2] for row in rows.values() for file in row["files"]]
-    assert len(files) == len(set(files)) == 27, "pictures of the same name do not overwrite each other"
-    same = np.asarray(Image.open(tmp_path / "out" / "rgb-2_labels.png"))
+    assert f"{pictures}/rgb.jpg and {pictures}/rgb.png would both be written as" in stderr
+    assert "5 of 12 pictures failed; the others are done." in stderr and "Traceback" not in stderr
+    assert "left out 1 other file (notes.txt)" in stderr
+    rows = {row["path"].rpartition("/")[2]: row for row in json.loads(call(*arguments, "--whole-names")[1])}
+    written = [file.rpartition("/")[2] for row in rows.values() for file in row["files"]]
+    assert len(written) == len(set(written)) == 27 and "rgb.png_labels.png" in written
+    same = np.asarray(Image.open(tmp_path / "out" / "rgb.png_labels.png"))
     np.testing.assert_array_equal(same, np.asarray(Image.open(tmp_path / "out" / "alpha_labels.png")))
+
+
+NAMES = ["[red]x[bold] [y].png", "a\nb.png", os.fsdecode(b"\xff\xfe.png"), "ä" * 120 + ".png", "-x.png", "a b;c.png"]
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_pictures_of_any_name_are_done(call, tmp_path, monkeypatch, as_json):
+    (tmp_path / "p").mkdir()
+    for name in NAMES:
+        Image.new("RGB", (40, 36), (200, 30, 30)).save(tmp_path / "p" / name, "PNG")
+    monkeypatch.chdir(tmp_path)
+    status, stdout, stderr = call("segment", "p", "--model", TINY, *(["--json"] if as_json else []))
+    assert (status, stderr) == (0, "")
+    assert len(list((tmp_path / "out").iterdir())) == 3 * len(NAMES)
+    if as_json:
+        assert {row["path"] for row in json.loads(stdout)} == {f"p/{name}" for name in NAMES}
+    else:
+        assert f"{len(NAMES)} pictures in " in stdout
+    for name in NAMES:
+        status, stdout, stderr = call("segment", f"p/{name}", "--output", "one", "--model", TINY)
+        assert (status, stderr) == (0, "") and stdout.count("wrote one/") == 3
+
+
+def test_one_picture_alone_is_reported_by_an_unprintable_name(call, tmp_path):
+    (broken := tmp_path / "[bold]a\nb.png").write_text("no picture")
+    status, _, stderr = call("segment", broken, "--output", tmp_path / "out", "--model", TINY)
+    assert status == 1 and stderr.count("\n") == 1 and "[bold]a" in stderr and "is not an image" in stderr
+
+
+def test_files_of_others_stay_even_where_results_would_go(call, pictures):
+    (pictures / "cmyk.json").write_text('{"shapes": []}')
+    before = {path: path.read_bytes() for path in pictures.iterdir()}
+    arguments = ["segment", pictures / "cmyk.jpg", pictures / "small.png", "--output", pictures, "--model", TINY]
+    status, _, stderr = call(*arguments)
+    assert status == 1 and "cmyk.json was not written by segformer-tf and is not replaced" in stderr
+    assert "1 of 2 pictures failed; the others are done." in stderr
+    assert all(path.read_bytes() == data for path, data in before.items())
+    assert files.ours(pictures / "small_labels.png") and not (pictures / "cmyk_labels.png").exists()
+    assert call(*arguments, "--overwrite")[0] == 0 and files.ours(pictures / "cmyk.json")
+
+
+def test_a_second_run_does_what_is_left(call, pictures, tmp_path):
+    arguments = ["segment", pictures / "*.gif", pictures / "cmyk.jpg", "--output", tmp_path / "out", "--model", TINY]
+    assert call(*arguments[:2], *arguments[3:])[0] == 0
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+    status, stdout, stderr = call(*arguments, "--skip-existing")
+    assert status == 0 and "1 of 2 pictures are done already and are left out." in stderr and "cmyk" in stdout
+    assert all(path.stat().st_mtime_ns == time for path, time in written.items())
+    assert call(*arguments, "--skip-existing")[0] == 0
+
+
+def test_folders_of_folders_are_written_the_same_way(call, pictures, tmp_path):
+    (pictures / "sub").mkdir()
+    shutil.copy(pictures / "small.png", pictures / "sub" / "small.png")
+    for name in ("rgb.png", "cmyk.jpg", "palette.png", "alpha.png", "grey16.png", "turned.jpg", "rgb.jpg"):
+        (pictures / name).unlink()
+    status, stdout, _ = call("segment", pictures, "--output", tmp_path / "out", "--model", TINY, "--recursive")
+    assert status == 0 and "3 pictures in " in stdout and f"their files are in {tmp_path / 'out'}" in stdout
+    assert (tmp_path / "out" / "sub" / "small_labels.png").is_file() and (tmp_path / "out" / "small.json").is_file()
+
+
+def test_a_picture_comes_from_stdin(run, tmp_path):
+    done = run("segment", "-", "--output", tmp_path, "--json", input=EXAMPLE.read_bytes(), text=False)
+    assert done.returncode == 0 and done.stderr == b""
+    (row,) = json.loads(done.stdout)
+    assert row["path"] == "-" and (tmp_path / "stdin_labels.png").is_file()
+    assert json.loads((tmp_path / "stdin.json").read_text())["path"] is None
+
+
+def test_sliding_follows_window_and_stride(call, pictures, tmp_path):
+    arguments = ["segment", pictures / "palette.png", "--model", TINY, "--output", tmp_path, "--mode", "slide"]
+    assert call(*arguments, "--window", "32", "32", "--stride", "16", "16")[0] == 0
+    status, _, stderr = call(*arguments, "--window", "32", "32", "--stride", "64", "16")
+    assert status == 2 and "--window: stride is (64, 16); expected at most the window" in stderr
 
 
 def test_a_decompression_bomb_is_refused(call, tmp_path, monkeypatch):
     Image.new("L", (400, 300)).save(tmp_path / "bomb.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000)
-    status, _, stderr = call("segment", tmp_path / "bomb.png", "--output", tmp_path / "out")
+    status, _, stderr = call("segment", tmp_path / "bomb.png", "--output", tmp_path / "out", "--model", TINY)
     assert status == 1 and "bomb.png is too large to decode safely" in stderr and not list((tmp_path / "out").iterdir())
 
 
+def test_a_full_disk_ends_the_run_and_says_how_to_go_on(call, pictures, tmp_path, monkeypatch):
+    write = files.write_png
+
+    def until_full(picture, file):
+        if "rgb" in str(file):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(picture, file)
+
+    monkeypatch.setattr(files, "write_png", until_full)
+    arguments = ["segment", pictures / "cmyk.jpg", pictures / "rgb.jpg", "--output", tmp_path / "out", "--model", TINY]
+    status, _, stderr = call(*arguments)
+    assert status == 1 and stderr == (
+        f"segformer-tf: The disk of {tmp_path / 'out'} is full (No space left on device): 1 of 2 pictures are done; "
+        "make room; --skip-existing goes on.\n"
+    )
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"cmyk_labels.png", "cmyk_overlay.png", "cmyk.json"}
+
+
+def test_ctrl_c_ends_with_130_and_leaves_whole_files(tmp_path):
+    (tmp_path / "p").mkdir()
+    for number in range(90):
+        os.link(EXAMPLE, tmp_path / "p" / f"{number:04}.jpg") if number else shutil.copy(
+            EXAMPLE, tmp_path / "p/0000.jpg"
+        )
+    command = [sys.executable, "-m", "segformer_tf.cli", "segment", "p", "--output", "out", "--batch-size", "1"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    for _ in range(1200):
+        if (tmp_path / "out" / "0002.json").exists() or process.poll() is not None:
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130 and "pictures are done; --skip-existing goes on." in stderr
+    assert "Traceback" not in stderr
+    left = sorted((tmp_path / "out").iterdir())
+    assert len(left) % 3 == 0 and all(files.ours(path) for path in left)
+
+
 @pytest.mark.parametrize(
-    ("arguments", "status", "message"),
+    ("arguments", "message"),
     [
-        (["segment", "nowhere.jpg"], 1, "nowhere.jpg does not exist; expected an image file."),
-        (["segment", "EMPTY"], 1, "EMPTY holds no pictures; expected files such as .jpg or .png in it."),
-        (["segment", "china.jpg", "--output", "china.jpg"], 1, "china.jpg cannot be made a directory to write into"),
-        (["segment", "china.jpg", "--mode", "half"], 1, 'mode is \'half\'; expected "whole" or "slide"'),
-        (["segment", "china.jpg", "--model", "no such"], 1, "There is no file or directory no such, and it cannot be"),
-        (["segment", "china.jpg", "--model", "BERT"], 1, "model_type 'bert', expected \"segformer\""),
-        (["segment", "china.jpg", "--model", "CUT"], 1, "CUT/model.safetensors"),
-        (["segment", "china.jpg", "--model", "EMPTY"], 1, "EMPTY holds no weights: looked for config.json,"),
-        (["info", "nowhere/at/all"], 1, "There is no file or directory nowhere/at/all, and it cannot be a Hub id"),
-        (["convert", "CUT", "new"], 1, "CUT/model.safetensors"),
-        (["segment"], 2, "Missing argument"),
-        (["segment", "china.jpg", "--colour"], 2, "No such option"),
-        (["classify", "china.jpg"], 2, "Missing option '--model'"),
-        (["paint"], 2, "No such command 'paint'"),
+        (["segment", "nowhere.jpg"], "nowhere.jpg does not exist; expected an image file."),
+        (["segment", "EMPTY"], "EMPTY holds no pictures; expected files such as .jpg or .png in it."),
+        (["segment", "*.tif"], "No file matches *.tif; expected pictures such as .jpg or .png."),
+        (["segment", "china.jpg", "--output", "china.jpg"], "china.jpg cannot be made a directory to write into"),
+        (
+            ["segment", "china.jpg", "--model", "no/such/path"],
+            "There is no file or directory no/such/path, and it cannot",
+        ),
+        (["segment", "china.jpg", "--model", "BERT"], "model_type 'bert', expected \"segformer\""),
+        (["segment", "china.jpg", "--model", "CUT"], "CUT/model.safetensors"),
+        (["segment", "china.jpg", "--model", "EMPTY"], "EMPTY holds no weights: looked for config.json,"),
     ],
 )
-def test_failures_are_one_line_and_wrong_calls_are_told_apart(call, tmp_path, monkeypatch, arguments, status, message):
+def test_failures_are_one_line_and_status_1(call, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
     shutil.copy(EXAMPLE, tmp_path)
     (tmp_path / "EMPTY").mkdir()
     (tmp_path / "BERT").mkdir()
     (tmp_path / "BERT" / "config.json").write_text('{"model_type": "bert"}')
     (tmp_path / "CUT").mkdir()
-    shutil.copy(FIXTURES / "hf4-seg" / "config.json", tmp_path / "CUT")
-    data = (FIXTURES / "hf4-seg" / "model.safetensors").read_bytes()
+    shutil.copy(TINY / "config.json", tmp_path / "CUT")
+    data = (TINY / "model.safetensors").read_bytes()
     (tmp_path / "CUT" / "model.safetensors").write_bytes(data[:9000])
-    found, _, stderr = call(*arguments)
-    assert found == status
-    assert message in " ".join(stderr.split()) and "Traceback" not in stderr
-    if status == 1:
-        assert len(stderr.strip().splitlines()) == 1 and stderr.startswith("segformer-tf: ")
-    assert not (tmp_path / "new").exists() and (tmp_path / "china.jpg").read_bytes() == EXAMPLE.read_bytes()
-
-
-def test_a_hub_id_without_a_network_says_what_to_do(call, monkeypatch):
-    from huggingface_hub import constants  # reads HF_HUB_OFFLINE once, when it is loaded
-
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    status, _, stderr = call("info", "nobody/nothing")
-    assert status == 1 and "download it once with a network, or give the path of a directory" in stderr
-
-
-def test_debug_shows_where_it_failed():
-    done = run("info", "nowhere/at/all", "--debug")
-    assert done.returncode == 1 and "Traceback" in done.stderr
-
-
-def test_info_tells_what_a_checkpoint_is(call):
-    status, stdout, _ = call("info", "segformer-b0-camvid", "--json")
-    facts = json.loads(stdout)
-    assert status == 0 and facts["variant"] == "b0" and facts["parameters"] == 3_717_483
-    assert facts["labels"][0] == "sky" and facts["input"] == {"height": 360, "width": 480}
-    assert "hidden sizes: 8, 16, 20, 32" in call("info", FIXTURES / "hf4-cls" / "tf_model.h5")[1]
-
-
-def test_convert_writes_what_info_reads(call, tmp_path):
-    status, stdout, _ = call("convert", FIXTURES / "hf4-seg", tmp_path / "tf_model.h5")
-    assert status == 0 and f"wrote {tmp_path / 'tf_model.h5'}" in stdout
-    assert "names: tf" in call("info", tmp_path / "tf_model.h5")[1]
+    status, _, stderr = call(*arguments)
+    assert status == 1 and message in stderr
+    assert stderr.count("\n") == 1 and stderr.startswith("segformer-tf: ")
+    assert (tmp_path / "china.jpg").read_bytes() == EXAMPLE.read_bytes()
 
 
 def test_classify_prints_names_and_scores(call):
     status, stdout, _ = call("classify", EXAMPLE, "--model", FIXTURES / "hf4-cls", "--top-k", "2", "--json")
     (row,) = json.loads(stdout)
     assert status == 0 and len(row["classes"]) == 2 and row["classes"][0]["score"] >= row["classes"][1]["score"]
+
+
+def test_all_kinds_of_files_and_options_together(call, pictures, tmp_path):
+    status, stdout, _ = call(
+        "segment", pictures / "palette.png", "--model", TINY, "--output", tmp_path, "--json", "--flip",
+        "--scales", "0.75", "1", "--alpha", "0.3", "--skip-class", "class 0", "--save", "labels,polygons,scores,json",
+    )  # fmt: skip
+    (row,) = json.loads(stdout)
+    assert status == 0 and [path.rpartition("_")[2] for path in row["files"][:1]] == ["labels.png"]
+    assert 0 < row["classes"][0]["score"] <= 1
+    with np.load(tmp_path / "palette_scores.npz") as arrays:
+        assert arrays["scores"].shape == (40, 60) and arrays["scores"].dtype == np.float16
+    assert json.loads((tmp_path / "palette_polygons.json").read_text())["annotations"]
+    status, _, stderr = call("segment", pictures / "palette.png", "--model", TINY, "--skip-class", "clas 0")
+    assert status == 2 and "did you mean 'class 0'?" in stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "model", "other"), [("classify", "hf4-seg", "segment"), ("segment", "hf4-cls", "classify")]
+)
+def test_a_model_for_another_task_is_refused_and_the_command_named(call, tmp_path, command, model, other):
+    arguments = [] if command == "classify" else ["--output", tmp_path]
+    status, stdout, stderr = call(command, EXAMPLE, "--model", FIXTURES / model, *arguments)
+    assert status == 1 and f"`segformer-tf {other}`" in stderr and stdout == "" and stderr.count("\n") == 1
+
+
+def test_the_demo_needs_nothing(call, tmp_path):
+    status, stdout, _ = call("demo", "--output", tmp_path)
+    assert status == 0 and "sky" in stdout and (tmp_path / "china_overlay.png").is_file()

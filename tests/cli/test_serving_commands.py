@@ -70,7 +70,6 @@ def test_export_compares_on_a_picture_and_prints_json(checkpoint, tmp_path, caps
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--format", "pickle"], "format is 'pickle', expected one of saved_model, keras, onnx, openvino, litert"),
         (["--format", "keras", "--tolerance", "-1"], "it was not kept"),
         (["--signature", "classify"], "There is no signature classify"),
     ],
@@ -81,6 +80,26 @@ def test_a_failed_export_says_why_in_one_line_and_writes_nothing(checkpoint, tmp
     error = capsys.readouterr().err
     assert done.value.code == 1 and message in error and error.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["--format", "--weights", "--data-format", "--labels-at"])
+def test_an_unknown_value_of_an_option_is_a_wrong_call(checkpoint, tmp_path, capsys, option):
+    with pytest.raises(SystemExit) as done:
+        main(["export", str(checkpoint), str(tmp_path / "new"), option, "nope"])
+    error = capsys.readouterr().err
+    assert done.value.code == 2 and f"'{option}': 'nope' is not one of '" in error and error.count("\n") == 1
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_export_without_a_size_says_which_option_gives_it_labels_and_batches(checkpoint, tmp_path, capsys):
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((checkpoint / name).read_bytes())
+    SegformerImageProcessor(size={"shortest_edge": 64}).save_pretrained(tmp_path)
+    arguments = ["export", str(tmp_path), str(tmp_path / "model"), "--signature", "serving_default"]
+    main_quietly(arguments)
+    assert "--size H W (such as --size 512 512) gives it batches and `labels`." in capsys.readouterr().err
+    main_quietly([*arguments, "--size", "64", "64"])
+    assert "--size" not in capsys.readouterr().err
 
 
 def test_serve_config_writes_the_servers_files(tmp_path, capsys):

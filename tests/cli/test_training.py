@@ -83,10 +83,10 @@ def test_epochs_and_steps_together_are_a_wrong_call(data, tmp_path):
 
 
 def test_bad_data_is_one_line_and_exit_1(data, tmp_path, capsys):
-    Image.new("RGB", (64, 48)).save(data / "annotations/train/1.png")
+    Image.new("RGB", (64, 48), (9, 8, 7)).save(data / "annotations/train/1.png")
     with pytest.raises(SystemExit) as stop:
         main(["train", "--data", str(data), "--model", "b0", "--output", str(tmp_path / "run"), "--steps", "1"])
     assert stop.value.code == 1
     told = capsys.readouterr().err.strip().splitlines()
-    assert len(told) == 1 and "1.png is an RGB picture" in told[0]
+    assert len(told) == 1 and "1.png is in colours ((9, 8, 7)" in told[0]
     assert not (tmp_path / "run").exists()

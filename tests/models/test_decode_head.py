@@ -8,7 +8,7 @@ import tensorflow as tf
 from reference import ROOT, relative_difference
 
 from segformer_tf import TFSegformerForSemanticSegmentation
-from segformer_tf.models.elements import portable_ops, resize_bilinear
+from segformer_tf.models.kernels import portable_ops, resize_bilinear
 from segformer_tf.models.layers import DecodeHead
 
 CHANNELS, SIZES = (8, 16, 20, 32), ((17, 25), (9, 13), (5, 7), (3, 4))
@@ -25,7 +25,7 @@ def maps():
 
 @pytest.fixture
 def head(maps):
-    head = DecodeHead(16, num_stages=4, num_labels=5, dropout_rate=0.0)
+    head = DecodeHead(16, list(CHANNELS), num_labels=5, dropout_rate=0.0)
     head(maps)
     random = np.random.default_rng(1)
     for variable in head.variables:
@@ -99,7 +99,7 @@ def test_an_exported_graph_holds_the_folded_weights_as_they_were(tiny_config, tm
 OF_ONE_SIZE = """
 import keras, tensorflow as tf
 from segformer_tf.models.layers import DecodeHead
-head = DecodeHead(16, 4, num_labels=5)
+head = DecodeHead(16, [8, 8, 8, 8], num_labels=5)
 maps = [tf.zeros((1, 16 // 2**i, 24 // 2**i, 8)) for i in range(4)]
 head(maps)
 tf.function(head).get_concrete_function(maps)(*maps)

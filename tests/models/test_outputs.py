@@ -1,7 +1,10 @@
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
+from reference import relative_difference
 
+from segformer_tf import TFSegformerForImageClassification, TFSegformerForSemanticSegmentation, TFSegformerModel
 from segformer_tf.models.outputs import EncoderOutput, TaskOutput
 
 
@@ -25,3 +28,41 @@ def test_unknown_fields_are_errors():
 def test_keras_and_tensorflow_see_a_structure(map_structure):
     output = map_structure(lambda x: x + 1, EncoderOutput(last_hidden_state=1, hidden_states=(2, 3)))
     assert type(output) is EncoderOutput and output.to_tuple() == (2, (3, 4))
+
+
+@pytest.mark.parametrize("size", [(64, 96, 3), (None, None, 3)], ids=["fixed", "dynamic"])
+@pytest.mark.parametrize("field", ["hidden_states", "attentions"])
+@pytest.mark.parametrize(
+    "model_class", [TFSegformerModel, TFSegformerForImageClassification, TFSegformerForSemanticSegmentation]
+)
+def test_optional_fields_are_connected_in_a_keras_graph(model_class, field, size, tiny_config, pixels):
+    model = model_class(tiny_config)
+    x = keras.Input(size)
+    found = keras.Model(x, list(model(x, **{f"output_{field}": True})[field]))(pixels)
+    expected = model(pixels, **{f"output_{field}": True})[field]
+    assert len(found) == len(expected) == {"hidden_states": 4, "attentions": 5}[field]
+    for ours, theirs in zip(found, expected, strict=True):
+        assert relative_difference(ours, theirs) < 1e-5
+
+
+def test_a_loss_in_a_keras_graph_and_fields_that_the_config_asks_for(tiny_config, pixels, labels):
+    tiny_config.output_hidden_states = True
+    model = TFSegformerForSemanticSegmentation(tiny_config)
+    x, y = keras.Input((64, 96, 3)), keras.Input((64, 96), dtype="int32")
+    output = model(x, labels=y)
+    loss, deepest = keras.Model([x, y], [output.loss, output.hidden_states[-1]])([pixels, labels])
+    expected = model(pixels, labels=labels)
+    assert float(loss) == pytest.approx(float(expected.loss), rel=1e-5)
+    assert relative_difference(deepest, expected.hidden_states[-1]) < 1e-5
+
+
+def test_a_graph_with_hidden_states_is_saved_and_trains_the_model(tiny_config, pixels, tmp_path):
+    model = TFSegformerModel(tiny_config)
+    x = keras.Input((64, 96, 3))
+    deepest = model(x, output_hidden_states=True).hidden_states[-1]
+    graph = keras.Model(x, keras.layers.GlobalAveragePooling2D()(deepest))
+    assert len(graph.trainable_variables) == len(model.trainable_variables)
+    graph.save(tmp_path / "graph.keras")
+    loaded = keras.saving.load_model(tmp_path / "graph.keras")
+    assert relative_difference(loaded(pixels), graph(pixels)) < 1e-6
+    assert np.isfinite(np.asarray(graph(pixels))).all()

@@ -7,6 +7,7 @@ import tensorflow as tf
 from reference import TINY, relative_difference
 
 from segformer_tf import SegformerConfig, TFSegformerForSemanticSegmentation
+from segformer_tf.models.metrics import MeanIoU
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ def test_one_label_learns_binary(pixels):
     model.compile(keras.optimizers.AdamW(1e-2), run_eagerly=True)
     labels = (pixels[..., 0] > 0).astype("int64")
     history = model.fit(pixels, labels, epochs=3, verbose=0).history
-    assert list(history) == ["loss"] and history["loss"][-1] < history["loss"][0]
+    assert list(history) == ["loss", "mean_iou"] and history["loss"][-1] < history["loss"][0]
 
 
 def test_a_label_out_of_range_stops_fit_by_name(model, pixels, labels):
@@ -98,3 +99,42 @@ def test_fit_without_labels_says_so(model, pixels):
         ValueError, match='There are no labels to learn from: pass pairs, or a dict with "pixel_values"'
     ):
         model.fit(pixels, verbose=0)
+
+
+def test_metrics_of_ours_never_see_full_size_logits(model, pixels, labels):
+    seen = []
+
+    class Spy(MeanIoU):
+        def update_state(self, y_true, y_pred, sample_weight=None):
+            seen.append(tuple(y_pred.shape))
+            super().update_state(y_true, y_pred, sample_weight)
+
+    model.compile("sgd", metrics=[Spy(5)], run_eagerly=True)
+    model.evaluate(pixels, labels, verbose=0)
+    assert seen == [(2, 16, 24, 5)]
+
+
+def test_one_label_has_the_mean_iou_of_background_and_foreground(pixels):
+    model = TFSegformerForSemanticSegmentation(SegformerConfig(**{**TINY, "num_labels": 1}))
+    model.compile()
+    labels = (pixels[..., 0] > 0).astype("int64")
+    labels[:, :8] = 255
+    found = model.evaluate(pixels, labels, verbose=0)[1]
+    predicted = tf.image.resize(model(pixels).logits, labels.shape[1:])[..., 0] > 0
+    metric = keras.metrics.MeanIoU(2, ignore_class=255)
+    metric.update_state(labels, tf.cast(predicted, "int32"))
+    assert found == pytest.approx(float(metric.result()))
+
+
+def test_another_ignore_index_holds_for_loss_and_metric(pixels, labels):
+    keras.utils.set_random_seed(0)
+    expected = TFSegformerForSemanticSegmentation(SegformerConfig(**TINY))
+    config = SegformerConfig(**TINY, semantic_loss_ignore_index=254)
+    model = TFSegformerForSemanticSegmentation(config)
+    model.set_weights(expected.get_weights())
+    expected.compile()
+    model.compile()
+    other = np.where(labels == 255, 254, labels)
+    assert model.evaluate(pixels, other, verbose=0) == pytest.approx(expected.evaluate(pixels, labels, verbose=0))
+    with pytest.raises(Exception, match=r"a label is.*255.*or the ignore index 254"):
+        model.evaluate(pixels, labels, verbose=0)

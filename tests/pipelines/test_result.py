@@ -109,13 +109,12 @@ def test_what_others_wrote_stays_unless_overwritten(result, tmp_path, name, data
 
 
 def test_a_picture_is_never_replaced_by_its_own_result(result, tmp_path):
-    own = SegmentationResult(**{**vars(result), "name": "a", "path": tmp_path / "a_labels.png"})
+    own = SegmentationResult(**{**vars(result), "path": tmp_path / "a_labels.png"})
     files.write_png(Image.new("RGB", (4, 3)), tmp_path / "a_labels.png")
     before = (tmp_path / "a_labels.png").read_bytes()
     os.link(tmp_path / "a_labels.png", tmp_path / "street_labels.png")
-    for picture, inputs in ((own, ()), (result, [tmp_path / "a_labels.png"])):
-        with pytest.raises(FileExistsError, match="is one of the pictures given and is not replaced"):
-            picture.save(tmp_path, overwrite=True, inputs=inputs)
+    with pytest.raises(FileExistsError, match="is the picture itself and is not replaced"):
+        own.save(tmp_path, overwrite=True)
     assert (tmp_path / "a_labels.png").read_bytes() == before
 
 

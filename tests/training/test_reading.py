@@ -1,11 +1,25 @@
+import io
+
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
+from PIL import Image, ImageOps
 from small_data import picture_and_mask
 
-from segformer_tf.training import read_split
-from segformer_tf.training.reading import MaskReader, decode_picture, highest_id, inspect
+from segformer_tf.data import Coding, read_split
+from segformer_tf.training.reading import decode_picture, mask_reader
+
+
+def encoded(picture, kind, **how):
+    stream = io.BytesIO()
+    picture.save(stream, kind, **how)
+    return stream.getvalue()
+
+
+def turned(orientation):
+    exif = Image.Exif()
+    exif[274] = orientation
+    return {"exif": exif}
 
 
 def test_a_jpeg_is_decoded_as_pillow_does(data):
@@ -14,77 +28,92 @@ def test_a_jpeg_is_decoded_as_pillow_does(data):
     np.testing.assert_array_equal(found, np.asarray(Image.open(file)))
 
 
-@pytest.mark.parametrize("kind", ["8-bit", "16-bit", "palette", "mixed"])
+@pytest.mark.parametrize(
+    ("mode", "kind"),
+    [
+        *(("RGB", kind) for kind in ("jpeg", "png", "bmp", "webp", "tiff")),
+        ("L", "jpeg"),
+        ("L", "png"),
+        ("L", "bmp"),
+        ("CMYK", "jpeg"),
+        ("P", "png"),
+        ("RGBA", "png"),
+        ("1", "png"),
+        ("LA", "png"),
+    ],
+)
+def test_pictures_of_every_format_have_the_values_that_pillow_gives(mode, kind):
+    data = encoded(Image.fromarray(picture_and_mask(0)[0]).convert(mode), kind)
+    found = tf.function(decode_picture)(tf.constant(data))
+    np.testing.assert_array_equal(found, np.asarray(Image.open(io.BytesIO(data)).convert("RGB")))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["jpeg", "png", "tiff", "webp"])
+def test_a_picture_lies_as_its_exif_tag_says_in_the_graph(orientation, kind):
+    data = encoded(Image.fromarray(picture_and_mask(0)[0]), kind, **turned(orientation))
+    found = tf.function(decode_picture)(tf.constant(data))
+    np.testing.assert_array_equal(found, np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data)))))
+
+
+def test_a_little_endian_exif_tag_is_followed():
+    exif = (
+        b"Exif\x00\x00II*\x00\x08\x00\x00\x00\x01\x00\x12\x01\x03\x00\x01\x00\x00\x00\x06\x00\x00\x00\x00\x00\x00\x00"
+    )
+    data = encoded(Image.fromarray(picture_and_mask(0)[0]), "jpeg", exif=exif)
+    assert decode_picture(tf.constant(data)).shape == (72, 48, 3)
+
+
+@pytest.mark.parametrize(("value_range", "white"), [(None, 16), ((0, 4095), 255), ((2000, 4095), 255)])
+def test_twelve_bits_in_sixteen_have_the_range_that_is_asked_for(value_range, white):
+    values = np.full((4, 6), 4095, np.uint16)
+    values[0] = 2000
+    found = decode_picture(tf.constant(encoded(Image.fromarray(values), "tiff")), value_range).numpy()
+    assert found[1].tolist() == [[white] * 3] * 6
+    low = {None: 8, (0, 4095): 125, (2000, 4095): 0}[value_range]
+    assert found[0, 0].tolist() == [low] * 3
+
+
+@pytest.mark.parametrize("kind", ["8-bit", "16-bit", "palette", "1-bit", "tiff", "bmp"])
 def test_masks_of_every_kind_give_their_class_ids(tmp_path, kind):
     mask = picture_and_mask(0)[1]
-    grey, palette, wide = (Image.fromarray(mask) for _ in range(3))
-    palette.putpalette(np.arange(768) % 251)
-    wide = Image.fromarray(mask.astype(np.uint16) + 300)
-    pictures = {"8-bit": [grey], "16-bit": [wide], "palette": [palette], "mixed": [grey, wide]}[kind]
-    files = [tmp_path / f"{i}.png" for i in range(len(pictures))]
-    for picture, file in zip(pictures, files, strict=True):
-        picture.save(file)
-    read = MaskReader(files)
-    for picture, file in zip(pictures, files, strict=True):
-        np.testing.assert_array_equal(read(str(file)), mask.astype(int) + (300 if picture is wide else 0))
+    expected = mask.astype(int)
+    picture, suffix = Image.fromarray(mask), "png"
+    if kind == "16-bit":
+        picture, expected = Image.fromarray(mask.astype(np.uint16) + 300), expected + 300
+    elif kind == "palette":
+        picture.putpalette(np.arange(768) % 251)
+    elif kind == "1-bit":
+        picture, expected = Image.fromarray(mask == 1), (mask == 1).astype(int)
+    elif kind != "8-bit":
+        suffix = kind
+    file = tmp_path / f"m.{suffix}"
+    picture.save(file)
+    np.testing.assert_array_equal(mask_reader(Coding())(str(file)), expected)
 
 
-def test_reduced_labels_begin_at_0_and_0_becomes_ignored(tmp_path):
-    Image.fromarray(np.array([[0, 1], [2, 150]], np.uint8)).save(tmp_path / "m.png")
-    np.testing.assert_array_equal(MaskReader([tmp_path / "m.png"], True)(str(tmp_path / "m.png")), [[255, 0], [1, 149]])
+def test_a_mask_lies_as_its_own_exif_tag_says(tmp_path):
+    mask = picture_and_mask(0)[1]
+    Image.fromarray(mask).save(tmp_path / "m.png", **turned(6))
+    np.testing.assert_array_equal(mask_reader(Coding())(str(tmp_path / "m.png")), np.rot90(mask, -1))
 
 
-def test_inspection_counts_the_pixels_of_each_class(data):
-    split, counts = inspect(read_split(data), 3)
-    masks = np.stack([np.asarray(Image.open(file)) for file in split.targets])
-    assert counts == [(masks == i).sum() for i in range(3)] and len(split) == 7
+@pytest.mark.parametrize("mode", ["L", "P"])
+def test_values_of_masks_become_the_ids_they_mean(tmp_path, mode):
+    Image.fromarray(np.array([[0, 1], [2, 150]], np.uint8)).convert(mode).save(tmp_path / "m.png")
+    read = mask_reader(Coding(values={0: 255, 1: 0, 2: 1, 150: 149}))
+    if mode == "P":
+        Image.open(tmp_path / "m.png").convert("L").save(tmp_path / "m.png")
+    np.testing.assert_array_equal(read(str(tmp_path / "m.png")), [[255, 0], [1, 149]])
 
 
-def test_an_rgb_mask_is_refused_by_name(data):
-    Image.new("RGB", (72, 48)).save(data / "annotations/train/p2.png")
-    with pytest.raises(ValueError, match=r"p2\.png is an RGB picture .* replace each colour by its class id"):
-        inspect(read_split(data), 3)
+def test_a_value_without_a_meaning_never_becomes_a_label(tmp_path):
+    Image.fromarray(np.array([[0, 7]], np.uint8)).save(tmp_path / "m.png")
+    with pytest.raises(tf.errors.InvalidArgumentError, match="a value without a meaning"):
+        mask_reader(Coding(values={0: 0, 255: 1}))(str(tmp_path / "m.png"))
 
 
-def test_a_mask_of_another_size_is_refused_with_both_sizes(data):
-    Image.new("L", (70, 48)).save(data / "annotations/train/p2.png")
-    with pytest.raises(ValueError, match=r"p2\.png is 48 x 70 pixels, expected 48 x 72 as its picture p2\.jpg"):
-        inspect(read_split(data), 3)
-
-
-def test_a_class_that_the_model_does_not_have_is_refused_by_name_and_value(data):
-    with pytest.raises(ValueError, match=r"p\d\.png has the class id 2, expected 0 to 1 or 255"):
-        inspect(read_split(data), 2)
-
-
-@pytest.mark.parametrize("name", ["images/train/p1.jpg", "annotations/train/p1.png"])
-def test_an_unreadable_file_stops_the_run_by_name(data, name):
-    (data / name).write_bytes((data / name).read_bytes()[:90])
-    with pytest.raises(OSError, match=name.rsplit("/", 1)[1]):
-        inspect(read_split(data), 3)
-
-
-def test_an_unreadable_file_is_skipped_with_a_message_if_asked(data, capsys):
-    (data / "images/train/p1.jpg").write_bytes(b"nothing")
-    split, _ = inspect(read_split(data), 3, "skip")
-    assert len(split) == 6 and "p1" not in [file.stem for file in split.images]
-    assert "left out" in capsys.readouterr().out
-
-
-def test_nothing_readable_is_an_error(data):
-    for file in read_split(data).images:
-        file.write_bytes(b"nothing")
-    with pytest.raises(ValueError, match="is empty after leaving out"):
-        inspect(read_split(data), 3, "skip")
-
-
-def test_labels_that_were_reduced_before_are_not_reduced_again(tmp_path):
-    for kind, mode in (("images", "RGB"), ("annotations", "L")):
-        (tmp_path / kind / "training").mkdir(parents=True)
-        Image.new(mode, (40, 32), 255 if mode == "L" else (1, 2, 3)).save(tmp_path / kind / "training/a.png")
-    with pytest.raises(ValueError, match="its labels seem to be reduced already"):
-        inspect(read_split(tmp_path), 150)
-
-
-def test_the_highest_class_id_leaves_ignored_pixels_out(data):
-    assert highest_id(read_split(data)) == 2
+def test_colours_become_the_classes_that_have_them(tmp_path):
+    Image.fromarray(np.array([[[9, 8, 7], [1, 2, 3]]], np.uint8)).save(tmp_path / "m.png")
+    read = mask_reader(Coding(colours={(1, 2, 3): 0, (9, 8, 7): 1}))
+    np.testing.assert_array_equal(read(str(tmp_path / "m.png")), [[1, 0]])

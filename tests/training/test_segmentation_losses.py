@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from segformer_tf.models import losses as model_losses
-from segformer_tf.models.losses import full_size_logits, resized_cross_entropy, segmentation_loss
+from segformer_tf.models.kernels import banded_loss, cross_entropy_sum
+from segformer_tf.models.losses import full_size_logits, segmentation_loss
 from segformer_tf.training.losses import LOSSES, SegmentationLoss, class_weights
 
 RNG = np.random.default_rng(0)
@@ -34,7 +34,7 @@ def value_and_gradient(function, x):
 @pytest.mark.parametrize("band_values", [2**24, 2000, 1])
 @pytest.mark.parametrize("size", [(24, 36), (25, 31), (6, 9), (4, 5)])
 def test_the_banded_loss_has_the_value_and_gradient_of_the_plain_one(monkeypatch, band_values, size):
-    monkeypatch.setattr(model_losses, "BAND_VALUES", band_values)
+    monkeypatch.setattr(banded_loss, "BAND_VALUES", band_values)
     ids = RNG.integers(0, 4, (2, *size)).astype("int32")
     weights = RNG.uniform(size=(2, *size)).astype("float32")
 
@@ -43,7 +43,7 @@ def test_the_banded_loss_has_the_value_and_gradient_of_the_plain_one(monkeypatch
         return tf.reduce_sum(losses * weights)
 
     expected, expected_gradient = value_and_gradient(plain, LOGITS)
-    found, gradient = value_and_gradient(lambda x: resized_cross_entropy(tf.constant(ids), x, weights), LOGITS)
+    found, gradient = value_and_gradient(lambda x: cross_entropy_sum(tf.constant(ids), x, weights), LOGITS)
     assert found == pytest.approx(expected, rel=1e-5)
     np.testing.assert_allclose(gradient, expected_gradient, atol=1e-5)
 

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import relative_difference
 
-from segformer_tf.models.elements import portable_ops
-from segformer_tf.models.norms import BatchNorm, LayerNorm
+from segformer_tf.models.kernels import portable_ops
+from segformer_tf.models.primitives import BatchNorm, LayerNorm, dense, drop_path
 
 POLICIES = {"float32": 2e-6, "mixed_bfloat16": 1e-2}  # and how far two orders of rounding may lie apart
 
@@ -63,14 +63,6 @@ def test_layer_norm_of_any_map_is_what_it_is_defined_as(batch, height, width, ch
     assert (error < 1e-5 * np.abs(x).max() / deviation.min() + 1e-5).all()
 
 
-def test_oneDNN_fuses_the_layer_norm_of_a_graph():
-    """What makes it fast; without oneDNN's kernels (other processors) the form is right, but not faster."""
-    layer = LayerNorm(epsilon=1e-5)
-    layer.build((None, None, None, 24))
-    run = tf.function(layer).get_concrete_function(tf.TensorSpec((None, None, None, 24)))
-    assert [node.op for node in run.graph.as_graph_def().node].count("FusedBatchNormV3") == 1
-
-
 def test_converters_get_ops_that_they_know():
     layer = LayerNorm(epsilon=1e-5)
     layer.build((None, None, None, 24))
@@ -104,3 +96,31 @@ def test_a_frozen_batch_norm_keeps_its_statistics():
     layer.trainable = False
     layer(np.ones((1, 2, 2, 3), "float32"), training=True)
     assert np.all(layer.moving_mean.numpy() == 0)
+
+
+def test_dense_equals_keras_own():
+    x = np.random.default_rng(0).normal(size=(2, 12, 20, 16)).astype("float32")
+    layer = dense(7, 0.5)
+    layer.build(x.shape)
+    layer.bias.assign(np.arange(7.0))
+    assert relative_difference(layer(x), x @ layer.kernel.numpy() + layer.bias.numpy()) < 1e-6
+    layer.enable_lora(2)
+    layer.lora_kernel_b.assign(np.ones(layer.lora_kernel_b.shape))
+    assert relative_difference(layer(x), x @ np.asarray(layer.kernel) + layer.bias.numpy()) < 1e-6
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_the_bias_of_a_large_map_gets_its_whole_gradient_in_16_bits(policy):
+    """BiasAdd's own gradient in bfloat16 adds up ones no further than 256."""
+    layer = dense(3, 0.02, dtype=policy)
+    layer.build((None, None, None, 8))
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(tf.cast(layer(np.ones((1, 40, 50, 8), "float32"), training=True), tf.float32))
+    assert np.abs(tape.gradient(total, layer.bias.value) - 2000.0).max() < 20
+
+
+def test_drop_path_leaves_out_whole_branches_and_keeps_the_mean():
+    dropped = np.asarray(drop_path(0.5)(np.ones((400, 3, 2, 1), "float32"), training=True))
+    assert set(np.unique(dropped)) == {0.0, 2.0}
+    assert (dropped.reshape(400, -1).std(axis=1) == 0).all()
+    assert 0.8 < dropped.mean() < 1.2

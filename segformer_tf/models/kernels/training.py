@@ -1,19 +1,27 @@
-"""Training's forms of norms, attention and Mix-FFN, on TensorFlow: gradients written out, so that little is kept for them.
+"""Training on TensorFlow: gradients written out, so that little is kept for them.
 
-What a gradient needs and can be made again from small maps is made again when it is due. Each function gives the numbers
-of the plain layers, up to rounding.
+What a gradient needs and can be made again from small maps is made again when it is due. Each function gives the numbers of
+`plain`, up to rounding.
 """
 
 import math
-from collections.abc import Callable
 
 import tensorflow as tf
+from keras import ops
 
-from segformer_tf.models.elements import resize_bilinear
+from segformer_tf.models.kernels import plain
+from segformer_tf.models.kernels.tensorflow import (  # noqa: F401, the rest of the table
+    batch_norm,
+    by_token,
+    dense,
+    relu,
+)
 
 
 def layer_norm(x, gamma, beta, epsilon):
     """`(..., C) -> (..., C)`, sums over channels as products: half the time of Keras' way and back."""
+    if x.dtype == tf.float64:
+        return plain.layer_norm(x, gamma, beta, epsilon)
     channels = x.shape[-1]
 
     @tf.custom_gradient
@@ -35,7 +43,11 @@ def layer_norm(x, gamma, beta, epsilon):
 
         return tf.cast(tf.reshape(normal * gamma + beta, tf.shape(x)), x.dtype), gradient
 
-    return normalise(x, tf.convert_to_tensor(gamma), tf.convert_to_tensor(beta))
+    return normalise(x, tf.cast(gamma, tf.float32), tf.cast(beta, tf.float32))
+
+
+def activation(name, x):
+    return gelu(x) if name == "gelu" else plain.activation(name, x)
 
 
 def gelu(x):
@@ -56,7 +68,7 @@ def _cumulative(x):
     return 0.5 + 0.5 * tf.math.erf(x * (1.0 / math.sqrt(2.0)))
 
 
-def made_again(run: Callable, x):
+def recomputed(run, x):
     """`run(x)`, of which `x` alone is kept: what the gradient needs is made a second time when it is due.
 
     Around Mix-FFN it saves five maps a layer, four of them with its hidden channels, for a product and a depthwise
@@ -77,49 +89,53 @@ def made_again(run: Callable, x):
     return call(x)
 
 
-def attention(project: Callable, x):
-    """Softmax of query times key, times value: `x (B, ...) -> (B, heads, N, d)`.
+def attention(project, x, heads, dropout=None, training=None):
+    """Keeps `x` and the result, neither queries, keys and values nor the weights (B, heads, N, M).
 
-    `project(x)` gives them, (B, heads, N, d), (B, heads, M, d) twice. Keeps `x` and the result, neither the three nor the
-    weights (B, heads, N, M). Of softmax' gradient, the sum over M keys is one over d channels, of the result times its
-    gradient (Dao et al. 2022, FlashAttention): two passes over the weights less.
+    Of softmax' gradient, the sum over M keys is one over d channels, of the result times its gradient (Dao et al. 2022,
+    FlashAttention): two passes over the weights less.
     """
+    del dropout, training
+
+    def parts_of(x):
+        return plain.split_heads(project(x), heads)
 
     @tf.custom_gradient
     def attend(x):
-        def weights_of(query, key):
-            return tf.nn.softmax(tf.cast(tf.matmul(query, key, transpose_b=True), tf.float32))
-
-        query, key, value = project(x)
-        result = tf.matmul(tf.cast(weights_of(query, key), value.dtype), value)
+        query, key, value = parts_of(x)
+        result = tf.matmul(tf.cast(plain.attention_weights(query, key), value.dtype), value)
 
         def gradient(upstream, variables=()):
             again = _after(upstream, x)
             with tf.GradientTape() as tape:
                 tape.watch(again)
-                query, key, value = projected = project(again)
-            weights = weights_of(query, key)
-            product = tf.cast(upstream, tf.float32) * tf.cast(result, tf.float32)
+                query, key, value = parts = parts_of(again)
+            weights = plain.attention_weights(query, key)
+            product = tf.cast(upstream, weights.dtype) * tf.cast(result, weights.dtype)
             sums = tf.reduce_sum(product, -1, keepdims=True)  # (B, heads, N, 1)
-            back = tf.cast(tf.matmul(upstream, value, transpose_b=True), tf.float32)
+            back = tf.cast(tf.matmul(upstream, value, transpose_b=True), weights.dtype)
             back = tf.cast(weights * (back - sums), query.dtype)
             gradients = (
                 tf.matmul(back, key),
                 tf.matmul(back, query, transpose_a=True),
                 tf.matmul(tf.cast(weights, value.dtype), upstream, transpose_a=True),
             )
-            return tape.gradient(projected, (again, variables), gradients)
+            return tape.gradient(parts, (again, variables), gradients)
 
         return result, gradient
 
-    return attend(x)
+    return plain.merge_heads(attend(x), ops.shape(x)), None
 
 
-def sum_of_resized(x, maps, size):
-    """`x` and each of the maps resized to its size, one after the other, so that two maps of that size exist, not five."""
-    for map_ in maps:
-        x = x + resize_bilinear(_after(x, map_), size)
-    return x
+def sum_of_products(maps, kernels, bias):
+    """One resized map added after the other, so that two maps of full size exist, not five."""
+    first, *deeper = maps
+    products = [ops.matmul(map_, kernel) for map_, kernel in zip(deeper, kernels[1:], strict=True)]
+    fused = dense(first, kernels[0], bias)
+    size = ops.shape(fused)[1:3]
+    for product in products:
+        fused = fused + plain.resize_bilinear(_after(fused, product), size)
+    return fused
 
 
 def _after(earlier, x):

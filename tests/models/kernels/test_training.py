@@ -1,11 +1,12 @@
-"""Training's forms of the layers beside the plain ones, which `portable_ops()` gives: values and gradients."""
+"""Training's kernels in whole layers, beside those that `portable_ops()` gives: values and gradients."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from reference import relative_difference
 
-from segformer_tf.models import elements, gradients, layers
+from segformer_tf.models import layers
+from segformer_tf.models.kernels import portable_ops, training
 from segformer_tf.models.layers import DecodeHead
 
 SHAPE = (2, 8, 12, 16)
@@ -45,7 +46,7 @@ def values_and_gradients(layer, inputs, compiled: bool):
 def test_an_encoder_layer_in_training_equals_the_plain_one(sr_ratio, num_heads, dtype, compiled):
     layer = randomised(layers.EncoderLayer(16, num_heads, sr_ratio, mlp_ratio=2, dtype=dtype), X)
     found = values_and_gradients(layer, X, compiled)
-    with elements.portable_ops():
+    with portable_ops():
         plain = values_and_gradients(layer, X, compiled)
     for name, expected in plain.items():
         if name.endswith("key/bias"):  # softmax does not see it: the gradient is rounding
@@ -55,10 +56,10 @@ def test_an_encoder_layer_in_training_equals_the_plain_one(sr_ratio, num_heads, 
 
 def test_the_decode_head_in_training_equals_the_plain_one():
     maps = [X, X[:, :4, :6], X[:, :2, :3]]
-    head = DecodeHead(8, 3, 5, dropout_rate=0.0)
+    head = DecodeHead(8, [16, 16, 16], 5, dropout_rate=0.0)
     randomised(head, maps)
     found = values_and_gradients(head, maps, compiled=True)
-    with elements.portable_ops():
+    with portable_ops():
         plain = values_and_gradients(head, maps, compiled=True)
     for name in plain.keys() - {"input"}:
         if "linear_c" in name and name.endswith("bias"):  # the BatchNorm takes the mean away: the gradient is rounding
@@ -68,19 +69,6 @@ def test_the_decode_head_in_training_equals_the_plain_one():
         assert relative_difference(ours, theirs) < 2e-5
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-6), ("bfloat16", 2e-2)])
-def test_gelu_and_its_gradient_equal_the_plain_ones(dtype, tolerance):
-    x = tf.cast(tf.linspace(-6.0, 6.0, 241), dtype)
-    found = []
-    for activate in (gradients.gelu, elements.gelu):
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = activate(x)
-        found.append([tf.cast(value, tf.float32) for value in (y, tape.gradient(y, x))])
-    for ours, plain in zip(*found, strict=True):
-        assert np.abs(ours - plain).max() < tolerance
-
-
 def test_what_is_made_again_waits_for_its_gradient():
     """Otherwise the graph's optimizer would join it with the first making, and keep that."""
 
@@ -88,7 +76,7 @@ def test_what_is_made_again_waits_for_its_gradient():
     def run(x):
         with tf.GradientTape() as tape:
             tape.watch(x)
-            y = gradients.made_again(tf.math.sinh, x)
+            y = training.recomputed(tf.math.sinh, x)
         return tape.gradient(y, x, tf.exp(x))
 
     x = tf.constant([0.3, -0.7])

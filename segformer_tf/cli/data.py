@@ -1,0 +1,143 @@
+"""`inspect`, `convert-masks` and `shard`: what a data set holds, and in another form."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from segformer_tf.cli.app import app, load_tensorflow
+
+Directory = Annotated[Path, typer.Argument(help="Directory of a data set; its layout is told by itself.")]
+Binary = Annotated[bool, typer.Option("--binary", help="Masks of one foreground class: 0/255, 0/1 or 1-bit.")]
+Seed = Annotated[int, typer.Option(help="Draws the splits of a data set that has none.")]
+ValueRange = Annotated[
+    tuple[float, float] | None, typer.Option(help="Values of 16-bit pictures that become black and white: 0 4095.")
+]
+
+
+def show_layouts(wanted: bool) -> None:
+    """Prints the trees of all layouts and ends."""
+    if not wanted:
+        return
+    from segformer_tf.data.layouts import LAYOUTS
+
+    for layout in LAYOUTS:
+        print(f"{layout.name}\n" + "".join(f"    {line}\n" for line in layout.tree.splitlines()))
+    raise typer.Exit()
+
+
+@app.command()
+def inspect(
+    data: Directory,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+    picture: Annotated[
+        Path | None, typer.Option(help="Draw pictures with their masks over them into this file.")
+    ] = None,
+    binary: Binary = False,
+    value_range: ValueRange = None,
+    seed: Seed = 0,
+    layouts: Annotated[
+        bool, typer.Option("--layouts", callback=show_layouts, is_eager=True, help="Show every layout, and end.")
+    ] = False,
+) -> None:
+    """Tell what a data set holds and what is wrong with it; exit 1 if something is."""
+    del layouts
+    from segformer_tf.data import inspect as look_at
+
+    found = look_at(data, binary=binary, seed=seed, value_range=value_range)
+    if picture is not None:
+        from segformer_tf.data.sheet import draw_sheet
+        from segformer_tf.storage.whole import whole
+
+        with whole(picture) as draft:
+            draw_sheet(found).save(draft)
+    if as_json:
+        print(json.dumps(found.to_dict(), indent=2))
+    else:
+        _show(found)
+    if found.errors:
+        raise typer.Exit(1)
+
+
+def _show(found: Any) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    console.print(f"Layout: {found.layout}", markup=False)
+    for name, split in found.splits.items():
+        console.print(f"{name}: {len(split):,} picture{'s' * (len(split) != 1)}", markup=False)
+    sizes = [f"{height} x {width} ({count:,})" for (height, width), count in found.sizes.most_common(4)]
+    if len(found.sizes) > 4:
+        sizes.append(f"{len(found.sizes) - 4} other sizes")
+    console.print(f"Sizes (height x width): {', '.join(sizes) or 'not read'}", markup=False)
+    if found.modes:
+        console.print(f"Channels: {', '.join(f'{m} ({n:,})' for m, n in found.modes.most_common())}", markup=False)
+    if found.classes:
+        console.print(_histogram(found, Table))
+    for kind, sentences in (("note", found.notes), ("warning", found.warnings)):
+        for sentence in sentences:
+            console.print(f"{kind}: {sentence}", markup=False, soft_wrap=True)
+    for sentence in found.errors:
+        print(f"error: {sentence}", file=sys.stderr)
+    if not found.errors:
+        console.print("Nothing is wrong.", markup=False)
+
+
+def _histogram(found: Any, table_of: Any) -> Any:
+    from rich.text import Text
+
+    key = "pixels" if "pixels" in found.classes[0] else "pictures"
+    splits = list(found.splits)
+    table = table_of("id", "class", *(f"{split} {key}" for split in splits), "share", "")
+    for column in (0, *range(2, 3 + len(splits))):
+        table.columns[column].justify = "right"
+    most = max(row["share"] for row in found.classes) or 1
+    for row in found.classes:
+        bar = "█" * round(24 * row["share"] / most)
+        style = f"rgb({','.join(map(str, row['color']))})" if row.get("color") and sum(row["color"]) else ""
+        counts = [f"{row[key].get(split, 0):,}" for split in splits]
+        cells = [str(row["id"]), row["name"], *counts, f"{row['share']:.2%}"]
+        table.add_row(*(Text(cell) for cell in cells), Text(bar, style))
+    if any(found.unlabelled.values()):
+        counts = [f"{found.unlabelled.get(split, 0):,}" for split in splits]
+        table.add_row("255", "unlabelled", *counts, "", "")
+    return table
+
+
+@app.command("convert-masks")
+def convert_masks(
+    src: Directory,
+    dst: Annotated[Path, typer.Argument(help="New directory: images/, annotations/ and classes.json.")],
+    binary: Binary = False,
+    seed: Seed = 0,
+) -> None:
+    """Write any data set with masks as pictures and PNGs of class ids, whole or not at all."""
+    from segformer_tf.data.converting import convert_masks as convert
+
+    counts = convert(src, dst, binary=binary, seed=seed)
+    print(f"wrote {dst}: {', '.join(f'{split} {count:,} pictures' for split, count in counts.items())}")
+
+
+@app.command()
+def shard(
+    data: Annotated[Path, typer.Option(help="Directory of a data set; `inspect --layouts` shows the layouts.")],
+    output: Annotated[Path, typer.Option(help="Directory of the shards, then a data set itself.")],
+    split: Annotated[str, typer.Option()] = "train",
+    pictures_per_shard: Annotated[int, typer.Option(min=1)] = 500,
+    binary: Binary = False,
+    value_range: ValueRange = None,
+    seed: Seed = 0,
+) -> None:
+    """Write a split as TFRecord shards, which `train --data` and `evaluate --data` read."""
+    from segformer_tf.data import inspect as look_at
+
+    names = None if binary else (split,)  # what 255 means shows in all splits together
+    found = look_at(data, splits=names, binary=binary, seed=seed, value_range=value_range).check()
+    load_tensorflow()
+    from segformer_tf.training import write_shards
+
+    files = write_shards(found.splits[split], output, pictures_per_shard)
+    print(f"{len(files)} shards: {files[0]} ...")

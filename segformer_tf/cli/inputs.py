@@ -1,0 +1,162 @@
+"""Which pictures a command was given: files, directories, patterns, and "-" for one on stdin."""
+
+import glob
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from segformer_tf.cli.app import say
+from segformer_tf.pipelines import files
+
+SUFFIXES = tuple(
+    [
+        ".jpg",
+        ".jpeg",
+        ".jfif",
+        ".png",
+        ".bmp",
+        ".gif",
+        ".webp",
+        ".tif",
+        ".tiff",
+        ".ppm",
+        ".pgm",
+        ".jp2",
+        ".avif",
+        ".tga",
+    ]
+)
+STDIN = "-"
+
+
+class Picture(NamedTuple):
+    """`source` is what a pipeline takes, `shown` what the user called it, `folder` where its files go below --output."""
+
+    source: Path | bytes
+    shown: str
+    folder: Path = Path()
+
+
+def find_pictures(arguments: list[str], recursive: bool = False) -> list[Picture]:
+    """The pictures that the arguments name, each once, those of a directory in the order of their names.
+
+    What is left out of a directory is said on stderr. Raises FileNotFoundError for a directory or a pattern without
+    pictures; a file that is not there is left to whoever opens it.
+    """
+    found: dict[str, Picture] = {}
+    for argument in arguments:
+        if argument == STDIN:
+            found.setdefault(STDIN, Picture(sys.stdin.buffer.read(), STDIN))
+            continue
+        paths = [argument]
+        if not os.path.lexists(argument) and glob.has_magic(argument):
+            paths = sorted(glob.glob(argument, recursive=True))
+            if not paths:
+                raise FileNotFoundError(f"No file matches {argument}; expected pictures such as .jpg or .png.")
+        for path in map(Path, paths):
+            pictures = _in_directory(path, recursive) if path.is_dir() else [Picture(path, str(path))]
+            for picture in pictures:
+                found.setdefault(os.path.abspath(picture.shown), picture)
+    return list(found.values())
+
+
+def _in_directory(directory: Path, recursive: bool) -> list[Picture]:
+    left_out: Counter[str] = Counter()
+    examples: list[str] = []
+    pictures = list(_walk(directory, directory, recursive, left_out, examples, set()))
+    folders = left_out.pop("folders", 0)
+    if not pictures:
+        hint = "; --recursive looks into its folders" if folders else "; expected files such as .jpg or .png in it"
+        raise FileNotFoundError(f"{directory} holds no pictures{hint}.")
+    told = [f"{count} {kind.replace('#', 's' * (count > 1))}" for kind, count in left_out.items()]
+    if examples:
+        more = ", ..." if len(examples) < left_out["other file#"] else ""
+        told = [f"{text} ({', '.join(examples)}{more})" if "other file" in text else text for text in told]
+    if folders:
+        told.append(f"{folders} folder{'s' * (folders > 1)} (--recursive takes them too)")
+    if told:
+        say(f"{directory}: left out {', '.join(told)}.")
+    return pictures
+
+
+def _walk(directory, top, recursive, left_out: Counter, examples: list[str], seen: set) -> Iterator[Picture]:
+    state = os.stat(directory)
+    if (state.st_dev, state.st_ino) in seen:  # a link to a folder above it
+        return
+    seen.add((state.st_dev, state.st_ino))
+    for path in sorted(directory.iterdir()):
+        if path.name.startswith("."):
+            left_out["hidden file#"] += 1
+        elif not path.exists():
+            left_out["broken link#"] += 1
+        elif path.is_dir():
+            if recursive:
+                yield from _walk(path, top, recursive, left_out, examples, seen)
+            else:
+                left_out["folders"] += 1
+        elif path.suffix.lower() not in SUFFIXES or not path.is_file():
+            left_out["other file#"] += 1
+            examples += [path.name] if len(examples) < 3 else []
+        elif path.stem.endswith(("_labels", "_overlay")) and files.ours(path):
+            left_out["result# of segformer-tf itself"] += 1
+        else:
+            yield Picture(path, str(path), path.parent.relative_to(top))
+
+
+class Planned(NamedTuple):
+    """Pictures to do with the names of their files, those that are done already, and why others cannot be done."""
+
+    names: dict[str, tuple[Path, str]]  # what the user called a picture -> (directory, name)
+    done: list[str]
+    refused: dict[str, str]
+
+
+def plan(
+    pictures: list[Picture], output: Path, kinds, whole_names: bool, overwrite: bool, skip_existing: bool
+) -> Planned:
+    """Where the files of each picture go, decided and checked before the first one is touched."""
+    planned = Planned({}, [], {})
+    own = {(state.st_dev, state.st_ino) for state in map(_state, pictures) if state}
+    places = {picture.shown: (output / picture.folder, _name(picture, whole_names)) for picture in pictures}
+    shared = Counter(places.values())
+    for picture in pictures:
+        directory, name = place = places[picture.shown]
+        source = picture.source if isinstance(picture.source, Path) else None
+        if shared[place] > 1:
+            others = [other for other, taken in places.items() if taken == place and other != picture.shown]
+            planned.refused[picture.shown] = (
+                f"{picture.shown} and {others[0]} would both be written as {directory / name}; neither is done: give one "
+                "at a time with an --output of its own, or --whole-names for files of different suffixes."
+            )
+            continue
+        try:
+            targets = files.check(directory, name, kinds, source, overwrite)
+            for target in targets.values():
+                state = target.stat() if target.exists() else None
+                if state and (state.st_dev, state.st_ino) in own:
+                    raise FileExistsError(
+                        f"{target}, where a file of {picture.shown} would go, is one of the pictures given and is not "
+                        "replaced; choose another --output."
+                    )
+        except OSError as error:
+            planned.refused[picture.shown] = str(error)
+            continue
+        if skip_existing and all(map(files.ours, targets.values())):
+            planned.done.append(picture.shown)
+        else:
+            planned.names[picture.shown] = place
+    return planned
+
+
+def _state(picture: Picture) -> os.stat_result | None:
+    try:
+        return os.stat(picture.source) if isinstance(picture.source, Path) else None
+    except OSError:
+        return None
+
+
+def _name(picture: Picture, whole: bool) -> str:
+    return files.name_of(picture.source, whole) if isinstance(picture.source, Path) else "stdin"

@@ -1,0 +1,122 @@
+"""What the classes of a data set are called, and their colours: `classes.json`, `labelmap.txt`, `_classes.csv`."""
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from segformer_tf.data.splits import UNLABELLED, Coding
+
+SHAPES = '[{"id": 0, "name": "road", "color": [128, 64, 128]}, ...], ["road", ...] or {"0": "road", ...}'
+
+
+def read_classes(directory: Path) -> tuple[list[dict[str, Any]], Coding]:
+    """The classes that a file beside the pictures names, or none, and what the masks' colours mean by it.
+
+    Raises:
+        ValueError: The file cannot be understood, which the message says with what was expected.
+    """
+    for name, read in (("classes.json", read_json), ("labelmap.txt", read_labelmap), ("_classes.csv", read_csv)):
+        if (directory / name).is_file():
+            rows = read(directory / name)
+            return [row for row in rows if row["id"] != UNLABELLED or len(rows) > UNLABELLED], coloured(rows)
+    return [], Coding()
+
+
+def read_json(file: Path) -> list[dict[str, Any]]:
+    """`classes.json`: a list of {"id", "name", "color"}, a list of names, or a dictionary of id and name.
+
+    A row of id 255 says the colour of pixels that are not labelled.
+    """
+    try:
+        rows = _rows(json.loads(file.read_text("utf-8-sig")))
+        ids = [row["id"] for row in rows]
+        count = len(ids) - (ids[-1:] == [UNLABELLED] and len(ids) <= UNLABELLED)
+        complete = ids[:count] == list(range(count)) and all(row["name"] for row in rows)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"{file} cannot be read ({error!r}), expected {SHAPES}: correct it.") from None
+    if not complete:
+        raise ValueError(
+            f"{file} has ids {ids}, expected 0 to {count - 1} (and {UNLABELLED} for what is not labelled), each with a "
+            "name: correct it."
+        )
+    return _checked(rows, file)
+
+
+def _rows(found: Any) -> list[dict[str, Any]]:
+    if isinstance(found, dict):
+        if all(isinstance(value, int) for value in found.values()):  # {"road": 0}
+            found = {value: key for key, value in found.items()}
+        found = [{"id": int(key), "name": name} for key, name in found.items()]
+    if found and all(isinstance(entry, str) for entry in found):
+        return named(found)
+    return sorted((dict(row) for row in found), key=lambda row: row["id"])
+
+
+def read_labelmap(file: Path) -> list[dict[str, Any]]:
+    """`labelmap.txt` of CVAT: `name:red,green,blue:parts:actions` a line; ids by the order of the lines."""
+    rows = []
+    for line in file.read_text("utf-8-sig").splitlines():
+        if not line.strip() or line.startswith("#"):
+            continue
+        try:
+            name, colour = line.split(":")[:2]
+            row = {"id": len(rows), "name": name.strip(), "color": [int(value) for value in colour.split(",")]}
+        except ValueError:
+            raise ValueError(
+                f"{file} has the line {line!r}, expected name:red,green,blue:parts:actions: correct it."
+            ) from None
+        rows.append(row)
+    return _checked(rows, file)
+
+
+def read_csv(file: Path) -> list[dict[str, Any]]:
+    """`_classes.csv` of Roboflow: a head, then `value, name` a line."""
+    try:
+        with open(file, encoding="utf-8-sig", newline="") as stream:
+            lines = [line for line in csv.reader(stream) if line][1:]
+        rows = sorted(({"id": int(line[0]), "name": line[1].strip()} for line in lines), key=lambda row: row["id"])
+    except (ValueError, IndexError) as error:
+        raise ValueError(
+            f"{file} cannot be read ({error}), expected lines such as 0, background: correct it."
+        ) from None
+    if [row["id"] for row in rows] != list(range(len(rows))):
+        raise ValueError(f"{file} has the values {[row['id'] for row in rows]}, expected 0, 1, 2 ...: correct it.")
+    return _checked(rows, file)
+
+
+def _checked(rows: list[dict[str, Any]], file: Path) -> list[dict[str, Any]]:
+    if not rows:
+        raise ValueError(f"{file} names no class, expected {SHAPES}: correct it.")
+    colours: dict[tuple, str] = {}
+    names = [str(row["name"]) for row in rows]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(
+            f"{file} has the name {twice[0]!r} twice, expected a name of its own for each class: correct it."
+        )
+    for row in rows:
+        if row.get("color") is None:
+            continue
+        colour = tuple(row["color"])
+        if len(colour) != 3 or not all(isinstance(value, int) and 0 <= value <= 255 for value in colour):
+            raise ValueError(
+                f"{file} gives {row['name']!r} the colour {list(colour)}, expected three numbers 0 to 255."
+            )
+        if colour in colours:
+            raise ValueError(
+                f"{file} gives {colours[colour]!r} and {row['name']!r} one colour {list(colour)}, expected a colour of "
+                "its own for each class: correct it."
+            )
+        colours[colour] = row["name"]
+    return rows
+
+
+def named(names: Sequence[str]) -> list[dict[str, Any]]:
+    """Rows of names alone, ids by their order."""
+    return [{"id": number, "name": str(name)} for number, name in enumerate(names)]
+
+
+def coloured(rows: Sequence[dict[str, Any]]) -> Coding:
+    """The coding of masks that are pictures in the classes' colours."""
+    return Coding(colours={tuple(row["color"]): int(row["id"]) for row in rows if row.get("color") is not None})

@@ -1,0 +1,68 @@
+"""A data set of any layout -> pictures and PNGs of class ids in the first layout."""
+
+import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from segformer_tf.data.inspection import inspect
+from segformer_tf.data.pairs import ids_of
+from segformer_tf.data.splits import Split
+from segformer_tf.images.drawing import label_image
+from segformer_tf.images.palettes import palette_for
+from segformer_tf.storage.whole import staged
+
+
+def convert_masks(src: str | Path, dst: str | Path, *, binary: bool = False, seed: int = 0) -> dict[str, int]:
+    """Writes `dst/images/<split>/`, `dst/annotations/<split>/NAME.png` and `dst/classes.json`; pictures of each split.
+
+    Pictures keep their bytes. `dst` appears whole or not at all.
+
+    Raises:
+        DataError: With everything that is wrong with the data set.
+        FileExistsError: `dst` has files already.
+        ValueError: The data set has no mask files.
+    """
+    src, dst = Path(src), Path(dst)
+    if dst.exists() and (not dst.is_dir() or any(dst.iterdir())):
+        raise FileExistsError(f"{dst} exists already, expected none or an empty directory: choose another.")
+    found = inspect(src, binary=binary, seed=seed).check()
+    for split in found.splits.values():
+        if not split.has_masks or split.shards:
+            raise ValueError(f"the split {split.name!r} has no mask files, expected pictures with masks in files.")
+    palette = palette_for(found.id2label)
+    colours = [row.get("color") or palette[i].tolist() for i, row in enumerate(found.classes)]
+    rows = [{"id": row["id"], "name": row["name"], "color": c} for row, c in zip(found.classes, colours, strict=True)]
+    with staged(dst.absolute().parent) as stage:
+        whole = stage / dst.name
+        for split in found.splits.values():
+            _write(split, whole, np.array(colours, np.uint8))
+        (whole / "classes.json").write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
+    return {name: len(split) for name, split in found.splits.items()}
+
+
+def _write(split: Split, directory: Path, palette: np.ndarray) -> None:
+    names = _names(split)
+    for kind in ("images", "annotations"):
+        for name in names:
+            (directory / kind / split.name / name).parent.mkdir(parents=True, exist_ok=True)
+
+    def write(number: int) -> None:
+        image, name = split.images[number], names[number]
+        shutil.copyfile(image, directory / "images" / split.name / f"{name}{image.suffix}")
+        mask = directory / "annotations" / split.name / f"{name}.png"
+        label_image(ids_of(split, number), palette).save(mask)
+
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(write, range(len(split))))
+
+
+def _names(split: Split) -> list[str]:
+    """The pictures' paths below the folder that they share, without suffix."""
+    parents = [file.parent for file in split.images]
+    shared = parents[0]
+    while not all(parent.is_relative_to(shared) for parent in parents):
+        shared = shared.parent
+    return [file.relative_to(shared).with_suffix("").as_posix() for file in split.images]

@@ -1,0 +1,147 @@
+"""Files of a folder, pictures paired with masks by name, and splits drawn by a seed."""
+
+import hashlib
+import os
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+MASKS = PICTURES  # those that are lossy are refused by their content
+MASK_ENDINGS = ("_mask", "_masks", "-mask", "_label", "_labels", "_seg")  # of a mask's name, after its picture's
+SPLIT_FOLDERS = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation"),
+    "test": ("test", "testing"),
+}
+VALIDATION_SHARE = 0.2  # of the pictures, where a data set has no splits
+NAMED = 3  # files that a message names before it counts the others
+
+
+class Found:
+    """What a layout's reader collects: problems and notes, a sentence each."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+        self.notes: list[str] = []
+
+
+def files_in(folder: Path, suffixes: Sequence[str], found: Found) -> list[Path]:
+    """All files of these suffixes below a folder, sorted. Hidden ones are left out, other kinds counted in a note."""
+    files, others, seen = [], Counter(), set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        folders[:] = [] if real in seen else sorted(name for name in folders if not _hidden(name))
+        seen.add(real)
+        for name in names:
+            file = Path(place, name)
+            if _hidden(name):
+                continue
+            if file.suffix.lower() not in suffixes:
+                others[file.suffix.lower() or "no suffix"] += 1
+            elif file.is_symlink() and not file.exists():
+                found.problems.append(f"{file} is a link to {os.readlink(file)}, which does not exist: mend the link.")
+            else:
+                files.append(file)
+    if others:
+        kinds = ", ".join(f"{count} of {suffix}" for suffix, count in sorted(others.items()))
+        found.notes.append(f"{folder}: files of other kinds were not taken ({kinds}).")
+    return sorted(files)
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name in ("__MACOSX", "Thumbs.db", "desktop.ini")
+
+
+def key_of(file: Path, root: Path) -> str:
+    """What pairs a picture with its mask: the path below the folder without suffix, accents written in one way."""
+    return unicodedata.normalize("NFC", file.relative_to(root).with_suffix("").as_posix())
+
+
+def by_key(files: Sequence[Path], root: Path, kind: str, found: Found) -> dict[str, Path]:
+    """Key -> file; two files of one key are a problem that names both."""
+    groups = defaultdict(list)
+    for file in files:
+        groups[key_of(file, root)].append(file)
+    for group in groups.values():
+        if len(group) > 1:
+            found.problems.append(
+                f"{' and '.join(map(str, group))} have one name, expected one {kind} of a name: rename one of them, "
+                "and its partner with it."
+            )
+    return {key: group[0] for key, group in groups.items()}
+
+
+def pair(images: dict[str, Path], masks: dict[str, Path], mask_folder: Path, found: Found) -> tuple[list, list]:
+    """Pictures and the masks of their names (or `NAME_mask` and the like), in the order of the names."""
+    short = {_without_ending(key): key for key in masks if _without_ending(key) not in masks}
+    partners = {key: key if key in masks else short.get(key) for key in sorted(images)}
+    alone = [images[key] for key, partner in partners.items() if partner is None]
+    if alone:
+        wanted = mask_folder / f"{key_of(alone[0], _root(images, alone[0]))}.png"
+        found.problems.append(
+            f"{named(alone)}: no mask of that name, looked for {wanted} and NAME_mask.png: add it, or take the picture "
+            "away."
+        )
+    used = set(partners.values())
+    if unused := [file for key, file in sorted(masks.items()) if key not in used]:
+        found.problems.append(f"{named(unused)}: no picture of that name: add it, or take the mask away.")
+    pairs = [(images[key], masks[partner]) for key, partner in partners.items() if partner is not None]
+    return [image for image, _ in pairs], [mask for _, mask in pairs]
+
+
+def _root(images: dict[str, Path], file: Path) -> Path:
+    """The folder that the keys are relative to."""
+    key = next(key for key, image in images.items() if image == file)
+    return file.parents[key.count("/")]
+
+
+def _without_ending(key: str) -> str:
+    return next((key.removesuffix(ending) for ending in MASK_ENDINGS if key.endswith(ending)), key)
+
+
+def named(files: Sequence[Any]) -> str:
+    """The first files by name and the number of the others."""
+    more = len(files) - NAMED
+    return ", ".join(str(file) for file in files[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def split_folder(parent: Path, split: str) -> Path | None:
+    """The folder of a split, whatever of its names it has; None if there is none."""
+    names = SPLIT_FOLDERS.get(split, (split,))
+    return next((parent / name for name in names if (parent / name).is_dir()), None)
+
+
+def splits_below(parent: Path) -> list[str]:
+    """The splits that have a folder of their own there."""
+    return [split for split in SPLIT_FOLDERS if split_folder(parent, split)]
+
+
+def drawn(keys: Sequence[str], split: str, seed: int) -> list[str]:
+    """The keys of a split drawn by a seed: a fifth validates. A key added later moves few others."""
+    ordered = sorted(keys, key=lambda key: hashlib.sha256(f"{seed}/{key}".encode()).digest())
+    count = max(1, round(VALIDATION_SHARE * len(keys)))
+    return sorted({"val": ordered[:count], "train": ordered[count:]}[split])
+
+
+def drawn_pairs(images: list, targets: list, folder: Path, split: str, seed: int, found: Found):
+    """({"seed", "pictures"}, images, targets) of a split, where the pictures of a folder have none.
+
+    Raises FileNotFoundError for another split than train and val.
+    """
+    if split not in ("train", "val"):
+        raise FileNotFoundError(f"{folder / split} is not a directory, expected files of the split {split!r}: add it.")
+    pairs = {os.path.relpath(file, folder): (file, target) for file, target in zip(images, targets, strict=True)}
+    if len(pairs) < 2:
+        found.problems.append(
+            f"{folder} has {len(pairs)} picture{'s' * (len(pairs) != 1)} with a mask, expected at least two, one to "
+            "validate on: add some."
+        )
+    keys = drawn(list(pairs), split, seed)
+    found.notes.append(
+        f"{folder} has no split folders: {len(keys)} of {len(pairs)} pictures are in {split!r}, drawn by seed {seed}. "
+        "Frames of one film belong in one split: make folders for them."
+    )
+    return {"seed": seed, "pictures": keys}, [pairs[key][0] for key in keys], [pairs[key][1] for key in keys]

@@ -1,0 +1,69 @@
+"""The layouts that data sets come in, told by themselves: one row each, its reader in a file of its own."""
+
+from pathlib import Path
+
+from segformer_tf.data.layouts import class_folders, coco, folders, labelme, published, roboflow, shards, voc, yolo
+from segformer_tf.data.layouts.layout import Layout
+from segformer_tf.data.splits import DataError, Split
+from segformer_tf.storage.keywords import spell_checked
+
+# The first that a directory has is taken, so the more particular ones stand first.
+LAYOUTS = (
+    shards.LAYOUT,
+    published.CITYSCAPES,
+    published.ADE20K,
+    voc.LAYOUT,
+    roboflow.LAYOUT,
+    folders.LAYOUT,
+    folders.SIDE_BY_SIDE,
+    coco.LAYOUT,
+    yolo.LAYOUT,
+    labelme.LAYOUT,
+    class_folders.LAYOUT,
+)
+MORE = "`segformer-tf inspect --layouts` shows every layout."
+
+
+def layout_of(directory: str | Path) -> Layout:
+    """The layout that a directory has.
+
+    Raises:
+        FileNotFoundError: There is no such directory, or it has none of the layouts; with what it has instead.
+    """
+    directory = Path(directory)
+    if not directory.is_dir():
+        raise FileNotFoundError(f"{directory} is not a directory, expected a data set: correct the path.")
+    for layout in LAYOUTS:
+        if layout.found(directory):
+            return layout
+    there = sorted(entry.name + "/" * entry.is_dir() for entry in directory.iterdir() if entry.name[0] != ".")
+    shown = ", ".join(there[:8]) + (f" and {len(there) - 8} more" if len(there) > 8 else "")
+    raise FileNotFoundError(
+        f"{directory} is in no layout that is known: it has {shown or 'nothing'}; expected, for one,\n"
+        f"{folders.TREE}\n{MORE}"
+    )
+
+
+@spell_checked
+def read_split(directory: str | Path, split: str = "train", *, seed: int = 0) -> Split:
+    """The split of a data set in one of `LAYOUTS`.
+
+    Args:
+        seed: Draws the splits of a data set that has none: a fifth validates.
+
+    Raises:
+        FileNotFoundError: No such directory or split.
+        DataError: Pictures without masks, masks without pictures, two of one name: all of them.
+    """
+    found = found_split(directory, split, seed)
+    if found.problems:
+        raise DataError(found.problems)
+    return found
+
+
+def found_split(directory: str | Path, split: str, seed: int = 0) -> Split:
+    """As `read_split`, but with the problems listed in the split instead of raised."""
+    found = layout_of(directory).read(Path(directory), split, seed)
+    if not len(found) and not found.problems:
+        raise DataError([f"the split {split!r} of {directory} is empty, expected at least one picture: add some."])
+    return found

@@ -1,0 +1,48 @@
+"""A folder a class, as ImageNet: pictures without masks, for classifiers."""
+
+from pathlib import Path
+
+from segformer_tf.data.classes import named
+from segformer_tf.data.files import PICTURES, Found, files_in, split_folder, splits_below
+from segformer_tf.data.layouts.layout import Layout
+from segformer_tf.data.splits import Split
+
+TREE = """DIR/train/CLASS/NAME.jpg   (no masks: for classification)
+DIR/val/CLASS/NAME.jpg"""
+
+
+def _classes_below(folder: Path | None) -> list[Path]:
+    below = [] if folder is None else sorted(folder.iterdir())
+    return [entry for entry in below if entry.is_dir() and not entry.name.startswith((".", "__"))]
+
+
+def found(directory: Path) -> bool:
+    return any(_classes_below(split_folder(directory, split)) for split in splits_below(directory))
+
+
+def read(directory: Path, split: str, seed: int) -> Split:
+    """Ids follow the sorted names of the training split's folders, so that every split has the same."""
+    del seed
+    folder = split_folder(directory, split)
+    below = _classes_below(folder)
+    if not below:
+        raise FileNotFoundError(
+            f"{directory / split} has no folders of classes, expected them for the split {split!r}; {directory} has the "
+            f"splits {', '.join(splits_below(directory))}: add it."
+        )
+    names = [entry.name for entry in _classes_below(split_folder(directory, "train")) or below]
+    listed = Found()
+    images, ids = [], []
+    for entry in below:
+        if entry.name not in names:
+            listed.problems.append(
+                f"{entry} is a class that the training split has not, expected one of {', '.join(names)}: rename it."
+            )
+            continue
+        files = files_in(entry, PICTURES, listed)
+        images += files
+        ids += [names.index(entry.name)] * len(files)
+    return Split(split, images, ids, named(names), layout=LAYOUT.name, problems=listed.problems, notes=listed.notes)
+
+
+LAYOUT = Layout("folders of classes", TREE, found, splits_below, read)

@@ -1,0 +1,151 @@
+"""COCO's JSON: polygons and run lengths (RLE), as COCO, CVAT, Label Studio and Roboflow write them."""
+
+import json
+from collections import defaultdict
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segformer_tf.data.files import PICTURES, SPLIT_FOLDERS, Found, drawn_pairs, named, split_folder
+from segformer_tf.data.layouts.layout import Layout
+from segformer_tf.data.shapes import BACKGROUND, Shapes, polygon, run_lengths
+from segformer_tf.data.splits import Split
+
+TREE = """DIR/annotations/instances_train.json   (or train.json, instances_train2017.json, train/_annotations.coco.json)
+DIR/annotations/instances_val.json     (with one file for all, such as instances_default.json, a fifth validates)
+DIR/images/train/NAME.jpg              (or DIR/train/, DIR/train2017/, DIR/images/, as "file_name" says)"""
+
+
+def _files(directory: Path) -> list[Path]:
+    """JSON files that may be COCO's, in the places where tools put them."""
+    folders = [directory, directory / "annotations", *(split_folder(directory, split) for split in SPLIT_FOLDERS)]
+    names = (file for folder in folders if folder and folder.is_dir() for file in sorted(folder.glob("*.json")))
+    return [file for file in names if file.name[0] != "." and file.name != "classes.json" and _is_coco(file)]
+
+
+def _is_coco(file: Path) -> bool:
+    """By its keys; the whole of a large file is not read for that where its beginning and end tell."""
+    with open(file, "rb") as stream:
+        head = stream.read(1 << 16)
+        stream.seek(0, 2)
+        stream.seek(max(stream.tell() - (1 << 16), 0))
+        ends = head + stream.read()
+    if not any(key in ends for key in (b'"annotations"', b'"categories"', b'"images"')):
+        return False
+    try:
+        content = _content(file)
+    except ValueError:
+        return False
+    return isinstance(content, dict) and {"images", "annotations", "categories"} <= set(content)
+
+
+@lru_cache(maxsize=4)
+def _content(file: Path) -> Any:
+    return json.loads(file.read_text("utf-8-sig"))
+
+
+def _of_split(files: list[Path], split: str) -> Path | None:
+    """The file whose name or folder says the split."""
+    for name in SPLIT_FOLDERS.get(split, (split,)):
+        for file in files:
+            words = file.stem.lower().replace("-", "_").rstrip("0123456789").split("_")
+            if name in words or file.parent.name == name:
+                return file
+    return None
+
+
+def splits(directory: Path) -> list[str]:
+    files = _files(directory)
+    return [split for split in SPLIT_FOLDERS if _of_split(files, split)] or ["train", "val"]
+
+
+def read(directory: Path, split: str, seed: int) -> Split:
+    listed = Found()
+    files = _files(directory)
+    file = _of_split(files, split)
+    if file is None and (len(files) != 1 or _of_split(files, "train") or _of_split(files, "val")):
+        raise FileNotFoundError(
+            f"{directory} has {named(files)}, expected one whose name says {split!r}, such as instances_{split}.json: "
+            "rename one, or add it."
+        )
+    content = _content(file or files[0])
+    classes = [BACKGROUND, *({"id": i, "name": row["name"]} for i, row in enumerate(_categories(content), 1))]
+    ids = {row["id"]: number for number, row in enumerate(_categories(content), 1)}
+    shapes = defaultdict(list)
+    for annotation in content["annotations"]:
+        shapes[annotation["image_id"]].append(annotation)
+    images, targets, gone = [], [], []
+    source = file or files[0]
+    for row in sorted(content["images"], key=lambda row: row["file_name"]):
+        picture = _picture(directory, source, row["file_name"], split)
+        if picture is None:
+            gone.append(row["file_name"])
+            continue
+        size = (int(row["height"]), int(row["width"])) if "height" in row and "width" in row else None
+        images.append(picture)
+        targets.append(Shapes(source, partial(_draw, source, shapes[row["id"]], ids), size))
+    if gone:
+        listed.problems.append(
+            f"{source} lists {named(gone)}, which is in none of {named(_places(directory, source, split))}: add it."
+        )
+    if boxes := sum(not annotation.get("segmentation") for annotation in content["annotations"]):
+        listed.problems.append(
+            f"{source} has {boxes:,} annotations without a segmentation (boxes alone), expected polygons or run lengths: "
+            "annotate outlines."
+        )
+    chosen = None
+    if file is None:
+        chosen, images, targets = drawn_pairs(images, targets, directory, split, seed, listed)
+    return Split(
+        split, images, targets, classes, layout=LAYOUT.name, chosen=chosen, problems=listed.problems, notes=listed.notes
+    )
+
+
+def _categories(content: Any) -> list[dict[str, Any]]:
+    """By id; Roboflow's first, a super-category that no annotation has, is left out."""
+    used = {annotation["category_id"] for annotation in content["annotations"]}
+    rows = sorted(content["categories"], key=lambda row: row["id"])
+    parents = {row.get("supercategory") for row in rows}
+    return [row for row in rows if row["id"] in used or row["name"] not in parents or row["id"] != 0]
+
+
+def _places(directory: Path, source: Path, split: str) -> list[Path]:
+    names = SPLIT_FOLDERS.get(split, (split,))
+    below = [
+        folder for name in names for folder in (directory / name, directory / f"{name}2017", directory / f"{name}2014")
+    ]
+    images = directory / "images"
+    return [source.parent, directory, images, *(images / name for name in names), *below]
+
+
+def _picture(directory: Path, source: Path, name: str, split: str) -> Path | None:
+    places = (folder / part for part in (name, Path(name).name) for folder in _places(directory, source, split))
+    return next((file for file in places if file.suffix.lower() in PICTURES and file.is_file()), None)
+
+
+def _draw(source: Path, annotations, ids, size: tuple[int, int]) -> list[tuple[int, np.ndarray]]:
+    """Crowds first, so that what stands out of them lies over them."""
+    masks = []
+    for annotation in sorted(annotations, key=lambda row: -int(row.get("iscrowd", 0))):
+        try:
+            masks.append((ids[annotation["category_id"]], _mask(annotation["segmentation"], size)))
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(
+                f"{source}: annotation {annotation.get('id')} cannot be read ({error}): correct it."
+            ) from None
+    return masks
+
+
+def _mask(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
+    if isinstance(segmentation, dict):
+        if tuple(segmentation["size"]) != tuple(size):
+            raise ValueError(f"its run lengths are of {segmentation['size']}, its picture of {list(size)} pixels")
+        return run_lengths(segmentation["counts"], size)
+    if segmentation and not isinstance(segmentation[0], (list, tuple)):
+        segmentation = [segmentation]  # one polygon without the list around it
+    return np.any([polygon(points, size) for points in segmentation], axis=0)
+
+
+LAYOUT = Layout("COCO", TREE, lambda directory: bool(_files(directory)), splits, read)

@@ -1,0 +1,166 @@
+"""Pictures and masks of one name in folders of their own, below or above the split's, or side by side."""
+
+from pathlib import Path
+
+from segformer_tf.data.classes import read_classes
+from segformer_tf.data.files import (
+    MASK_ENDINGS,
+    MASKS,
+    PICTURES,
+    SPLIT_FOLDERS,
+    Found,
+    by_key,
+    drawn_pairs,
+    files_in,
+    pair,
+    split_folder,
+    splits_below,
+)
+from segformer_tf.data.layouts.layout import Layout
+from segformer_tf.data.splits import Split
+
+IMAGE_FOLDERS = ("images", "image", "imgs", "img")
+MASK_FOLDERS = ("annotations", "masks", "labels", "mask", "label", "annotation")
+TREE = """DIR/images/train/NAME.jpg        (or .jpeg .png .bmp .webp .tif .tiff; folders inside are fine)
+DIR/images/val/NAME.jpg
+DIR/annotations/train/NAME.png   (or masks/, labels/; or NAME_mask.png)
+DIR/annotations/val/NAME.png
+DIR/classes.json                 (optional: names, and colours of masks in colours)
+Also DIR/train/images, DIR/train/masks ...; and DIR/images, DIR/masks without split folders."""
+SIDE_TREE = """DIR/train/NAME.jpg   (or all in DIR, without split folders)
+DIR/train/NAME_mask.png
+DIR/val/NAME.jpg
+DIR/val/NAME_mask.png"""
+
+
+def image_folder(parent: Path) -> Path | None:
+    return next((parent / name for name in IMAGE_FOLDERS if (parent / name).is_dir()), None)
+
+
+def mask_folder(parent: Path) -> Path | None:
+    """The folder of masks beside `images/`; not one of annotations in text, which other layouts have."""
+    folders = [parent / name for name in MASK_FOLDERS if (parent / name).is_dir()]
+    with_masks = (folder for folder in folders if _has(folder, MASKS))
+    return next(with_masks, next((folder for folder in folders if not _has(folder, (".txt", ".json"))), None))
+
+
+def _has(folder: Path, suffixes) -> bool:
+    return any(file.suffix.lower() in suffixes and file.name[0] != "." for file in folder.rglob("*"))
+
+
+def _below(directory: Path) -> bool:
+    """DIR/train/images and DIR/train/masks."""
+    return any(_both(split_folder(directory, split)) for split in SPLIT_FOLDERS)
+
+
+def _both(parent: Path | None) -> bool:
+    return parent is not None and image_folder(parent) is not None and mask_folder(parent) is not None
+
+
+def found(directory: Path) -> bool:
+    return _both(directory) or _below(directory)
+
+
+def splits(directory: Path) -> list[str]:
+    if not _both(directory):
+        return [split for split in SPLIT_FOLDERS if _both(split_folder(directory, split))]
+    folder = image_folder(directory)
+    assert folder is not None
+    return splits_below(folder) or ["train", "val"]
+
+
+def read(directory: Path, split: str, seed: int) -> Split:
+    classes, coding = read_classes(directory)
+    listed = Found()
+    place = split_folder(directory, split)
+    if not _both(directory) and _both(place):
+        assert place is not None
+        images, masks, whole = image_folder(place), mask_folder(place), True
+    else:
+        images, masks = image_folder(directory), mask_folder(directory)
+        assert images is not None and masks is not None
+        whole = not splits_below(images) and not (images / split).is_dir()
+        if not whole:
+            names = split_folder(images, split), split_folder(masks, split)
+            wanted = images if names[0] is None else masks
+            if None in names:
+                raise FileNotFoundError(
+                    f"{wanted / split} is not a directory, expected files of the split {split!r}; {images} has the "
+                    f"splits {', '.join(splits_below(images)) or 'none'}: add it, or move all pictures up into {images} "
+                    f"and all masks into {masks}, and a fifth of them validates."
+                )
+            images, masks = names
+    assert images is not None and masks is not None
+    pictures = by_key(files_in(images, PICTURES, listed), images, "picture", listed)
+    targets = by_key(files_in(masks, MASKS, listed), masks, "mask", listed)
+    chosen = None
+    files, partners = pair(pictures, targets, masks, listed)
+    if whole and _both(directory):
+        chosen, files, partners = drawn_pairs(files, partners, images, split, seed, listed)
+    return Split(
+        split,
+        files,
+        partners,
+        classes,
+        coding,
+        layout=LAYOUT.name,
+        chosen=chosen,
+        problems=listed.problems,
+        notes=listed.notes,
+    )
+
+
+def side_found(directory: Path) -> bool:
+    return any(_has_ending(folder) for folder in _side_folders(directory))
+
+
+def _side_folders(directory: Path) -> list[Path]:
+    folders = [split_folder(directory, split) for split in SPLIT_FOLDERS]
+    return [directory, *(folder for folder in folders if folder)]
+
+
+def _has_ending(folder: Path) -> bool:
+    return any(
+        file.stem.endswith(MASK_ENDINGS) and file.suffix.lower() in MASKS and not file.name.startswith(".")
+        for file in folder.iterdir()
+    )
+
+
+def side_splits(directory: Path) -> list[str]:
+    return splits_below(directory) or ["train", "val"]
+
+
+def side_read(directory: Path, split: str, seed: int, name: str = "pictures and masks side by side") -> Split:
+    listed = Found()
+    folder = split_folder(directory, split)
+    if folder is None and splits_below(directory):
+        raise FileNotFoundError(
+            f"{directory / split} is not a directory, expected files of the split {split!r}; {directory} has the splits "
+            f"{', '.join(splits_below(directory))}: add it."
+        )
+    place = folder or directory
+    classes, coding = read_classes(place)
+    if not classes:
+        classes, coding = read_classes(directory)
+    files = files_in(place, MASKS, listed)
+    masks = [file for file in files if file.stem.endswith(MASK_ENDINGS)]
+    pictures = by_key([file for file in files if file not in set(masks)], place, "picture", listed)
+    images, targets = pair(pictures, by_key(masks, place, "mask", listed), place, listed)
+    chosen = None
+    if folder is None:
+        chosen, images, targets = drawn_pairs(images, targets, place, split, seed, listed)
+    return Split(
+        split,
+        images,
+        targets,
+        classes,
+        coding,
+        layout=name,
+        chosen=chosen,
+        problems=listed.problems,
+        notes=listed.notes,
+    )
+
+
+LAYOUT = Layout("folders of pictures and masks", TREE, found, splits, read)
+SIDE_BY_SIDE = Layout("pictures and masks side by side", SIDE_TREE, side_found, side_splits, side_read)

@@ -1,0 +1,157 @@
+"""labelme's JSON, one file a picture: polygons, rectangles, circles and bitmaps with the names of their classes."""
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segformer_tf.data.classes import read_classes
+from segformer_tf.data.files import (
+    PICTURES,
+    SPLIT_FOLDERS,
+    Found,
+    by_key,
+    drawn_pairs,
+    files_in,
+    key_of,
+    named,
+    split_folder,
+    splits_below,
+)  # fmt: skip
+from segformer_tf.data.layouts.layout import Layout
+from segformer_tf.data.shapes import BACKGROUND, Shapes, bitmap, circle, polygon, rectangle
+from segformer_tf.data.splits import UNLABELLED, Split
+
+TREE = """DIR/NAME.jpg    (or in DIR/train and DIR/val; without split folders a fifth validates)
+DIR/NAME.json
+DIR/labels.txt  (optional: the classes in their order, a line each)"""
+AREAS = {"polygon": polygon, "rectangle": rectangle, "circle": circle}
+WITHOUT_AREA = ("point", "line", "linestrip", "points")
+BACKGROUNDS = ("_background_", "background", "__background__")
+IGNORED = ("__ignore__", "_ignore_", "ignore")
+
+
+def _folders(directory: Path) -> list[Path]:
+    """Where annotations may lie: in the directory, its split folders, or `images/` and its."""
+    images = directory / "images"
+    below = [split_folder(parent, split) for parent in (directory, images) for split in SPLIT_FOLDERS]
+    return [folder for folder in (directory, images, *below) if folder is not None and folder.is_dir()]
+
+
+def found(directory: Path) -> bool:
+    for folder in _folders(directory):
+        for file in sorted(folder.glob("*.json")):
+            if file.name[0] != "." and file.name != "classes.json":
+                return _is_labelme(file)
+    return False
+
+
+def _is_labelme(file: Path) -> bool:
+    try:
+        content = json.loads(file.read_text("utf-8-sig"))
+    except ValueError:
+        return False
+    return isinstance(content, dict) and "shapes" in content
+
+
+def _root(directory: Path) -> Path:
+    """The folder that holds the splits, or the files where there are none."""
+    images = directory / "images"
+    return images if images.is_dir() and not splits_below(directory) else directory
+
+
+def splits(directory: Path) -> list[str]:
+    return splits_below(_root(directory)) or ["train", "val"]
+
+
+def read(directory: Path, split: str, seed: int) -> Split:
+    listed = Found()
+    root = _root(directory)
+    place = split_folder(root, split)
+    if place is None and splits_below(root):
+        raise FileNotFoundError(
+            f"{root / split} is not a directory, expected files of the split {split!r}; {root} has the splits "
+            f"{', '.join(splits_below(root))}: add it."
+        )
+    folder = place or root
+    files = files_in(folder, (*PICTURES, ".json"), listed)
+    texts = {key_of(f, folder): f for f in files if f.suffix == ".json" and f.name != "classes.json"}
+    pictures = by_key([file for file in files if file.suffix.lower() in PICTURES], folder, "picture", listed)
+    if bare := sorted(pictures.keys() - texts.keys()):
+        listed.problems.append(
+            f"{named([pictures[key] for key in bare])}: no annotation NAME.json: annotate it, or take it away."
+        )
+    if alone := sorted(texts.keys() - pictures.keys()):
+        listed.problems.append(f"{named([texts[key] for key in alone])}: no picture of that name: add it.")
+    classes = _classes(directory, root)
+    ids = {str(row["name"]): int(row["id"]) for row in classes} | dict.fromkeys(BACKGROUNDS, 0)
+    ids |= dict.fromkeys(IGNORED, UNLABELLED)
+    keys = sorted(pictures.keys() & texts.keys())
+    images = [pictures[key] for key in keys]
+    targets = [_target(texts[key], ids, listed) for key in keys]
+    chosen = None
+    if place is None:
+        chosen, images, targets = drawn_pairs(images, targets, folder, split, seed, listed)
+    return Split(
+        split, images, targets, classes, layout=LAYOUT.name, chosen=chosen, problems=listed.problems, notes=listed.notes
+    )
+
+
+def _classes(directory: Path, root: Path) -> list[dict[str, Any]]:
+    """Of `classes.json` or `labels.txt`; else background and the names that occur in any split, sorted."""
+    classes, _ = read_classes(directory)
+    if classes:
+        return classes
+    if (directory / "labels.txt").is_file():
+        lines = [line.strip() for line in (directory / "labels.txt").read_text("utf-8-sig").splitlines()]
+        names = [line for line in lines if line and line not in (*IGNORED, *BACKGROUNDS)]
+    else:
+        files = [f for f in files_in(root, (".json",), Found()) if f.name != "classes.json"]
+        used = {str(shape.get("label")) for file in files for shape in _content(file).get("shapes", ())}
+        names = sorted(used - {*IGNORED, *BACKGROUNDS})
+    return [BACKGROUND, *({"id": number, "name": name} for number, name in enumerate(names, 1))]
+
+
+def _content(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text("utf-8-sig"))
+        assert isinstance(content, dict)
+    except (ValueError, AssertionError):
+        return {}  # `_target` says so
+    return content
+
+
+def _target(file: Path, ids: dict[str, int], listed: Found) -> Shapes:
+    content = _content(file)
+    if "shapes" not in content:
+        listed.problems.append(f'{file} is no annotation of labelme (no "shapes"): write it again, or take it away.')
+    shapes = content.get("shapes", [])
+    if lines := [shape for shape in shapes if shape.get("shape_type", "polygon") in WITHOUT_AREA]:
+        listed.notes.append(f"{file}: {len(lines)} points or lines have no area and are left out.")
+    if unknown := sorted({str(shape.get("label")) for shape in shapes} - set(ids)):
+        listed.problems.append(f"{file} has the label {unknown[0]!r}, expected one of {', '.join(ids)}: correct it.")
+        shapes = [shape for shape in shapes if str(shape.get("label")) in ids]
+    height, width = content.get("imageHeight"), content.get("imageWidth")
+    return Shapes(file, partial(_draw, file, shapes, ids), (height, width) if height and width else None)
+
+
+def _draw(file: Path, shapes, ids: dict[str, int], size: tuple[int, int]) -> list[tuple[int, np.ndarray]]:
+    masks = []
+    for number, shape in enumerate(shapes):
+        kind = shape.get("shape_type") or "polygon"
+        if kind in WITHOUT_AREA:
+            continue
+        try:
+            if kind == "mask":
+                mask = bitmap(shape["mask"], shape["points"][0], size)
+            else:
+                mask = AREAS[kind](shape["points"], size)
+        except Exception as error:
+            raise ValueError(f"{file}: shape {number} ({kind}) cannot be drawn ({error!r}): correct it.") from None
+        masks.append((ids[str(shape["label"])], mask))
+    return masks
+
+
+LAYOUT = Layout("labelme", TREE, found, splits, read)

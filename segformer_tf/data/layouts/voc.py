@@ -1,0 +1,78 @@
+"""Pascal VOC, and what CVAT writes as "Segmentation mask 1.1": `JPEGImages/`, `SegmentationClass/`, `ImageSets/`."""
+
+from pathlib import Path
+
+from segformer_tf.data.classes import coloured, named, read_classes
+from segformer_tf.data.files import MASKS, PICTURES, Found, by_key, drawn_pairs, files_in, pair
+from segformer_tf.data.files import named as some
+from segformer_tf.data.layouts.layout import Layout
+from segformer_tf.data.layouts.published import rows_of
+from segformer_tf.data.splits import UNLABELLED, Coding, Split
+
+VOID = (224, 224, 192)  # the colour of VOC's borders, which are not labelled
+TREE = """DIR/JPEGImages/NAME.jpg
+DIR/SegmentationClass/NAME.png          (a palette of class ids, or colours)
+DIR/ImageSets/Segmentation/train.txt    (names without suffix; without these lists a fifth validates)
+DIR/ImageSets/Segmentation/val.txt
+DIR/labelmap.txt                        (CVAT: name:red,green,blue:: a line, by which colours become classes)"""
+
+
+def found(directory: Path) -> bool:
+    return (directory / "SegmentationClass").is_dir() and (directory / "JPEGImages").is_dir()
+
+
+def splits(directory: Path) -> list[str]:
+    lists = directory / "ImageSets" / "Segmentation"
+    return [split for split in ("train", "val", "test") if (lists / f"{split}.txt").is_file()] or ["train", "val"]
+
+
+def read(directory: Path, split: str, seed: int) -> Split:
+    listed = Found()
+    masks = directory / "SegmentationClass"
+    images = directory / "JPEGImages"
+    targets = by_key(files_in(masks, MASKS, listed), masks, "mask", listed)
+    pictures = by_key(files_in(images, PICTURES, listed), images, "picture", listed)
+    lists = directory / "ImageSets" / "Segmentation"
+    chosen = None
+    if (lists / f"{split}.txt").is_file():
+        keys = (lists / f"{split}.txt").read_text("utf-8-sig").split("\n")
+        keys = [key.strip() for key in keys if key.strip()]
+        if gone := [key for key in keys if key not in pictures]:
+            listed.problems.append(
+                f"{lists / f'{split}.txt'} lists {some(gone)}, of which {images} has no picture: add it."
+            )
+        pictures = {key: pictures[key] for key in keys if key in pictures}
+        targets = {key: targets[key] for key in keys if key in targets}
+    elif any((lists / f"{other}.txt").is_file() for other in ("train", "val")):
+        raise FileNotFoundError(
+            f"{lists / f'{split}.txt'} does not exist, expected the names of the split {split!r}: add it, or take the "
+            "other lists away, and a fifth of the pictures validates."
+        )
+    else:  # as CVAT exports a task; pictures without a mask are those that nobody annotated
+        if bare := pictures.keys() - targets.keys():
+            listed.notes.append(f"{images}: {len(bare)} pictures have no mask and are left out.")
+        pictures = {key: file for key, file in pictures.items() if key in targets}
+        chosen = {}
+    files, partners = pair(pictures, targets, masks, listed)
+    if chosen is not None:
+        chosen, files, partners = drawn_pairs(files, partners, images, split, seed, listed)
+    classes, coding = _classes(directory)
+    return Split(
+        split, files, partners, classes, coding, layout=LAYOUT.name, chosen=chosen,
+        problems=listed.problems, notes=listed.notes,
+    )  # fmt: skip
+
+
+def _classes(directory: Path) -> tuple[list[dict], Coding]:
+    """By `labelmap.txt` or `classes.json`; labelme's `class_names.txt`; else VOC's own 21 classes."""
+    classes, coding = read_classes(directory)
+    if classes:
+        return classes, coding
+    if (directory / "class_names.txt").is_file():
+        names = [name.strip() for name in (directory / "class_names.txt").read_text("utf-8-sig").splitlines()]
+        return named([name.strip("_") for name in names if name and name != "__ignore__"]), Coding()
+    rows = rows_of("voc")
+    return rows, Coding(colours={**coloured(rows).colours, VOID: UNLABELLED})
+
+
+LAYOUT = Layout("Pascal VOC or CVAT's Segmentation mask 1.1", TREE, found, splits, read)

@@ -1,0 +1,145 @@
+"""YOLO's polygons: `labels/**/NAME.txt`, a class and x, y pairs from 0 to 1 a line, and `data.yaml` with the names."""
+
+import re
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from segformer_tf.data.files import (
+    PICTURES,
+    SPLIT_FOLDERS,
+    Found,
+    by_key,
+    drawn_pairs,
+    files_in,
+    key_of,
+    named,
+    split_folder,
+    splits_below,
+)  # fmt: skip
+from segformer_tf.data.layouts.layout import Layout
+from segformer_tf.data.shapes import BACKGROUND, Shapes, polygon
+from segformer_tf.data.splits import Split
+
+TREE = """DIR/images/train/NAME.jpg   (or DIR/train/images/NAME.jpg)
+DIR/images/val/NAME.jpg
+DIR/labels/train/NAME.txt   (class x y x y ..., from 0 to 1; no file: nothing but background)
+DIR/labels/val/NAME.txt
+DIR/data.yaml               (names:)"""
+
+
+def _yaml(directory: Path) -> Path | None:
+    files = [*sorted(directory.glob("data.y*ml")), *sorted(directory.glob("*.y*ml"))]
+    return next((file for file in files if re.search(r"(?m)^names\s*:", file.read_text("utf-8-sig"))), None)
+
+
+def found(directory: Path) -> bool:
+    labels = [directory / "labels", *(f / "labels" for s in SPLIT_FOLDERS if (f := split_folder(directory, s)))]
+    return any(folder.is_dir() and any(folder.rglob("*.txt")) for folder in labels)
+
+
+def splits(directory: Path) -> list[str]:
+    return splits_below(directory / "images") or splits_below(directory) or ["train", "val"]
+
+
+def read(directory: Path, split: str, seed: int) -> Split:
+    listed = Found()
+    chosen = None
+    if folder := split_folder(directory / "images", split):
+        images, labels = folder, directory / "labels" / folder.name
+    elif (folder := split_folder(directory, split)) and (folder / "images").is_dir():
+        images, labels = folder / "images", folder / "labels"
+    elif (directory / "images").is_dir() and not splits_below(directory / "images"):
+        images, labels = directory / "images", directory / "labels"
+        chosen = {}
+    else:
+        raise FileNotFoundError(
+            f"{directory / 'images' / split} is not a directory, expected pictures of the split {split!r}; there are "
+            f"{', '.join(splits(directory))}: add it."
+        )
+    texts = by_key(files_in(labels, (".txt",), listed), labels, "label file", listed) if labels.is_dir() else {}
+    pictures = by_key(files_in(images, PICTURES, listed), images, "picture", listed)
+    if unused := [file for key, file in sorted(texts.items()) if key not in pictures and file.name != "classes.txt"]:
+        listed.problems.append(f"{named(unused)}: no picture of that name in {images}: add it, or take the file away.")
+    if bare := sorted(pictures.keys() - texts.keys()):
+        listed.notes.append(f"{images}: {len(bare)} pictures have no label file, so they are all background.")
+    names = _names(directory, texts.values())
+    files = [pictures[key] for key in sorted(pictures)]
+    targets = [_target(texts.get(key_of(file, images)), file, len(names)) for file in files]
+    if chosen is not None:
+        chosen, files, targets = drawn_pairs(files, targets, images, split, seed, listed)
+    classes = [BACKGROUND, *({"id": number, "name": name} for number, name in enumerate(names, 1))]
+    return Split(
+        split, files, targets, classes, layout=LAYOUT.name, chosen=chosen, problems=listed.problems, notes=listed.notes
+    )
+
+
+def _target(text: Path | None, picture: Path, count: int) -> Shapes:
+    return Shapes(text or picture, partial(_draw, text, count))
+
+
+def _draw(text: Path | None, count: int, size: tuple[int, int]) -> list[tuple[int, np.ndarray]]:
+    masks = []
+    lines = text.read_text("utf-8-sig").splitlines() if text else []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            values = [float(value) for value in line.split()]
+        except ValueError:
+            raise ValueError(
+                f"{text}, line {number} is {line[:60]!r}, expected a class and numbers: correct it."
+            ) from None
+        if len(values) == 5:
+            raise ValueError(
+                f"{text}, line {number} is a box (5 values), expected a polygon of at least 3 points: annotate outlines."
+            )
+        if len(values) < 7 or len(values) % 2 == 0:
+            raise ValueError(
+                f"{text}, line {number} has {len(values)} values, expected a class and at least 3 pairs of x and y: "
+                "correct it."
+            )
+        if values[0] != int(values[0]) or not 0 <= values[0] < count:
+            raise ValueError(
+                f"{text}, line {number} has the class {values[0]:g}, expected 0 to {count - 1}, the names of data.yaml: "
+                "correct it."
+            )
+        points = np.array(values[1:]).reshape(-1, 2)
+        if points.min() < -0.01 or points.max() > 1.01:
+            raise ValueError(
+                f"{text}, line {number} reaches from {points.min():g} to {points.max():g}, expected 0 to 1, shares of the "
+                "picture's width and height: correct it."
+            )
+        masks.append((int(values[0]) + 1, polygon(points * (size[1], size[0]), size)))
+    return masks
+
+
+def _names(directory: Path, texts) -> list[str]:
+    """Of `data.yaml` (`names: [a, b]`, a list below it, or `0: a` lines), or of `classes.txt`, or made up."""
+    file = _yaml(directory)
+    if file is not None:
+        return _names_in(file.read_text("utf-8-sig"), file)
+    for file in (directory / "classes.txt", directory / "labels" / "classes.txt"):
+        if file.is_file():
+            return [line.strip() for line in file.read_text("utf-8-sig").splitlines() if line.strip()]
+    firsts = (line.split()[0] for text in texts for line in text.read_text("utf-8-sig").splitlines() if line.strip())
+    return [f"class {i}" for i in range(1 + max((int(float(first)) for first in firsts), default=0))]
+
+
+def _names_in(text: str, file: Path) -> list[str]:
+    """The few forms of `names:` that tools write, so that no YAML reader is needed."""
+    text = re.sub(r"(?m)\s+#.*$|^#.*$", "", text)
+    match = re.search(r"(?m)^names\s*:[ \t]*(.*(?:\n(?:[ \t]+.*|-.*|[ \t]*))*)", text)
+    body = match.group(1) if match else ""
+    if inline := re.match(r"\s*[\[{](.*?)[\]}]", body, re.DOTALL):
+        parts = [part for part in re.split(r",(?=(?:[^'\"]|'[^']*'|\"[^\"]*\")*$)", inline.group(1)) if part.strip()]
+    else:
+        parts = [line for line in body.splitlines() if line.strip()]
+    names = [re.sub(r"^\s*(?:-\s+|-$|\d+\s*:)\s*", "", part).strip().strip("'\"") for part in parts]
+    if not names or not all(names):
+        raise ValueError(f"{file} has names {body.strip()[:60]!r}, expected a list of class names: correct it.")
+    return names
+
+
+LAYOUT = Layout("YOLO polygons", TREE, found, splits, read)

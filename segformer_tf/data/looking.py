@@ -1,0 +1,117 @@
+"""Every file of a split read once, in threads: sizes, kinds, the values of the masks, and what cannot be read."""
+
+import hashlib
+import io
+import os
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from segformer_tf.data.masks import UNKNOWN, mask_values
+from segformer_tf.data.shapes import Shapes
+from segformer_tf.data.splits import Split
+from segformer_tf.images.opening import open_image
+
+ORIENTATION = 274  # the EXIF tag
+DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+
+
+@dataclass
+class Look:
+    """What one pair of picture and mask is like.
+
+    Args:
+        size: Height and width as viewers show the picture.
+        values: Value in the mask -> pixels.
+        problem: Why the pair cannot be used, a sentence that names the file.
+        broken: Whether that is because a file cannot be decoded.
+    """
+
+    size: tuple[int, int] = (0, 0)
+    mode: str = ""
+    turned: bool = False
+    pages: int = 1
+    highest: int | None = None
+    digest: bytes = b""
+    values: Counter = field(default_factory=Counter)
+    problem: str = ""
+    broken: bool = False
+
+
+def look(split: Split) -> list[Look]:
+    """One `Look` a pair, in their order; files are decoded in threads."""
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        return list(threads.map(lambda number: _look(split, number), range(len(split.images))))
+
+
+def _look(split: Split, number: int) -> Look:
+    found = Look()
+    try:
+        _look_at_picture(split.images[number], found)
+        if split.has_masks:
+            _look_at_mask(split, number, found)
+    except OSError as error:
+        found.problem, found.broken = str(error), True
+    except Image.DecompressionBombWarning as warning:
+        found.problem = f"{split.images[number]}: {warning}: make the file smaller."
+    except ValueError as error:
+        found.problem = str(error)
+    return found
+
+
+def _look_at_picture(file: Path, found: Look) -> None:
+    data = file.read_bytes()
+    found.digest = hashlib.blake2b(data, digest_size=16).digest()
+    try:
+        image = Image.open(io.BytesIO(data))
+        found.mode, found.pages = image.mode, getattr(image, "n_frames", 1)
+        size = image.size
+        turned = (image.getexif() if image.format != "PNG" else (image.info.get("exif") and image.getexif()) or {}).get(
+            ORIENTATION, 1
+        )
+        if image.format == "JPEG":
+            image.draft("L", (size[0] // 8, size[1] // 8))  # every byte is decoded, but few pixels are made
+        image.load()
+    except Exception:
+        open_image(file)  # says in a sentence what is wrong
+        raise OSError(f"{file} is damaged or cut off and cannot be decoded.") from None
+    if found.mode in DEEP:
+        found.highest = int(np.asarray(image).max())
+    if image.format == "PNG":
+        turned = image.getexif().get(ORIENTATION, 1)
+    found.turned = turned != 1
+    found.size = (size[0], size[1]) if turned in (5, 6, 7, 8) else (size[1], size[0])
+
+
+def _look_at_mask(split: Split, number: int, found: Look) -> None:
+    target = split.targets[number]
+    if isinstance(target, Shapes):
+        values = target.ids(found.size)
+    else:
+        values = mask_values(target, split.coding)
+        if values.shape != found.size:
+            raise ValueError(
+                f"{target} is {values.shape[0]} x {values.shape[1]} pixels, expected {found.size[0]} x "
+                f"{found.size[1]} as its picture {split.images[number].name}: resize one of them."
+            )
+    found.values = count(values)
+    if UNKNOWN in found.values:
+        raise ValueError(f"{target} has {found.values[UNKNOWN]:,} pixels in colours that no class has.")
+
+
+def count(values: np.ndarray) -> Counter:
+    """Value -> pixels of (H, W) integers."""
+    if values.dtype == np.uint8:
+        histogram: Any = Image.fromarray(values).histogram()
+        return Counter({value: pixels for value, pixels in enumerate(histogram) if pixels})
+    low = int(values.min(initial=0))
+    counts = np.bincount((values.astype(np.int64) - low).ravel())
+    return Counter({int(value) + low: int(counts[value]) for value in np.flatnonzero(counts)})
+
+
+__all__ = ["ImageOps", "Look", "look"]

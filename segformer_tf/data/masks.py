@@ -1,0 +1,161 @@
+"""Mask files -> class ids: grey values, palettes and colours of any lossless format, upright, decoded by Pillow."""
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from segformer_tf.data.splits import UNLABELLED, Coding
+from segformer_tf.images.opening import open_image
+
+UNKNOWN = -1  # where a colour or value has no meaning
+GREY = ("1", "L", "P", "I", "I;16", "I;16L", "I;16B", "I;16N", "F", "LA", "PA")
+
+
+def read_mask(file: Path, coding: Coding) -> np.ndarray:
+    """(H, W) int32 ids, `UNLABELLED` where a pixel is not labelled.
+
+    Raises:
+        OSError: The file cannot be decoded.
+        ValueError: A lossy file, or a value or colour without a meaning.
+    """
+    ids = coded(mask_values(file, coding), coding)
+    if (ids == UNKNOWN).any():
+        raise ValueError(f"{file} has a value or colour that no class has: `segformer-tf inspect` names them all.")
+    return ids
+
+
+def mask_values(file: Path, coding: Coding) -> np.ndarray:
+    """(H, W) integers as the file has them: grey values, palette indices, or ids by colours (`UNKNOWN` for others)."""
+    return values_of(open_mask(file), file, coding)
+
+
+def open_mask(file: Path) -> Image.Image:
+    """The mask as viewers show it, by its own EXIF tag.
+
+    Raises ValueError for a lossy file: what it is shows in its content, whatever its name says.
+    """
+    with open(file, "rb") as stream:
+        head = stream.read(16)
+    image = open_image(file)
+    if head.startswith(b"\xff\xd8") or image.info.get("compression") in ("jpeg", "tiff_jpeg"):
+        kind = "JPEG"
+    elif head[8:16] == b"WEBPVP8 ":
+        kind = "lossy WebP"
+    else:
+        return ImageOps.exif_transpose(image)
+    raise ValueError(
+        f"{file} is a {kind}, whose compression changes class ids at every edge; expected a lossless mask: export the "
+        "masks again as PNG (a JPEG saved as PNG keeps the damage)."
+    )
+
+
+def values_of(image: Image.Image, file: Path, coding: Coding) -> np.ndarray:
+    if image.mode in ("P", "PA") and coding.colours and _palette_is_coloured(image, coding):
+        image = image.convert("RGB")
+    if image.mode in GREY:
+        if image.mode in ("LA", "PA"):
+            _check_alpha(image, file)
+            image = image.getchannel(0)
+        return _whole(np.asarray(image), file)
+    channels = np.asarray(image if image.mode in ("RGB", "RGBA") else image.convert("RGB"))
+    if coding.colours:
+        return colour_table(tuple(coding.colours.items()))[packed(channels)]
+    red = channels[..., 0]
+    if not (np.array_equal(red, channels[..., 1]) and np.array_equal(red, channels[..., 2])):
+        colours, counts = colours_in(channels)
+        raise ValueError(
+            f"{file} is in colours ({told(colours, counts)}), expected class ids in grey or with a palette: say which "
+            'colour is which class in classes.json ("color") or labelmap.txt.'
+        )
+    if image.mode == "RGBA":
+        _check_alpha(image, file)
+    return red
+
+
+def _whole(values: np.ndarray, file: Path) -> np.ndarray:
+    if values.dtype == bool:
+        return values.astype(np.uint8)
+    if values.dtype.kind == "f" and not (np.isfinite(values).all() and (values == np.trunc(values)).all()):
+        raise ValueError(f"{file} has values that are not whole numbers, expected class ids: save it as 8-bit PNG.")
+    if values.dtype.itemsize > 1:
+        low, high = int(values.min(initial=0)), int(values.max(initial=0))
+        if low < 0 or high > 65535:
+            raise ValueError(f"{file} has values from {low} to {high}, expected class ids 0 to 65535: correct it.")
+        return values.astype(np.uint16)
+    return values
+
+
+def _check_alpha(image: Image.Image, file: Path) -> None:
+    """A mask that lies in the alpha channel is no grey mask."""
+    grey, alpha = image.getchannel(0).getextrema(), image.getchannel("A").getextrema()
+    if grey[0] == grey[1] and alpha[0] != alpha[1]:
+        raise ValueError(
+            f"{file} has one grey value and several of alpha, expected class ids in the grey channel: save the alpha "
+            "channel as a grey PNG."
+        )
+
+
+def _palette_is_coloured(image: Image.Image, coding: Coding) -> bool:
+    """Whether every colour in use is a class's: some tools order their palettes by chance."""
+    used = image.convert("RGB").getcolors(256) or []
+    return all(colour in coding.colours for _, colour in used)
+
+
+def coded(values: np.ndarray, coding: Coding) -> np.ndarray:
+    """Values as the file has them -> int32 ids; `UNKNOWN` where a value has no meaning."""
+    if not coding.values:
+        return values.astype(np.int32)
+    table = value_table(tuple(coding.values.items()))
+    return table[np.minimum(values, len(table) - 1)]
+
+
+@functools.lru_cache(maxsize=8)
+def value_table(items: tuple) -> np.ndarray:
+    """Value -> id, (N,) int32, the last for all values beyond."""
+    values = dict(items)
+    table = np.full(max(values) + 2, UNKNOWN, np.int32)
+    table[list(values)] = list(values.values())
+    return table
+
+
+@functools.lru_cache(maxsize=2)
+def colour_table(items: tuple) -> np.ndarray:
+    """Packed colour -> id, for all 2**24 colours, int16."""
+    table = np.full(1 << 24, UNKNOWN, np.int16)
+    for (red, green, blue), number in items:
+        table[red << 16 | green << 8 | blue] = number
+    return table
+
+
+def packed(channels: np.ndarray) -> np.ndarray:
+    """(H, W, 3 or 4) uint8 -> (H, W) red << 16 | green << 8 | blue."""
+    red, green, blue = (channels[..., i].astype(np.uint32) for i in range(3))
+    return red << 16 | green << 8 | blue
+
+
+def colours_in(channels: np.ndarray) -> tuple[list[tuple[int, int, int]], list[int]]:
+    """The colours of a picture and their pixels, most frequent first."""
+    codes, counts = np.unique(packed(channels), return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    colours = [(int(c) >> 16, int(c) >> 8 & 255, int(c) & 255) for c in codes[order]]
+    return colours, counts[order].tolist()
+
+
+def told(keys, counts, most: int = 6) -> str:
+    """`0 (1,234 pixels), 255 (56 pixels) and 7 others`."""
+    text = ", ".join(
+        f"{key} ({count:,} pixel{'s' * (count != 1)})" for key, count in list(zip(keys, counts, strict=True))[:most]
+    )
+    more = len(keys) - most
+    return text + (f" and {more:,} others" if more > 0 else "")
+
+
+def label_of(values: Mapping[int, int], value: int) -> int:
+    """The id of one value; `UNKNOWN` where it has none."""
+    return values.get(value, UNKNOWN) if values else value
+
+
+__all__ = ["UNKNOWN", "UNLABELLED", "read_mask"]

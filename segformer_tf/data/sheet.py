@@ -1,0 +1,66 @@
+"""A sheet of pictures with their masks over them, to see before a run that they belong together."""
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from segformer_tf.data.inspection import Inspection
+from segformer_tf.data.pairs import ids_of, picture_of
+from segformer_tf.images.drawing import colorize
+from segformer_tf.images.palettes import palette_for
+
+WIDTH, HEIGHT, MARGIN, LINE = 320, 240, 10, 18
+MOST = 12  # pictures on a sheet, evenly from all splits
+
+
+def draw_sheet(found: Inspection) -> Image.Image:
+    """Pictures left, with their masks over them right, two pairs a row, and the classes' colours below.
+
+    Pixels that are not labelled stay as they are. A data set that cannot be read gives a sheet that says so.
+    """
+    wanted = [
+        (split, number) for split in found.splits.values() for number in range(len(split.images)) if split.has_masks
+    ]
+    chosen = [wanted[i] for i in np.unique(np.linspace(0, len(wanted) - 1, MOST).astype(int))] if wanted else []
+    palette = palette_for(found.id2label)
+    for row in found.classes:
+        if row.get("color") is not None:
+            palette[row["id"]] = row["color"]
+    rows = -(-len(chosen) // 2)
+    legend = _legend([(row["name"], tuple(palette[row["id"]].tolist())) for row in found.classes])
+    width = 4 * WIDTH + 5 * MARGIN
+    sheet = Image.new("RGB", (width, rows * (HEIGHT + LINE + MARGIN) + legend.height + MARGIN), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    for place, (split, number) in enumerate(chosen):
+        left = MARGIN + place % 2 * 2 * (WIDTH + MARGIN)
+        top = MARGIN + place // 2 * (HEIGHT + LINE + MARGIN)
+        name = split.images[number].name
+        draw.text((left, top), f"{split.name}: {name if len(name) < 70 else name[:67] + '...'}", "black", font)
+        for column, part in enumerate(_pair(split, number, palette)):
+            sheet.paste(part, (left + column * (WIDTH + MARGIN), top + LINE))
+    if not chosen:
+        draw.text((MARGIN, MARGIN), "no picture could be read with its mask", "black", font)
+    sheet.paste(legend, (0, sheet.height - legend.height))
+    return sheet
+
+
+def _pair(split, number: int, palette: np.ndarray) -> list[Image.Image]:
+    image, ids = picture_of(split, number), ids_of(split, number)
+    labelled = (ids < len(palette))[..., None]
+    blend = np.where(labelled, 0.4 * image + 0.6 * colorize(ids, palette), image).round().astype(np.uint8)
+    parts = [Image.fromarray(image), Image.fromarray(blend)]
+    for part in parts:
+        part.thumbnail((WIDTH, HEIGHT))
+    return parts
+
+
+def _legend(classes: list[tuple[str, tuple[int, ...]]]) -> Image.Image:
+    columns = 6
+    width = 4 * WIDTH + 5 * MARGIN
+    step = width // columns
+    legend = Image.new("RGB", (width, LINE * -(-len(classes) // columns) + 2 * MARGIN), "white")
+    draw, font = ImageDraw.Draw(legend), ImageFont.load_default(12)
+    for place, (name, colour) in enumerate(classes):
+        left, top = MARGIN + place % columns * step, MARGIN + place // columns * LINE
+        draw.rectangle((left, top, left + 12, top + 12), colour, "grey")
+        draw.text((left + 18, top), name[:26], "black", font)
+    return legend

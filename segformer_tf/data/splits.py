@@ -1,0 +1,71 @@
+"""A split of a data set: its pictures, what is known of each, what the values of its masks mean."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+UNLABELLED = 255  # in a mask on disk; it becomes the model's ignore index where labels leave for the model
+
+
+class DataError(ValueError):
+    """Everything that is wrong with a data set, one sentence each in `problems`."""
+
+    def __init__(self, problems: Sequence[str]):
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+@dataclass(frozen=True)
+class Coding:
+    """What the values of mask files mean.
+
+    Args:
+        colours: Colour (red, green, blue) -> class id, where masks are pictures in colours; empty: they hold values.
+        values: Value -> class id or `UNLABELLED`, for masks whose values are not ids; empty: a value is an id.
+    """
+
+    colours: Mapping[tuple[int, int, int], int] = field(default_factory=dict)
+    values: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Split:
+    """The pictures of one split, what is known of each, and what the classes are called.
+
+    Args:
+        targets: One a picture: a mask's file, `Shapes` to draw a mask from, or for classification a class id.
+        classes: [{"id", "name", "color"}], or empty where the data set does not say.
+        coding: What the values of mask files mean.
+        value_range: Values of 16-bit pictures that become 0 and 255; None: 0 and 65535.
+        shards: TFRecord files that hold the pictures and masks, instead of `images` and `targets`.
+        layout: The layout that was found, in words.
+        chosen: How pictures came into this split where the data set has no splits; `{"seed", "share"}`.
+        problems: What is wrong with the files, a sentence each: `read_split` raises them, `inspect` lists them.
+        notes: What a person should know of: files that were not taken, choices that were made.
+    """
+
+    name: str
+    images: Sequence[Path]
+    targets: Sequence[Any]
+    classes: Sequence[dict[str, Any]] = ()
+    coding: Coding = field(default_factory=Coding)
+    value_range: tuple[float, float] | None = None
+    shards: Sequence[Path] = ()
+    shard_count: int = 0
+    layout: str = ""
+    chosen: Mapping[str, Any] | None = None
+    problems: Sequence[str] = ()
+    notes: Sequence[str] = ()
+
+    def __len__(self) -> int:
+        return self.shard_count or len(self.images)
+
+    @property
+    def has_masks(self) -> bool:
+        """True for segmentation, False for classification."""
+        return bool(self.shards) or not (self.targets and isinstance(self.targets[0], int))
+
+    @property
+    def id2label(self) -> dict[int, str]:
+        return {int(row["id"]): str(row["name"]) for row in self.classes}

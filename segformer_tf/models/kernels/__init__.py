@@ -1,0 +1,158 @@
+"""How the parts of the models are computed: one choice, made here, between tables with the same names.
+
+`plain` is in Keras' words and runs anywhere. `converters` writes ops that ONNX, OpenVINO and LiteRT read. On TensorFlow,
+`tensorflow` has forms for any device, `onednn` those that oneDNN is fast at, `training` those whose gradient keeps little.
+A new way to compute a part is a function in one table; a test holds each table against `plain`, values and gradients.
+"""
+
+import contextlib
+import contextvars
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import NamedTuple
+
+import keras
+from keras import ops
+
+from segformer_tf.models.kernels import converters, head, plain
+
+TABLES: dict[str, ModuleType] = {"plain": plain, "converters": converters}
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+
+    from segformer_tf.models.kernels import banded_loss, onednn, tensorflow, training
+
+    TABLES |= {"tensorflow": tensorflow, "onednn": onednn, "training": training}
+
+
+class Tracing(NamedTuple):
+    """What graphs are being traced for: how many contexts of each kind are open in this thread or task."""
+
+    portable: int = 0
+    final: int = 0
+
+
+_NOTHING = Tracing()
+_tracing = contextvars.ContextVar("tracing", default=_NOTHING)
+
+
+@contextlib.contextmanager
+def _traced(kind: str) -> Iterator[None]:
+    # Counted, not set back to what was: contexts may overlap, and end in the order in which they began.
+    _tracing.set(_tracing.get()._replace(**{kind: getattr(_tracing.get(), kind) + 1}))
+    try:
+        yield
+    finally:
+        _tracing.set(_tracing.get()._replace(**{kind: max(getattr(_tracing.get(), kind) - 1, 0)}))
+
+
+def portable_ops() -> contextlib.AbstractContextManager[None]:
+    """Graphs traced inside are made of ops that every converter reads, also where TensorFlow has faster ones."""
+    return _traced("portable")
+
+
+def final_weights() -> contextlib.AbstractContextManager[None]:
+    """Graphs traced inside are for inference with the weights as they are: products of weights are made now, once."""
+    return _traced("final")
+
+
+def on_gpu() -> bool:
+    """Whether TensorFlow will put the ops on a GPU."""
+    return bool(tf.config.get_visible_devices("GPU"))
+
+
+def choose(in_training: bool | None = None) -> ModuleType:
+    """The table for the graph that is being traced, or the call that is being made."""
+    if _tracing.get().portable:
+        return converters
+    if keras.backend.backend() != "tensorflow":
+        return plain
+    if in_training:
+        return training
+    return onednn if not on_gpu() and onednn.fuses_layer_norm() else tensorflow
+
+
+def by_token(run: Callable, x):
+    """`run(x)`, where `run` treats all tokens of the map alike: `(B, H, W, C) -> (B, H, W, C')`."""
+    return choose().by_token(run, x)
+
+
+def dense(x, kernel, bias):
+    """`x @ kernel + bias`: `(..., C) -> (..., C')`."""
+    return choose().dense(x, kernel, bias)
+
+
+def layer_norm(x, gamma, beta, epsilon: float, training: bool | None = None):
+    """Mean 0 and variance 1 over the last axis, times `gamma`, plus `beta`; statistics in float32."""
+    return choose(training).layer_norm(x, gamma, beta, epsilon)
+
+
+def batch_norm(x, gamma, beta, epsilon: float):
+    """Training's batch norm: `(B, H, W, C) -> (B, H, W, C)`, the means (C,), the unbiased variances (C,)."""
+    return choose(True).batch_norm(x, gamma, beta, epsilon)
+
+
+def activation(name: str, x, training: bool | None = None):
+    """The activation function that a config calls `name`, of `x`."""
+    return choose(training).activation(name, x)
+
+
+def attention(project: Callable, x, heads: int, dropout: Callable, training: bool | None, with_weights: bool):
+    """softmax(Q K^T / sqrt(d)) V of each head: `(B, H, W, C) -> (B, H, W, C)`, the weights (B, heads, N, M) or None.
+
+    `project(x)` gives the maps of queries (B, H, W, C), keys and values (B, h, w, C); `dropout` works on the weights. Its
+    random numbers are not made a second time, so with it, or where the weights are asked for, the plain form is taken.
+    """
+    drops = training and dropout.rate
+    table = plain if with_weights or drops else choose(training)
+    mixed, weights = table.attention(project, x, heads, dropout, training)
+    return mixed, (weights if with_weights else None)
+
+
+def recomputed(run: Callable, x, training: bool | None = None, draws: bool = False):
+    """`run(x, training)`, of which training keeps `x` alone and makes the rest again for the gradient.
+
+    Not if it `draws` random numbers.
+    """
+    table = plain if draws else choose(training)
+    return table.recomputed(lambda x: run(x, training), x)
+
+
+def resize_bilinear(x, size):
+    """Bilinear with half-pixel centres and no antialiasing: `(B, H, W, C) -> (B, *size, C)`, in the dtype of `x`."""
+    return plain.resize_bilinear(x, size)
+
+
+def fuse(maps: list, linear_c: list, linear_fuse, norm, training: bool | None = None):
+    """`relu(norm(linear_fuse(concatenate(resize(linear_c[i](maps[i]))))))`, (B, H_0, W_0, C): computed as `head.fold` says.
+
+    As it is written above where a layer is quantized: an int8 kernel cannot be multiplied into another.
+    """
+    if any(layer.quantization_mode for layer in [*linear_c, linear_fuse]):
+        return head.published(maps, linear_c, linear_fuse, norm, training)
+    normalise, table = bool(training) and norm.trainable, choose(training)
+    bias, *kernels = constants(lambda: head.fold(linear_c, linear_fuse, None if normalise else norm))
+    fused = table.sum_of_products(maps, kernels, bias)
+    return ops.relu(norm(fused, training=training)) if normalise else table.relu(fused)
+
+
+def constants(make: Callable) -> list:
+    """The tensors of `make()`, which depend on weights alone: ops of the graph, or inside `final_weights()` constants.
+
+    The products of b2's head take 3 % of its time.
+    """
+    if not _tracing.get().final or keras.backend.backend() != "tensorflow":
+        return make()
+    with tf.init_scope():
+        values = [tensor.numpy() for tensor in make()]
+    return [tf.constant(value) for value in values]
+
+
+def cross_entropy_sum(ids, logits, weights):
+    """Sum of `weights * cross-entropy` of logits resized to the ids' size: (B, H, W), (B, h, w, C), (B, H, W) -> scalar.
+
+    In bands of rows on TensorFlow's CPU, where the band's kernel is; on a GPU XLA fuses the plain form.
+    """
+    if keras.backend.backend() != "tensorflow" or on_gpu():
+        return plain.cross_entropy_sum(ids, logits, weights)
+    return banded_loss.cross_entropy_sum(ids, logits, weights)

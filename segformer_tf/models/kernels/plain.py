@@ -1,0 +1,118 @@
+"""Each kernel in Keras' words: for any backend and device, and what the other tables are held against."""
+
+import math
+from collections.abc import Callable
+
+import keras
+from keras import ops
+
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+
+
+def by_token(run: Callable, x):
+    return run(x)
+
+
+def dense(x, kernel, bias):
+    return ops.matmul(x, kernel) + bias
+
+
+def layer_norm(x, gamma, beta, epsilon):
+    wide = at_least_float32(x)
+    centred = wide - ops.mean(wide, axis=-1, keepdims=True)
+    scale = ops.rsqrt(ops.mean(ops.square(centred), axis=-1, keepdims=True) + epsilon)
+    return ops.cast(centred * scale * ops.cast(gamma, wide.dtype) + ops.cast(beta, wide.dtype), x.dtype)
+
+
+def batch_norm(x, gamma, beta, epsilon):
+    wide = at_least_float32(x)
+    mean = ops.mean(wide, axis=(0, 1, 2))
+    variance = ops.mean(ops.square(wide - mean), axis=(0, 1, 2))
+    scale = ops.rsqrt(variance + epsilon) * ops.cast(gamma, wide.dtype)
+    count = ops.cast(ops.prod(ops.shape(x)[:3]), wide.dtype)
+    normal = ops.cast((wide - mean) * scale + ops.cast(beta, wide.dtype), x.dtype)
+    return normal, mean, variance * count / ops.maximum(count - 1.0, 1.0)
+
+
+def gelu(x):
+    """Exact GELU through `erf`, an op that ONNX has (`tf.nn.gelu` writes `Erfc`, which it has not)."""
+    return 0.5 * x * (1.0 + ops.erf(x * (1.0 / math.sqrt(2.0))))
+
+
+ACTIVATIONS: dict[str, Callable] = {
+    "gelu": gelu,
+    "gelu_new": lambda x: ops.gelu(x, approximate=True),
+    "gelu_pytorch_tanh": lambda x: ops.gelu(x, approximate=True),
+    "relu": ops.relu,
+    "silu": ops.silu,
+    "swish": ops.silu,
+    "tanh": ops.tanh,
+    "sigmoid": ops.sigmoid,
+}
+
+
+def activation(name, x):
+    return ACTIVATIONS[name](x)
+
+
+def attention(project, x, heads, dropout, training=None):
+    query, key, value = split_heads(project(x), heads)
+    weights = ops.cast(attention_weights(query, key), query.dtype)
+    mixed = ops.matmul(dropout(weights, training=training), value)
+    return merge_heads(mixed, ops.shape(x)), weights
+
+
+def split_heads(projected, heads):
+    """Maps of queries, keys, values -> (B, heads, N, d), (B, heads, M, d) twice; keys come divided by sqrt(d).
+
+    They are the smallest operand of the products, so scaling them costs least.
+    """
+    query, key, value = projected
+    channels = query.shape[-1]
+    parts = query, key * (channels // heads) ** -0.5, value
+    shape = (ops.shape(query)[0], -1, heads, channels // heads)
+    return [ops.transpose(ops.reshape(part, shape), (0, 2, 1, 3)) for part in parts]
+
+
+def merge_heads(mixed, shape):
+    """(B, heads, N, d) -> (B, H, W, C)."""
+    return ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), shape)
+
+
+def attention_weights(query, key):
+    """(B, heads, N, d), (B, heads, M, d) -> softmax over the keys, (B, heads, N, M), float32 or wider."""
+    scores = at_least_float32(ops.matmul(query, ops.transpose(key, (0, 1, 3, 2))))
+    # A small picture leaves one token to attend to, and Keras warns of a softmax over one.
+    return ops.ones_like(scores) if scores.shape[-1] == 1 else ops.softmax(scores)
+
+
+def recomputed(run, x):
+    return run(x)
+
+
+def resize_bilinear(x, size):
+    if keras.backend.backend() == "tensorflow":  # Keras' own refuses a size that is known only when the graph runs
+        return ops.cast(tf.image.resize(x, size), x.dtype)
+    return ops.image.resize(x, size, interpolation="bilinear", data_format="channels_last")
+
+
+def sum_of_products(maps, kernels, bias):
+    """The sum of `resize(maps[i] @ kernels[i])` at the first map's size, plus `bias`: (B, H_0, W_0, C)."""
+    first, *deeper = [ops.matmul(map_, kernel) for map_, kernel in zip(maps, kernels, strict=True)]
+    size = ops.shape(first)[1:3]
+    return sum((resize_bilinear(map_, size) for map_ in deeper), first + bias)
+
+
+def relu(x):
+    """Of what `sum_of_products` gives."""
+    return ops.relu(x)
+
+
+def cross_entropy_sum(ids, logits, weights):
+    resized = resize_bilinear(at_least_float32(logits), ops.shape(ids)[1:3])
+    return ops.sum(ops.sparse_categorical_crossentropy(ids, resized, from_logits=True) * weights)
+
+
+def at_least_float32(x):
+    return ops.cast(x, "float32") if keras.backend.standardize_dtype(x.dtype) in ("float16", "bfloat16") else x

@@ -1,0 +1,82 @@
+"""The frame of the command line: help, version, exit statuses, and errors in one line."""
+
+import os
+
+import pytest
+
+from segformer_tf import __version__, cli
+from segformer_tf.cli.app import printable
+
+
+def test_help_answers_at_once_and_names_a_start_without_a_network(run):
+    times = []
+    for _ in range(4):
+        before = os.times()
+        shown = run("--help").stdout
+        after = os.times()
+        times.append(after.children_user + after.children_system - before.children_user - before.children_system)
+    assert "segformer-tf segment street.jpg" in shown and "needs no network" in shown and "b0-camvid" in shown
+    assert min(times) < 0.5, "seconds of processor time, which other programs do not change"
+
+
+def test_the_version_is_printed(call):
+    assert call("--version") == (0, f"segformer-tf {__version__}\n", "")
+
+
+def test_without_a_command_the_help_is_shown(call):
+    status, stdout, stderr = call()
+    assert status == 2 and "Usage: segformer-tf" in stdout + stderr
+
+
+def test_debug_shows_where_it_failed(run):
+    done = run("info", "nowhere/at/all", "--debug")
+    assert done.returncode == 1 and "Traceback" in done.stderr
+    assert "Traceback" not in run("info", "nowhere/at/all").stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["segment"], "Missing argument"),
+        (["segment", "china.jpg", "--colour"], "No such option"),
+        (["segment", "china.jpg", "--mode", "half"], "'--mode': 'half' is not one of 'whole', 'slide'"),
+        (["segment", "china.jpg", "--runtime", "tf"], "'tf' is not one of 'auto', 'tensorflow', 'openvino', 'onnx'"),
+        (["segment", "china.jpg", "--batch-size", "0"], "'--batch-size': "),
+        (["segment", "china.jpg", "--alpha", "2"], "'--alpha': "),
+        (["segment", "china.jpg", "--save", "labels,masks"], "--save: 'masks'; expected some of labels,overlay,json"),
+        (["segment", "china.jpg", "--save", ","], "--save: empty; expected some of labels,overlay,json"),
+        (["segment", "china.jpg", "--scales", "1", "0"], "--scales: (1.0, 0.0); expected numbers above 0"),
+        (["segment", "china.jpg", "--window", "64", "64"], "--window: is for --mode slide only"),
+        (["segment", "china.jpg", "--mode", "slide", "--window", "3", "0"], "window is (3, 0); expected"),
+        (
+            ["segment", "china.jpg", "--model", "b9"],
+            "--model: 'b9' is no model; expected a path, a Hub id (OWNER/NAME)",
+        ),
+        (["segment", "china.jpg", "--model", "b0"], "'b0' is a size without weights"),
+        (["segment", "china.jpg", "--model", "segformer-b0-camvit"], "did you mean segformer-b0-camvid?"),
+        (["classify", "china.jpg"], "Missing option '--model'"),
+        (["classify", "china.jpg", "--model", "b9"], "'b9' is no model"),
+        (["info", "b9"], "'b9' is no model"),
+        (["convert", "b9", "x.h5"], "'b9' is no model"),
+        (["convert", "segformer-b0-camvid", "new", "--format", "nope"], "'nope' is not one of 'safetensors', 'h5'"),
+        (["export", "b9", "new"], "'b9' is no model"),
+        (["export", "segformer-b0-camvid", "new", "--format", "nope"], "'nope' is not one of 'saved_model', 'keras'"),
+        (["paint"], "No such command 'paint'"),
+    ],
+)
+def test_a_wrong_call_is_one_line_and_status_2(call, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    status, stdout, stderr = call(*arguments)
+    assert (status, stdout) == (2, "") and message in stderr
+    assert stderr.startswith("segformer-tf: ") and stderr.count("\n") == 1 and "--help)" in stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_several_values_of_scales_are_taken():
+    taken = cli._several_values(["segment", "a.jpg", "--scales", "0.75", "1", "b.jpg", "--scales", "1,2"])
+    assert taken == ["segment", "a.jpg", "--scales", "0.75", "--scales", "1", "b.jpg", "--scales", "1", "--scales", "2"]
+    assert cli._several_values(["--scales", "a.jpg"]) == ["--scales", "a.jpg"]
+
+
+def test_what_a_terminal_cannot_show_is_escaped():
+    assert printable("a\nb\udcff\x1b[31m ä") == r"a\nb\udcff\x1b[31m ä"

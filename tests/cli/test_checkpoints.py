@@ -1,0 +1,49 @@
+"""`info` and `convert`: what a checkpoint is, and what is no checkpoint."""
+
+import json
+import shutil
+
+from reference import FIXTURES
+
+
+def test_info_tells_what_a_checkpoint_is(call):
+    status, stdout, _ = call("info", "segformer-b0-camvid", "--json")
+    facts = json.loads(stdout)
+    assert status == 0 and facts["variant"] == "b0" and facts["parameters"] == 3_717_483
+    assert facts["labels"][0] == "sky" and facts["input"] == {"height": 360, "width": 480}
+    assert "hidden sizes: 8, 16, 20, 32" in call("info", FIXTURES / "hf4-cls" / "tf_model.h5")[1]
+
+
+def test_info_refuses_tensors_that_do_not_fit_the_configuration(call, tmp_path):
+    shutil.copy(FIXTURES / "hf4-seg" / "model.safetensors", tmp_path)
+    config = json.loads((FIXTURES / "hf4-seg" / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "decoder_hidden_size": 24}))
+    status, stdout, stderr = call("info", tmp_path)
+    assert (status, stdout) == (1, "") and "do not fit the model" in stderr and stderr.count("\n") == 1
+    assert "decode_head.linear_fuse.weight is (16, 64, 1, 1), expected (24, 96, 1, 1)" in stderr
+
+
+def test_a_run_means_its_best_model(call, tmp_path):
+    shutil.copytree(FIXTURES / "hf4-seg", tmp_path / "run" / "best")
+    (tmp_path / "run" / "log.csv").touch()
+    status, stdout, _ = call("info", tmp_path / "run", "--json")
+    assert status == 0 and json.loads(stdout)["file"] == str(tmp_path / "run" / "best" / "model.safetensors")
+
+
+def test_convert_writes_what_info_reads(call, tmp_path):
+    status, stdout, _ = call("convert", FIXTURES / "hf4-seg", tmp_path / "tf_model.h5")
+    assert status == 0 and f"wrote {tmp_path / 'tf_model.h5'}" in stdout
+    assert "names: tf" in call("info", tmp_path / "tf_model.h5")[1]
+
+
+def test_a_hub_id_without_a_network_says_what_to_do(call, monkeypatch):
+    from huggingface_hub import constants  # reads HF_HUB_OFFLINE once, when it is loaded
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    status, _, stderr = call("info", "nobody/nothing")
+    assert status == 1 and "download it once with a network, or give the path of a directory" in stderr
+
+
+def test_what_is_not_there_is_named(call, tmp_path):
+    status, _, stderr = call("info", "nowhere/at/all")
+    assert status == 1 and "There is no file or directory nowhere/at/all, and it cannot be a Hub id" in stderr

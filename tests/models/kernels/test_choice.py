@@ -1,0 +1,116 @@
+"""Which table is taken: by backend, device, what is traced, and training."""
+
+import contextlib
+import threading
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from segformer_tf.models import kernels
+from segformer_tf.models.kernels import TABLES, onednn, plain
+from segformer_tf.models.losses import segmentation_loss
+from segformer_tf.models.primitives import LayerNorm
+
+
+def name_of(table):
+    return next(name for name, other in TABLES.items() if other is table)
+
+
+@pytest.fixture
+def with_onednn(monkeypatch):
+    monkeypatch.setattr(onednn, "fuses_layer_norm", lambda: True)
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    devices = [tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")]
+    for name in ("get_visible_devices", "list_physical_devices"):
+        monkeypatch.setattr(tf.config, name, lambda kind=None: devices if kind == "GPU" else [])
+
+
+def test_converters_come_first_then_training_then_oneDNN(with_onednn):
+    assert name_of(kernels.choose()) == "onednn" and name_of(kernels.choose(True)) == "training"
+    with kernels.portable_ops():
+        assert name_of(kernels.choose()) == name_of(kernels.choose(True)) == "converters"
+    with kernels.final_weights():
+        assert name_of(kernels.choose()) == "onednn"
+
+
+def test_other_backends_take_keras_words(monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    assert name_of(kernels.choose()) == name_of(kernels.choose(True)) == "plain"
+
+
+def test_without_oneDNN_its_forms_are_not_taken(monkeypatch):
+    monkeypatch.setattr(onednn, "fuses_layer_norm", lambda: False)
+    assert name_of(kernels.choose()) == "tensorflow"
+
+
+def ops_of(function, *shapes):
+    """The kinds of op in a function's graph, those of its inner functions too."""
+    graph = tf.function(function).get_concrete_function(*map(tf.TensorSpec, shapes)).graph.as_graph_def()
+    return {node.op for nodes in (graph.node, *(inner.node_def for inner in graph.library.function)) for node in nodes}
+
+
+def test_a_gpu_is_given_no_form_made_for_the_processor(gpu, with_onednn):
+    """The norm through FusedBatchNorm and the loss in bands are fast on processors alone."""
+    norm = LayerNorm(epsilon=1e-5)
+    norm.build((None, None, None, 8))
+    assert "FusedBatchNormV3" not in ops_of(norm, (None, None, None, 8))
+    labels = np.zeros((1, 8, 12), "int32")
+    assert "ScaleAndTranslate" not in ops_of(lambda logits: segmentation_loss(labels, logits), (1, 4, 6, 5))
+    assert name_of(kernels.choose()) == "tensorflow" and name_of(kernels.choose(True)) == "training"
+
+
+def test_another_thread_does_not_see_what_is_traced_here():
+    seen = []
+    with kernels.portable_ops(), kernels.final_weights():
+        thread = threading.Thread(target=lambda: seen.append((kernels.choose(), kernels.constants(lambda: [None]))))
+        thread.start()
+        thread.join()
+    assert seen[0][0] is not TABLES["converters"] and seen[0][1] == [None]  # final weights would ask for numbers
+
+
+@pytest.mark.parametrize("kinds", [("portable_ops", "portable_ops"), ("portable_ops", "final_weights")])
+def test_contexts_that_overlap_leave_nothing_behind(kinds):
+    first, second = (getattr(kernels, kind)() for kind in kinds)
+    before = kernels.choose()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    second.__exit__(None, None, None)
+    assert kernels.choose() is before
+    assert kernels.constants(lambda: [None]) == [None]
+
+
+def test_an_error_inside_leaves_nothing_behind():
+    before = kernels.choose()
+    with contextlib.suppress(KeyError), kernels.portable_ops(), kernels.final_weights():
+        raise KeyError
+    assert kernels.choose() is before and kernels.constants(lambda: [None]) == [None]
+
+
+def test_with_dropout_or_weights_asked_for_attention_is_plain(monkeypatch):
+    taken = []
+    for name, table in TABLES.items():
+        monkeypatch.setattr(table, "attention", lambda *_, name=name: taken.append(name) or (None, name))
+    no_dropout, dropout = keras.layers.Dropout(0.0), keras.layers.Dropout(0.5)
+    for drop, training, with_weights in (
+        (no_dropout, True, False),
+        (no_dropout, True, True),
+        (dropout, True, False),
+        (dropout, False, False),
+    ):
+        kernels.attention(None, None, 1, drop, training, with_weights)
+    assert taken == ["training", "plain", "plain", name_of(kernels.choose())]
+
+
+def test_the_loss_is_in_bands_on_a_processor():
+    labels = np.zeros((1, 8, 12), "int32")
+    assert "ScaleAndTranslate" in ops_of(lambda logits: segmentation_loss(labels, logits), (1, 4, 6, 5))
+    ids, weights = tf.zeros((2, 13, 21), tf.int32), tf.ones((2, 13, 21))
+    logits = tf.random.stateless_normal((2, 4, 6, 5), (0, 1))
+    expected = float(plain.cross_entropy_sum(ids, logits, weights))
+    assert float(kernels.cross_entropy_sum(ids, logits, weights)) == pytest.approx(expected, rel=1e-5)

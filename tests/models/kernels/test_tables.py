@@ -1,0 +1,122 @@
+"""Each table beside `plain`: values and gradients, in every dtype, tiny and large, of known and of changing size."""
+
+import functools
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from reference import relative_difference
+
+from segformer_tf.models import kernels
+from segformer_tf.models.kernels import TABLES, plain
+
+TOLERANCE = {"float32": 2e-5, "bfloat16": 4e-2, "float16": 1e-2}
+SIZES = {"tiny": (1, 2, 3), "large": (2, 24, 40)}
+CHANNELS, HEADS, REDUCED = 16, 2, 2
+
+
+def no_dropout(weights, training=None):
+    del training
+    return weights
+
+
+def attend(table, x, query, key, value):
+    def project(x):
+        reduced = x[:, ::REDUCED, ::REDUCED]
+        return [
+            table.dense(map_, kernel, tf.zeros(CHANNELS, x.dtype))
+            for map_, kernel in zip((x, reduced, reduced), (query, key, value), strict=True)
+        ]
+
+    return table.attention(project, x, HEADS, no_dropout, training=False)[0]
+
+
+def mix(table, x, kernel, bias):
+    return table.recomputed(lambda x: table.activation("gelu", table.dense(x, kernel, bias)), x)
+
+
+def fuse(table, x, kernel, other, last, bias):
+    return table.relu(table.sum_of_products([x, x[:, ::2, ::2], x[:, :1, :1]], [kernel, other, last], bias))
+
+
+def sums_of_rows(table, x):
+    return table.by_token(lambda x: tf.cumsum(x, axis=-1), x)
+
+
+# How a kernel is called on a map and what else it takes: "m" a matrix, "v" a vector, "p" a vector of positive numbers.
+CASES = {
+    "by_token": (sums_of_rows, ""),
+    "dense": (lambda table, x, kernel, bias: table.dense(x, kernel, bias), "mv"),
+    "layer_norm": (lambda table, x, gamma, beta: table.layer_norm(x, gamma, beta, 1e-5), "pv"),
+    "batch_norm": (lambda table, x, gamma, beta: table.batch_norm(x, gamma, beta, 1e-5), "pv"),
+    "activation": (lambda table, x: table.activation("gelu", x), ""),
+    "attention": (attend, "mmm"),
+    "recomputed": (mix, "mv"),
+    "sum_of_products": (fuse, "mmmv"),
+    "relu": (lambda table, x: table.relu(x), ""),
+}  # fmt: skip
+
+
+def arrays(case, size, dtype):
+    """The map and the weights of a case, rounded to the dtype."""
+    random = np.random.default_rng(len(case))
+    makers = {
+        "m": lambda: random.normal(scale=CHANNELS**-0.5, size=(CHANNELS, CHANNELS)),
+        "v": lambda: random.normal(size=CHANNELS),
+        "p": lambda: random.uniform(0.5, 2.0, CHANNELS),
+    }
+    inputs = [random.normal(0.3, 1.0, (*SIZES[size], CHANNELS)), *(makers[kind]() for kind in CASES[case][1])]
+    return [tf.cast(x, dtype) for x in inputs]
+
+
+def values_and_gradients(table, case, inputs, dynamic):
+    """What a graph gives, and the gradients of its first result by the map and every weight, as float32."""
+    map_, *weights = inputs
+    weights = [tf.Variable(weight) for weight in weights]
+    shape = (None, None, None, CHANNELS) if dynamic else map_.shape
+
+    @tf.function(input_signature=[tf.TensorSpec(shape, map_.dtype)])
+    def run(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            first, *others = tf.nest.flatten(CASES[case][0](table, x, *weights))
+            upstream = 1.0 + tf.reshape(tf.cos(tf.range(tf.size(first), dtype=tf.float32)), tf.shape(first))
+            total = tf.reduce_sum(tf.cast(first, tf.float32) * upstream)
+        results = first, *others, *tape.gradient(total, [x, *weights])
+        return [tf.cast(y, tf.float32) for y in results]
+
+    return run(map_)
+
+
+@functools.cache
+def reference(case, size, dtype):
+    """`plain` in float32, on the numbers that the dtype can hold."""
+    return values_and_gradients(plain, case, [tf.cast(x, tf.float32) for x in arrays(case, size, dtype)], False)
+
+
+OTHERS = [
+    (name, case)
+    for name, table in TABLES.items()
+    for case in CASES
+    if name == "plain" or getattr(table, case) is not getattr(plain, case)
+]
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])
+@pytest.mark.parametrize(("table", "case"), OTHERS)
+def test_a_kernel_gives_plains_values_and_gradients(table, case, dynamic, size, dtype):
+    found = values_and_gradients(TABLES[table], case, arrays(case, size, dtype), dynamic)
+    for ours, expected in zip(found, reference(case, size, dtype), strict=True):
+        assert relative_difference(ours, expected) < TOLERANCE[dtype]
+
+
+def test_every_table_has_the_same_names():
+    for name, table in TABLES.items():
+        missing = [case for case in CASES if not callable(getattr(table, case, None))]
+        assert not missing, f"{name} lacks {missing}"
+        assert isinstance(table, types.ModuleType) and table.__doc__
+    assert set(TABLES) == {"plain", "converters", "tensorflow", "onednn", "training"}
+    assert all(callable(getattr(kernels, case)) for case in set(CASES) - {"sum_of_products", "relu"})
