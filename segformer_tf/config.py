@@ -27,14 +27,6 @@ PROBLEM_TYPES = (None, "regression", "single_label_classification", "multi_label
 
 _PER_STAGE = ["depths", "sr_ratios", "hidden_sizes", "patch_sizes", "strides", "num_attention_heads", "mlp_ratios"]
 _RATES = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout_prob", "drop_path_rate")
-# Written to config.json only where they differ from these, as transformers does.
-_QUIET_DEFAULTS = {
-    "output_attentions": False,
-    "output_hidden_states": False,
-    "return_dict": True,
-    "problem_type": None,
-    "encoder_norm_eps": 1e-5,
-}
 # Keys of many a Hub config.json that mean nothing here; kept, as any other key of a file is.
 _OF_TRANSFORMERS = ("architectures", "dtype", "torch_dtype", "transformers_version", "image_size", "downsampling_rates")
 
@@ -43,9 +35,10 @@ class SegformerConfig:
     """Everything that shapes a SegFormer, under the keys of a Hub `config.json` of model_type "segformer".
 
     Keys of a file, or of `from_dict`, that it does not know are kept as attributes and written back; as keywords they
-    are a TypeError. One key is this package's own: `encoder_norm_eps`, the epsilon of the norms before attention and Mix-FFN and after each stage. It is 1e-5, as transformers runs every norm
-    whatever `layer_norm_eps` says; configs read from the authors' `.pth` files carry their 1e-6.
-    A value that no SegFormer can have is a ValueError that names the key, the value and what was expected.
+    are a TypeError. One key is this package's own: `encoder_norm_eps`, the epsilon of the norms before attention and
+    Mix-FFN and after each stage. It is 1e-5, as transformers runs every norm whatever `layer_norm_eps` says; configs
+    read from the authors' `.pth` files carry their 1e-6.
+    Raises ValueError for a value that no SegFormer can have; names the key, the value and what was expected.
     """
 
     model_type = "segformer"
@@ -91,15 +84,12 @@ class SegformerConfig:
         if id2label is None:
             self.num_labels = 2 if num_labels is None else num_labels
         else:
-            self.id2label = {int(k): str(v) for k, v in id2label.items()}
+            self.id2label = _numbered("id2label", id2label, lambda key, value: (int(key), str(value)))
             self.label2id = {v: k for k, v in self.id2label.items()}
             if num_labels is not None and num_labels != len(self.id2label):
-                raise ValueError(
-                    f"id2label has {len(self.id2label)} entries, expected num_labels = {num_labels} of them: "
-                    "give one of the two, or make them agree."
-                )
+                raise ValueError(f"id2label has {len(self.id2label)} entries, expected num_labels = {num_labels}.")
         if label2id is not None:
-            self.label2id = {str(k): int(v) for k, v in label2id.items()}
+            self.label2id = _numbered("label2id", label2id, lambda key, value: (str(key), int(value)))
         self._check()
 
     KEYS = (*keywords_of(__init__), *_OF_TRANSFORMERS)
@@ -154,23 +144,18 @@ class SegformerConfig:
         """The configuration of one of the paper's models, "b0" to "b5"; `overrides` are any other keys."""
         if name not in VARIANTS:
             raise ValueError(f"variant is {name!r}, expected one of {', '.join(VARIANTS)}: choose one of these.")
-        depths, hidden_sizes, decoder_hidden_size = VARIANTS[name]
-        row = {"depths": depths, "hidden_sizes": hidden_sizes, "decoder_hidden_size": decoder_hidden_size}
-        if "id2label" not in overrides:
-            row["num_labels"] = num_labels
-        return cls(**{**row, **overrides})
+        row = dict(zip(("depths", "hidden_sizes", "decoder_hidden_size"), VARIANTS[name], strict=True))
+        labels = {} if "id2label" in overrides else {"num_labels": num_labels}
+        return cls(**{**row, **labels, **overrides})
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], **overrides: Any) -> "SegformerConfig":
-        """The configuration that a parsed `config.json` describes; `overrides` replace its keys.
-        ValueError: the dictionary is another kind of model's, or has an impossible value.
-        """
+        """The configuration that a parsed `config.json` of a SegFormer describes; `overrides` replace its keys."""
         check_keywords("SegformerConfig", overrides, (*cls.KEYS, *values))
-        model_type = values.get("model_type", cls.model_type)
-        if model_type != cls.model_type:
-            raise ValueError(f'model_type is {model_type!r}, expected "segformer": this is of another model.')
-        told_twice = ("num_labels",) if "id2label" in values else ()
-        merged = {k: v for k, v in values.items() if k not in ("model_type", *told_twice)}
+        if (found := values.get("model_type", cls.model_type)) != cls.model_type:
+            raise ValueError(f'model_type is {found!r}, expected "segformer": give the config of a SegFormer.')
+        left_out = ("model_type", "num_labels") if "id2label" in values else ("model_type",)
+        merged = {k: v for k, v in values.items() if k not in left_out}
         if overrides.get("num_labels") is not None or overrides.get("id2label") is not None:
             same = overrides.get("id2label") is None and overrides["num_labels"] == len(merged.get("id2label") or ())
             for key in () if same else ("id2label", "label2id", "num_labels"):
@@ -185,8 +170,8 @@ class SegformerConfig:
     def to_dict(self) -> dict[str, Any]:
         """The keys and values of `config.json`; class ids in `id2label` are numbers here and strings in the file."""
         values = {key: copy.deepcopy(getattr(self, key)) for key in self._keys if hasattr(self, key)}
-        quiet = {key for key, default in _QUIET_DEFAULTS.items() if values[key] == default}
-        return {**{k: v for k, v in values.items() if k not in quiet}, "model_type": self.model_type}
+        quiet = SegformerConfig.__init__.__kwdefaults__.items()  # written only where they differ, as transformers does
+        return {**{k: v for k, v in values.items() if (k, v) not in quiet}, "model_type": self.model_type}
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | os.PathLike, **kwargs: Any):
@@ -209,9 +194,7 @@ class SegformerConfig:
 
     def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **hub_arguments: Any):
         """Writes `config.json` into the directory, which is made if it does not exist; may upload it too."""
-        check_keywords(
-            "save_pretrained", hub_arguments, ("save_directory", "push_to_hub", "repo_id", *publish.ARGUMENTS)
-        )
+        check_keywords("save_pretrained", hub_arguments, ("push_to_hub", "repo_id", *publish.ARGUMENTS))
         write_text(Path(save_directory) / "config.json", self.to_json_string())
         if push_to_hub:
             self.push_to_hub(hub_arguments.pop("repo_id", Path(save_directory).name), **hub_arguments)
@@ -224,8 +207,7 @@ class SegformerConfig:
 
     def to_json_string(self, use_diff: bool = False) -> str:
         """`config.json` as text; with `use_diff` only what differs from the defaults."""
-        values = self.to_diff_dict() if use_diff else self.to_dict()
-        return json.dumps(values, indent=2, sort_keys=True) + "\n"
+        return json.dumps(self.to_diff_dict() if use_diff else self.to_dict(), indent=2, sort_keys=True) + "\n"
 
     def to_json_file(self, json_file_path: str | os.PathLike, use_diff: bool = False) -> None:
         """Writes `to_json_string` to a file."""
@@ -254,8 +236,7 @@ class SegformerConfig:
             old = getattr(self, key)
             value = float(value) if type(old) is float and type(value) is int else value
             if old is not None and type(value) is not type(old):
-                kind = type(old).__name__
-                raise ValueError(f"{key} is {text!r}, expected a {kind} such as {old!r}: correct this key.")
+                raise ValueError(f"{key} is {text!r}, expected a {type(old).__name__} such as {old!r}: correct it.")
             new[key] = value
         self.update(new)
 
@@ -268,3 +249,10 @@ class SegformerConfig:
 
 def _whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _numbered(key: str, given: Any, row: Any) -> dict[Any, Any]:
+    try:
+        return dict(row(*pair) for pair in given.items())
+    except (AttributeError, TypeError, ValueError):
+        raise ValueError(f"{key} is {given!r}, expected class ids and names as an object: correct this key.") from None

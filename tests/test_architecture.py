@@ -25,12 +25,12 @@ BELOW = {
 ROOMS = (*BELOW, "cli")
 BELOW["cli"] = set(BELOW)
 # Packages that a room may load at all (the standard library aside), and those it may load only inside functions.
-FILES = {"numpy", "PIL", "h5py", "safetensors", "huggingface_hub", "torch", "tensorflow", "keras"}
+FILES = {"numpy", "PIL", "tifffile", "h5py", "safetensors", "huggingface_hub", "torch", "tensorflow", "keras"}
 PACKAGES = {
     "models": {"keras", "tensorflow", "numpy", "optree", "torch"},
     **dict.fromkeys(("storage", "config", "checkpoints", "images", "data"), FILES),
 }
-HEAVY = {"tensorflow", "keras", "torch", "huggingface_hub"}
+HEAVY = {"tifffile", "tensorflow", "keras", "torch", "huggingface_hub"}
 LATE = dict.fromkeys(("storage", "config", "checkpoints", "images", "data", "convert", "cli"), HEAVY)
 
 
@@ -121,7 +121,7 @@ def test_files_are_short_and_none_is_a_drawer():
     for file in PACKAGE.rglob("*.py"):
         assert file.stem not in ("utils", "common", "helpers", "elements")
         lines = file.read_text("utf-8").count("\n")
-        assert lines <= 270 or file.name in ("palettes.py",), f"{file} has {lines} lines"
+        assert lines <= 260 or file.name in ("palettes.py",), f"{file} has {lines} lines"
 
 
 def test_kernels_import_nothing_of_ours():

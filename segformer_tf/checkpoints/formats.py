@@ -12,6 +12,7 @@ import numpy as np
 
 from segformer_tf.checkpoints.keras_hub import is_keras_hub
 from segformer_tf.storage.find import WEIGHT_FILES
+from segformer_tf.storage.read import read_index
 
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "U8": "u1", "BOOL": "?"}
 _TF_CLASSES = {
@@ -48,15 +49,9 @@ def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]
 
 
 def _read_shards(index: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    try:
-        weight_map = json.loads(index.read_text("utf-8"))["weight_map"]
-        shards = sorted(set(weight_map.values()))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f'{index} is not an index of shards: expected JSON with "weight_map" (tensor name to file name), {error}.'
-        ) from error
+    weight_map = read_index(index)
     tensors, metadata = {}, {}
-    for shard in shards:
+    for shard in sorted(set(weight_map.values())):
         if not (index.parent / shard).is_file():
             raise FileNotFoundError(f"{index} lists the shard {shard}, which is not there; copy it beside the index.")
         arrays, metadata = read(index.parent / shard)

@@ -9,8 +9,7 @@ from typing import Annotated
 import typer
 
 from segformer_tf import __version__
-
-BUNDLED = "segformer-b0-camvid"
+from segformer_tf.storage.find import DEFAULT_MODEL as BUNDLED
 
 HELP = f"""SegFormer on Keras 3 and TensorFlow: segment, classify, train, evaluate, convert and export.
 

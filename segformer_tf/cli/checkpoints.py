@@ -53,11 +53,10 @@ def info(
 
 
 def _facts(name: str) -> dict[str, Any]:
-    from segformer_tf import SegformerConfig, checkpoints
+    from segformer_tf import SegformerConfig, SegformerImageProcessor, checkpoints
     from segformer_tf.checkpoints.infer import ARCHITECTURES, expected_shapes
     from segformer_tf.checkpoints.names import task_of
     from segformer_tf.config import VARIANTS
-    from segformer_tf.pipelines.processors import load_processor
 
     checkpoint = checkpoints.load(name)
     config = SegformerConfig.from_dict(checkpoint.config)
@@ -72,7 +71,7 @@ def _facts(name: str) -> dict[str, Any]:
         "architecture": ARCHITECTURES[task],
         "variant": sizes[0] if sizes else "none of b0 to b5",
         "parameters": sum(array.size for array in checkpoint.variables.values()),
-        "input": load_processor(name).to_dict()["size"],
+        "input": SegformerImageProcessor.from_pretrained(name, or_default=True).to_dict()["size"],
         "channels": config.num_channels,
         "depths": config.depths,
         "hidden_sizes": config.hidden_sizes,

@@ -76,13 +76,12 @@ def export(
     from segformer_tf.checkpoints.names import task_of
     from segformer_tf.export.export import export as write
     from segformer_tf.export.signatures import fixed_size
-    from segformer_tf.images.opening import to_pixels
+    from segformer_tf.images.processor import SegformerImageProcessor
     from segformer_tf.models.tasks import TFSegformerForImageClassification, TFSegformerForSemanticSegmentation
-    from segformer_tf.pipelines.processors import load_processor
 
     task = task_of(checkpoints.load(model).variables)
     model_class = TFSegformerForImageClassification if task == "classifier" else TFSegformerForSemanticSegmentation
-    processor = load_processor(model)
+    processor = SegformerImageProcessor.from_pretrained(model, or_default=True)
     if format is Format.SAVED_MODEL and size is None and fixed_size(processor) is None:
         say(
             f"warning: the processor of {model} gives pictures no fixed size, so the export takes them one by one and "
@@ -97,7 +96,7 @@ def export(
         batch=batch,
         weights=weights.value,
         tolerance=tolerance,
-        picture=to_pixels(picture, processor.channels, None, strict=True, exif=False) if picture else None,
+        picture=processor.pixels(picture) if picture else None,
         names=signature or None,
         labels_at=labels_at.value,
     )

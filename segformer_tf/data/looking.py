@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from segformer_tf.data.masks import UNKNOWN, mask_values
 from segformer_tf.data.shapes import Shapes
@@ -112,6 +112,3 @@ def count(values: np.ndarray) -> Counter:
     low = int(values.min(initial=0))
     counts = np.bincount((values.astype(np.int64) - low).ravel())
     return Counter({int(value) + low: int(counts[value]) for value in np.flatnonzero(counts)})
-
-
-__all__ = ["ImageOps", "Look", "look"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from segformer_tf.data.splits import UNLABELLED, Coding
+from segformer_tf.data.splits import Coding
 from segformer_tf.images.opening import open_image
 
 UNKNOWN = -1  # where a colour or value has no meaning
@@ -109,7 +109,7 @@ def coded(values: np.ndarray, coding: Coding) -> np.ndarray:
     if not coding.values:
         return values.astype(np.int32)
     table = value_table(tuple(coding.values.items()))
-    return table[np.minimum(values, len(table) - 1)]
+    return table[np.minimum(values.astype(np.int32), len(table) - 1)]
 
 
 @functools.lru_cache(maxsize=8)
@@ -156,6 +156,3 @@ def told(keys, counts, most: int = 6) -> str:
 def label_of(values: Mapping[int, int], value: int) -> int:
     """The id of one value; `UNKNOWN` where it has none."""
     return values.get(value, UNKNOWN) if values else value
-
-
-__all__ = ["UNKNOWN", "UNLABELLED", "read_mask"]

@@ -100,7 +100,7 @@ def overlay(
     """
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha is {alpha}; expected 0 to 1.")
-    pixels = to_pixels(image, 3, None, strict=True, exif=False)
+    pixels = to_pixels(image, 3, None, strict=True)
     labels = _check(labels)
     if pixels.shape[:2] != labels.shape:
         raise ValueError(f"labels have size {labels.shape}; expected the image's, {pixels.shape[:2]}.")

@@ -1,153 +1,188 @@
-"""A path, bytes or a file -> a decoded PIL image, with one clear sentence for what is no image."""
+"""A path, bytes or a file -> a decoded picture, upright, and its pixels; one clear sentence for what is no picture."""
 
 from __future__ import annotations
 
 import os
-import sys
 import warnings
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from segformer_tf.images import tiff
+from segformer_tf.images.scaling import from_16_bit, stretch, to_channels_last, to_eight_bits
+
+GREY_16 = ("I;16", "I;16L", "I;16B", "I;16N")
+LOSSY_FORMATS = ("JPEG", "MPO", "AVIF", "HEIF")
 
 
-def open_image(source: Any) -> Image.Image | np.ndarray:
+def open_image(
+    source: Any, exif: bool | None = None, page: int | None = None, channels: int = 3, deep: bool = False
+) -> Image.Image | np.ndarray:
     """Path, bytes or file object -> loaded PIL image, of an animation its first frame; images and arrays stay.
 
+    Args:
+        exif: Whether to turn it as its EXIF tag says; None: files and bytes, but not PIL images.
+        page: Of a TIFF of several pages the one that is meant, from 1; None: it must have one.
+        channels, deep: What a TIFF is read for, see `tiff.open_tiff`; of more than 4 bands it gives an array.
+
     Raises FileNotFoundError, IsADirectoryError, or OSError with one sentence naming the file for what is not an image,
-    is cut off, empty, or larger than Pillow's `MAX_IMAGE_PIXELS` allows; TypeError for anything else than an image.
+    is cut off, empty, or larger than Pillow's `MAX_IMAGE_PIXELS` allows; ValueError for a TIFF of several pages or
+    other bands; TypeError for anything else than an image.
     """
-    if isinstance(source, Image.Image | np.ndarray):
+    if isinstance(source, np.ndarray):
         return source
+    if isinstance(source, Image.Image):
+        return _upright(source) if exif else source
+    if data := _bytes(source):
+        image = _decode(data, name_of(source), page, channels, deep)
+        return _upright(image) if exif is not False and isinstance(image, Image.Image) else image
+    if hasattr(source, "__array__"):  # TensorFlow and Keras tensors
+        return np.asarray(source)
+    raise TypeError(f"image is a {type(source).__name__}; expected a path, bytes, a PIL image, an array or a tensor.")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    turned = image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
+    return ImageOps.exif_transpose(image) if turned else image
+
+
+def name_of(source: Any) -> str:
+    """What messages call a picture."""
+    if isinstance(source, str | os.PathLike):
+        return str(source)
+    if isinstance(source, bytes | bytearray | memoryview):
+        return f"The image given as {len(source)} bytes"
+    if hasattr(source, "read"):
+        return str(getattr(source, "name", "The file object"))
+    return str(getattr(source, "filename", "") or "image")
+
+
+def _bytes(source: Any) -> bytes | None:
+    """What a file holds, None for what is no file."""
     if isinstance(source, str | os.PathLike):
         path = Path(source)
         if path.is_dir():
             raise IsADirectoryError(f"{path} is a directory; expected an image file.")
         if not path.exists():
             raise FileNotFoundError(f"{path} does not exist; expected an image file.")
-        return _decode(path.read_bytes(), str(path))
-    if isinstance(source, bytes | bytearray | memoryview):
-        return _decode(bytes(source), f"The image given as {len(source)} bytes")
-    if hasattr(source, "read"):
-        return _decode(source.read(), str(getattr(source, "name", "The file object")))
-    if hasattr(source, "__array__"):  # TensorFlow and Keras tensors
-        return np.asarray(source)
-    raise TypeError(f"image is a {type(source).__name__}; expected a path, bytes, a PIL image, an array or a tensor.")
-
-
-def _decode(data: bytes, name: str) -> Image.Image:
+        data = path.read_bytes()
+    elif isinstance(source, bytes | bytearray | memoryview):
+        data = bytes(source)
+    elif hasattr(source, "read"):
+        data = source.read()
+    else:
+        return None
     if not data:
-        raise OSError(f"{name} is empty (0 bytes); expected an image.")
+        raise OSError(f"{name_of(source)} is empty (0 bytes); expected an image.")
+    return data
+
+
+def _decode(data: bytes, name: str, page: int | None, channels: int, deep: bool) -> Image.Image | np.ndarray:
     try:
-        image = Image.open(BytesIO(data))
+        if data.startswith(tiff.STARTS):
+            image = tiff.open_tiff(data, name, page, channels, deep)
+            if isinstance(image, np.ndarray):
+                return image
+        else:
+            image = Image.open(BytesIO(data))
+        cut = image.mode[0] != "I" and any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
         image.load()
-    except Warning:  # a DecompressionBombWarning, where the caller has made warnings errors
+    except (Warning, ImportError):  # a DecompressionBombWarning, where the caller has made warnings errors
         raise
     except UnidentifiedImageError:
         raise OSError(f"{name} is not an image in a format that Pillow reads.") from None
     except Image.DecompressionBombError as error:
         raise OSError(f"{name} is too large to decode safely: {error}") from None
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error and others
+        if name in str(error):
+            raise
         raise OSError(f"{name} is damaged or cut off and cannot be decoded ({error}).") from error
-    return image
-
-
-DATA_FORMATS = ("channels_last", "channels_first")
-
-
-def resolve_data_format(data_format: str | None) -> str:
-    """`data_format` itself, or for None what `keras.config.image_data_format()` says.
-
-    This room does not import Keras. A program that has set its format has loaded it; without it "channels_last" holds.
-    """
-    if data_format is None:
-        keras = sys.modules.get("keras")
-        return keras.config.image_data_format() if keras else "channels_last"
-    value = getattr(data_format, "value", data_format)  # transformers' ChannelDimension is an enum of strings
-    value = {"first": "channels_first", "last": "channels_last"}.get(value, value)
-    if value not in DATA_FORMATS:
-        raise ValueError(f"data_format is {data_format!r}; expected 'channels_last', 'channels_first' or None.")
-    return value
-
-
-def to_channels_last(image: np.ndarray, channels: int, data_format: str | None, strict: bool) -> np.ndarray:
-    """(H, W), (H, W, C) or (C, H, W) -> (H, W, C), with a grey image repeated to `channels` = 3.
-
-    With `data_format` None the axis of `channels` (else of 1, else of 3) values is taken, the first if both ends fit.
-    Raises ValueError where no axis fits, or `strict` and the count is not `channels`.
-    """
-    if image.ndim == 2:
-        image, data_format = image[..., np.newaxis], "channels_last"
-    if image.ndim != 3 or 0 in image.shape:
-        raise ValueError(f"image has shape {image.shape}; expected (H, W), (H, W, C) or (C, H, W) with no side of 0.")
-    wanted = f"{channels} channels" if strict else f"{channels}, 1 or 3 channels"
-    if data_format is None:
-        data_format = _infer(image.shape, channels)
-    if data_format is None:
-        raise ValueError(
-            f"image has shape {image.shape}; expected {wanted} as first or last axis: select the channels the model "
-            f"takes, or give input_data_format and image_mean and image_std of that length."
+    if cut and 0 < int(np.asarray(image.convert("RGB")).max()) < 16:
+        warnings.warn(
+            f"{name} holds colours of 16 bits up to {16 * 256}, of which Pillow keeps 8, nearly black: data of 12 bits? "
+            "Save it as a TIFF and give value_range=(0, 4095), or convert it to 8 bits.",
+            UserWarning,
+            stacklevel=4,
         )
-    if resolve_data_format(data_format) == "channels_first":
-        image = np.moveaxis(image, 0, -1)
-    found = image.shape[-1]
-    if found == 1 and channels == 3:
-        return np.repeat(image, 3, axis=-1)
-    if strict and found != channels:
-        raise ValueError(f"image has {found} channels (shape {image.shape}, channels last); expected {channels}.")
     return image
 
 
-def _infer(shape: tuple[int, ...], channels: int) -> str | None:
-    for count in (channels, 1, 3):
-        first, last = shape[0] == count, shape[-1] == count
-        if first and last:
-            warnings.warn(
-                f"The channel axis of an image of shape {shape} is ambiguous; the first is taken, "
-                f"pass input_data_format to say which it is.",
-                stacklevel=2,
-            )
-        if first or last:
-            return "channels_first" if first else "channels_last"
-    return None
+def is_lossy(source: Any) -> bool:
+    """Whether a file (path, bytes or file object) is a picture in a format that changes values, whatever its name says.
+
+    JPEG, lossy WebP, AVIF, HEIF and TIFF with one of these inside: no format for a mask, whose ids it smears.
+    """
+    data = _bytes(source)
+    if data is None:
+        return False
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return b"VP8L" not in data
+    try:
+        image: Any = Image.open(BytesIO(data))
+    except (UnidentifiedImageError, OSError, ValueError):
+        return False
+    return image.format in LOSSY_FORMATS or (
+        image.format == "TIFF" and image.tag_v2.get(tiff.COMPRESSION) in tiff.LOSSY
+    )
 
 
-GREY_16 = ("I;16", "I;16L", "I;16B", "I;16N")
-
-
-def to_pixels(source: Any, channels: int, data_format: str | None, strict: bool, exif: bool) -> np.ndarray:
+def to_pixels(
+    source: Any,
+    channels: int,
+    data_format: str | None,
+    strict: bool,
+    exif: bool | None = None,
+    value_range: tuple[float, float] | None = None,
+    page: int | None = None,
+) -> np.ndarray:
     """Anything `open_image` takes -> (H, W, C): uint8, or the array's own type where that is float or a wider integer.
 
-    PIL images are converted to RGB for `channels` 3 and to grey for 1; alpha is dropped, not blended. 16-bit greys are
+    PIL images are converted to RGB for `channels` 3 and to grey for 1; alpha is dropped, not blended. With
+    `value_range` (low, high) everything but 8-bit values is stretched from there to 0 to 255. Without, 16-bit greys are
     divided by 257: always for mode "I;16" and uint16 arrays, for mode "I" if a value is over 255.
-    `exif` turns a PIL image as its EXIF tag says. Raises ValueError for NaN, infinite or out-of-range values.
+    Raises ValueError, naming a file, for NaN, infinite or out-of-range values and for other channels.
     """
-    image = open_image(source)
-    if isinstance(image, Image.Image):
-        image, data_format = _from_pil(ImageOps.exif_transpose(image) if exif else image, channels), "channels_last"
+    image = open_image(source, exif, page, channels, value_range is not None)
+    name = name_of(source)
+    if not isinstance(source, Image.Image | np.ndarray) and not hasattr(source, "__array__"):
+        data_format = "channels_last"  # what was read from a file
+    try:
+        if isinstance(image, Image.Image):
+            image, data_format = _from_pil(image, channels, value_range is not None), "channels_last"
+        return to_channels_last(_plain(image, name, value_range), channels, data_format, strict)
+    except ValueError as error:
+        if name == "image":
+            raise
+        raise ValueError(f"{name}: {error}") from None
+
+
+def _plain(image: np.ndarray, name: str, value_range: tuple[float, float] | None) -> np.ndarray:
     if image.dtype == bool:
-        image = image.astype(np.uint8)
-    if image.dtype == np.uint16:
-        image = _from_16_bit(image)
-    if image.dtype.kind not in "uif" and image.dtype.name != "bfloat16":
-        raise ValueError(f"image has dtype {image.dtype}; expected integers or floats.")
+        return image.astype(np.uint8)
     if image.dtype.name == "bfloat16":
         image = image.astype(np.float32)
+    if image.dtype.kind not in "uif":
+        raise ValueError(f"image has dtype {image.dtype}; expected integers or floats.")
     if image.dtype.kind == "f" and not np.isfinite(image).all():
         raise ValueError("image has NaN or infinite values; expected finite ones.")
-    return to_channels_last(image, channels, data_format, strict)
+    if value_range is not None and image.dtype != np.uint8:
+        return stretch(image, value_range)
+    return from_16_bit(image, name) if image.dtype == np.uint16 else image
 
 
-def _from_pil(image: Image.Image, channels: int) -> np.ndarray:
-    if image.mode in GREY_16:
+def _from_pil(image: Image.Image, channels: int, stretched: bool) -> np.ndarray:
+    if image.mode in GREY_16 or (stretched and image.mode in ("I", "F")):
         return np.asarray(image)
     if image.mode == "I":
         values = np.asarray(image)
         low, high = int(values.min()), int(values.max())
         if low < 0 or high > 65535:
-            raise ValueError(f"image of mode I has values from {low} to {high}; expected 0 to 65535.")
+            raise ValueError(
+                f"image of mode I has values from {low} to {high}; expected 0 to 65535, or give value_range."
+            )
         return values.astype(np.uint8 if high <= 255 else np.uint16)
     if image.mode == "F":
         return to_eight_bits(np.asarray(image), rounded=True)[0]
@@ -157,61 +192,33 @@ def _from_pil(image: Image.Image, channels: int) -> np.ndarray:
     return np.asarray(image.convert(mode) if mode else image)
 
 
-def _from_16_bit(values: np.ndarray) -> np.ndarray:
-    return ((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
-
-
-def to_eight_bits(values: np.ndarray, rounded: bool = False) -> tuple[np.ndarray, bool]:
-    """Values 0 to 255, or floats 0 to 1, -> uint8, and whether they were 0 to 1.
-
-    Floats 0 to 1 are cut, not rounded, as transformers does before it hands them to Pillow; `rounded` rounds.
-    """
-    if values.dtype == np.uint8:
-        return values, False
-    low, high = values.min(), values.max()
-    unit = values.dtype.kind == "f" and low >= 0 and high <= 1 and not _whole(values)
-    fits = low >= 0 and high <= 255 and (unit or rounded or _whole(values))
-    if not fits:
-        raise ValueError(
-            f"image has {values.dtype} values from {low:g} to {high:g}; "
-            f"expected whole numbers from 0 to 255 or floats from 0 to 1."
-        )
-    scaled = (values.astype(np.float64) * 255.0).astype(np.float32) if unit else values
-    return (np.rint(scaled) if rounded else scaled).astype(np.uint8), bool(unit)
-
-
-def _whole(values: np.ndarray) -> bool:
-    return values.dtype.kind != "f" or bool(np.allclose(values, np.trunc(values)))
-
-
-def to_class_ids(source: Any) -> np.ndarray:
+def to_class_ids(source: Any, exif: bool | None = None, page: int | None = None) -> np.ndarray:
     """Anything `open_image` takes -> (H, W) integers: class ids, of a palette image its indices.
 
-    Raises ValueError for several channels and for ids that are not whole numbers.
+    Raises ValueError, naming a file, for several channels, ids that are not whole numbers and lossy formats.
     """
-    ids = open_image(source)
+    ids = open_image(source, exif, page)
+    name = name_of(source)
+    name = "segmentation map" if name == "image" else name
     if isinstance(ids, Image.Image):
+        kind = getattr(ids, "format", None)
+        if kind in LOSSY_FORMATS or (kind in ("WEBP", "TIFF") and _is_file(source) and is_lossy(source)):
+            raise ValueError(
+                f"{name} is a lossy picture, which smears class ids; expected a PNG: export the mask again."
+            )
         if ids.mode not in ("1", "L", "P", "I", "F", *GREY_16):
             raise ValueError(
-                f"segmentation map has mode {ids.mode}; expected one channel of class ids (mode L, P, I, I;16 or 1)."
+                f"{name} has mode {ids.mode}; expected one channel of class ids (mode L, P, I, I;16 or 1)."
             )
         ids = np.asarray(ids)
     if ids.ndim == 3 and 1 in (ids.shape[0], ids.shape[-1]):
         ids = ids[..., 0] if ids.shape[-1] == 1 else ids[0]
     if ids.ndim != 2 or 0 in ids.shape:
-        raise ValueError(f"segmentation map has shape {ids.shape}; expected (H, W).")
+        raise ValueError(f"{name} has shape {ids.shape}; expected (H, W).")
     if ids.dtype.kind == "f" and not (np.isfinite(ids).all() and (ids == np.trunc(ids)).all()):
-        raise ValueError("segmentation map has values that are not whole numbers; expected class ids.")
+        raise ValueError(f"{name} has values that are not whole numbers; expected class ids.")
     return ids.astype(np.int64)
 
 
-def pillow_resize(image: np.ndarray, size: tuple[int, int], resample: int) -> np.ndarray:
-    """uint8 (H, W, C) -> (h, w, C), by Pillow; for other than 3 channels each channel by itself."""
-    height, width = size
-    if image.shape[-1] == 3:
-        picture = Image.fromarray(np.ascontiguousarray(image))
-        return np.asarray(picture.resize((width, height), Image.Resampling(resample)))
-    planes = (Image.fromarray(plane) for plane in np.ascontiguousarray(np.moveaxis(image, -1, 0)))
-    return np.stack(
-        [np.asarray(plane.resize((width, height), Image.Resampling(resample))) for plane in planes], axis=-1
-    )
+def _is_file(source: Any) -> bool:
+    return isinstance(source, str | os.PathLike | bytes | bytearray | memoryview)

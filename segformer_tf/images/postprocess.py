@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segformer_tf.images.merging import Merger
-from segformer_tf.images.opening import resolve_data_format
+from segformer_tf.images.scaling import resolve_data_format
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import __version__
+from PIL import Image, __version__
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 # Radius of each filter in source pixels, before it is stretched for shrinking.
 SUPPORT = {"box": 0.5, "bilinear": 1.0, "hamming": 1.0, "bicubic": 2.0, "lanczos": 3.0}
+METHOD = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}  # Pillow's numbers
 METHODS = ("nearest", *SUPPORT)
 PILLOW_VERSION = tuple(int(part) for part in __version__.split(".")[:2])
 BLOCK = 8  # output rows that share one window of source rows; measured best among 2 to 64
@@ -231,3 +232,15 @@ def target_size(
         return size["height"], size["width"]
     edge = size["shortest_edge"]  # the other side keeps the ratio, rounded down
     return choose(height <= width, edge, edge * height // width), choose(width <= height, edge, edge * width // height)
+
+
+def pillow_resize(image: np.ndarray, size: tuple[int, int], resample: int) -> np.ndarray:
+    """uint8 (H, W, C) -> (h, w, C), by Pillow; for other than 3 channels each channel by itself."""
+    height, width = size
+    if image.shape[-1] == 3:
+        picture = Image.fromarray(np.ascontiguousarray(image))
+        return np.asarray(picture.resize((width, height), Image.Resampling(resample)))
+    planes = (Image.fromarray(plane) for plane in np.ascontiguousarray(np.moveaxis(image, -1, 0)))
+    return np.stack(
+        [np.asarray(plane.resize((width, height), Image.Resampling(resample))) for plane in planes], axis=-1
+    )

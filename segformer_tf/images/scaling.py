@@ -1,14 +1,17 @@
-"""Rescale and normalise, in numpy and as TensorFlow ops, with the same bits as result."""
+"""Arrays as they come -> 8 bits, channels last -> rescaled and normalised, in numpy and as TensorFlow ops alike."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import sys
+import warnings
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 TAKEN_AT_ONCE = 2**14  # pixels whose values are looked up at once: 128 KB of indices
 
 
@@ -66,3 +69,145 @@ def scale_tensor(image: tf.Tensor, scaling: Scaling) -> tf.Tensor:
         result = tf.reshape(tf.math.divide_no_nan(rows - mean, std), shape)
         values = tf.ensure_shape(result, values.shape)
     return values
+
+
+DATA_FORMATS = ("channels_last", "channels_first")
+
+
+def resolve_data_format(data_format: str | None) -> str:
+    """`data_format` itself, or for None what `keras.config.image_data_format()` says.
+
+    This room does not import Keras. A program that has set its format has loaded it; without it "channels_last" holds.
+    """
+    if data_format is None:
+        keras = sys.modules.get("keras")
+        return keras.config.image_data_format() if keras else "channels_last"
+    value = getattr(data_format, "value", data_format)  # transformers' ChannelDimension is an enum of strings
+    value = {"first": "channels_first", "last": "channels_last"}.get(value, value)
+    if value not in DATA_FORMATS:
+        raise ValueError(f"data_format is {data_format!r}; expected 'channels_last', 'channels_first' or None.")
+    return value
+
+
+def to_channels_last(image: np.ndarray, channels: int, data_format: str | None, strict: bool) -> np.ndarray:
+    """(H, W), (H, W, C) or (C, H, W) -> (H, W, C), with a grey image repeated to `channels` = 3.
+
+    With `data_format` None the axis of `channels` (else of 1, else of 3) values is taken, the first if both ends fit.
+    Raises ValueError where no axis fits, or `strict` and the count is not `channels`.
+    """
+    if image.ndim == 2:
+        image, data_format = image[..., np.newaxis], "channels_last"
+    if image.ndim != 3 or 0 in image.shape:
+        raise ValueError(f"image has shape {image.shape}; expected (H, W), (H, W, C) or (C, H, W) with no side of 0.")
+    wanted = f"{channels} channels" if strict else f"{channels}, 1 or 3 channels"
+    if data_format is None:
+        data_format = _infer(image.shape, channels)
+    if data_format is None:
+        raise ValueError(
+            f"image has shape {image.shape}; expected {wanted} as first or last axis: select the channels the model "
+            f"takes, or give input_data_format and image_mean and image_std of that length."
+        )
+    if resolve_data_format(data_format) == "channels_first":
+        image = np.moveaxis(image, 0, -1)
+    found = image.shape[-1]
+    if found == 1 and channels == 3:
+        return np.repeat(image, 3, axis=-1)
+    if strict and found != channels:
+        raise ValueError(f"image has {found} channels (shape {image.shape}, channels last); expected {channels}.")
+    return image
+
+
+def _infer(shape: tuple[int, ...], channels: int) -> str | None:
+    for count in (channels, 1, 3):
+        first, last = shape[0] == count, shape[-1] == count
+        if first and last:
+            warnings.warn(
+                f"The channel axis of an image of shape {shape} is ambiguous; the first is taken, "
+                f"pass input_data_format to say which it is.",
+                stacklevel=2,
+            )
+        if first or last:
+            return "channels_first" if first else "channels_last"
+    return None
+
+
+def to_eight_bits(values: np.ndarray, rounded: bool = False) -> tuple[np.ndarray, bool]:
+    """Values 0 to 255, or floats 0 to 1, -> uint8, and whether they were 0 to 1.
+
+    Floats 0 to 1 are cut, not rounded, as transformers does before it hands them to Pillow; `rounded` rounds.
+    """
+    if values.dtype == np.uint8:
+        return values, False
+    low, high = values.min(), values.max()
+    unit = values.dtype.kind == "f" and low >= 0 and high <= 1 and not _whole(values)
+    fits = low >= 0 and high <= 255 and (unit or rounded or _whole(values))
+    if not fits:
+        raise ValueError(
+            f"image has {values.dtype} values from {low:g} to {high:g}; "
+            f"expected whole numbers from 0 to 255 or floats from 0 to 1."
+        )
+    scaled = (values.astype(np.float64) * 255.0).astype(np.float32) if unit else values
+    return (np.rint(scaled) if rounded else scaled).astype(np.uint8), bool(unit)
+
+
+def _whole(values: np.ndarray) -> bool:
+    return values.dtype.kind != "f" or bool(np.allclose(values, np.trunc(values)))
+
+
+def from_16_bit(values: np.ndarray, name: str = "image") -> np.ndarray:
+    """uint16 over its whole range -> uint8; values that fill 12 bits or fewer come out nearly black, with a warning."""
+    high = int(values.max(initial=0))
+    if 0 < high < 4096:
+        warnings.warn(
+            f"{name} holds 16-bit values up to {high}, which become nearly black: data of {max(high.bit_length(), 8)} bits? "
+            f"Give value_range=(0, {2 ** max(high.bit_length(), 8) - 1}), or the range that it was taken with.",
+            UserWarning,
+            stacklevel=4,
+        )
+    return ((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+
+
+def stretch(values: np.ndarray, value_range: tuple[float, float]) -> np.ndarray:
+    """Values from low to high -> uint8 0 to 255, rounded; those beyond are cut."""
+    low, high = value_range
+    return np.rint(np.clip((values.astype(np.float64) - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+
+
+def check_range(value_range: Any) -> tuple[float, float] | None:
+    """(low, high) as numbers, or None."""
+    if value_range is None:
+        return None
+    try:
+        low, high = (float(value) for value in value_range)
+    except (TypeError, ValueError):
+        low = high = 0.0
+    if not (np.isfinite([low, high]).all() and low < high):
+        raise ValueError(f"value_range is {value_range!r}; expected two numbers, the values of black and of white.")
+    return low, high
+
+
+def flatten(items: Any, rank: int) -> list[Any]:
+    """One item, a batch array of rank + 1, or a list (of lists) of them -> a flat list.
+
+    An array (H, W, 1) where maps (H, W) are due is one map, not H of them.
+    """
+    if isinstance(items, list | tuple):
+        return [item for part in items for item in flatten(part, rank)]
+    shape = getattr(items, "shape", None)
+    several = shape is not None and (
+        (len(shape) == rank + 1 and (rank > 2 or shape[-1] != 1)) or len(shape) == rank + 2
+    )
+    return list(items) if several else [items]
+
+
+def stack(name: str, values: np.ndarray | list[np.ndarray]) -> np.ndarray:
+    if isinstance(values, np.ndarray):
+        return values
+    shapes = sorted({value.shape for value in values})
+    if len(shapes) != 1:
+        found = " and ".join(map(str, shapes[:3])) or "none"
+        raise ValueError(
+            f"{name} have shapes {found}; expected one shape to stack them: use do_resize=True with a fixed size, "
+            f"or return_tensors=None."
+        )
+    return np.stack(values)

@@ -11,23 +11,22 @@ import numpy as np
 from segformer_tf import images
 from segformer_tf.config import SegformerConfig
 from segformer_tf.images.merging import softmax
-from segformer_tf.images.opening import to_eight_bits, to_pixels
+from segformer_tf.images.scaling import to_eight_bits
 from segformer_tf.pipelines import overlap
 from segformer_tf.pipelines.description import class_names
 from segformer_tf.pipelines.exported import converted, exported_file, open_exported
 from segformer_tf.pipelines.loading import fastest, whole_model
 from segformer_tf.pipelines.predict import How, Predictor
-from segformer_tf.pipelines.processors import load_processor
 from segformer_tf.pipelines.result import SegmentationResult
 from segformer_tf.pipelines.runtimes import KerasModel, Runtime
 from segformer_tf.pipelines.windows import WINDOW
 from segformer_tf.storage import find
+from segformer_tf.storage.find import DEFAULT_MODEL
 from segformer_tf.storage.keywords import check_keywords, keywords_of
 
 if TYPE_CHECKING:
     from segformer_tf.models.base import SegformerBase
 
-DEFAULT_MODEL = "segformer-b0-camvid"
 RUNTIMES = ("auto", "tensorflow", "openvino", "onnx")
 WORTH_CONVERTING = 100  # pictures of one call from which on converting to OpenVINO has paid for itself
 
@@ -79,7 +78,8 @@ class Pipeline:
         where = find.pop_hub_arguments(kwargs)
         kwargs.setdefault("data_format", "channels_last")
         model = whole_model(cls.class_name, name_or_path, **where, **kwargs)
-        return cls(model, load_processor(name_or_path, **where), name=str(name_or_path), runtime=runtime)
+        processor = images.SegformerImageProcessor.from_pretrained(name_or_path, or_default=True, **where)
+        return cls(model, processor, name=str(name_or_path), runtime=runtime)
 
     @property
     def backend(self) -> str:
@@ -132,8 +132,7 @@ class Pipeline:
 
     def _read(self, picture: Any) -> tuple[np.ndarray, None]:
         """(H, W, C), as the processor takes it; the answer is of the picture's size."""
-        exif = self.processor.do_exif_transpose
-        return to_pixels(picture, self.processor.channels, None, strict=True, exif=exif), None
+        return self.processor.pixels(picture, strict=True), None
 
 
 class SegmentationPipeline(Pipeline):

@@ -1,12 +1,13 @@
 """Where a checkpoint is: a file, a directory, a bundled model or a repository of the Hugging Face Hub."""
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from segformer_tf.storage.read import read_config, read_index
 
 WEIGHT_FILES = (  # in the order of preference; then *.pth
     "model.safetensors",
@@ -15,6 +16,7 @@ WEIGHT_FILES = (  # in the order of preference; then *.pth
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
+DEFAULT_MODEL = "segformer-b0-camvid"  # bundled; what pipelines and commands take unless told otherwise
 HUB_ARGUMENTS = ("revision", "cache_dir", "token", "local_files_only", "subfolder", "force_download")
 _PACKAGE = Path(__file__).parents[1]
 
@@ -86,7 +88,7 @@ def resolve(name_or_path: str | os.PathLike, use_safetensors: bool | None = None
         looked = _looked_for(("config.json",), directory, hub)
         raise FileNotFoundError(f"{name} holds {weights.name} but no configuration: {looked}.")
     if not directory and weights.name.endswith(".index.json"):
-        for shard in sorted(set(json.loads(weights.read_text("utf-8"))["weight_map"].values())):
+        for shard in sorted(set(read_index(weights).values())):
             if find(name, shard, **hub) is None:
                 raise FileNotFoundError(f"{weights.name} of {name} lists the shard {shard}, which is not in {name}.")
     return Source(name, values, weights)
@@ -100,18 +102,6 @@ def load_config(name_or_path: str | os.PathLike, **hub: Any) -> dict[str, Any]:
         looked = _looked_for(("config.json",), _directory(name, hub.get("subfolder")), hub)
         raise FileNotFoundError(f"{name} holds no configuration: {looked}.")
     return read_config(path)
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """A config.json, checked to be a SegFormer's."""
-    try:
-        values = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON ({error}); expected the config.json of a SegFormer model.") from error
-    model_type = values.get("model_type") if isinstance(values, dict) else None
-    if model_type != "segformer":
-        raise ValueError(f'{path} has model_type {model_type!r}, expected "segformer"; give a SegFormer checkpoint.')
-    return values
 
 
 def find(

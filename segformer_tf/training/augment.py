@@ -5,10 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from segformer_tf.images.scaling import IMAGENET_MEAN, IMAGENET_STD
 from segformer_tf.storage.keywords import spell_checked
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 CHEAP_AREA = 3  # up to so many times the crop's area the whole picture is resized, which is less work than a part of it
 CROP_TRIES = 10  # of the authors' code: how often a crop with too much of one class is drawn again
 

@@ -1,10 +1,10 @@
 """The recipes that have a name, each with the command, the time it takes and the score to expect."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from segformer_tf.storage.keywords import spell_checked
+from segformer_tf.storage.read import read_json
 from segformer_tf.training.augment import Augmentation
 from segformer_tf.training.recipe import Recipe
 
@@ -125,7 +125,8 @@ def load_recipe(name_or_file: str | Path) -> Recipe:
         raise FileNotFoundError(
             f"the recipe is {str(name_or_file)!r}, expected {', '.join(RECIPES)} or a JSON file: choose one."
         )
+    values = read_json(file, "a recipe")
     try:
-        return Recipe.from_dict(json.loads(file.read_text("utf-8")))
+        return Recipe.from_dict(values)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{file}: {error}") from None

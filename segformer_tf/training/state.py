@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from segformer_tf import checkpoints
+from segformer_tf.storage.read import read_json
 from segformer_tf.storage.whole import whole, write_text
 from segformer_tf.training.recipe import Recipe
 
@@ -104,7 +105,7 @@ def begin(run: Path, recipe: Recipe, seed: int, resume: bool) -> str | None:
         raise FileNotFoundError(
             f"{file} does not exist, expected a run to go on with: leave --resume out to start one."
         )
-    found = json.loads(file.read_text("utf-8"))
+    found = read_json(file, "the recipe of a run")
     changed = {
         key: f"{key} {found.get(key)} to {wanted.get(key)}"
         for key in {**found, **wanted}
@@ -129,7 +130,7 @@ def read_weights(directory: Path, model: keras.Model) -> None:
 
 def read_recipe(run: Path) -> tuple[Recipe, int]:
     """Recipe and seed that a run was started with."""
-    values = json.loads((run / RECIPE).read_text("utf-8"))
+    values = read_json(run / RECIPE, "the recipe of a run")
     seed = values.pop("seed")
     return Recipe.from_dict(values), seed
 

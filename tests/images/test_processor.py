@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from segformer_tf.images import SegformerFeatureExtractor, SegformerImageProcessor, label_map
+from segformer_tf.images import BatchFeature, SegformerFeatureExtractor, SegformerImageProcessor, label_map
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "processor"
 CASES = json.loads((FIXTURES / "cases.json").read_text())
@@ -262,3 +262,27 @@ def test_an_exported_model_preprocesses_and_labels_alike(image, tmp_path):
     np.testing.assert_array_equal(
         result["labels"], processor.post_process_semantic_segmentation(expected, [image.shape[:2]])
     )
+
+
+def test_keys_are_attributes_and_missing_ones_are_named():
+    batch = BatchFeature(pixel_values=1)
+    assert batch.pixel_values == batch["pixel_values"] == 1 and dict(**batch) == {"pixel_values": 1}
+    assert not hasattr(batch, "labels")
+    with pytest.raises(AttributeError, match="BatchFeature has no field 'labels'; it has pixel_values"):
+        _ = batch.labels
+
+
+def test_no_picture_at_all_is_one_sentence():
+    for nothing in ([], [[]], ()):
+        with pytest.raises(ValueError, match=r"^images is empty; expected at least one picture\.$"):
+            SegformerImageProcessor()(nothing)
+
+
+def test_a_map_with_an_axis_of_one_is_one_map_and_a_batch_of_them_a_batch():
+    ids = np.arange(20).reshape(5, 4)
+    images = np.zeros((2, 5, 4, 3), np.uint8)
+    processor = SegformerImageProcessor(do_resize=False)
+    for one in (ids[..., None], ids[None], ids):
+        assert processor(images[0], one).labels[0].tolist() == ids.tolist()
+    for several in (np.stack([ids, ids]), np.stack([ids, ids])[..., None]):
+        assert [labels.tolist() for labels in processor(images, several).labels] == [ids.tolist()] * 2

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from small_data import picture_and_mask
+from small_data import picture_and_mask, tiny_network
 
 from segformer_tf.training import Augmentation, evaluation_data, open_split, read_split, training_data, write_shards
 from segformer_tf.training.datasets import pictures
@@ -86,3 +86,30 @@ def test_a_dict_of_pixel_values_and_labels_is_taken():
 def test_a_split_is_opened_from_a_directory_and_kept_as_it_is_otherwise(data):
     split = open_split(data, "val")
     assert len(split) == 3 and open_split(split, "train") is split
+
+
+@pytest.mark.parametrize("ignore_index", [0, 1, 254, -100])
+def test_255_on_disk_becomes_the_model_s_ignore_index(data, ignore_index):
+    split = read_split(data)
+    how = Augmentation((64, 96), (1.0, 1.0), max_class_share=1.0, flip_rate=0, photometric=False)
+    plain, other = (next(iter(training_data(split, how, 7, 3, 0, index)))[1].numpy() for index in (255, ignore_index))
+    np.testing.assert_array_equal(other, np.where(plain == 255, ignore_index, plain))
+    assert (plain[:, 48:] == 255).all()  # beside the pictures
+    whole = next(iter(evaluation_data(split, ignore_index=ignore_index)))[1].numpy()[0]
+    mask = np.asarray(Image.open(split.targets[0])).astype(int)
+    np.testing.assert_array_equal(whole, np.where(mask == 255, ignore_index, mask))
+
+
+def test_a_model_with_another_ignore_index_trains_on_padded_crops(data):
+    network = tiny_network(semantic_loss_ignore_index=254)
+    pixels, labels = next(iter(training_data(read_split(data), Augmentation((64, 96)), 2, ignore_index=254)))
+    assert np.isfinite(network(pixels, labels=labels).loss)
+
+
+def test_a_picture_smaller_than_models_take_is_padded(data):
+    for kind, name in (("images", "p0.jpg"), ("annotations", "p0.png")):
+        file = data / kind / "val" / name
+        Image.open(file).crop((0, 0, 72, 20)).save(file)
+    image, mask = next(iter(pictures(read_split(data, "val"), 254)))
+    assert image.shape == (32, 72, 3) and (image[20:] == [124, 116, 104]).numpy().all()
+    assert (mask[20:] == 254).numpy().all() and (mask[1:20] != 254).numpy().all()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from segformer_tf.images.opening import resolve_data_format, to_channels_last
+from segformer_tf.images.scaling import resolve_data_format, to_channels_last
 
 
 def convert(shape, channels=3, data_format=None, strict=True):

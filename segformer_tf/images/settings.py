@@ -1,0 +1,140 @@
+"""What `preprocessor_config.json` holds: the settings of an image processor, checked, read and written."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from segformer_tf.images.resize import METHOD, parse_size
+from segformer_tf.images.scaling import IMAGENET_MEAN, IMAGENET_STD, check_range, resolve_data_format
+from segformer_tf.storage import find
+from segformer_tf.storage.keywords import check_keywords, keywords_of
+from segformer_tf.storage.read import read_json
+from segformer_tf.storage.whole import write_text
+
+if TYPE_CHECKING:
+    from typing import Self
+
+CONFIG_NAMES = ("preprocessor_config.json", "processor_config.json")
+OWN = ("data_format", "do_exif_transpose", "value_range", "page")  # not known to transformers: written only if set
+
+
+class Settings:
+    """An image processor's arguments, under the keys of the Hub's files.
+
+    `size` is height and width; it may also be an int (square), a pair, or {"shortest_edge": n} (keeps the ratio).
+    Images of another number of channels than 3 need `image_mean` and `image_std` of that length. `data_format` None is
+    Keras' own setting.
+    `do_exif_transpose` None turns files and bytes as their EXIF tag says, and leaves arrays and PIL images as they lie.
+    `value_range` is (black, white) of data of over 8 bits, such as (0, 4095); without it 16 bits are 0 to 65535. `page`
+    of a TIFF of several counts from 1. What else a file has is kept and written back by `save_pretrained`.
+    """
+
+    def __init__(
+        self,
+        do_resize: bool = True,
+        size: dict[str, int] | int | tuple[int, int] | None = None,
+        resample: int = 2,
+        do_rescale: bool = True,
+        rescale_factor: float = 1 / 255,
+        do_normalize: bool = True,
+        image_mean: float | list[float] | None = None,
+        image_std: float | list[float] | None = None,
+        do_reduce_labels: bool = False,
+        data_format: str | None = None,
+        do_exif_transpose: bool | None = None,
+        value_range: tuple[float, float] | None = None,
+        page: int | None = None,
+        *,
+        reduce_labels: bool | None = None,
+    ):
+        self.do_resize = do_resize
+        self.size = parse_size({"height": 512, "width": 512} if size is None else size)
+        if resample not in METHOD:
+            raise ValueError(f"resample is {resample!r}; expected one of Pillow's filters, a number from 0 to 5.")
+        self.resample = int(resample)
+        self.do_rescale = do_rescale
+        self.rescale_factor = rescale_factor
+        self.do_normalize = do_normalize
+        self.image_mean = _numbers(IMAGENET_MEAN if image_mean is None else image_mean)
+        self.image_std = _numbers(IMAGENET_STD if image_std is None else image_std)
+        self.do_reduce_labels = do_reduce_labels if reduce_labels is None else reduce_labels
+        self.data_format = data_format
+        self.do_exif_transpose = do_exif_transpose
+        self.value_range = check_range(value_range)
+        self.page = page
+        self.other: dict[str, Any] = {}
+        if np.size(self.image_mean) != np.size(self.image_std):
+            sizes = np.size(self.image_mean), np.size(self.image_std)
+            raise ValueError(f"image_mean has {sizes[0]} values and image_std {sizes[1]}; expected as many.")
+        if do_normalize and not np.all(self.image_std):
+            raise ValueError(f"image_std is {self.image_std}; expected no zero.")
+        resolve_data_format(data_format)
+
+    @property
+    def channels(self) -> int:
+        return len(self.image_mean) if isinstance(self.image_mean, list) else 3
+
+    @classmethod
+    def from_dict(cls, config: dict[str, Any], **overrides: Any) -> Self:
+        """From the contents of a `preprocessor_config.json`; a null there means the default."""
+        known = keywords_of(Settings)
+        given = {name: value for name, value in config.items() if value is not None or name not in known}
+        given.pop("image_processor_type", None)
+        processor = cls(**{key: value for key, value in given.items() if key in known} | overrides)
+        processor.other = {key: value for key, value in given.items() if key not in known}
+        return processor
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | os.PathLike, *, or_default: bool = False, **overrides: Any) -> Self:
+        """From a Hub id, a directory, a `.json` file, what lies beside a weight file, or a bundled model.
+
+        `overrides` are constructor arguments; `revision`, `cache_dir`, `token`, `local_files_only` and `subfolder` say
+        where on the Hub. `or_default` gives the default processor where a checkpoint has none.
+        A `data_format` in the file is not taken over: transformers' processors for PyTorch write their own there.
+        """
+        where = find.pop_hub_arguments(overrides)
+        check_keywords("from_pretrained", overrides, (*keywords_of(Settings), *find.HUB_ARGUMENTS, "or_default"))
+        path = Path(name_or_path)
+        if path.is_file() and path.suffix == ".json" and path.name not in ("config.json", *find.WEIGHT_FILES):
+            found = path
+        else:
+            place = path.parent if path.is_file() else name_or_path
+            found = next(filter(None, (find.find(place, name, **where) for name in CONFIG_NAMES)), None)
+        if found is None and not or_default:
+            raise FileNotFoundError(f"{name_or_path} has neither {' nor '.join(CONFIG_NAMES)}.")
+        config = read_json(found, "the settings of an image processor") if found else {}
+        config = config["image_processor"] if isinstance(config.get("image_processor"), dict) else config
+        try:
+            return cls.from_dict({key: value for key, value in config.items() if key != "data_format"}, **overrides)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{found}: {error}" if found and not overrides else str(error)) from None
+
+    def to_dict(self) -> dict[str, Any]:
+        settings = self._arguments()
+        settings = {name: value for name, value in settings.items() if name not in OWN or value is not None}
+        return copy.deepcopy({**self.other, **settings, "image_processor_type": "SegformerImageProcessor"})
+
+    def to_json_string(self) -> str:
+        return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
+
+    def save_pretrained(self, save_directory: str | os.PathLike) -> list[str]:
+        """Write `preprocessor_config.json`, whole or not at all; returns the paths of the files."""
+        path = Path(save_directory, CONFIG_NAMES[0])
+        write_text(path, self.to_json_string())
+        return [str(path)]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__} {self.to_json_string()}"
+
+    def _arguments(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "other"}
+
+
+def _numbers(values: Any) -> float | list[float]:
+    return float(values) if np.ndim(values) == 0 else [float(value) for value in values]

@@ -1,0 +1,84 @@
+"""TIFF files that are more than one picture of one or three 8-bit bands: pages, bands, and data of over 8 bits."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+# Tags: what a page is for, its bands' bits, compression, what its values mean, number of bands, those beyond the colours.
+SUBFILE, BITS, COMPRESSION, PHOTOMETRIC, BANDS, EXTRA = 254, 258, 259, 262, 277, 338
+REDUCED, CMYK, LOSSY = 1, 5, (6, 7, 34892, 34934, 50001, 50002)  # JPEG, JPEG in DNG, WebP, JPEG XL
+ALPHA = (1, 2)
+
+
+def open_tiff(data: bytes, name: str, page: int | None, channels: int, deep: bool) -> Image.Image | np.ndarray:
+    """The picture on a page (from 1; None: the only one) -> an unloaded PIL image, or (H, W, bands) by `tifffile`.
+
+    Grey, RGB, CMYK and what has an alpha band beside its colours are Pillow's for a model of 1 or 3 channels, and four
+    8-bit bands for one of 4; `tifffile` reads the rest, and with `deep` colours of over 8 bits, which Pillow cuts.
+    Raises ValueError where the file has several pages and none is chosen, or bands that the model has no channels for.
+    """
+    try:
+        image: Any = Image.open(BytesIO(data))
+    except UnidentifiedImageError:
+        return _bands(data, name, page, channels)
+    pages = [number for number in range(getattr(image, "n_frames", 1)) if not _reduced(image, number)] or [0]
+    image.seek(pages[_index(name, page, len(pages))])
+    tags = image.tag_v2
+    bands, extra = tags.get(BANDS, 1), tags.get(EXTRA, ())
+    alpha = bands in (2, 4) and bool(extra) and extra[-1] in ALPHA
+    bits = max(tags.get(BITS, (8,)))
+    if channels in (1, 3):
+        if not (bands in (1, 3) or alpha or tags.get(PHOTOMETRIC) == CMYK):
+            raise _other_bands(name, bands, channels)
+        return _bands(data, name, page, bands)[..., :3] if deep and bits > 8 and bands > 2 else image
+    whole = bands == channels == 4 and bits == 8 and ALPHA[0] not in extra and len(image.getbands()) == 4
+    return image if whole else _bands(data, name, page, channels)
+
+
+def _reduced(image: Any, number: int) -> bool:
+    """Whether a page is a smaller copy of another, as thumbnails and pyramids are."""
+    image.seek(number)
+    return bool(image.tag_v2.get(SUBFILE, 0) & REDUCED)
+
+
+def _index(name: str, page: int | None, count: int) -> int:
+    if page is None and count > 1:
+        raise ValueError(
+            f"{name} has {count} pages, expected one picture: give page=1 for the first, or save the page that you mean."
+        )
+    if page is not None and not 1 <= page <= count:
+        raise ValueError(f"page is {page}, expected a number from 1 to {count}, the pages of {name}.")
+    return (page or 1) - 1
+
+
+def _other_bands(name: str, bands: int, channels: int) -> ValueError:
+    return ValueError(
+        f"{name} has {bands} bands, expected {channels}: choose the bands that the model was trained on and save them "
+        f"alone, or use a model with num_channels={bands}."
+    )
+
+
+def _bands(data: bytes, name: str, page: int | None, channels: int) -> np.ndarray:
+    """(H, W, channels) in the file's own type."""
+    try:
+        import tifffile
+    except ImportError:
+        raise ImportError(
+            f"{name} is a TIFF whose bands Pillow does not read: pip install 'segformer-tf[tiff]'."
+        ) from None
+    try:
+        with tifffile.TiffFile(BytesIO(data)) as file:
+            pages = [each for each in file.pages if not each.is_reduced]  # pyright: ignore[reportAttributeAccessIssue]
+            chosen: Any = pages[_index(name, page, len(pages))]
+            values, axes = chosen.asarray(), chosen.axes
+    except tifffile.TiffFileError as error:
+        raise OSError(f"{name} is damaged or cut off and cannot be decoded ({error}).") from error
+    values = np.moveaxis(values, axes.index("S"), -1) if "S" in axes else values[..., np.newaxis]
+    if values.shape[-1] != channels:
+        raise _other_bands(name, values.shape[-1], channels)
+    return values

@@ -1,0 +1,47 @@
+import json
+
+import pytest
+from people_data import HALF, folders
+from typer.testing import CliRunner
+
+from segformer_tf.cli import data as commands  # noqa: F401  (it registers the commands)
+from segformer_tf.cli.app import app
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_inspect_prints_the_classes_with_their_pixels(tmp_path):
+    folders(tmp_path)
+    found = run("inspect", tmp_path)
+    assert found.exit_code == 0 and "4,800" not in found.output
+    assert "2,400" in found.output and "50.00%" in found.output and "Nothing is wrong." in found.output
+
+
+def test_inspect_as_json_is_only_json_and_wrong_data_is_exit_1(tmp_path):
+    folders(tmp_path, mask=HALF * 255)
+    found = run("inspect", tmp_path, "--json")
+    assert found.exit_code == 1 and "--binary" in json.loads(found.stdout)["errors"][0]
+    assert run("inspect", tmp_path, "--binary", "--picture", tmp_path / "sheet.png").exit_code == 0
+    assert (tmp_path / "sheet.png").is_file()
+
+
+def test_every_layout_is_shown_without_data():
+    found = run("inspect", "--layouts")
+    assert found.exit_code == 0
+    for name in ("COCO", "YOLO", "labelme", "Roboflow", "ADE20K", "Cityscapes", "CVAT"):
+        assert name in found.output
+
+
+def test_convert_masks_writes_the_first_layout(tmp_path):
+    folders(tmp_path / "src", mask=HALF * 255)
+    found = run("convert-masks", tmp_path / "src", tmp_path / "dst", "--binary")
+    assert found.exit_code == 0 and "train 2 pictures" in found.output
+    assert (tmp_path / "dst/annotations/val/p1.png").is_file()
+
+
+@pytest.mark.parametrize("name", ["nowhere"])
+def test_a_directory_that_is_not_there_is_named(tmp_path, name):
+    found = run("inspect", tmp_path / name)
+    assert "is not a directory" in str(found.exception)

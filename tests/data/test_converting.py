@@ -1,0 +1,57 @@
+import json
+
+import numpy as np
+import pytest
+from people_data import HALF, coco, flat, folders, labelme, text, voc, yolo
+from PIL import Image
+
+from segformer_tf.data import DataError, inspect
+from segformer_tf.data.converting import convert_masks
+from segformer_tf.data.pairs import ids_of
+from segformer_tf.data.sheet import draw_sheet
+
+
+@pytest.mark.parametrize("build", [folders, flat, coco, yolo, labelme])
+def test_any_layout_becomes_pictures_and_id_pngs(tmp_path, build):
+    build(tmp_path / "src")
+    before = inspect(tmp_path / "src")
+    counts = convert_masks(tmp_path / "src", tmp_path / "dst")
+    found = inspect(tmp_path / "dst").check()
+    assert found.layout == "folders of pictures and masks" and found.id2label == before.id2label
+    for name, split in found.splits.items():
+        assert counts[name] == len(split) == len(before.splits[name])
+        np.testing.assert_array_equal(ids_of(split, 0), HALF)
+        assert split.images[0].read_bytes() == before.splits[name].images[0].read_bytes()
+
+
+def test_colours_and_names_come_along(tmp_path):
+    colours = np.array([[10, 20, 30], [200, 100, 50]], np.uint8)
+    voc(tmp_path / "src", colours[HALF], False)
+    text("labelmap.txt", "sea:10,20,30::\nleaf:200,100,50::\n")(tmp_path / "src")
+    convert_masks(tmp_path / "src", tmp_path / "dst")
+    rows = json.loads((tmp_path / "dst/classes.json").read_text())
+    assert [row["color"] for row in rows] == colours.tolist() and rows[1]["name"] == "leaf"
+    mask = Image.open(next((tmp_path / "dst/annotations/train").iterdir()))
+    np.testing.assert_array_equal(np.asarray(mask.convert("RGB")), colours[HALF])
+
+
+def test_binary_masks_become_0_and_1(tmp_path):
+    folders(tmp_path / "src", mask=HALF * np.uint8(255))
+    convert_masks(tmp_path / "src", tmp_path / "dst", binary=True)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "dst/annotations/train/p0.png")), HALF)
+
+
+def test_wrong_data_and_a_full_directory_leave_nothing(tmp_path):
+    folders(tmp_path / "src", mask=HALF * np.uint8(255))
+    with pytest.raises(DataError, match="--binary"):
+        convert_masks(tmp_path / "src", tmp_path / "dst")
+    assert not (tmp_path / "dst").exists()
+    with pytest.raises(FileExistsError, match="exists already"):
+        convert_masks(tmp_path / "src", tmp_path / "src", binary=True)
+
+
+def test_a_sheet_shows_pictures_with_their_masks_over_them(tmp_path):
+    folders(tmp_path)
+    sheet = np.asarray(draw_sheet(inspect(tmp_path)))
+    picture, over = (sheet[30:60, left : left + 55] for left in (12, 342))
+    assert not np.array_equal(picture, over) and np.abs(picture.astype(int) - over).max() <= 160

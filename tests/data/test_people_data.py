@@ -1,0 +1,417 @@
+"""People's data as it really comes: the right values, or the right error or warning before the first step."""
+
+import re
+
+import numpy as np
+import pytest
+from people_data import (
+    COLOURS,
+    HALF,
+    TURNED,
+    H,
+    W,
+    also,
+    binary,
+    coco,
+    f,
+    flat,
+    folders,
+    labelme,
+    palette,
+    photo,
+    png64,
+    put,
+    remove,
+    save,
+    text,
+    voc,
+    yolo,
+)
+from PIL import Image
+
+from segformer_tf import SegformerConfig
+from segformer_tf.data import inspect
+from segformer_tf.data.pairs import ids_of
+
+# name: (how it is built, arguments of `inspect`, names of the classes); every mask is HALF
+RIGHT_VALUES = {
+    "folders": (f(), {}, ["class 0", "class 1"]),
+    "masks_folder": (f(masks="masks"), {}, ["class 0", "class 1"]),
+    "labels_folder": (f(masks="labels"), {}, ["class 0", "class 1"]),
+    "name_mask": (f(masks="masks", mask_name="{}_mask.png"), {}, ["class 0", "class 1"]),
+    "tif_pictures": (f(suffix="tif"), {}, ["class 0", "class 1"]),
+    "bmp_pictures": (f(suffix="bmp"), {}, ["class 0", "class 1"]),
+    "webp_pictures": (f(suffix="webp"), {}, ["class 0", "class 1"]),
+    "upper_case_suffix": (f(suffix="JPG"), {}, ["class 0", "class 1"]),
+    "tif_masks": (f(mask_name="{}.tif"), {}, ["class 0", "class 1"]),
+    "png_named_jpg_as_mask": (f(mask_name="{}.jpg", format="png"), {}, ["class 0", "class 1"]),
+    "sixteen_bit_masks": (f(mask=HALF.astype(np.uint16)), {}, ["class 0", "class 1"]),
+    "one_bit_masks": (f(mask=HALF > 0), {}, ["class 0", "class 1"]),
+    "palette_masks": (f(mask=palette(HALF, COLOURS)), {}, ["class 0", "class 1"]),
+    "grey_in_rgb": (f(mask=np.repeat(HALF[..., None], 3, 2)), {}, ["class 0", "class 1"]),
+    "grey_with_alpha": (f(mask=Image.fromarray(HALF).convert("LA")), {}, ["class 0", "class 1"]),
+    "binary_255": (f(mask=binary()), {"binary": True}, ["background", "foreground"]),
+    "binary_1": (f(mask=HALF), {"binary": True}, ["background", "foreground"]),
+    "binary_1_bit": (f(mask=HALF > 0), {"binary": True}, ["background", "foreground"]),
+    "binary_38": (f(mask=binary(38)), {"binary": True}, ["background", "foreground"]),
+    "binary_rgb": (f(mask=np.repeat(binary()[..., None], 3, 2)), {"binary": True}, ["background", "foreground"]),
+    "binary_named": (also(f(mask=binary()), text("classes.json", ["leaf"])), {"binary": True}, ["background", "leaf"]),
+    "names_as_list": (also(f(), text("classes.json", ["a", "b"])), {}, ["a", "b"]),
+    "names_as_dict": (also(f(), text("classes.json", {"1": "b", "0": "a"})), {}, ["a", "b"]),
+    "names_as_ids": (also(f(), text("classes.json", {"b": 1, "a": 0})), {}, ["a", "b"]),
+    "colours_by_classes_json": (
+        also(
+            f(mask=COLOURS[HALF]),
+            text("classes.json", [{"id": i, "name": n, "color": COLOURS[i].tolist()} for i, n in enumerate("ab")]),
+        ),
+        {},
+        ["a", "b"],
+    ),
+    "colours_by_labelmap": (
+        also(f(mask=COLOURS[HALF]), text("labelmap.txt", "# label:color_rgb\na:10,20,30::\nb:200,100,50::\n")),
+        {},
+        ["a", "b"],
+    ),
+    "palette_in_another_order": (
+        also(f(mask=palette(1 - HALF, COLOURS[::-1])), text("labelmap.txt", "a:10,20,30::\nb:200,100,50::\n")),
+        {},
+        ["a", "b"],
+    ),
+    "nested": (
+        also(
+            *(put(f"images/{s}/x/p.jpg", photo(i)) for i, s in enumerate(("train", "val"))),
+            *(put(f"masks/{s}/x/p.png", HALF) for s in ("train", "val")),
+        ),
+        {},
+        ["class 0", "class 1"],
+    ),
+    "split_folders_outside": (
+        also(
+            *(put(f"{s}/images/p.jpg", photo(i)) for i, s in enumerate(("train", "valid"))),
+            *(put(f"{s}/masks/p.png", HALF) for s in ("train", "valid")),
+        ),
+        {},
+        ["class 0", "class 1"],
+    ),
+    "no_split_folders": (flat, {}, ["class 0", "class 1"]),
+    "side_by_side": (lambda r: flat(r, "{}.jpg", "{}_mask.png"), {}, ["class 0", "class 1"]),
+    "hidden_files": (
+        also(f(), text("images/train/._p0.jpg", "x"), text("annotations/train/.DS_Store", "x")),
+        {},
+        ["class 0", "class 1"],
+    ),
+    "voc": (lambda r: voc(r, palette(HALF, [[0, 0, 0], [128, 0, 0]])), {}, None),
+    "cvat": (
+        also(
+            lambda r: voc(r, COLOURS[HALF], False), text("labelmap.txt", "background:10,20,30::\nleaf:200,100,50::\n")
+        ),
+        {},
+        ["background", "leaf"],
+    ),
+    "roboflow": (
+        also(
+            *(put(f"{s}/p_jpg.rf.1.jpg", photo(i)) for i, s in enumerate(("train", "valid"))),
+            *(put(f"{s}/p_jpg.rf.1_mask.png", HALF) for s in ("train", "valid")),
+            *(text(f"{s}/_classes.csv", "Pixel Value, Class\n0, background\n1, leaf\n") for s in ("train", "valid")),
+        ),
+        {},
+        ["background", "leaf"],
+    ),
+    "coco_polygons": (coco, {}, ["background", "leaf"]),
+    "coco_rle": (
+        lambda r: coco(r, {"size": [H, W], "counts": [30 * H, 30 * H]}),
+        {},
+        ["background", "leaf"],
+    ),
+    "coco_roboflow": (
+        lambda r: coco(r, name="{}/_annotations.coco.json", images="{}/{}"),
+        {},
+        ["background", "leaf"],
+    ),
+    "yolo": (yolo, {}, ["background", "leaf"]),
+    "yolo_names_in_lines": (lambda r: yolo(r, names="names:\n  0: leaf"), {}, ["background", "leaf"]),
+    "yolo_split_outside": (
+        lambda r: yolo(r, images="{}/images/p{}.jpg", labels="{}/labels/p{}.txt", names="names:\n- 'leaf'"),
+        {},
+        ["background", "leaf"],
+    ),
+    "labelme": (labelme, {}, ["background", "leaf"]),
+    "labelme_rectangle": (
+        lambda r: labelme(r, {"label": "leaf", "shape_type": "rectangle", "points": [[60, 40], [30, 0]]}),
+        {},
+        ["background", "leaf"],
+    ),
+    "labelme_mask": (
+        lambda r: labelme(
+            r, {"label": "leaf", "shape_type": "mask", "points": [[30, 0], [59, 39]], "mask": png64(HALF[:, 30:] > 0)}
+        ),
+        {},
+        ["background", "leaf"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", RIGHT_VALUES)
+def test_it_is_read_right(tmp_path, case):
+    build, arguments, names = RIGHT_VALUES[case]
+    build(tmp_path)
+    found = inspect(tmp_path, **arguments)
+    assert not found.errors
+    assert set(found.splits) == {"train", "val"} and all(map(len, found.splits.values()))
+    for split in found.splits.values():
+        for number in range(len(split)):
+            np.testing.assert_array_equal(ids_of(split, number), HALF)
+    if names is not None:
+        assert list(found.id2label.values()) == names
+    assert found.counts("train")[:2] == [H * W // 2 * len(found.splits["train"])] * 2
+
+
+def gone_link(root):
+    folders(root)
+    (root / "images/train/p9.jpg").symlink_to(root / "nowhere.jpg")
+
+
+def stray(root):
+    mask = HALF.copy()
+    mask[0, 0] = 9
+    folders(root)
+    save(root, "annotations/train/p1.png", mask)
+
+
+def truncated(root):
+    folders(root)
+    file = root / "images/train/p0.jpg"
+    file.write_bytes(file.read_bytes()[:-300])
+
+
+SMOOTH = np.arange(240, dtype=np.uint8)[None].repeat(40, 0)
+TWO = SegformerConfig(num_labels=2, id2label={0: "sea", 1: "land"})
+
+# name: (how it is built, arguments of `inspect`, what one of the errors says)
+WRONG = {
+    "binary_unsaid": (f(mask=binary()), {}, r"values 0 \(4,800 pixels\), 255 \(4,800 pixels\); .* say --binary"),
+    "binary_unsaid_with_a_model": (f(mask=binary()), {"config": TWO}, "one class is left: .* say --binary"),
+    "three_greys": (
+        f(mask=np.array([[0, 127, 255]] * H, np.uint8)[:, [0, 1, 2] * 20]),
+        {},
+        "0 .*, 127 .* makes 128 classes",
+    ),
+    "one_stray_pixel": (
+        stray,
+        {},
+        r"2 to 8 have no pixel, so ids are far apart \(.*p1\.png has the class id 9 \(1 pixel\)",
+    ),
+    "one_class": (f(mask=HALF * 0), {}, "expected at least two classes"),
+    "smooth_edges": (
+        also(
+            *(put(f"images/{s}/p.jpg", photo(i, (40, 240))) for i, s in enumerate(("train", "val"))),
+            *(put(f"masks/{s}/p.png", SMOOTH) for s in ("train", "val")),
+        ),
+        {},
+        "240 different values and nobody names",
+    ),
+    "class_beyond_the_names": (
+        also(stray, text("classes.json", ["a", "b"])),
+        {},
+        r"p1\.png has the class id 9 \(1 pixel\), expected 0 to 1 or 255",
+    ),
+    "binary_of_three": (
+        f(mask=np.array([[0, 1, 2]] * H, np.uint8)[:, [0, 1, 2] * 20]),
+        {"binary": True},
+        "expected 0 and one other value",
+    ),
+    "binary_of_two_kinds": (
+        also(f(), put("annotations/train/p1.png", binary())),
+        {"binary": True},
+        "has 0 and 255, but .* has 0 and 1",
+    ),
+    "binary_with_three_names": (
+        also(f(), text("classes.json", ["a", "b", "c"])),
+        {"binary": True},
+        "names 3 classes .* expected one or two",
+    ),
+    "val_unlabelled": (
+        also(f(), *(put(f"annotations/val/p{i}.png", HALF * 0 + 255) for i in (0, 1))),
+        {},
+        "no pixel of the split 'val' is labelled",
+    ),
+    "two_of_one_stem": (also(f(), put("images/train/p0.png", photo())), {}, r"p0\.jpg and .*p0\.png have one name"),
+    "two_masks_of_one_stem": (
+        also(f(), put("annotations/train/p0.tif", HALF)),
+        {},
+        r"p0\.png and .*p0\.tif have one name",
+    ),
+    "no_mask": (
+        also(f(), remove("annotations/train/p0.png")),
+        {},
+        r"p0\.jpg: no mask of that name, looked for .*annotations/train/p0\.png",
+    ),
+    "no_picture": (also(f(), remove("images/val/p1.jpg")), {}, r"p1\.png: no picture of that name"),
+    "broken_link": (gone_link, {}, r"p9\.jpg is a link to .*nowhere\.jpg, which does not exist"),
+    "cut_off_picture": (truncated, {}, r"p0\.jpg is damaged or cut off"),
+    "empty_mask_file": (also(f(), text("annotations/train/p0.png", "")), {}, r"p0\.png is empty"),
+    "jpeg_mask": (f(mask_name="{}.jpg"), {}, r"p0\.jpg is a JPEG, whose compression changes class ids"),
+    "jpeg_named_png_as_mask": (f(format="jpeg"), {}, r"p0\.png is a JPEG"),
+    "lossy_webp_mask": (f(mask_name="{}.webp"), {}, r"p0\.webp is a lossy WebP"),
+    "mask_of_another_size": (
+        also(f(), put("annotations/train/p0.png", HALF[:, :50])),
+        {},
+        r"p0\.png is 40 x 50 pixels, expected 40 x 60 as its picture p0\.jpg",
+    ),
+    "turned_picture_unturned_mask": (
+        also(f(), put("images/train/p0.jpg", photo(), exif=TURNED)),
+        {},
+        r"p0\.png is 40 x 60 pixels, expected 60 x 40",
+    ),
+    "colours_without_a_table": (
+        f(mask=COLOURS[HALF]),
+        {},
+        r"is in colours \(\(10, 20, 30\) .* which colour is which class",
+    ),
+    "a_colour_that_no_class_has": (
+        also(f(mask=COLOURS[HALF]), text("labelmap.txt", "a:10,20,30::\nb:1,2,3::\n")),
+        {},
+        "1,200 pixels in colours that no class has",
+    ),
+    "mask_in_the_alpha_channel": (
+        f(mask=np.dstack([np.full((H, W), 255, np.uint8), binary()])),
+        {},
+        "one grey value and several of alpha",
+    ),
+    "fractions": (f(mask=HALF.astype(np.float32) / 2, mask_name="{}.tif"), {}, "values that are not whole numbers"),
+    "classes_of_another_model": (
+        also(f(), text("classes.json", ["a", "b"])),
+        {"config": TWO},
+        "are not those of the model .*sea, land",
+    ),
+    "more_classes_than_the_model": (
+        also(f(), text("classes.json", ["a", "b", "c"])),
+        {"config": TWO},
+        "3 classes .* but the model 2",
+    ),
+    "ids_of_classes_json": (
+        also(f(), text("classes.json", [{"id": 1, "name": "a"}])),
+        {},
+        r"has ids \[1\], expected 0",
+    ),
+    "one_colour_twice": (also(f(), text("labelmap.txt", "a:1,2,3::\nb:1,2,3::\n")), {}, "gives 'a' and 'b' one colour"),
+    "no_val": (
+        f(splits=("train",)),
+        {"splits": ("train", "val")},
+        "images/val is not a directory, expected files of the split 'val'",
+    ),
+    "one_picture_in_all": (lambda r: flat(r, count=1), {}, "expected at least two, one to validate on"),
+    "reduced_ade20k": (
+        also(
+            *(put(f"images/{s}/ADE_{s}_1.jpg", photo(i)) for i, s in enumerate(("training", "validation"))),
+            *(put(f"annotations/{s}/ADE_{s}_1.png", binary()) for s in ("training", "validation")),
+        ),
+        {},
+        "seem to be reduced already",
+    ),
+    "yolo_boxes": (lambda r: yolo(r, "0 0.5 0.5 0.2 0.2"), {}, r"line 1 is a box \(5 values\)"),
+    "yolo_pixels": (lambda r: yolo(r, "0 10 10 50 10 50 40"), {}, "reaches from 10 to 50, expected 0 to 1"),
+    "yolo_class": (lambda r: yolo(r, "3 0 0 1 0 1 1"), {}, "has the class 3, expected 0 to 0"),
+    "coco_size": (lambda r: coco(r, size=(W, H)), {}, "for a picture of 60 x 40 pixels, but its picture is 40 x 60"),
+    "coco_without_pictures": (also(coco, remove("images/train/p0.jpg")), {}, r"instances_train\.json lists p0\.jpg"),
+    "coco_rle_too_short": (
+        lambda r: coco(r, {"size": [H, W], "counts": [5]}),
+        {},
+        "run lengths cover 5 pixels, expected 2400",
+    ),
+    "labelme_bare_picture": (also(labelme, remove("p0.json")), {}, r"p0\.jpg: no annotation"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_it_is_refused_before_the_first_step(tmp_path, case):
+    build, arguments, message = WRONG[case]
+    build(tmp_path)
+    found = inspect(tmp_path, **arguments)
+    with pytest.raises(ValueError, match=message):
+        found.check(arguments.get("config"))
+
+
+def deep(root):
+    folders(root)
+    for split in ("train", "val"):
+        for i in range(2):
+            (root / f"images/{split}/p{i}.jpg").unlink()
+            save(root, f"images/{split}/p{i}.tif", photo(i)[..., 0].astype(np.uint16) * 16)
+
+
+def paged(root):
+    folders(root)
+    (root / "images/train/p0.jpg").unlink()
+    pages = [Image.fromarray(photo(i)) for i in range(3)]
+    pages[0].save(root / "images/train/p0.tif", save_all=True, append_images=pages[1:])
+
+
+def small(root):
+    folders(root)
+    save(root, "images/val/s.png", photo(5, (20, 60)))
+    save(root, "annotations/val/s.png", HALF[:20])
+
+
+# name: (how it is built, what a warning or note says)
+SAID = {
+    "twelve_bits": (deep, r"16-bit files whose highest value is \d{4}, .* give value_range \(0, 4095\)"),
+    "several_pages": (paged, r"p0\.tif: several pages or frames, of which the first is read"),
+    "small_pictures": (small, r"s\.png: under 32 pixels high or wide, so padded"),
+    "class_without_a_training_pixel": (
+        also(f(), text("classes.json", ["a", "b", "c"])),
+        "1 of 3 classes have no pixel to train on: c",
+    ),
+    "class_only_in_val": (
+        also(f(), text("classes.json", ["a", "b", "c"]), put("annotations/val/p0.png", HALF * 2)),
+        r"c \(only in val\)",
+    ),
+    "copies": (also(f(), put("images/val/p0.jpg", photo(0))), "1 picture is in more than one split"),
+    "an_unlabelled_mask": (
+        also(f(), put("annotations/train/p0.png", HALF * 0 + 255)),
+        r"p0\.png: no pixel is labelled",
+    ),
+    "mostly_unlabelled": (
+        f(mask=np.where(np.arange(W) % 10 < 8, 255, HALF).astype(np.uint8)),
+        "80% of the pixels of the split 'train'",
+    ),
+    "other_files": (
+        also(f(), text("images/train/notes.pdf", "x"), text("images/train/a.txt", "x")),
+        r"1 of \.pdf, 1 of \.txt",
+    ),
+    "drawn_split": (flat, "no split folders: 8 of 10 pictures are in 'train', drawn by seed 0"),
+    "turned": (also(f(), put("images/train/p0.jpg", photo(0, (W, H)), exif=TURNED)), "turned as the EXIF tag says"),
+    "labelme_lines": (
+        lambda r: (
+            labelme(r),
+            labelme(r, {"label": "leaf", "shape_type": "line", "points": [[0, 0], [1, 1]]}, count=1),
+        ),
+        "1 points or lines have no area",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SAID)
+def test_it_is_said_and_does_not_stop(tmp_path, case):
+    build, message = SAID[case]
+    build(tmp_path)
+    found = inspect(tmp_path).check()
+    assert any(re.search(message, sentence) for sentence in (*found.warnings, *found.notes)), found.to_dict()
+
+
+def test_everything_that_is_wrong_is_told_at_once(tmp_path):
+    folders(tmp_path, mask=binary())
+    truncated(tmp_path)
+    save(tmp_path, "images/val/lonely.jpg", photo())
+    assert len(inspect(tmp_path).errors) >= 2
+
+
+def test_a_drawn_split_is_the_same_for_a_seed_and_has_every_picture_once(tmp_path):
+    flat(tmp_path)
+    first, again, other = (inspect(tmp_path, seed=seed).splits for seed in (1, 1, 2))
+    assert first["val"].images == again["val"].images != other["val"].images
+    assert len({*first["train"].images, *first["val"].images}) == 10
+
+
+def test_there_are_sixty_cases():
+    assert len(RIGHT_VALUES) + len(WRONG) + len(SAID) >= 60

@@ -1,0 +1,125 @@
+"""TIFF files of several pages, bands and bit depths."""
+
+import sys
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from segformer_tf import SegformerImageProcessor
+from segformer_tf.images import open_image
+from segformer_tf.images.opening import is_lossy, to_class_ids, to_pixels
+
+RANDOM = np.random.default_rng(0)
+
+
+def bands(count, dtype=np.uint8, high=256):
+    return RANDOM.integers(0, high, (30, 40, count)).astype(dtype)
+
+
+def test_of_several_pages_one_must_be_chosen(tmp_path):
+    pages = [bands(3), bands(3)]
+    tifffile.imwrite(tmp_path / "a.tif", np.stack(pages), photometric="rgb")
+    with pytest.raises(ValueError, match=r"a\.tif has 2 pages, expected one picture: give page=1 for the first"):
+        open_image(tmp_path / "a.tif")
+    for number, page in enumerate(pages, 1):
+        np.testing.assert_array_equal(np.asarray(open_image(tmp_path / "a.tif", page=number)), page)
+    for number in (0, 3):
+        with pytest.raises(
+            ValueError, match=rf"page is {number}, expected a number from 1 to 2, the pages of .*a\.tif"
+        ):
+            open_image(tmp_path / "a.tif", page=number)
+    processor = SegformerImageProcessor(do_resize=False, do_rescale=False, do_normalize=False, page=2)
+    np.testing.assert_array_equal(processor(tmp_path / "a.tif").pixel_values[0], pages[1])
+
+
+def test_smaller_copies_of_a_page_are_no_pages(tmp_path):
+    page = bands(3)
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(page, photometric="rgb")
+        file.write(page[::2, ::2], photometric="rgb", subfiletype=1)
+    np.testing.assert_array_equal(np.asarray(open_image(tmp_path / "a.tif")), page)
+
+
+@pytest.mark.parametrize("count", [2, 4, 5])
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_bands_that_a_model_has_no_channels_for_are_refused_and_read_by_one_that_has(tmp_path, count, planar):
+    values = bands(count)
+    stored = values if planar == "contig" else np.moveaxis(values, -1, 0)
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="minisblack", planarconfig=planar)
+    with pytest.raises(
+        ValueError, match=rf"a\.tif has {count} bands, expected 3: choose the bands .*num_channels={count}"
+    ):
+        to_pixels(tmp_path / "a.tif", 3, None, strict=True)
+    np.testing.assert_array_equal(to_pixels(tmp_path / "a.tif", count, None, strict=True), values)
+    with pytest.raises(ValueError, match=rf"has {count} bands, expected 7"):
+        to_pixels(tmp_path / "a.tif", 7, None, strict=True)
+
+
+def test_an_alpha_band_is_dropped_for_three_channels_and_a_fourth_band_kept_for_four(tmp_path):
+    values = bands(4)
+    tifffile.imwrite(tmp_path / "alpha.tif", values, photometric="rgb", extrasamples=["unassalpha"])
+    tifffile.imwrite(tmp_path / "infrared.tif", values, photometric="rgb", extrasamples=["unspecified"])
+    np.testing.assert_array_equal(to_pixels(tmp_path / "alpha.tif", 3, None, strict=True), values[..., :3])
+    with pytest.raises(ValueError, match=r"infrared\.tif has 4 bands, expected 3"):
+        to_pixels(tmp_path / "infrared.tif", 3, None, strict=True)
+    for name in ("alpha", "infrared"):
+        np.testing.assert_array_equal(to_pixels(tmp_path / f"{name}.tif", 4, None, strict=True), values)
+
+
+def test_twelve_bits_of_six_bands_are_stretched_and_alone_warned_of(tmp_path):
+    values = bands(6, np.uint16, 4096)
+    values[0, 0] = 4095
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="minisblack", planarconfig="contig")
+    found = to_pixels(tmp_path / "a.tif", 6, None, strict=True, value_range=(0, 4095))
+    np.testing.assert_array_equal(found, np.rint(values / 4095 * 255).astype(np.uint8))
+    told = r"a\.tif holds 16-bit values up to 4095, which become nearly black: data of 12 bits\? Give value_range=\(0, 4095\)"
+    with pytest.warns(UserWarning, match=told):
+        assert to_pixels(tmp_path / "a.tif", 6, None, strict=True).max() == 16
+
+
+def test_sixteen_bit_colours_keep_their_bits_where_a_range_is_given(tmp_path):
+    values = bands(3, np.uint16, 4096)
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb")
+    found = to_pixels(tmp_path / "a.tif", 3, None, strict=True, value_range=(0, 4095))
+    np.testing.assert_array_equal(found, np.rint(values / 4095 * 255).astype(np.uint8))
+    with pytest.warns(UserWarning, match=r"a\.tif holds colours of 16 bits up to .*data of 12 bits"):
+        to_pixels(tmp_path / "a.tif", 3, None, strict=True)
+
+
+def test_without_tifffile_the_error_says_what_to_install(tmp_path, monkeypatch):
+    tifffile.imwrite(tmp_path / "a.tif", bands(5), photometric="minisblack", planarconfig="contig")
+    monkeypatch.setitem(sys.modules, "tifffile", None)
+    with pytest.raises(ImportError, match=r"a\.tif is a TIFF whose .*: pip install 'segformer-tf\[tiff\]'"):
+        to_pixels(tmp_path / "a.tif", 5, None, strict=True)
+
+
+@pytest.mark.filterwarnings("ignore:Truncated File Read")  # Pillow's own, beside the error
+def test_a_damaged_file_is_named(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", bands(3), photometric="rgb")
+    data = (tmp_path / "a.tif").read_bytes()
+    for cut in (6, 100, len(data) // 2):
+        with pytest.raises(OSError, match=r"The image given as .* bytes is (damaged or cut off|not an image)"):
+            to_pixels(data[:cut], 3, None, strict=True)
+
+
+def test_a_lossy_format_is_told_by_content_and_refused_as_a_mask(tmp_path):
+    ids = Image.fromarray(RANDOM.integers(0, 5, (32, 32), np.uint8))
+    kinds = {
+        "jpeg.png": ({"format": "JPEG"}, True),
+        "mask.jpg": ({"format": "PNG"}, False),
+        "lossy.png": ({"format": "WEBP", "quality": 80}, True),
+        "lossless.webp": ({"format": "WEBP", "lossless": True}, False),
+        "lossy.tif": ({"format": "TIFF", "compression": "jpeg"}, True),
+        "lossless.tif": ({"format": "TIFF", "compression": "tiff_lzw"}, False),
+    }
+    for name, (how, lossy) in kinds.items():
+        ids.convert("RGB" if how["format"] == "WEBP" else "L").save(tmp_path / name, **how)
+        assert is_lossy(tmp_path / name) == lossy, name
+        if lossy:
+            with pytest.raises(ValueError, match=rf"{name} is a lossy picture, which smears class ids; expected a PNG"):
+                to_class_ids(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("no picture")
+    assert not is_lossy(tmp_path / "notes.txt") and not is_lossy(np.zeros((2, 2)))
+    np.testing.assert_array_equal(to_class_ids(tmp_path / "mask.jpg"), np.asarray(ids))

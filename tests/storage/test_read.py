@@ -1,0 +1,54 @@
+"""The one reader of JSON files."""
+
+import pytest
+
+from segformer_tf.storage import read
+
+
+def test_a_byte_order_mark_as_windows_editors_write_it_is_no_error(tmp_path):
+    (tmp_path / "a.json").write_bytes('\ufeff{"name": "\u00e9"}'.encode())
+    assert read.read_json(tmp_path / "a.json", "a thing") == {"name": "\u00e9"}
+
+
+@pytest.mark.parametrize(
+    "text, told",
+    [
+        ("", r"a\.json is not JSON \(.*\); expected a thing: correct the file"),
+        ("{", r"a\.json is not JSON \("),
+        ("\xff", r"a\.json is not JSON \("),
+        ("[" * 100_000, r"a\.json is not JSON \(.*recursion"),
+        ('{"a": ' * 70 + "1" + "}" * 70, r"a\.json is nested more than 64 deep; expected a thing"),
+        ("[1]", r"a\.json holds a list; expected an object, a thing: correct the file"),
+        ('"text"', r"a\.json holds 'text'; expected an object"),
+        ("null", r"a\.json holds None; expected an object"),
+    ],
+)
+def test_what_is_no_object_is_named_with_the_file_and_what_was_expected(tmp_path, text, told):
+    (tmp_path / "a.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(ValueError, match=told):
+        read.read_json(tmp_path / "a.json", "a thing")
+
+
+def test_a_list_is_taken_where_one_is_due(tmp_path):
+    (tmp_path / "a.json").write_text("[1]")
+    assert read.read_json(tmp_path / "a.json", "a thing", (dict, list)) == [1]
+    with pytest.raises(ValueError, match="holds 1; expected an object or a list, a thing"):
+        (tmp_path / "a.json").write_text("1")
+        read.read_json(tmp_path / "a.json", "a thing", (dict, list))
+
+
+def test_a_missing_file_a_directory_and_a_huge_file_are_refused(tmp_path):
+    for path in (tmp_path, tmp_path / "none.json"):
+        with pytest.raises(FileNotFoundError, match=rf"There is no file {path}; expected a thing"):
+            read.read_json(path, "a thing")
+    with open(tmp_path / "a.json", "wb") as file:
+        file.truncate(read.MAX_BYTES + 1)
+    with pytest.raises(ValueError, match=r"a\.json has 67108865 bytes; expected a thing"):
+        read.read_json(tmp_path / "a.json", "a thing")
+
+
+@pytest.mark.parametrize("files", ['"a"', '{"a": 1}', '{"a": "../b"}', '{"a": ""}', '{"a": "/etc/passwd"}', "null"])
+def test_an_index_names_files_beside_it_and_no_others(tmp_path, files):
+    (tmp_path / "i.json").write_text(f'{{"weight_map": {files}}}')
+    with pytest.raises(ValueError, match=r"i\.json is not an index of shards: expected \"weight_map\""):
+        read.read_index(tmp_path / "i.json")
