@@ -170,7 +170,9 @@ class SegformerConfig:
     def to_dict(self) -> dict[str, Any]:
         """The keys and values of `config.json`; class ids in `id2label` are numbers here and strings in the file."""
         values = {key: copy.deepcopy(getattr(self, key)) for key in self._keys if hasattr(self, key)}
-        quiet = SegformerConfig.__init__.__kwdefaults__.items()  # written only where they differ, as transformers does
+        quiet = (
+            SegformerConfig.__init__.__kwdefaults__ or {}
+        ).items()  # written only where they differ, as transformers does
         return {**{k: v for k, v in values.items() if (k, v) not in quiet}, "model_type": self.model_type}
 
     @classmethod

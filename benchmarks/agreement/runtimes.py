@@ -14,7 +14,7 @@ import numpy as np
 
 from segformer_tf import SegformerImageProcessor, TFSegformerForSemanticSegmentation
 from segformer_tf.export.export import export
-from segformer_tf.export.runtimes import RUNTIMES
+from segformer_tf.export.formats import FILES
 from segformer_tf.images import open_image, post_process_semantic_segmentation
 
 FORMATS, LEAST = ("onnx", "openvino", "litert"), {"float32": 0.999, "float16": 0.99, "int8": 0.99}
@@ -41,10 +41,10 @@ def main() -> None:
     expected = [labels(np.asarray(model(x)["logits"]), size) for x, size in zip(pixels, sizes, strict=True)]
     low = []
     for name in FORMATS:
-        for weights in RUNTIMES[name].weights:
+        for weights in FILES[name].weights:
             with tempfile.TemporaryDirectory() as directory:
                 path = export(model, directory, name, processor=processor, weights=weights).path
-                run = RUNTIMES[name].load(path)
+                run = FILES[name].load(path)
                 found = [labels(run(x), size) for x, size in zip(pixels, sizes, strict=True)]
                 del run
             same = float(np.mean([(a == b).mean() for a, b in zip(found, expected, strict=True)]))

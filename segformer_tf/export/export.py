@@ -9,17 +9,19 @@ from typing import NamedTuple
 import numpy as np
 
 from segformer_tf.export import signatures
+from segformer_tf.export.formats import FILES, WEIGHTS, pixels_shape
 from segformer_tf.export.picture_bytes import MAX_PIXELS
-from segformer_tf.export.runtimes import RUNTIMES, WEIGHTS, pixels_spec
-from segformer_tf.export.saved_model import next_version, write_saved_model
+from segformer_tf.export.saved_model import facts, next_version, write_saved_model
 from segformer_tf.export.warmup import sample_picture
 from segformer_tf.images.postprocess import post_process_semantic_segmentation
 from segformer_tf.images.processor import SegformerImageProcessor
 from segformer_tf.models.base import SegformerBase
+from segformer_tf.pipelines.description import Description
+from segformer_tf.pipelines.runtimes import KerasModel
 from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.storage.whole import staged
 
-FORMATS = ("saved_model", *RUNTIMES)
+FORMATS = ("saved_model", *FILES)
 BATCHED = ("onnx", "openvino")  # formats whose file may be bound to a batch
 ANY_SIZE = (512, 512)  # of the warm-up and of the comparison, where any size would do
 # Largest difference from the Keras model's logits that a file may have, as a share of the largest logit.
@@ -81,7 +83,7 @@ def export(
     processor = processor or SegformerImageProcessor()
     if format not in FORMATS:
         raise ValueError(f"format is {format!r}, expected one of {', '.join(FORMATS)}: choose one of these.")
-    choices = RUNTIMES[format].weights if format in RUNTIMES else ("float32",)
+    choices = FILES[format].weights if format in FILES else ("float32",)
     if weights not in choices:
         raise ValueError(
             f"weights is {weights!r}, expected {' or '.join(choices)} for {format}"
@@ -113,21 +115,22 @@ def _export_saved_model(model, directory: Path, processor, tolerance, names, lab
 
 
 def _export_runtime(model, directory: Path, format, processor, size, batch, weights, tolerance, picture) -> Exported:
-    runtime = RUNTIMES[format]
+    runtime = FILES[format]
     modules = [package.replace("-", "_") for package in runtime.packages.split()]
     if missing := [name for name in modules if importlib.util.find_spec(name) is None]:
         raise ImportError(f"{format} needs {', '.join(missing)}: pip install 'segformer-tf[export]'.")
     if format == "litert":
         size, batch = size or signatures.fixed_size(processor), 1
     pixels = np.repeat(_pixels(model, processor, picture, size), batch or 1, axis=0)
-    expected = np.asarray(model(pixels, training=False)["logits"])
+    expected = KerasModel(model)(pixels)
+    about = Description.of_model(model, processor, size, **facts(model))
     with staged(directory) as draft:  # the .bin of OpenVINO moves before its .xml
-        runtime.write(model, draft / runtime.file, pixels_spec(model, size, batch), weights)
+        runtime.write(model, draft / runtime.file, pixels_shape(model, size, batch), weights, about)
         found = runtime.load(draft / runtime.file)(pixels)
         difference, scale = float(np.abs(found - expected).max()), float(np.abs(expected).max())
         _check_difference(runtime.file, difference, scale, tolerance)
     return Exported(
-        directory / runtime.file, difference, _relative(difference, scale), _same_labels(model, found, expected, pixels)
+        directory / runtime.file, difference, _relative(difference, scale), _same_labels(found, expected, pixels)
     )
 
 
@@ -143,24 +146,24 @@ def _check_difference(what: str, difference: float, scale: float, tolerance: flo
         )
 
 
-def _same_labels(model, found: np.ndarray, expected: np.ndarray, pixels: np.ndarray) -> float | None:
+def _same_labels(found: np.ndarray, expected: np.ndarray, pixels: np.ndarray) -> float | None:
     """Share of pixels whose labels agree at the input's size."""
     if expected.ndim != 4:
         return None
-    size = pixels.shape[2:] if model.data_format == "channels_first" else pixels.shape[1:3]
+    size = pixels.shape[1:3]
     ours, theirs = (
-        np.stack(post_process_semantic_segmentation(logits, [size] * len(pixels), data_format=model.data_format))
+        np.stack(post_process_semantic_segmentation(logits, [size] * len(pixels), data_format="channels_last"))
         for logits in (expected, found)
     )
     return float((ours == theirs).mean())
 
 
 def _pixels(model, processor, picture, size) -> np.ndarray:
-    """The picture as the model takes it, (1, H, W, C) or (1, C, H, W) float32."""
+    """The picture as a runtime takes it, (1, H, W, C) float32."""
     channels = model.config.num_channels
     if picture is None:
         picture = sample_picture(*(size or signatures.fixed_size(processor) or ANY_SIZE))
         picture = np.resize(np.moveaxis(picture, -1, 0), (channels, *picture.shape[:2]))
         picture = np.moveaxis(picture, 0, -1)
-    batch = processor(picture, return_tensors="np", data_format=model.data_format, input_data_format="channels_last")
+    batch = processor(picture, return_tensors="np", data_format="channels_last", input_data_format="channels_last")
     return batch["pixel_values"]

@@ -14,8 +14,8 @@ import tensorflow as tf
 
 from segformer_tf import __version__
 from segformer_tf.export.warmup import sample_inputs, write_warmup
-from segformer_tf.images.palettes import palette_for
 from segformer_tf.models.base import SegformerBase
+from segformer_tf.pipelines.description import SAVED_MODEL_FILE, Description, class_rows
 
 CLASSES_FILE = "classes.json"
 WARMUP_FILE = "tf_serving_warmup_requests"
@@ -48,15 +48,9 @@ def write_saved_model(
     extra.mkdir()
     inputs = sample_inputs(signatures, size)
     write_warmup(extra / WARMUP_FILE, name, inputs)
-    (extra / "model.json").write_text(json.dumps(_description(model, processor, signatures), indent=1) + "\n", "utf-8")
+    about = Description.of_model(model, processor, None, **facts(model), signatures=list(signatures))
+    (draft / SAVED_MODEL_FILE).write_text(about.text(), "utf-8")
     return _check(draft, signatures, inputs)
-
-
-def class_rows(config: Any) -> list[dict[str, Any]]:
-    """[{"id", "name", "color"}], as `classes.json` of a data set has them."""
-    names = config.id2label if config.num_labels > 1 else {0: "background", 1: config.id2label[0]}
-    colors = palette_for(names).tolist()
-    return [{"id": i, "name": names[i], "color": colors[i]} for i in range(len(names))]
 
 
 def weights_sha256(model: SegformerBase) -> str:
@@ -68,13 +62,10 @@ def weights_sha256(model: SegformerBase) -> str:
     return digest.hexdigest()
 
 
-def _description(model: SegformerBase, processor: Any, signatures: Mapping[str, Any]) -> dict[str, Any]:
+def facts(model: SegformerBase) -> dict[str, Any]:
+    """What a description says beside what is needed to use a file."""
     return {
-        "class": type(model).__name__,
-        "config": model.config.to_dict(),
-        "processor": processor.to_dict(),
         "dtype": model.dtype_policy.name,
-        "signatures": list(signatures),
         "weights_sha256": weights_sha256(model),
         "versions": {"segformer_tf": __version__, "tensorflow": tf.__version__, "keras": keras.__version__},
     }

@@ -14,6 +14,7 @@ from segformer_tf.images.processor import SegformerImageProcessor
 
 FORMAT = 1  # raised when what is written changes so that older versions cannot read it
 SAVED_MODEL_FILE = Path("assets.extra", "model.json")  # a SavedModel's description
+KEY = "segformer_tf"  # of the text in ONNX's metadata and OpenVINO's rt_info
 APPENDED_FILE = "segformer_tf.json"  # LiteRT's, in a zip behind the model, where LiteRT keeps such files
 TASKS = {
     "TFSegformerForSemanticSegmentation": "segmentation",

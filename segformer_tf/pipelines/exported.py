@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from segformer_tf.pipelines.description import Description, of_saved_model, read_appended
+from segformer_tf.pipelines.description import KEY, Description, of_saved_model, read_appended
 from segformer_tf.pipelines.runtimes import Runtime, export_quietly
 
 FIXED_SIZES = 8  # sizes that OpenVINO plans for, 1 second each; further ones share a plan for any size, half as fast
@@ -50,11 +50,7 @@ class OpenVino(Runtime):
 
 
 def _rt_info(model: Any) -> str | None:
-    return (
-        model.get_rt_info(["segformer_tf", "model"]).astype(str)
-        if model.has_rt_info(["segformer_tf", "model"])
-        else None
-    )
+    return model.get_rt_info([KEY, "model"]).astype(str) if model.has_rt_info([KEY, "model"]) else None
 
 
 class Onnx(Runtime):
@@ -68,7 +64,7 @@ class Onnx(Runtime):
         self._session = _readable(
             path, lambda: onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         )
-        text = self._session.get_modelmeta().custom_metadata_map.get("segformer_tf")
+        text = self._session.get_modelmeta().custom_metadata_map.get(KEY)
         super().__init__(str(path), description or Description.parse(text, path))
         batch = self._session.get_inputs()[0].shape[0]
         self.batch = batch if isinstance(batch, int) else None

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import sklearn.metrics
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segformer_tf.models.metrics import MeanIoU, confusion, scores
@@ -37,6 +37,7 @@ def test_nothing_labelled_has_no_score():
     assert np.isnan(found["mIoU"]) and np.isnan(found["aAcc"])
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from([0, 1, 2, 255]), st.integers(0, 2)), min_size=1, max_size=40), st.integers(0, 40)
 )
@@ -46,6 +47,7 @@ def test_streaming_in_parts_gives_the_matrix_of_the_whole(pairs, cut):
     np.testing.assert_array_equal(parts, confusion(truth, found, 3))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([0, 1, 2, 3, 255]), st.integers(0, 4)), min_size=1, max_size=60))
 def test_scores_equal_scikit_learn_s_where_a_class_occurs(pairs):
     truth, found = (np.array(values) for values in zip(*pairs, strict=True))

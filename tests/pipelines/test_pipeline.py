@@ -173,3 +173,44 @@ def test_classification_names_the_likeliest_first(tmp_path):
     assert sum(answer["score"] for answer in classify(PICTURE, top_k=5)) == pytest.approx(1, abs=1e-5)
     with pytest.raises(ValueError, match="top_k is 0; expected at least 1"):
         classify(PICTURE, top_k=0)
+
+
+def test_a_broken_picture_of_many_keeps_its_place_and_the_rest_go_on(segment, tmp_path, capsys):
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    results = segment([PICTURE, tmp_path / "broken.jpg", PICTURE[:40]])
+    assert [bool(result) for result in results] == [True, False, True]
+    assert [result.labels.shape for result in results if result] == [(50, 70), (40, 70)]
+    with pytest.raises(OSError, match=r"broken\.jpg is not an image"):
+        _ = results[1].labels
+    assert "broken.jpg is not an image" in capsys.readouterr().err
+    with pytest.raises(OSError, match=r"broken\.jpg"):
+        segment(tmp_path / "broken.jpg")
+
+
+def test_many_pictures_are_answered_as_each_alone_whatever_their_sizes(segment):
+    pictures = [PICTURE[: 30 + i, : 60 - i] for i in range(11)]
+    for options in ({}, {"mode": "slide", "window": (40, 40), "stride": (30, 30)}):
+        for picture, result in zip(pictures, segment(pictures, batch_size=4, **options), strict=True):
+            assert (result.labels == segment(picture, **options).labels).mean() > 0.999
+            np.testing.assert_array_equal(result.pixels, picture)
+
+
+def test_what_is_made_of_an_answer_is_made_beside_the_model(segment):
+    found = list(segment.stream([PICTURE, "missing.png"], lambda picture, result: result.labels.shape))
+    assert found[0] == (50, 70) and isinstance(found[1].error, FileNotFoundError)
+
+
+def test_scores_are_the_probabilities_of_the_labels(segment):
+    result = segment(PICTURE, scores=True)
+    logits = segment.model(segment.processor(PICTURE, return_tensors="np").pixel_values).logits
+    _, scores = segment.processor.post_process_semantic_segmentation(logits, [(50, 70)], True)
+    assert result.scores.dtype == np.float16
+    np.testing.assert_allclose(result.scores, scores[0].max(-1), atol=2e-3)
+    assert segment(PICTURE).scores is None
+
+
+def test_options_are_checked_before_a_picture_is_touched(segment):
+    with pytest.raises(ValueError, match="mode is 'tiles'"):
+        segment.stream(iter(()), mode="tiles")
+    with pytest.raises(TypeError, match="did you mean 'window'"):
+        segment(PICTURE, windw=(3, 3))

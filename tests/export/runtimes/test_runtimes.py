@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from serving_models import SIZE, decoded, encoded, model, picture, processor, random_model
 
-from segformer_tf import TFSegformerForImageClassification
+from segformer_tf import SegmentationPipeline, TFSegformerForImageClassification
 from segformer_tf.export.export import export
 from segformer_tf.export.onnx_weights import compress
 
@@ -96,3 +96,42 @@ def test_int8_kernels_are_within_half_a_step_and_a_quarter_of_the_size(tmp_path)
 def test_litert_needs_a_size(tmp_path):
     with pytest.raises(ValueError, match="LiteRT needs one fixed size"):
         export(model(), tmp_path, "litert", processor=processor(size={"shortest_edge": 64}))
+
+
+@pytest.mark.parametrize("format", FILES)
+def test_a_pipeline_needs_nothing_beside_the_file_and_gives_the_models_labels(format, tmp_path):
+    written = export(model(), tmp_path, format, processor=processor(), size=SIZE if format == "litert" else None)
+    image = np.asarray(picture(*SIZE))
+    segment = SegmentationPipeline.from_pretrained(written.path)
+    own = SegmentationPipeline(model(), processor(), runtime="tensorflow")
+    assert segment.backend == format and segment.model is None and segment.id2label == own.id2label
+    np.testing.assert_array_equal(segment.palette, own.palette)
+    expected = own(image).labels
+    assert (segment(image).labels == expected).mean() >= 0.999
+    for result in segment([image, image, image]):
+        assert (result.labels == expected).mean() >= 0.999
+
+
+@pytest.mark.parametrize("format", ["onnx", "openvino"])
+def test_an_exported_file_is_used_without_loading_tensorflow(format, tmp_path):
+    written = export(model(), tmp_path, format, processor=processor())
+    code = (
+        "import sys, numpy as np; from segformer_tf import SegmentationPipeline;"
+        f"SegmentationPipeline.from_pretrained({str(written.path)!r})(np.zeros((40, 50, 3), np.uint8));"
+        "assert not {'tensorflow', 'keras'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_checkpoint_runs_in_openvino_when_asked_to():
+    image = np.asarray(picture(*SIZE))
+    segment = SegmentationPipeline(model(), processor(), runtime="openvino")
+    assert segment.backend == "openvino"
+    expected = SegmentationPipeline(model(), processor(), runtime="tensorflow")(image).labels
+    assert (segment(image).labels == expected).mean() >= 0.999
+
+
+def test_a_file_of_another_program_is_told(tmp_path):
+    (tmp_path / "model.onnx").write_bytes(b"no model")
+    with pytest.raises(ValueError, match=r"model\.onnx cannot be read by its runtime"):
+        SegmentationPipeline.from_pretrained(tmp_path / "model.onnx")

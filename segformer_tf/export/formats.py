@@ -1,0 +1,90 @@
+"""The model alone, normalised pixels to logits, as a file for Keras, ONNX Runtime, OpenVINO or LiteRT."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from segformer_tf.export.onnx_weights import compress
+from segformer_tf.models.base import SegformerBase
+from segformer_tf.pipelines import description
+from segformer_tf.pipelines.description import Description
+from segformer_tf.pipelines.exported import LiteRt, Onnx, OpenVino
+from segformer_tf.pipelines.runtimes import KerasModel, Runtime, export_quietly
+
+WEIGHTS = ("float32", "float16", "int8")
+Shape = tuple[int | None, ...]
+
+
+class Format(NamedTuple):
+    """`write(model, path, shape of the pixels, weights, description)`, `load(path)`, and the name of the file to load."""
+
+    write: Callable[[SegformerBase, Path, Shape, str, Description], None]
+    load: Callable[[Path], Runtime]
+    file: str
+    packages: str
+    weights: tuple[str, ...] = WEIGHTS
+
+
+def pixels_shape(model: SegformerBase, size: tuple[int, int] | None, batch: int | None) -> Shape:
+    """What a file takes; None is any."""
+    channels, sides = model.config.num_channels, size or (None, None)
+    return (batch, channels, *sides) if model.data_format == "channels_first" else (batch, *sides, channels)
+
+
+def _write_keras(model: SegformerBase, path: Path, shape: Shape, weights: str, about: Description) -> None:
+    model.save(path)
+
+
+def _load_keras(path: Path) -> Runtime:
+    model: Any = keras.saving.load_model(path, compile=False)
+    return KerasModel(model)
+
+
+def _write_onnx(model: SegformerBase, path: Path, shape: Shape, weights: str, about: Description) -> None:
+    import onnx
+
+    export_quietly(model, path, "onnx", shape)
+    if weights != "float32":
+        compress(path, weights)
+    written = onnx.load(path)
+    onnx.helper.set_model_props(written, {description.KEY: about.text()})
+    onnx.save(written, path)
+
+
+def _write_openvino(model: SegformerBase, path: Path, shape: Shape, weights: str, about: Description) -> None:
+    import openvino
+
+    with tempfile.TemporaryDirectory() as directory:
+        full = Path(directory, "model.xml")
+        if weights == "int8":  # by way of ONNX, whose 8-bit weights OpenVINO reads and keeps
+            onnx = full.with_suffix(".onnx")
+            _write_onnx(model, onnx, shape, weights, about)
+            converted = openvino.convert_model(onnx)
+        else:
+            export_quietly(model, full, "openvino", shape)
+            converted = openvino.Core().read_model(full)
+        converted.set_rt_info(about.text(), [description.KEY, "model"])
+        openvino.save_model(converted, path, compress_to_fp16=weights == "float16")
+        del converted  # it reads from the files of the directory until then
+
+
+def _write_litert(model: SegformerBase, path: Path, shape: Shape, weights: str, about: Description) -> None:
+    if None in shape:
+        raise ValueError("LiteRT needs one fixed size, and the processor has none: give size=(height, width).")
+    compressed: dict = {} if weights == "float32" else {"optimizations": [tf.lite.Optimize.DEFAULT]}
+    if weights == "float16":
+        compressed["target_spec"] = {"supported_types": [tf.float16]}
+    export_quietly(model, path, "litert", shape, **compressed)
+    description.append(path, about.text())
+
+
+FILES = {
+    "keras": Format(_write_keras, _load_keras, "model.keras", "keras", ("float32",)),
+    "onnx": Format(_write_onnx, Onnx, "model.onnx", "onnx tf2onnx onnxruntime"),
+    "openvino": Format(_write_openvino, OpenVino, "openvino_model.xml", "openvino onnx tf2onnx"),
+    "litert": Format(_write_litert, LiteRt, "model.tflite", "ai-edge-litert"),
+}

@@ -1,0 +1,125 @@
+"""Runtimes that need no extra package; those of exported files that do are in tests/export/runtimes."""
+
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+from reference import TINY
+
+from segformer_tf import (
+    ImageClassificationPipeline,
+    SegformerConfig,
+    SegformerImageProcessor,
+    SegmentationPipeline,
+    TFSegformerForImageClassification,
+    TFSegformerForSemanticSegmentation,
+)
+from segformer_tf.pipelines import exported
+from segformer_tf.pipelines.description import APPENDED_FILE, Description, append, read_appended
+from segformer_tf.pipelines.runtimes import KerasModel, _graph
+
+
+def make(cls=TFSegformerForSemanticSegmentation, **options):
+    return cls(SegformerConfig(**TINY), **{"data_format": "channels_last", **options})
+
+
+def test_the_graph_is_traced_once_for_all_sizes_and_follows_the_weights(pixels):
+    model = make()
+    runtime = KerasModel(model)
+    before = runtime(pixels)
+    np.testing.assert_allclose(before, np.asarray(model(pixels).logits), atol=1e-5)
+    graph = _graph(model)
+    assert runtime(pixels[:1, :40, :64]).shape == (1, 10, 16, 5)
+    assert _graph(model) is graph and graph.experimental_get_tracing_count() == 1
+    bias = model.get_layer("decode_head").classifier.bias
+    bias.assign(bias + 1.0)
+    np.testing.assert_allclose(runtime(pixels), before + 1.0, atol=1e-5)
+
+
+def test_channels_first_models_are_given_and_give_channels_last(pixels):
+    last, first = make(), make(data_format="channels_first")
+    first.set_weights(last.get_weights())
+    np.testing.assert_allclose(KerasModel(first)(pixels), KerasModel(last)(pixels), atol=1e-5)
+
+
+def test_a_batch_that_a_file_is_bound_to_is_filled_up(pixels):
+    runtime = KerasModel(make())
+    expected = runtime(np.concatenate([pixels, pixels[:1]]))
+    runtime.batch = 2
+    np.testing.assert_allclose(runtime(np.concatenate([pixels, pixels[:1]])), expected, atol=1e-5)
+
+
+def test_a_description_says_all_that_a_pipeline_needs(tmp_path):
+    processor = SegformerImageProcessor(size=(64, 96), image_mean=[0.1, 0.2, 0.3])
+    about = Description.of_model(make(), processor, (64, 96), weights_sha256="1")
+    assert Description.parse(about.text(), "x").text() == about.text()
+    assert json.loads(about.text())["classes"][0].keys() == {"id", "name", "color"}
+    assert about.task == "segmentation" and about.image_processor().to_dict() == processor.to_dict()
+    file = tmp_path / "model.tflite"
+    file.write_bytes(b"TFL3 and more")
+    append(file, about.text())
+    assert file.read_bytes().startswith(b"TFL3 and more") and read_appended(file) == about.text()
+    assert APPENDED_FILE.encode() in file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "x.onnx does not say which SegFormer it is"),
+        ("{}", "does not say which SegFormer"),
+        ("not json", "does not say which SegFormer"),
+        (
+            '{"format": 9, "class": "A", "config": {}, "versions": {"segformer_tf": "7.0"}}',
+            r"written by segformer-tf 7\.0",
+        ),
+    ],
+)
+def test_a_file_of_another_program_or_version_is_told(text, message):
+    with pytest.raises(ValueError, match=message):
+        Description.parse(text, "x.onnx")
+
+
+def test_a_package_that_is_missing_is_named_with_the_line_to_run(monkeypatch, tmp_path):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxruntime" else find(name))
+    (tmp_path / "model.onnx").write_bytes(b"")
+    with pytest.raises(ImportError, match=r"model.onnx needs onnxruntime, .*: pip install onnxruntime"):
+        exported.open_exported(tmp_path / "model.onnx")
+    with pytest.raises(ImportError, match="runtime='onnx' needs onnxruntime"):
+        SegmentationPipeline(make(), runtime="onnx")
+
+
+def test_calls_that_cannot_be_are_told(tmp_path):
+    with pytest.raises(ValueError, match="runtime is 'fast'; expected one of auto, tensorflow, openvino, onnx"):
+        SegmentationPipeline(make(), runtime="fast")
+    with pytest.raises(FileNotFoundError, match="There is no file"):
+        SegmentationPipeline.from_pretrained(tmp_path / "openvino_model.xml")
+    (tmp_path / "model.tflite").write_bytes(b"")
+    with pytest.raises(ValueError, match="""runtime is 'onnx'; expected "auto" or 'litert'"""):
+        SegmentationPipeline.from_pretrained(tmp_path / "model.tflite", runtime="onnx")
+    with pytest.raises(TypeError, match="num_labels cannot change"):
+        SegmentationPipeline.from_pretrained(tmp_path / "model.tflite", num_labels=3)
+
+
+def test_a_model_of_another_task_is_refused(tmp_path):
+    classifier, segmenter = make(TFSegformerForImageClassification), make()
+    with pytest.raises(ValueError, match="is a TFSegformerForImageClassification; SegmentationPipeline needs"):
+        SegmentationPipeline(classifier)
+    segmenter.save_pretrained(tmp_path / "segmenter")
+    with pytest.raises(ValueError, match="has no weights for the head of a TFSegformerForImageClassification"):
+        ImageClassificationPipeline.from_pretrained(tmp_path / "segmenter")
+    classifier.save_pretrained(tmp_path / "classifier")
+    with pytest.raises(ValueError, match="has no weights for the head of a TFSegformerForSemanticSegmentation"):
+        SegmentationPipeline.from_pretrained(tmp_path / "classifier")
+
+
+def test_a_size_that_a_bound_file_does_not_take_is_told():
+    runtime = KerasModel(make())
+    runtime.size, runtime.source = (64, 96), "model.tflite"
+    segment = SegmentationPipeline(runtime, SegformerImageProcessor(size=(64, 96)))
+    picture = np.zeros((100, 130, 3), np.uint8)
+    assert segment(picture).labels.shape == (100, 130)
+    assert segment(picture, mode="slide").labels.shape == (100, 130)  # its own size is the window
+    with pytest.raises(ValueError, match=r"model\.tflite takes 64 x 96 pixels only, and would be given 32 x 48"):
+        segment(picture, scales=(0.5,))
