@@ -1,11 +1,24 @@
 """The warm-up file that TF Serving replays before it lets clients in: one request for each signature."""
 
+import functools
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf import descriptor_pool, message_factory
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from tensorflow.core.framework.tensor_pb2 import TensorProto
+
+# TF Serving's messages as far as they are written: field -> its number and type in the .proto file that is named.
+_MESSAGES = {
+    "PredictionLog": {"predict_log": (6, "PredictLog")},  # prediction_log.proto
+    "PredictLog": {"request": (1, "PredictRequest")},
+    "PredictRequest": {"model_spec": (1, "ModelSpec"), "inputs": (2, "Input")},  # predict.proto
+    "ModelSpec": {"name": (1, "string"), "signature_name": (3, "string")},  # model.proto
+    "Input": {"key": (1, "string"), "value": (2, TensorProto.DESCRIPTOR.full_name)},  # how a map's entry is encoded
+}
 
 
 def sample_picture(height: int, width: int) -> np.ndarray:
@@ -48,27 +61,35 @@ def _sample(spec: tf.TensorSpec, size: tuple[int, int]) -> tf.Tensor:
 
 
 def write_warmup(path: str | os.PathLike, model_name: str, inputs: Mapping[str, Mapping[str, tf.Tensor]]) -> None:
-    """Writes the requests as a TFRecord file of PredictionLog messages.
-
-    Encoded here, field by field, so that exporting needs no package beside TensorFlow; the tests read the file with
-    `tensorflow-serving-api`. The numbers are those of predict.proto, model.proto and prediction_log.proto.
-    """
+    """Writes the requests as a TFRecord file of PredictionLog messages, which TF Serving reads when it loads a model."""
+    prediction_log = _prediction_log()
     with tf.io.TFRecordWriter(os.fspath(path)) as writer:
         for signature, tensors in inputs.items():
-            spec = _field(1, model_name.encode()) + _field(3, signature.encode())
-            request = _field(1, spec)
-            for key, tensor in tensors.items():
-                proto = tf.make_tensor_proto(tensor.numpy()).SerializeToString()
-                request += _field(2, _field(1, key.encode()) + _field(2, proto))
-            predict_log = _field(1, request)
-            writer.write(_field(6, predict_log))
+            request = {
+                "model_spec": {"name": model_name, "signature_name": signature},
+                "inputs": [
+                    {"key": key, "value": tf.make_tensor_proto(value.numpy())} for key, value in tensors.items()
+                ],
+            }
+            writer.write(prediction_log(predict_log={"request": request}).SerializeToString())
 
 
-def _field(number: int, content: bytes) -> bytes:
-    """A protobuf field that holds a text or a message."""
-    return bytes([number << 3 | 2]) + _varint(len(content)) + content
+@functools.cache
+def _prediction_log() -> Any:
+    """The class of PredictionLog, made here so that exporting needs no package beside TensorFlow.
 
-
-def _varint(value: int) -> bytes:
-    low, rest = value & 127, value >> 7
-    return bytes([low | 128]) + _varint(rest) if rest else bytes([low])
+    Its messages have a protobuf package of their own: tensorflow-serving-api registers the real names.
+    """
+    file = FileDescriptorProto(name="segformer_tf/warmup.proto", package="segformer_tf", syntax="proto3")
+    file.dependency.append(TensorProto.DESCRIPTOR.file.name)
+    for message, fields in _MESSAGES.items():
+        described = file.message_type.add(name=message)
+        for name, (number, kind) in fields.items():
+            field = described.field.add(name=name, number=number)
+            field.label = field.LABEL_REPEATED if kind == "Input" else field.LABEL_OPTIONAL
+            field.type = field.TYPE_STRING if kind == "string" else field.TYPE_MESSAGE
+            if kind != "string":
+                field.type_name = kind
+    pool = descriptor_pool.Default()
+    pool.AddSerializedFile(file.SerializeToString())
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("segformer_tf.PredictionLog"))
