@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from people_data import HALF, coco
 from PIL import Image
 from small_data import picture_and_mask, tiny_network
 
@@ -113,3 +114,10 @@ def test_a_picture_smaller_than_models_take_is_padded(data):
     image, mask = next(iter(pictures(read_split(data, "val"), 254)))
     assert image.shape == (32, 72, 3) and (image[20:] == [124, 116, 104]).numpy().all()
     assert (mask[20:] == 254).numpy().all() and (mask[1:20] != 254).numpy().all()
+
+
+def test_masks_drawn_from_shapes_are_those_of_the_inspection(tmp_path):
+    coco(tmp_path)
+    for image, mask in pictures(read_split(tmp_path)):
+        assert image.shape == (40, 60, 3)
+        np.testing.assert_array_equal(mask, HALF)
