@@ -15,17 +15,8 @@ _PIPELINES = {
     "SegformerForImageClassification": ("image-classification", "TFSegformerForImageClassification"),
     "SegformerModel": ("image-feature-extraction", "TFSegformerModel"),
 }
-_CARD = """---
-library_name: segformer-tf
-pipeline_tag: {pipeline}
-license: other
-tags:
-- segformer
-- keras
-- tensorflow
-- vision
----
-
+_METRICS = {"mIoU": "mean_iou", "mAcc": "mean_accuracy", "aAcc": "overall_accuracy"}  # as the Hub's mean_iou says
+_CARD = """
 # {title}
 
 A SegFormer ({architecture}) with {labels} classes. The files are as on the Hugging Face Hub, so transformers' PyTorch
@@ -47,14 +38,38 @@ def model_card(
 ) -> str:
     """README.md of a repository: what the model is, how to load it, and its scores as `evaluate` gives them.
 
-    `metrics` are fractions by name; `protocol` says how they were measured.
+    `metrics` are fractions by name; `protocol` says how they were measured. The Hub shows them as evaluation results of
+    an unknown data set, since only the protocol may name one.
     """
+    from huggingface_hub import EvalResult, ModelCardData
+
     architecture = (config.get("architectures") or ["SegformerForSemanticSegmentation"])[0]
     pipeline, class_name = _PIPELINES.get(architecture, _PIPELINES["SegformerForSemanticSegmentation"])
     names = [str(name) for name in (config.get("id2label") or {}).values()]
-    card = _CARD.format(
-        pipeline=pipeline,
-        title=repo_id.rpartition("/")[2],
+    scores = {name: float(value) for name, value in (metrics or {}).items()}
+    title = repo_id.rpartition("/")[2]
+    results = [
+        EvalResult(
+            task_type=pipeline,
+            dataset_type="unknown",
+            dataset_name="unknown",
+            metric_type=_METRICS.get(name, name),
+            metric_name=name,
+            metric_value=value,
+            metric_args={"protocol": protocol} if protocol else None,
+        )
+        for name, value in scores.items()
+    ]
+    data = ModelCardData(
+        library_name="segformer-tf",
+        pipeline_tag=pipeline,
+        license="other",
+        tags=["segformer", "keras", "tensorflow", "vision"],
+        model_name=title if results else None,
+        eval_results=results or None,
+    )
+    card = f"---\n{data.to_yaml()}\n---\n" + _CARD.format(
+        title=title,
         architecture=architecture,
         labels=len(names) or config.get("num_labels", 2),
         class_name=class_name,
@@ -62,8 +77,8 @@ def model_card(
     )
     if names:
         card += f"\n## Classes\n\n{', '.join(names)}\n"
-    if metrics:
-        rows = "".join(f"| {name} | {value:.4f} |\n" for name, value in metrics.items())
+    if scores:
+        rows = "".join(f"| {name} | {value:.4f} |\n" for name, value in scores.items())
         card += f"\n## Scores\n\n| Measure | Value |\n|---|---|\n{rows}"
         if protocol:
             card += f"\nProtocol: {protocol}\n"

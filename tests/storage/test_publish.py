@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from huggingface_hub import ModelCard
 from small_data import tiny_network, write_split
 
 from segformer_tf.storage.find import load_config
@@ -12,14 +13,25 @@ from segformer_tf.training import evaluate, read_split
 
 
 def test_the_card_says_what_the_model_is_how_to_load_it_and_what_it_scores(fixtures):
-    card = model_card("me/tiny", load_config(fixtures / "hf4-seg"), {"mIoU": 0.41234, "aAcc": 0.9}, "CamVid val, plain")
-    front, _, body = card.removeprefix("---\n").partition("---\n")
-    assert "pipeline_tag: image-segmentation\n" in front and "license: other\n" in front
-    assert 'TFSegformerForSemanticSegmentation.from_pretrained("me/tiny")' in body
-    assert "with 5 classes" in body and "class 0, class 1" in body
-    assert "| mIoU | 0.4123 |" in body and "Protocol: CamVid val, plain" in body
-    assert "Scores" not in model_card("me/tiny", load_config(fixtures / "hf4-cls"))
-    assert "pipeline_tag: image-classification" in model_card("me/tiny", load_config(fixtures / "hf4-cls"))
+    card = ModelCard(
+        model_card("me/tiny", load_config(fixtures / "hf4-seg"), {"mIoU": 0.41234, "F1": 0.9}, 'CamVid: "val", plain')
+    )
+    assert (card.data.pipeline_tag, card.data.license) == ("image-segmentation", "other")
+    assert (card.data.library_name, card.data.model_name) == ("segformer-tf", "tiny")
+    assert [(r.metric_type, r.metric_name, r.metric_value) for r in card.data.eval_results] == [
+        ("mean_iou", "mIoU", 0.41234),
+        ("F1", "F1", 0.9),
+    ]
+    assert {r.metric_args["protocol"] for r in card.data.eval_results} == {'CamVid: "val", plain'}
+    assert 'TFSegformerForSemanticSegmentation.from_pretrained("me/tiny")' in card.text
+    assert "with 5 classes" in card.text and "class 0, class 1" in card.text
+    assert "| mIoU | 0.4123 |" in card.text and 'Protocol: CamVid: "val", plain' in card.text
+
+
+def test_a_card_without_scores_has_no_table_of_them(fixtures):
+    card = ModelCard(model_card("me/tiny", load_config(fixtures / "hf4-cls")))
+    assert "Scores" not in card.text and card.data.eval_results is None
+    assert card.data.pipeline_tag == "image-classification"
 
 
 def test_a_directory_is_uploaded_in_one_commit_with_its_card(hub, fixtures, tmp_path):
