@@ -129,8 +129,8 @@ class SegformerConfig:
             else:
                 expect(all(map(_whole, values)), key, "whole numbers of at least 1")
         for size, heads in zip(self.hidden_sizes, self.num_attention_heads, strict=True):
-            wanted = f"sizes that num_attention_heads = {self.num_attention_heads} divide ({size} is not a multiple of {heads})"
-            expect(size % heads == 0, "hidden_sizes", wanted)
+            wanted = f"numbers that divide hidden_sizes = {self.hidden_sizes} ({heads} does not divide {size})"
+            expect(size % heads == 0, "num_attention_heads", wanted)
         expect(self.hidden_act in ACTIVATIONS, "hidden_act", f"one of {', '.join(ACTIVATIONS)}")
         expect(self.problem_type in PROBLEM_TYPES, "problem_type", f"one of {PROBLEM_TYPES}")
         for key in _RATES:

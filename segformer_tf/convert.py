@@ -47,7 +47,7 @@ def convert(
     else:
         checkpoint = load(src, **hub_arguments)
         config, variables = {**checkpoint.config, **config_overrides}, checkpoint.variables
-        expected = infer.expected_shapes(config, names.task_of(variables))
+        expected = infer.expected_shapes(SegformerConfig.from_dict(config), names.task_of(variables))
         match(expected, variables, str(checkpoint.file), checkpoint.unexpected)
     if format == "keras":
         _write_keras(file, config, variables)

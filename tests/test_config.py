@@ -40,7 +40,7 @@ def test_defaults_are_those_of_the_hub():
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_variants_have_the_published_numbers_of_parameters(name):
-    shapes = expected_shapes(SegformerConfig.from_variant(name, num_labels=1000).to_dict(), "classifier")
+    shapes = expected_shapes(SegformerConfig.from_variant(name, num_labels=1000), "classifier")
     count = sum(math.prod(shape) for shape in shapes.values())
     assert count / 1e6 == pytest.approx(PUBLISHED[name], rel=0.04)  # the paper's b0 is 3 % above its own code's
 
@@ -67,7 +67,7 @@ def test_labels_follow_each_other():
     ("wrong", "message"),
     [
         ({"depths": [2, 2]}, r"depths is \[2, 2\], expected a list of num_encoder_blocks = 4 numbers"),
-        ({"hidden_sizes": [32, 64, 161, 256]}, r"161 is not a multiple of 5"),
+        ({"hidden_sizes": [32, 64, 161, 256]}, r"num_attention_heads is .*\(5 does not divide 161\)"),
         ({"hidden_act": "mish"}, r"hidden_act is 'mish', expected one of gelu, "),
         ({"num_labels": 0}, r"num_labels is 0, expected a whole number of at least 1"),
         ({"num_labels": 3, "id2label": {0: "a"}}, r"id2label has 1 entries, expected num_labels = 3"),

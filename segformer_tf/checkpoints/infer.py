@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from segformer_tf.checkpoints.names import task_of
+from segformer_tf.config import SegformerConfig
 
 ARCHITECTURES = {
     "decode_head": "SegformerForSemanticSegmentation",
@@ -75,29 +76,8 @@ def _labels(number: int, metadata: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def expected_shapes(config: Mapping[str, Any], task: str | None) -> dict[str, tuple[int, ...]]:
-    """Shapes by path of the variables that a config asks for, with a head (`names.task_of`); missing keys as b0's.
-
-    Raises ValueError where the heads do not divide the hidden sizes.
-    """
-    default = {
-        "num_channels": 3,
-        "depths": [2, 2, 2, 2],
-        "sr_ratios": [8, 4, 2, 1],
-        "hidden_sizes": [32, 64, 160, 256],
-        "patch_sizes": [7, 3, 3, 3],
-        "mlp_ratios": [4, 4, 4, 4],
-        "num_attention_heads": [1, 2, 5, 8],
-        "decoder_hidden_size": 256,
-    }
-    values = {**default, **config}
-    sizes, fused = values["hidden_sizes"], values["decoder_hidden_size"]
-    for size, heads in zip(sizes, values["num_attention_heads"], strict=True):
-        if size % heads:
-            raise ValueError(
-                f"num_attention_heads is {values['num_attention_heads']}, which does not divide the hidden sizes "
-                f"{sizes}; pass the number of heads of each stage as num_attention_heads."
-            )
+def expected_shapes(config: SegformerConfig, task: str | None) -> dict[str, tuple[int, ...]]:
+    """Shapes by path of the variables that a config asks for, with a head (`names.task_of`)."""
     shapes: dict[str, tuple[int, ...]] = {}
 
     def product(path: str, *kernel: int) -> None:
@@ -107,12 +87,12 @@ def expected_shapes(config: Mapping[str, Any], task: str | None) -> dict[str, tu
     def norm(path: str, size: int, *more: str) -> None:
         shapes.update({f"{path}/{leaf}": (size,) for leaf in ("gamma", "beta", *more)})
 
-    channels = values["num_channels"]
-    for s, size in enumerate(sizes):
-        patch, sr, wide = values["patch_sizes"][s], values["sr_ratios"][s], int(size * values["mlp_ratios"][s])
+    channels, fused = config.num_channels, config.decoder_hidden_size
+    for s, size in enumerate(config.hidden_sizes):
+        patch, sr, wide = config.patch_sizes[s], config.sr_ratios[s], int(size * config.mlp_ratios[s])
         product(f"patch_embeddings_{s}/proj", patch, patch, channels, size)
         norm(f"patch_embeddings_{s}/layer_norm", size)
-        for block in (f"block_{s}_{layer}" for layer in range(values["depths"][s])):
+        for block in (f"block_{s}_{layer}" for layer in range(config.depths[s])):
             norm(f"{block}/layer_norm_1", size)
             for name in ("query", "key", "value", "output"):
                 product(f"{block}/attention/{name}", size, size)
@@ -125,13 +105,12 @@ def expected_shapes(config: Mapping[str, Any], task: str | None) -> dict[str, tu
             product(f"{block}/mlp/dense2", wide, size)
         norm(f"layer_norm_{s}", size)
         channels = size
-    labels = len(values.get("id2label") or range(values.get("num_labels", 2)))
     if task == "classifier":
-        product("classifier", sizes[-1], labels)
+        product("classifier", channels, config.num_labels)
     elif task == "decode_head":
-        for s, size in enumerate(sizes):
+        for s, size in enumerate(config.hidden_sizes):
             product(f"decode_head/linear_c_{s}", size, fused)
-        shapes["decode_head/linear_fuse/kernel"] = (fused * len(sizes), fused)
+        shapes["decode_head/linear_fuse/kernel"] = (fused * config.num_encoder_blocks, fused)
         norm("decode_head/batch_norm", fused, "moving_mean", "moving_variance")
-        product("decode_head/classifier", fused, labels)
+        product("decode_head/classifier", fused, config.num_labels)
     return shapes

@@ -61,7 +61,7 @@ def _facts(name: str) -> dict[str, Any]:
     checkpoint = checkpoints.load(name)
     config = SegformerConfig.from_dict(checkpoint.config)
     task = task_of(checkpoint.variables)
-    shapes = expected_shapes(checkpoint.config, task)
+    shapes = expected_shapes(config, task)
     checkpoints.match(shapes, checkpoint.variables, name, checkpoint.unexpected)  # lists what does not fit
     sizes = [key for key, row in VARIANTS.items() if row[:2] == (config.depths, config.hidden_sizes)]
     return {

@@ -4,11 +4,12 @@ import numpy as np
 from hypothesis import strategies as st
 
 from segformer_tf.checkpoints.infer import ARCHITECTURES, expected_shapes
+from segformer_tf.config import SegformerConfig
 
 
 def random_variables(config: dict, task: str | None, seed: int = 0) -> dict[str, np.ndarray]:
     generator = np.random.default_rng(seed)
-    shapes = expected_shapes(config, task)
+    shapes = expected_shapes(SegformerConfig.from_dict(config), task)
     return {path: generator.normal(size=shape).astype(np.float32) for path, shape in shapes.items()}
 
 
