@@ -1,4 +1,8 @@
-"""Variables of keras-hub's MiT and SegFormer models, from the `.weights.h5` files that they save or their presets hold."""
+"""Variables of keras-hub's MiT and SegFormer models, from the `.weights.h5` files that they save or their presets hold.
+
+No table of `layouts`, whose names alone say where a tensor belongs: keras-hub counts blocks and projections through all
+stages, so the stage is read off the shapes, and the order of a layer's variables says which is which.
+"""
 
 import re
 from collections.abc import Mapping
@@ -42,7 +46,7 @@ def is_keras_hub(names: Mapping[str, object]) -> bool:
 def to_variables(tensors: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], list[str]]:
     """keras-hub's arrays under this package's variable paths, and the names that have no place in a SegFormer.
 
-    keras-hub counts its blocks through all stages: a block's stage is the one that has its number of channels.
+    A block's stage is the one that has its number of channels.
     Raises ValueError where two stages have the same number.
     """
     sizes = _stage_sizes(tensors)
