@@ -3,8 +3,8 @@
     python examples/finetune_segmentation.py [DATA] [MODEL]
 
 DATA has images/{train,val} and annotations/{train,val}; without it, parts of a photograph that scikit-learn ships, with
-sky and not-sky told apart by colour. MODEL is a Hub id or directory; without it, a small model begins at random weights.
-Without arguments it takes about a minute on two cores and ends above 0.8 mIoU.
+sky and not-sky told apart by colour. MODEL is a Hub id or directory; without it, a small model begins at random
+weights. Without arguments it takes about a minute on two cores and ends above 0.8 mIoU.
 """
 
 import dataclasses

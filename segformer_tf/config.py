@@ -177,7 +177,7 @@ class SegformerConfig:
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | os.PathLike, **kwargs: Any):
-        """The configuration of a Hub id, a directory, a `config.json` or a bundled model; `kwargs` as `get_config_dict`."""
+        """That of a Hub id, a directory, a `config.json` or a bundled model; `kwargs` as `get_config_dict`."""
         values, overrides = cls.get_config_dict(name_or_path, **kwargs)
         config = cls.from_dict(values, **overrides)
         config.name_or_path = str(name_or_path)
@@ -185,7 +185,7 @@ class SegformerConfig:
 
     @classmethod
     def get_config_dict(cls, name_or_path: str | os.PathLike, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The parsed `config.json`, and those of `kwargs` that replace keys of it; the others are `find.HUB_ARGUMENTS`."""
+        """The parsed `config.json`, and those `kwargs` that replace its keys; others are `find.HUB_ARGUMENTS`."""
         check_keywords("from_pretrained", kwargs, (*cls.KEYS, *find.HUB_ARGUMENTS))
         return find.load_config(name_or_path, **find.pop_hub_arguments(kwargs)), kwargs
 
@@ -225,7 +225,7 @@ class SegformerConfig:
         vars(self).update(vars(type(self).from_dict(self.to_dict(), **config_dict)))
 
     def update_from_string(self, update_str: str) -> None:
-        """Sets keys from text such as "drop_path_rate=0.2,hidden_act=relu"; ValueError for others, or of another type."""
+        """Sets keys from text: "drop_path_rate=0.2,hidden_act=relu"; ValueError for others, or another type."""
         new = {}
         for part in update_str.split(","):
             key, equals, text = part.partition("=")

@@ -1,4 +1,4 @@
-"""The environment that every test has, and what many tests share: a tiny configuration, pictures that are not square."""
+"""The environment of every test, and what many tests share: a tiny configuration, pictures that are not square."""
 
 import atexit
 import os
@@ -8,12 +8,13 @@ import tempfile
 from pathlib import Path
 
 # The caller's settings would change what libraries do as they are imported, and what a terminal shows. They go before
-# anything is imported, here and so in every process that a test starts. TF_ENABLE_ONEDNN_OPTS stays: the tests hold with
-# and without oneDNN.
+# anything is imported, here and so in every process that a test starts. TF_ENABLE_ONEDNN_OPTS stays: the tests hold
+# with and without oneDNN.
 SETTINGS = re.compile(
     r"(HF|HUGGING_?FACE|KERAS|TF|XLA|OPENVINO|TRANSFORMERS)_\w+"
     r"|PYTHON(WARNINGS|OPTIMIZE|IOENCODING|UTF8|DEVMODE|HASHSEED)|PYTEST_THEME\w*"
-    r"|NO_COLOR|(CLI|PY|FORCE_)_?COLORS?(_FORCE)?|GITHUB_ACTIONS|TTY_\w+|JUPYTER_\w+|COLUMNS|LINES|TERMINAL_WIDTH|_?TYPER_\w+"
+    r"|NO_COLOR|(CLI|PY|FORCE_)_?COLORS?(_FORCE)?|GITHUB_ACTIONS|TTY_\w+|JUPYTER_\w+|COLUMNS|LINES"
+    r"|TERMINAL_WIDTH|_?TYPER_\w+"
     r"|LC_\w+|LANG(UAGE)?|TZ|(https?|all|ftp|no)_proxy",
     re.IGNORECASE,
 )

@@ -1,4 +1,4 @@
-"""What is installed is what was tested: the wheel, built from the source archive, holds code, weights, pages, command."""
+"""What is installed is what was tested: the wheel, from the source archive, holds code, weights, pages, command."""
 
 import hashlib
 import re

@@ -2,9 +2,9 @@
 
     .venv-parity/bin/python benchmarks/agreement/camvid.py --data ../shared/data/camvid [--images 10]
 
-Both get the same pixel values, whole pictures at 480x360; each resizes its own logits (bilinear) and takes the best class.
-Prints the share of pixels with the same label and both mIoU (11 classes, unlabelled pixels left out); ends with status 1
-if fewer than 99.99 % of the pixels agree or the two mIoU differ by more than 0.01 points.
+Both get the same pixel values, whole pictures at 480x360; each resizes its own logits (bilinear) and takes the best
+class. Prints the share of pixels with the same label and both mIoU (11 classes, unlabelled pixels left out); ends with
+status 1 if fewer than 99.99 % of the pixels agree or the two mIoU differ by more than 0.01 points.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """The bundled model in ONNX Runtime, OpenVINO and LiteRT on CamVid pictures: which share of the pixels keeps its label?
 
-make runtimes IMAGES=10       # needs the extra [export]; exit 1 below 99.9 % (float32) or 99 % (float16 and int8 weights)
+make runtimes IMAGES=10       # needs the extra [export]; exit 1 below 99.9 % (float32) or 99 % (float16, int8)
 """
 
 import argparse
@@ -49,7 +49,8 @@ def main() -> None:
                 del run
             same = float(np.mean([(a == b).mean() for a, b in zip(found, expected, strict=True)]))
             print(
-                f"{name}, {weights} weights: {len(files)} pictures, {100 * same:.4f} % of the pixels have the same label"
+                f"{name}, {weights} weights: {len(files)} pictures, {100 * same:.4f} % of the pixels "
+                "have the same label"
             )
             low += [] if same >= LEAST[weights] else [f"{name} {weights}"]
     if low or not files:

@@ -1,9 +1,10 @@
 """Ten CamVid pictures of mixed sizes, JPEG and PNG: does every way of serving give the pipeline's label maps?
 
-    make serving IMAGES=10        # exports the bundled model, starts `segformer-tf serve`; exit 1 on any different pixel
+    make serving IMAGES=10        # exports the bundled model, starts `segformer-tf serve`; exit 1 if any pixel differs
 
-Compared with `SegmentationPipeline`, pixel by pixel: `tf.saved_model.load` in a process that cannot import this package,
-the REST answer and the gRPC answer, by the clients in examples/serving; all ten in one batch, then a batch of 32.
+Compared with `SegmentationPipeline`, pixel by pixel: `tf.saved_model.load` in a process that cannot import this
+package, the REST answer and the gRPC answer, by the clients in examples/serving; all ten in one batch,
+then a batch of 32.
 """
 
 import argparse

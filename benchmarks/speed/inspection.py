@@ -1,7 +1,7 @@
 """How long `inspect` takes beside reading the same files once: `python benchmarks/speed/inspection.py [pictures]`.
 
-Pictures of 480 x 640 with masks of 5 classes are made in a temporary directory. "Reading" decodes every picture and mask
-with Pillow in as many threads. The aim: inspection within twice that.
+Pictures of 480 x 640 with masks of 5 classes are made in a temporary directory. "Reading" decodes every picture and
+mask with Pillow in as many threads. The aim: inspection within twice that.
 """
 
 import json

@@ -63,7 +63,7 @@ class Job:
 
 
 def assume_frozen_weights() -> None:
-    """For TensorFlow graphs that only infer, as a server runs them: oneDNN stores each product's weights once as it likes them.
+    """For TensorFlow graphs that only infer, as a server runs them: oneDNN stores each product's weights once.
 
     Never where weights change or operations run eagerly: those would go on with the first weights that they saw.
     """
@@ -259,7 +259,8 @@ def _openvino(job: Job, file: Path, x: np.ndarray):
     return lambda: compiled([x])[0]
 
 
-# keras-hub: weights of its own, since no file has them for it; its equality is shown in tests/checkpoints/test_keras_hub.py
+# keras-hub: weights of its own, since no file has them for it; its equality is shown in
+# tests/checkpoints/test_keras_hub.py
 
 
 def keras_hub(job: Job):

@@ -4,10 +4,10 @@
     python benchmarks/speed/models.py --quick        # b0 at 512x512 in float32 and bfloat16
     python benchmarks/speed/models.py --jobs b2-512-1-float32 --runs 5 --peers segformer_tf_saved_model openvino
 
-A job is VARIANT-SIZE-BATCH-DTYPE. Medians of one batch, 150 classes, two threads; ratios are to `segformer_tf_saved_model`
-in the same job: how many times as long the peer takes. Memory is the growth of the process while it runs. Logits of all
-peers are compared before timing. A peer that is not installed or fails is reported so. `--write` puts the tables
-into docs/benchmarks.md.
+A job is VARIANT-SIZE-BATCH-DTYPE. Medians of one batch, 150 classes, two threads; ratios are to
+`segformer_tf_saved_model` in the same job: how many times as long the peer takes. Memory is the growth of the process
+while it runs. Logits of all peers are compared before timing. A peer that is not installed or fails is reported so.
+`--write` puts the tables into docs/benchmarks.md.
 """
 
 import functools
@@ -133,7 +133,7 @@ def tables(results: dict[str, dict[str, dict]]) -> str:
 
 
 def aims_table(results: dict[str, dict[str, dict]]) -> str:
-    """How many times our row's time a peer takes, of one picture of 512x512, beside how many it is meant to take at least."""
+    """How many times our row's time a peer takes for one picture of 512x512, beside how many it is meant to."""
     variants = ("b0", "b2", "b5")
     rows = []
     for peer, ours, dtype, aims in AIMS:

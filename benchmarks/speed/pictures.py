@@ -2,8 +2,9 @@
 
     CAMVID=../shared/data/camvid python benchmarks/speed/pictures.py --write
 
-24 CamVid pictures, 480x360, to 512x512; post-processing is of one picture, 150 classes, 128x256 to 1024x2048. Results of
-pre- and post-processing are compared first. The training input decodes 96 files and masks on both sides; here it also augments.
+24 CamVid pictures, 480x360, to 512x512; post-processing is of one picture, 150 classes, 128x256 to 1024x2048. Results
+of pre- and post-processing are compared first. The training input decodes 96 files and masks on both sides; here it
+also augments.
 """
 
 import functools

@@ -2,7 +2,8 @@
 
     python benchmarks/speed/plots.py
 
-`docs/benchmarks-models.png`: time of one picture in each library, of each model; `docs/benchmarks-cost.png`: time by side.
+`docs/benchmarks-models.png`: time of one picture in each library, of each model;
+`docs/benchmarks-cost.png`: time by side.
 """
 
 import re

@@ -1,12 +1,12 @@
 """What serving costs: the bundled model in `segformer-tf serve` under several clients, beside the model's own batches.
 
     python benchmarks/speed/serving.py                   # about two minutes
-    python benchmarks/speed/serving.py --seconds 300 --write   # the soak: exit 1 on any error, 5 % more memory or less rate
-                                                                # than --share of the model's; --write puts it into the docs
+    python benchmarks/speed/serving.py --seconds 300 --write   # the soak: exit 1 on any error, 5 % more memory or less
+                                                               # rate than --share of the model's; --write: to the docs
 
-The reference is the same signature of the same directory in batches of 8, run in a process of its own before and after the
-load, while nothing else runs; so a machine that slows down in between shows. Memory is the server process's resident set,
-after a quarter of the time and at the end.
+The reference is the same signature of the same directory in batches of 8, run in a process of its own before and after
+the load, while nothing else runs; so a machine that slows down in between shows. Memory is the server process's
+resident set, after a quarter of the time and at the end.
 """
 
 import argparse

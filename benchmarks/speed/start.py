@@ -1,4 +1,4 @@
-"""How long a person waits: `segformer-tf --help`, and one 480x360 picture with the bundled model, each from a cold start.
+"""How long a person waits: `segformer-tf --help`, and one 480x360 picture with the bundled model, from cold starts.
 
     .venv-core/bin/python benchmarks/speed/start.py [--runs 5]      # `make .venv-core/.made` makes it
 

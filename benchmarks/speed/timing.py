@@ -1,4 +1,4 @@
-"""What the benchmarks share: processes that are timed in turns, their memory, command lines, tables in the documents."""
+"""What the benchmarks share: processes timed in turns, their memory, command lines, tables in the documents."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""Writes what the page and its test need: model.onnx, classes.json, and a picture with the labels that Keras gives it."""
+"""Writes what the page and its test need: model.onnx, classes.json, a picture and the labels Keras gives it."""
 
 import json
 from pathlib import Path

@@ -33,7 +33,7 @@ STDIN = "-"
 
 
 class Picture(NamedTuple):
-    """`source` is what a pipeline takes, `shown` what the user called it, `folder` where its files go below --output."""
+    """`source`: what a pipeline takes; `shown`: what the user called it; `folder`: its files' place below --output."""
 
     source: Path | bytes
     shown: str
@@ -128,8 +128,8 @@ def plan(
         if shared[place] > 1:
             others = [other for other, taken in places.items() if taken == place and other != picture.shown]
             planned.refused[picture.shown] = (
-                f"{picture.shown} and {others[0]} would both be written as {directory / name}; neither is done: give one "
-                "at a time with an --output of its own, or --whole-names for files of different suffixes."
+                f"{picture.shown} and {others[0]} would both be written as {directory / name}; neither is done: give "
+                "one at a time with an --output of its own, or --whole-names for files of different suffixes."
             )
             continue
         try:

@@ -39,9 +39,9 @@ class Mode(str, Enum):
 
 SEGMENT = """Label every pixel of pictures.
 
-Writes NAME_labels.png (a palette picture whose indices are class ids), NAME_overlay.png (with a legend) and NAME.json for \
-each picture. NAME is its file name without .jpg, .jpeg or .png; other suffixes stay. Files that this program did not \
-write are not replaced, and the pictures given never.
+Writes NAME_labels.png (a palette picture whose indices are class ids), NAME_overlay.png (with a legend) and NAME.json \
+for each picture. NAME is its file name without .jpg, .jpeg or .png; other suffixes stay. Files that this program did \
+not write are not replaced, and the pictures given never.
 
 segformer-tf segment street.jpg
 segformer-tf segment photos/ --recursive --output masks --skip-existing
@@ -244,8 +244,8 @@ def _work(
                 if getattr(answer.error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
                     full = os.strerror(answer.error.errno)
                     raise OSError(
-                        f"The disk of {report.output} is full ({full}): {len(rows)} of {len(pictures)} pictures are done; "
-                        f"make room{go_on}."
+                        f"The disk of {report.output} is full ({full}): {len(rows)} of {len(pictures)} pictures are "
+                        f"done; make room{go_on}."
                     )
                 report.failed += 1
                 message = str(answer.error) or type(answer.error).__name__

@@ -39,8 +39,8 @@ def meaning(masks: Sequence[tuple[Path, Mapping[int, int]]]) -> dict[int, int]:
     if not any(foreground in values for _, values in with_255):
         other = next(file for file, values in masks if foreground in values)
         raise ValueError(
-            f"{with_255[0][0]} has 0 and 255, but {other} has 0 and {foreground}; expected one value for the foreground "
-            "in all masks: save them alike."
+            f"{with_255[0][0]} has 0 and 255, but {other} has 0 and {foreground}; expected one value for the "
+            "foreground in all masks: save them alike."
         )
     return {0: 0, foreground: 1, UNLABELLED: UNLABELLED}
 
@@ -53,8 +53,8 @@ def names(classes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     if len(classes) > 2:
         listed = ", ".join(str(row["name"]) for row in classes)
         raise ValueError(
-            f"the data set names {len(classes)} classes ({listed}), expected one or two with --binary: leave it out, or "
-            "correct classes.json."
+            f"the data set names {len(classes)} classes ({listed}), expected one or two with --binary: leave it out, "
+            "or correct classes.json."
         )
     if len(classes) == 2:
         return [dict(row) for row in classes]

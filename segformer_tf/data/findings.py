@@ -159,8 +159,8 @@ def of_pictures(files: Mapping[str, Sequence[tuple[Path, Look]]], deep_is_told: 
     deep = [look.highest for _, look in everything if look.highest is not None]
     if deep and max(deep) < TWELVE_BITS and not deep_is_told:
         found.warnings.append(
-            f"{named(which(lambda look: look.highest is not None))}: 16-bit files whose highest value is {max(deep)}, so "
-            f"that pictures are nearly black: give value_range (0, {2 ** max(deep).bit_length() - 1})."
+            f"{named(which(lambda look: look.highest is not None))}: 16-bit files whose highest value is {max(deep)}, "
+            f"so that pictures are nearly black: give value_range (0, {2 ** max(deep).bit_length() - 1})."
         )
     copies = defaultdict(list)
     for split, pairs in files.items():

@@ -26,8 +26,8 @@ class Inspection(Findings):
     Args:
         layout: The layout that was found, in words.
         splits: Name -> the split to train or evaluate on: without broken pairs, its masks' values understood.
-        classes: [{"id", "name", "color", "pixels": {split: number}, "share"}]; for classification "pictures" in place of
-            "pixels". `share` is of all that is labelled, in all splits.
+        classes: [{"id", "name", "color", "pixels": {split: number}, "share"}]; for classification "pictures" in place
+            of "pixels". `share` is of all that is labelled, in all splits.
         unlabelled: Split -> pixels that are not labelled.
         sizes: (height, width) -> pictures.
         modes: Pillow's mode of the pictures (RGB, L, I;16 ...) -> pictures.

@@ -1,7 +1,8 @@
-"""Annotations as shapes -> class ids: polygons, rectangles, circles, bitmaps and run lengths, drawn at a picture's size.
+"""Annotations as shapes -> class ids: polygons, rectangles, circles, bitmaps, run lengths, at a picture's size.
 
 A pixel belongs to a polygon if its centre lies inside (even-odd rule); coordinates are those of pixel edges, so that
-(0, 0) to (W, H) is the whole picture, as in COCO. Later shapes lie over earlier ones; what none covers is background, 0.
+(0, 0) to (W, H) is the whole picture, as in COCO. Later shapes lie over earlier ones; what none covers is
+background, 0.
 """
 
 import base64

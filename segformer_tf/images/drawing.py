@@ -110,7 +110,8 @@ def overlay(
     names = class_names(names) or {index: f"class {index}" for index in range(len(palette))}
     skipped = {index for index, name in names.items() if name in skip}
     ids = _known(labels, len(palette))
-    # Both parts are looked up, which is ten times as fast as computing them; rounded like this, they end at 255 at most.
+    # Both parts are looked up, which is ten times as fast as computing them; rounded like this, they end at most
+    # at 255.
     shares = np.floor(np.arange(256) * (1 - alpha)).astype(np.uint8)
     colours = np.rint(np.concatenate([palette, np.zeros((1, 3))]) * alpha).astype(np.uint8)
     mixed = shares.take(pixels) + colours.take(ids, axis=0)

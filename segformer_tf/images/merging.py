@@ -1,9 +1,9 @@
 """Logits of the parts of a picture -> its label map at full size, band after band of rows.
 
-Full-size logits are: of one part its logits resized bilinearly (half-pixel centres) to the pixels it covers, where parts
-overlap their mean; of several variants of a picture (scales, mirror images) the mean of their class probabilities. They
-exist for some pixels at a time. Where all logits around a pixel agree on the class, so does every mean of them: only the
-other pixels are computed.
+Full-size logits are: of one part its logits resized bilinearly (half-pixel centres) to the pixels it covers, where
+parts overlap their mean; of several variants of a picture (scales, mirror images) the mean of their class
+probabilities. They exist for some pixels at a time. Where all logits around a pixel agree on the class, so does every
+mean of them: only the other pixels are computed.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Merger:
         self.done = 0  # rows
 
     def add(self, logits: np.ndarray, box: Box | None = None, variant: int = 0) -> None:
-        """Logits (h, w, C) of a box, by default of the whole picture; one class gets a second, the rest, whose logit is 0."""
+        """Logits (h, w, C) of a box, or the whole picture; one class gets a second, the rest, whose logit is 0."""
         logits = np.ascontiguousarray(logits, np.float32)
         if logits.shape[-1] == 1:
             logits = np.concatenate([np.zeros_like(logits), logits], axis=-1)
@@ -101,7 +101,7 @@ class Merger:
 
 
 def _values(parts, down, across, starts, counts, group, column) -> Iterator[tuple[np.ndarray, np.ndarray, list]]:
-    """Row, column and each part's logits (N, C) of pixels, given by the group of rows that they lie in; a row at a time."""
+    """Row, column and each part's logits (N, C) of pixels, given by their group of rows; a row at a time."""
     first = starts[group]
     blends = [
         _blend(part.logits, upper[first], lower[first], left[column], right[column], weight[column])
@@ -118,13 +118,13 @@ def _values(parts, down, across, starts, counts, group, column) -> Iterator[tupl
 
 
 def _across(votes: np.ndarray, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For every row of logits and every pixel of a row: what the logit before it votes for, and whether the next agrees."""
+    """For each row of logits and pixel of a row: what the logit before it votes for; whether the next agrees."""
     before = np.take(votes, left, axis=1)
     return before, before == np.take(votes, right, axis=1)
 
 
 def _agreement(votes, ends) -> tuple[np.ndarray, np.ndarray]:
-    """For every pixel of a row of a band: what the first logit beside it votes for, and whether all others do the same."""
+    """For each pixel of a row of a band: what the first logit beside it votes for; whether all others agree."""
     labels: Any = None
     agreed: Any = True
     for (classes, same), (upper, lower) in zip(votes, ends, strict=True):

@@ -102,8 +102,8 @@ def _decode(data: bytes, name: str, page: int | None, channels: int, deep: bool)
         raise OSError(f"{name} is damaged or cut off and cannot be decoded ({error}).") from error
     if cut and 0 < int(np.asarray(image.convert("RGB")).max()) < 16:
         warnings.warn(
-            f"{name} holds colours of 16 bits up to {16 * 256}, of which Pillow keeps 8, nearly black: data of 12 bits? "
-            "Save it as a TIFF and give value_range=(0, 4095), or convert it to 8 bits.",
+            f"{name} holds colours of 16 bits up to {16 * 256}, of which Pillow keeps 8, nearly black: data of 12 "
+            "bits? Save it as a TIFF and give value_range=(0, 4095), or convert it to 8 bits.",
             UserWarning,
             stacklevel=4,
         )

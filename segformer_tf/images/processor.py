@@ -147,7 +147,7 @@ class SegformerImageProcessor(Settings):
         return (channels, height, width) if first else (height, width, channels)
 
     def _pixel_values(self, source: Any, input_data_format: str | None, values: Any) -> tuple[np.ndarray, bool]:
-        """The values, in the array given or a new one, and whether the image looks as if it had been rescaled before."""
+        """The values, in the array given or a new one, and whether the image seems to have been rescaled before."""
         image = self.pixels(source, input_data_format)
         twice = bool(self.do_rescale and image.dtype != np.uint8 and image.min() >= 0 and image.max() <= 1)
         if self.do_resize:

@@ -30,7 +30,8 @@ def scale_pixels(image: np.ndarray, scaling: Scaling, planes: np.ndarray) -> Non
         return
     height, width, channels = image.shape  # 8 bits: the 256 results of each channel are computed once, then looked up
     table = _scale(np.repeat(np.arange(256, dtype=np.uint8)[:, np.newaxis], channels, axis=1), scaling)
-    # A few rows at a time: `take` wants indices of 8 bytes, and a whole picture's are memory that the system hands out anew.
+    # A few rows at a time: `take` wants indices of 8 bytes, and a whole picture's are memory that the system hands
+    # out anew.
     rows = max(1, TAKEN_AT_ONCE // max(width, 1))
     indices = np.empty((rows, width), np.intp)
     for channel in range(channels):
@@ -159,8 +160,8 @@ def from_16_bit(values: np.ndarray, name: str = "image") -> np.ndarray:
     high = int(values.max(initial=0))
     if 0 < high < 4096:
         warnings.warn(
-            f"{name} holds 16-bit values up to {high}, which become nearly black: data of {max(high.bit_length(), 8)} bits? "
-            f"Give value_range=(0, {2 ** max(high.bit_length(), 8) - 1}), or the range that it was taken with.",
+            f"{name} holds 16-bit values up to {high}, which become nearly black: data of {max(high.bit_length(), 8)} "
+            f"bits? Give value_range=(0, {2 ** max(high.bit_length(), 8) - 1}), or the range that it was taken with.",
             UserWarning,
             stacklevel=4,
         )

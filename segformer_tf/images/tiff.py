@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-# Tags: what a page is for, its bands' bits, compression, what its values mean, number of bands, those beyond the colours.
+# Tags: what a page is for, its bands' bits, compression, what its values mean, number of bands, those beyond the
+# colours.
 SUBFILE, BITS, COMPRESSION, PHOTOMETRIC, BANDS, EXTRA = 254, 258, 259, 262, 277, 338
 REDUCED, CMYK, LOSSY = 1, 5, (6, 7, 34892, 34934, 50001, 50002)  # JPEG, JPEG in DNG, WebP, JPEG XL
 ALPHA = (1, 2)
@@ -49,7 +50,8 @@ def _reduced(image: Any, number: int) -> bool:
 def _index(name: str, page: int | None, count: int) -> int:
     if page is None and count > 1:
         raise ValueError(
-            f"{name} has {count} pages, expected one picture: give page=1 for the first, or save the page that you mean."
+            f"{name} has {count} pages, expected one picture: give page=1 for the first, or save the page that you "
+            "mean."
         )
     if page is not None and not 1 <= page <= count:
         raise ValueError(f"page is {page}, expected a number from 1 to {count}, the pages of {name}.")

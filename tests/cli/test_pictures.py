@@ -1,4 +1,4 @@
-"""`segment`, `classify` and `demo` as people call them: in a process of their own where noise and signals are tested."""
+"""`segment`, `classify` and `demo` as people call them: in their own process where noise and signals are tested."""
 
 import errno
 import json

@@ -92,7 +92,7 @@ def test_rows_are_finished_from_the_top_and_their_windows_let_go():
 
 
 def test_a_part_may_reach_past_the_picture_and_start_between_pixels():
-    """As windows do that are filled up, and those of a picture of another size: only pixels whose centres lie inside are its."""
+    """As windows that are filled up, and those of a picture of another size: pixels whose centres lie inside."""
     left, right = np.zeros((2, 2, 2), "float32"), np.zeros((2, 2, 2), "float32")
     left[..., 0], right[..., 1] = 1, 1
     found = merged((4, 10), [(left, Box(0, -3, 8, 7.4)), (right, Box(0, 4.4, 8, 20))])

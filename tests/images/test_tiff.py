@@ -74,7 +74,10 @@ def test_twelve_bits_of_six_bands_are_stretched_and_alone_warned_of(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", values, photometric="minisblack", planarconfig="contig")
     found = to_pixels(tmp_path / "a.tif", 6, None, strict=True, value_range=(0, 4095))
     np.testing.assert_array_equal(found, np.rint(values / 4095 * 255).astype(np.uint8))
-    told = r"a\.tif holds 16-bit values up to 4095, which become nearly black: data of 12 bits\? Give value_range=\(0, 4095\)"
+    told = (
+        r"a\.tif holds 16-bit values up to 4095, which become nearly black: data of 12 bits\? "
+        r"Give value_range=\(0, 4095\)"
+    )
     with pytest.warns(UserWarning, match=told):
         assert to_pixels(tmp_path / "a.tif", 6, None, strict=True).max() == 16
 

@@ -1,4 +1,4 @@
-"""What a program written for transformers' TensorFlow classes does, done here: its test ideas, and what was broken there."""
+"""What a program for transformers' TensorFlow classes does, done here: its test ideas, and what was broken there."""
 
 import inspect
 import json

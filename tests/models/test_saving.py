@@ -65,7 +65,8 @@ def test_an_exported_model_runs_without_this_package(tmp_path, tiny_config, save
     run(
         "import sys, numpy as np, tensorflow as tf\n"
         "call = np.load(sys.argv[2])\n"
-        "logits = tf.saved_model.load(sys.argv[1]).signatures['serving_default'](tf.constant(call['pixels']))['logits']\n"
+        "served = tf.saved_model.load(sys.argv[1]).signatures['serving_default']\n"
+        "logits = served(tf.constant(call['pixels']))['logits']\n"
         "assert 'segformer_tf' not in sys.modules\n"
         "np.testing.assert_allclose(logits, call['logits'], atol=1e-6)\n",
         tmp_path / "exported",

@@ -34,7 +34,7 @@ def pictures(*size: int) -> np.ndarray:
 
 
 def loaded_without_a_rest(cls, directory):
-    """transformers' model of a directory, after a check that every tensor found its place and every place its tensor."""
+    """transformers' model of a directory; every tensor must find its place, and every place its tensor."""
     model, report = cls.from_pretrained(directory, output_loading_info=True)
     assert not any(report.values()), report
     return model.eval()

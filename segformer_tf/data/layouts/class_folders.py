@@ -27,8 +27,8 @@ def read(directory: Path, split: str, seed: int) -> Split:
     below = _classes_below(folder)
     if not below:
         raise FileNotFoundError(
-            f"{directory / split} has no folders of classes, expected them for the split {split!r}; {directory} has the "
-            f"splits {', '.join(splits_below(directory))}: add it."
+            f"{directory / split} has no folders of classes, expected them for the split {split!r}; {directory} has "
+            f"the splits {', '.join(splits_below(directory))}: add it."
         )
     names = [entry.name for entry in _classes_below(split_folder(directory, "train")) or below]
     listed = Found()

@@ -92,8 +92,8 @@ def read(directory: Path, split: str, seed: int) -> Split:
         )
     if boxes := sum(not annotation.get("segmentation") for annotation in content["annotations"]):
         listed.problems.append(
-            f"{source} has {boxes:,} annotations without a segmentation (boxes alone), expected polygons or run lengths: "
-            "annotate outlines."
+            f"{source} has {boxes:,} annotations without a segmentation (boxes alone), expected polygons or run "
+            "lengths: annotate outlines."
         )
     chosen = None
     if file is None:

@@ -86,8 +86,8 @@ def read(directory: Path, split: str, seed: int) -> Split:
             if None in names:
                 raise FileNotFoundError(
                     f"{wanted / split} is not a directory, expected files of the split {split!r}; {images} has the "
-                    f"splits {', '.join(splits_below(images)) or 'none'}: add it, or move all pictures up into {images} "
-                    f"and all masks into {masks}, and a fifth of them validates."
+                    f"splits {', '.join(splits_below(images)) or 'none'}: add it, or move all pictures up into "
+                    f"{images} and all masks into {masks}, and a fifth of them validates."
                 )
             images, masks = names
     assert images is not None and masks is not None
@@ -135,8 +135,8 @@ def side_read(directory: Path, split: str, seed: int, name: str = "pictures and 
     folder = split_folder(directory, split)
     if folder is None and splits_below(directory):
         raise FileNotFoundError(
-            f"{directory / split} is not a directory, expected files of the split {split!r}; {directory} has the splits "
-            f"{', '.join(splits_below(directory))}: add it."
+            f"{directory / split} is not a directory, expected files of the split {split!r}; {directory} has the "
+            f"splits {', '.join(splits_below(directory))}: add it."
         )
     place = folder or directory
     classes, coding = read_classes(place)

@@ -93,7 +93,8 @@ def _draw(text: Path | None, count: int, size: tuple[int, int]) -> list[tuple[in
             ) from None
         if len(values) == 5:
             raise ValueError(
-                f"{text}, line {number} is a box (5 values), expected a polygon of at least 3 points: annotate outlines."
+                f"{text}, line {number} is a box (5 values), expected a polygon of at least 3 points: annotate "
+                "outlines."
             )
         if len(values) < 7 or len(values) % 2 == 0:
             raise ValueError(
@@ -102,14 +103,14 @@ def _draw(text: Path | None, count: int, size: tuple[int, int]) -> list[tuple[in
             )
         if values[0] != int(values[0]) or not 0 <= values[0] < count:
             raise ValueError(
-                f"{text}, line {number} has the class {values[0]:g}, expected 0 to {count - 1}, the names of data.yaml: "
-                "correct it."
+                f"{text}, line {number} has the class {values[0]:g}, expected 0 to {count - 1}, the names of "
+                "data.yaml: correct it."
             )
         points = np.array(values[1:]).reshape(-1, 2)
         if points.min() < -0.01 or points.max() > 1.01:
             raise ValueError(
-                f"{text}, line {number} reaches from {points.min():g} to {points.max():g}, expected 0 to 1, shares of the "
-                "picture's width and height: correct it."
+                f"{text}, line {number} reaches from {points.min():g} to {points.max():g}, expected 0 to 1, shares of "
+                "the picture's width and height: correct it."
             )
         masks.append((int(values[0]) + 1, polygon(points * (size[1], size[0]), size)))
     return masks

@@ -1,4 +1,4 @@
-"""Files for other runtimes: the same logits within each kind of weights' tolerance, and loaders of ten lines that work."""
+"""Files for other runtimes: the same logits within each kind of weights' tolerance; loaders of ten lines work."""
 
 import subprocess
 import sys

@@ -9,7 +9,8 @@ from reference import ROOT
 SEEN = """
 from segformer_tf.models import kernels
 from segformer_tf.models.kernels import onednn
-print("SEEN", "_MklLayerNorm" in onednn.ops_that_ran(kernels.onednn.layer_norm), kernels.choose().__name__.split(".")[-1],
+fused = "_MklLayerNorm" in onednn.ops_that_ran(kernels.onednn.layer_norm)
+print("SEEN", fused, kernels.choose().__name__.split(".")[-1],
       *sorted(onednn.ops_that_ran(kernels.layer_norm)))
 """
 
@@ -22,7 +23,7 @@ def seen(on: str) -> list[str]:
 
 
 def test_oneDNN_runs_the_layer_norm_as_one_op():
-    """If this fails, LayerNorm is slow: TensorFlow's optimizer does not find the form, or this TensorFlow has no oneDNN."""
+    """If this fails, LayerNorm is slow: TensorFlow's optimizer misses the form, or this TensorFlow has no oneDNN."""
     fused, table, *kinds = seen("1")
     assert fused == "True", (
         "no _MklLayerNorm ran with TF_ENABLE_ONEDNN_OPTS=1, on a processor or TensorFlow without oneDNN"
