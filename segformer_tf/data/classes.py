@@ -1,12 +1,12 @@
 """What the classes of a data set are called, and their colours: `classes.json`, `labelmap.txt`, `_classes.csv`."""
 
 import csv
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from segformer_tf.data.splits import UNLABELLED, Coding
+from segformer_tf.storage.read import read_json
 
 SHAPES = '[{"id": 0, "name": "road", "color": [128, 64, 128]}, ...], ["road", ...] or {"0": "road", ...}'
 
@@ -17,20 +17,21 @@ def read_classes(directory: Path) -> tuple[list[dict[str, Any]], Coding]:
     Raises:
         ValueError: The file cannot be understood, which the message says with what was expected.
     """
-    for name, read in (("classes.json", read_json), ("labelmap.txt", read_labelmap), ("_classes.csv", read_csv)):
+    for name, read in (("classes.json", read_rows), ("labelmap.txt", read_labelmap), ("_classes.csv", read_csv)):
         if (directory / name).is_file():
             rows = read(directory / name)
             return [row for row in rows if row["id"] != UNLABELLED or len(rows) > UNLABELLED], coloured(rows)
     return [], Coding()
 
 
-def read_json(file: Path) -> list[dict[str, Any]]:
+def read_rows(file: Path) -> list[dict[str, Any]]:
     """`classes.json`: a list of {"id", "name", "color"}, a list of names, or a dictionary of id and name.
 
     A row of id 255 says the colour of pixels that are not labelled.
     """
+    found = read_json(file, f"the classes, {SHAPES}", (dict, list))
     try:
-        rows = _rows(json.loads(file.read_text("utf-8-sig")))
+        rows = _rows(found)
         ids = [row["id"] for row in rows]
         count = len(ids) - (ids[-1:] == [UNLABELLED] and len(ids) <= UNLABELLED)
         complete = ids[:count] == list(range(count)) and all(row["name"] for row in rows)

@@ -1,7 +1,6 @@
 """The files of a result: their names, which of them may be replaced, and pictures that say who wrote them."""
 
 import hashlib
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from segformer_tf import __version__
+from segformer_tf.storage.read import read_json
 
 MAKER = f"segformer-tf {__version__}"
 ENDINGS = {
@@ -90,7 +90,7 @@ def ours(path: Path) -> bool:
 
 def source_of(path: Path) -> str | None:
     """The picture that a `NAME.json` of ours is of; None where it does not say, or is not ours."""
-    values = _read_json(path)
+    values = _contents(path)
     return values.get("path") if str(values.get("made_by")).startswith("segformer-tf ") else None
 
 
@@ -104,15 +104,14 @@ def _made_by(path: Path) -> Any:
                 return arrays["made_by"]
     except (OSError, KeyError, ValueError, SyntaxError):
         return None
-    return _read_json(path).get("made_by")
+    return _contents(path).get("made_by")
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _contents(path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text("utf-8"))
+        return read_json(path, "a result")
     except (OSError, ValueError):
         return {}
-    return values if isinstance(values, dict) else {}
 
 
 def write_png(picture: Image.Image, file: Path | BinaryIO) -> None:

@@ -90,7 +90,7 @@ def test_a_directory_of_no_layout_is_told(tmp_path):
     ("text", "message"),
     [
         (json.dumps([{"id": 0, "name": "a"}, {"id": 2, "name": "b"}]), r"has ids \[0, 2\], expected 0 to 1"),
-        ("{", "classes.json cannot be read"),
+        ("{", r"classes\.json is not JSON .* expected the classes"),
         ('[{"name": "a"}]', "classes.json cannot be read"),
     ],
 )

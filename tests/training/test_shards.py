@@ -32,6 +32,14 @@ def test_a_shard_that_is_gone_is_named(data, tmp_path):
         read_split(tmp_path / "out")
 
 
+@pytest.mark.parametrize("text, told", [("{", r"train\.json is not JSON"), ("{}", r"train\.json has no 'pictures'")])
+def test_a_damaged_list_of_shards_is_named(data, tmp_path, text, told):
+    write_shards(read_split(data), tmp_path / "out")
+    (tmp_path / "out/train.json").write_text(text)
+    with pytest.raises(ValueError, match=told):
+        read_split(tmp_path / "out")
+
+
 def test_a_split_of_class_folders_has_no_masks_to_shard(tmp_path):
     (tmp_path / "train/a").mkdir(parents=True)
     Image.new("RGB", (40, 40)).save(tmp_path / "train/a/x.png")

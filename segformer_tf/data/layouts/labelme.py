@@ -117,10 +117,9 @@ def _classes(directory: Path, root: Path) -> list[dict[str, Any]]:
 def _content(file: Path) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text("utf-8-sig"))
-        assert isinstance(content, dict)
-    except (ValueError, AssertionError):
+    except ValueError:
         return {}  # `_target` says so
-    return content
+    return content if isinstance(content, dict) else {}
 
 
 def _target(file: Path, ids: dict[str, int], listed: Found) -> Shapes:

@@ -1,10 +1,10 @@
 """TFRecord shards, as `segformer-tf shard` writes them."""
 
-import json
 from pathlib import Path
 
 from segformer_tf.data.layouts.layout import Layout
 from segformer_tf.data.splits import Split
+from segformer_tf.storage.read import read_json
 
 TREE = """DIR/train-00000-of-00004.tfrecord ...   (from `segformer-tf shard`)
 DIR/train.json"""
@@ -17,16 +17,21 @@ def splits(directory: Path) -> list[str]:
 
 def read(directory: Path, split: str, seed: int) -> Split:
     del seed
-    if not (directory / f"{split}.json").is_file():
+    listing = directory / f"{split}.json"
+    if not listing.is_file():
         raise FileNotFoundError(
-            f"{directory / f'{split}.json'} does not exist, expected it beside the shards of the split {split!r}; "
+            f"{listing} does not exist, expected it beside the shards of the split {split!r}; "
             f"{directory} has the splits {', '.join(splits(directory))}: write the shards of this one too."
         )
-    about = json.loads((directory / f"{split}.json").read_text("utf-8"))
+    about = read_json(listing, "what `segformer-tf shard` writes beside its shards")
+    if missing := [key for key in ("pictures", "classes", "shards") if key not in about]:
+        raise ValueError(
+            f"{listing} has no {missing[0]!r}, expected what `segformer-tf shard` writes: write the shards again."
+        )
     files = [directory / name for name in about["shards"]]
     for file in files:
         if not file.is_file():
-            raise FileNotFoundError(f"{file} does not exist, but {split}.json lists it: write the shards again.")
+            raise FileNotFoundError(f"{file} does not exist, but {listing.name} lists it: write the shards again.")
     return Split(
         split,
         (),
