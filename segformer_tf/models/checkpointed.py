@@ -173,9 +173,22 @@ class Pretrained(TransformersInterface):
         return super().__call__(*args, **keywords)
 
     def variable_arrays(self) -> dict[str, Any]:
-        """Every variable by its path, as a numpy array in float32."""
-        arrays = ((variable.path, keras.ops.convert_to_numpy(variable.value)) for variable in self.weights)
-        return {path: array.astype("float32", copy=False) for path, array in arrays}
+        """Every variable by its path, as a numpy array in float32; LoRA's products are added to their kernels.
+
+        ValueError for a quantized model, whose kernels are no longer those of the checkpoint.
+        """
+        if modes := {*_quantized(self).values()}:
+            raise ValueError(
+                f"The model is quantized ({', '.join(modes)}), and the Hub's files hold floats: save it by "
+                "`model.save(...)` as .keras or by `save_weights`, or save_pretrained it before `quantize`."
+            )
+        values = {variable.path: variable.value for variable in self.weights}
+        for layer in self._flatten_layers():
+            if getattr(layer, "lora_enabled", False):
+                values[layer._kernel.path] = layer.kernel
+                del values[layer.lora_kernel_a.path], values[layer.lora_kernel_b.path]
+        arrays = {path: keras.ops.convert_to_numpy(value) for path, value in values.items()}
+        return {path: array.astype("float32", copy=False) for path, array in arrays.items()}
 
     def push_to_hub(
         self,
@@ -208,6 +221,7 @@ class Pretrained(TransformersInterface):
             "name": self.name,
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
             "trainable": self.trainable,
+            "quantized": _quantized(self),
         }
 
     @classmethod
@@ -215,7 +229,19 @@ class Pretrained(TransformersInterface):
         """The model that `get_config` describes, with new weights; also takes a `SegformerConfig`."""
         if isinstance(config, SegformerConfig):
             return cls(config, **kwargs)
-        return cls(**{**config, "config": SegformerConfig.from_dict(config["config"])})
+        config = {**config, "config": SegformerConfig.from_dict(config["config"])}
+        quantized = config.pop("quantized", {})
+        model = cls(**config)
+        for layer in model._flatten_layers() if quantized else ():
+            if layer.path in quantized:
+                layer.quantize(quantized[layer.path])
+        return model
+
+
+def _quantized(model: Any) -> dict[str, str]:
+    """The mode of each layer that `quantize` changed, by the layer's path."""
+    modes = ((layer.path, getattr(layer, "quantization_mode", None)) for layer in model._flatten_layers())
+    return {path: mode for path, mode in modes if mode}
 
 
 def checked(config: SegformerConfig, data_format: str | None, dtype: Any, others: dict[str, Any]) -> tuple[str, Any]:
