@@ -15,10 +15,10 @@ from PIL import Image
 from segformer_tf.data.masks import UNKNOWN, mask_values
 from segformer_tf.data.shapes import Shapes
 from segformer_tf.data.splits import Split
-from segformer_tf.images.opening import open_image
+from segformer_tf.images.opening import GREY_16, open_image
 
 ORIENTATION = 274  # the EXIF tag
-DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+DEEP = (*GREY_16, "I")
 
 
 @dataclass
@@ -76,7 +76,10 @@ def _look_at_picture(file: Path, found: Look) -> None:
         )
         if image.format == "JPEG":
             image.draft("L", (size[0] // 8, size[1] // 8))  # every byte is decoded, but few pixels are made
-        image.load()
+        if image.format == "TIFF":
+            open_image(file)  # refuses pages and bands that training does not read
+        else:
+            image.load()
     except Exception:
         open_image(file)  # says in a sentence what is wrong
         raise OSError(f"{file} is damaged or cut off and cannot be decoded.") from None

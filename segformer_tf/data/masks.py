@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from segformer_tf.data.splits import Coding
-from segformer_tf.images.opening import open_image
+from segformer_tf.images.opening import GREY_16, is_lossy, open_image
 
 UNKNOWN = -1  # where a colour or value has no meaning
-GREY = ("1", "L", "P", "I", "I;16", "I;16L", "I;16B", "I;16N", "F", "LA", "PA")
+GREY = ("1", "L", "P", "I", *GREY_16, "F", "LA", "PA")
 
 
 def read_mask(file: Path, coding: Coding) -> np.ndarray:
@@ -28,28 +28,22 @@ def read_mask(file: Path, coding: Coding) -> np.ndarray:
 
 
 def mask_values(file: Path, coding: Coding) -> np.ndarray:
-    """(H, W) integers as the file has them: grey values, palette indices, or ids by colours (`UNKNOWN` for others)."""
-    return values_of(open_mask(file), file, coding)
+    """(H, W) integers as the file has them: grey values, palette indices, or ids by colours (`UNKNOWN` for others).
 
-
-def open_mask(file: Path) -> Image.Image:
-    """The mask as viewers show it, by its own EXIF tag.
-
-    Raises ValueError for a lossy file: what it is shows in its content, whatever its name says.
+    The mask lies as viewers show it, by its own EXIF tag. Raises ValueError for a lossy file: what it is shows in its
+    content, whatever its name says.
     """
-    with open(file, "rb") as stream:
-        head = stream.read(16)
-    image = open_image(file)
-    if head.startswith(b"\xff\xd8") or image.info.get("compression") in ("jpeg", "tiff_jpeg"):
-        kind = "JPEG"
-    elif head[8:16] == b"WEBPVP8 ":
-        kind = "lossy WebP"
-    else:
-        return ImageOps.exif_transpose(image)
-    raise ValueError(
-        f"{file} is a {kind}, whose compression changes class ids at every edge; expected a lossless mask: export the "
-        "masks again as PNG (a JPEG saved as PNG keeps the damage)."
-    )
+    if is_lossy(file):
+        with Image.open(file) as image:
+            kind = {"WEBP": "lossy WebP", "TIFF": "TIFF with lossy compression"}.get(str(image.format), image.format)
+        raise ValueError(
+            f"{file} is a {kind}, whose compression changes class ids at every edge; expected a lossless mask: export "
+            "the masks again as PNG (a JPEG saved as PNG keeps the damage)."
+        )
+    opened = open_image(file, channels=1)
+    if isinstance(opened, np.ndarray):  # (H, W, 1), of a TIFF whose numbers Pillow does not read
+        return _whole(opened[..., 0], file)
+    return values_of(opened, file, coding)
 
 
 def values_of(image: Image.Image, file: Path, coding: Coding) -> np.ndarray:

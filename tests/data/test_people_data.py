@@ -1,6 +1,7 @@
 """People's data as it really comes: the right values, or the right error or warning before the first step."""
 
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -178,6 +179,13 @@ def stray(root):
     save(root, "annotations/train/p1.png", mask)
 
 
+def paged(root, suffix="tif"):
+    folders(root)
+    (root / "images/train/p0.jpg").unlink()
+    pages = [Image.fromarray(photo(i)) for i in range(3)]
+    pages[0].save(root / f"images/train/p0.{suffix}", save_all=True, append_images=pages[1:])
+
+
 def truncated(root):
     folders(root)
     file = root / "images/train/p0.jpg"
@@ -249,6 +257,7 @@ WRONG = {
     "no_picture": (also(f(), remove("images/val/p1.jpg")), {}, r"p1\.png: no picture of that name"),
     "broken_link": (gone_link, {}, r"p9\.jpg is a link to .*nowhere\.jpg, which does not exist"),
     "cut_off_picture": (truncated, {}, r"p0\.jpg is damaged or cut off"),
+    "several_pages": (paged, {}, r"p0\.tif has 3 pages, expected one picture"),
     "empty_mask_file": (also(f(), text("annotations/train/p0.png", "")), {}, r"p0\.png is empty"),
     "jpeg_mask": (f(mask_name="{}.jpg"), {}, r"p0\.jpg is a JPEG, whose compression changes class ids"),
     "jpeg_named_png_as_mask": (f(format="jpeg"), {}, r"p0\.png is a JPEG"),
@@ -340,13 +349,6 @@ def deep(root):
             save(root, f"images/{split}/p{i}.tif", photo(i)[..., 0].astype(np.uint16) * 16)
 
 
-def paged(root):
-    folders(root)
-    (root / "images/train/p0.jpg").unlink()
-    pages = [Image.fromarray(photo(i)) for i in range(3)]
-    pages[0].save(root / "images/train/p0.tif", save_all=True, append_images=pages[1:])
-
-
 def small(root):
     folders(root)
     save(root, "images/val/s.png", photo(5, (20, 60)))
@@ -356,7 +358,7 @@ def small(root):
 # name: (how it is built, what a warning or note says)
 SAID = {
     "twelve_bits": (deep, r"16-bit files whose highest value is \d{4}, .* give value_range \(0, 4095\)"),
-    "several_pages": (paged, r"p0\.tif: several pages or frames, of which the first is read"),
+    "several_frames": (partial(paged, suffix="webp"), r"p0\.webp: several pages or frames, of which the first is read"),
     "small_pictures": (small, r"s\.png: under 32 pixels high or wide, so padded"),
     "class_without_a_training_pixel": (
         also(f(), text("classes.json", ["a", "b", "c"])),

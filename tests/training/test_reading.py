@@ -1,12 +1,15 @@
 import io
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 import tensorflow as tf
+import tifffile
 from PIL import Image, ImageOps
 from small_data import picture_and_mask
 
 from segformer_tf.data import Coding, read_split
+from segformer_tf.data.pictures import read_picture
 from segformer_tf.training.reading import decode_picture, mask_reader
 
 
@@ -68,7 +71,9 @@ def test_a_little_endian_exif_tag_is_followed():
 def test_twelve_bits_in_sixteen_have_the_range_that_is_asked_for(value_range, white):
     values = np.full((4, 6), 4095, np.uint16)
     values[0] = 2000
-    found = decode_picture(tf.constant(encoded(Image.fromarray(values), "tiff")), value_range).numpy()
+    said = nullcontext() if value_range else pytest.warns(UserWarning, match="nearly black: data of 12 bits")
+    with said:
+        found = decode_picture(tf.constant(encoded(Image.fromarray(values), "tiff")), value_range).numpy()
     assert found[1].tolist() == [[white] * 3] * 6
     low = {None: 8, (0, 4095): 125, (2000, 4095): 0}[value_range]
     assert found[0, 0].tolist() == [low] * 3
@@ -90,6 +95,25 @@ def test_masks_of_every_kind_give_their_class_ids(tmp_path, kind):
     file = tmp_path / f"m.{suffix}"
     picture.save(file)
     np.testing.assert_array_equal(mask_reader(Coding())(str(file)), expected)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "float64"])
+def test_a_mask_of_numbers_that_pillow_does_not_read_gives_its_ids(tmp_path, dtype):
+    mask = picture_and_mask(0)[1]
+    tifffile.imwrite(tmp_path / "m.tif", mask.astype(dtype))
+    np.testing.assert_array_equal(mask_reader(Coding())(str(tmp_path / "m.tif")), mask)
+
+
+def test_colours_of_sixteen_bits_keep_them_in_the_range_that_is_asked_for(tmp_path):
+    tifffile.imwrite(tmp_path / "p.tif", np.full((4, 6, 3), (1000, 2500, 4000), np.uint16), photometric="rgb")
+    assert read_picture(tmp_path / "p.tif", (1000, 4000))[0, 0].tolist() == [0, 128, 255]
+
+
+def test_values_of_over_sixteen_bits_need_a_range(tmp_path):
+    tifffile.imwrite(tmp_path / "p.tif", np.full((4, 6, 3), 0.5), photometric="rgb")
+    with pytest.raises(ValueError, match=r"p\.tif holds float64 values, expected 8 or 16 bits: give value_range"):
+        read_picture(tmp_path / "p.tif")
+    assert read_picture(tmp_path / "p.tif", (0, 1))[0, 0].tolist() == [128] * 3
 
 
 def test_a_mask_lies_as_its_own_exif_tag_says(tmp_path):
