@@ -62,7 +62,7 @@ def test_weights_without_a_config_are_refused(fixtures, tmp_path):
     ("text", "message"),
     [
         ('{"model_type": "vit"}', r"config\.json has model_type 'vit', expected \"segformer\""),
-        ("[]", r"has model_type None, expected \"segformer\""),
+        ("[]", r"config\.json holds a list; expected an object"),
         ("{", r"config\.json is not JSON"),
     ],
 )

@@ -11,6 +11,7 @@ from segformer_tf import (
     SegformerImageProcessor,
     SegmentationPipeline,
     TFSegformerDecodeHead,
+    TFSegformerForImageClassification,
     TFSegformerForSemanticSegmentation,
     TFSegformerModel,
     convert,
@@ -40,6 +41,10 @@ def test_a_checked_function_stays_what_it_was():
     assert (area(3), area(3, width=4), area.__doc__) == (6, 12, "Height times width.")
     with pytest.raises(TypeError, match="missing 1 required positional argument: 'height'"):
         area()
+
+
+def _classifier():
+    return TFSegformerForImageClassification(SegformerConfig(**TINY))
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +79,7 @@ def model():
         (lambda m, d: SegmentationPipeline(m)(PICTURE, strides=(8, 8)), "stride"),
         (lambda m, d: SegmentationPipeline(m)(PICTURE).overlay(legends=True), "legend"),
         (lambda m, d: SegmentationPipeline(m)(PICTURE).save(d, overwritten=True), "overwrite"),
-        (lambda m, d: ImageClassificationPipeline(m)(PICTURE, topk=3), "top_k"),
+        (lambda m, d: ImageClassificationPipeline(_classifier())(PICTURE, topk=3), "top_k"),
         (lambda m, d: export(m, d, weight="int8"), "weights"),
         (lambda m, d: overlay(PICTURE, PICTURE[..., 0], None, alhpa=0.5), "alpha"),
         (lambda m, d: training.train(m, d, d, recepie=None), "recipe"),
