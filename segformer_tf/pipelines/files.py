@@ -1,16 +1,21 @@
-"""The files of a result: their names, which of them may be replaced, and pictures that say who wrote them."""
+"""The files of a result: their names, which of them may be replaced, and pictures that say who wrote them.
+
+NumPy and Pillow are loaded by who needs them: the command line takes names from here before it knows the command.
+"""
+
+from __future__ import annotations
 
 import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import numpy as np
-from PIL import Image, PngImagePlugin
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from segformer_tf import __version__
 from segformer_tf.storage.read import read_json
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 MAKER = f"segformer-tf {__version__}"
 ENDINGS = {
@@ -97,9 +102,13 @@ def source_of(path: Path) -> str | None:
 def _made_by(path: Path) -> Any:
     try:
         if path.suffix == ".png":
+            from PIL import Image
+
             with Image.open(path) as picture:
                 return picture.info.get("Software")
         if path.suffix == ".npz":
+            import numpy as np
+
             with np.load(path) as arrays:
                 return arrays["made_by"]
     except (OSError, KeyError, ValueError, SyntaxError):
@@ -116,6 +125,8 @@ def _contents(path: Path) -> dict[str, Any]:
 
 def write_png(picture: Image.Image, file: Path | BinaryIO) -> None:
     """A PNG that says who wrote it, packed for speed: at Pillow's own level an overlay takes twice as long."""
+    from PIL import PngImagePlugin
+
     said = PngImagePlugin.PngInfo()
     said.add_text("Software", MAKER)
     picture.save(file, "PNG", pnginfo=said, compress_level=1, compress_type=3)  # 3: run lengths

@@ -1,6 +1,8 @@
 """The frame of the command line: help, version, exit statuses, and errors in one line."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -17,6 +19,11 @@ def test_help_answers_at_once_and_names_a_start_without_a_network(run):
         times.append(after.children_user + after.children_system - before.children_user - before.children_system)
     assert "segformer-tf segment street.jpg" in shown and "needs no network" in shown and "b0-camvid" in shown
     assert min(times) < 0.5, "seconds of processor time, which other programs do not change"
+
+
+def test_the_command_line_is_there_without_numpy_and_pillow():
+    code = "import sys, segformer_tf.cli; print({'numpy', 'PIL'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
 
 
 def test_the_version_is_printed(call):
