@@ -74,8 +74,8 @@ def _stage_sizes(tensors: Mapping[str, np.ndarray]) -> list[int]:
             sizes[_number(match["patch"])] = array.shape[0]
     if len(set(sizes.values())) != len(sizes):
         raise ValueError(
-            f"Two stages have the same number of channels ({list(sizes.values())}), so keras-hub's count of blocks does "
-            "not tell to which a block belongs; expected different numbers, so convert the weights yourself."
+            f"Two stages have the same number of channels ({list(sizes.values())}), so keras-hub's count of blocks "
+            "does not tell to which a block belongs; expected different numbers, so convert the weights yourself."
         )
     return [sizes[stage] for stage in sorted(sizes)]
 

@@ -60,8 +60,8 @@ def read_index(path: Path) -> dict[str, str]:
     weight_map = read_json(path, "an index of shards").get("weight_map")
     if not isinstance(weight_map, dict) or not all(_is_beside(file) for file in weight_map.values()):
         raise ValueError(
-            f'{path} is not an index of shards: expected "weight_map", an object of tensor names and the names of files '
-            "beside it; copy it again."
+            f'{path} is not an index of shards: expected "weight_map", an object of tensor names and the names of '
+            "files beside it; copy it again."
         )
     return weight_map
 
