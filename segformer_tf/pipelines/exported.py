@@ -168,7 +168,7 @@ def check_installed(runtime: str, why: str) -> None:
     package = PACKAGES[runtime]
     if importlib.util.find_spec(package) is None:
         name = package.replace("_", "-")
-        raise ImportError(f"{why} needs {name}, which is not installed: pip install {name}.")
+        raise ImportError(f"{why} needs {name}, which is not installed: pip install 'segformer-tf[export]'.")
 
 
 def _readable(path: str | os.PathLike, load: Any) -> Any:

@@ -84,7 +84,7 @@ def test_a_package_that_is_missing_is_named_with_the_line_to_run(monkeypatch, tm
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxruntime" else find(name))
     (tmp_path / "model.onnx").write_bytes(b"")
-    with pytest.raises(ImportError, match=r"model.onnx needs onnxruntime, .*: pip install onnxruntime"):
+    with pytest.raises(ImportError, match=r"model.onnx needs onnxruntime, .*: pip install 'segformer-tf\[export\]'\."):
         exported.open_exported(tmp_path / "model.onnx")
     with pytest.raises(ImportError, match="runtime='onnx' needs onnxruntime"):
         SegmentationPipeline(make(), runtime="onnx")

@@ -7,6 +7,7 @@ from PIL import Image
 from small_data import tiny_network
 
 from segformer_tf import SegformerConfig, SegformerImageProcessor, TFSegformerForImageClassification
+from segformer_tf.export.export import export
 from segformer_tf.training import Protocol, confusion, evaluate, read_split, scores
 from segformer_tf.training.evaluate import predictions
 
@@ -103,3 +104,46 @@ def test_a_classifier_s_score_is_its_accuracy(tmp_path, network):
     classifier.get_layer("classifier").bias.assign([0, 99, 0])
     found = evaluate(classifier, read_split(tmp_path, "val"), processor=SegformerImageProcessor(size=(32, 32)))
     assert found["accuracy"] == pytest.approx(1 / 3) and [row["Acc"] for row in found["per_class"]] == [0, 1, 0]
+
+
+def test_several_scales_and_mirror_images_average_class_probabilities(data, network):
+    split = read_split(data, "val")
+    found = next(predictions(network, split, Protocol(scales=(1.0, 1.5), flip=True)))
+    total = 0.0
+    for size in ((48, 72), (72, 108)):
+        pixels = SegformerImageProcessor(size=size)(found.image, return_tensors="np").pixel_values
+        for values, back in ((pixels, slice(None)), (pixels[:, :, ::-1], slice(None, None, -1))):
+            logits = np.asarray(network(values).logits)[:, :, back]
+            total = total + tf.nn.softmax(tf.image.resize(logits, (48, 72))[0]).numpy()
+    assert (found.predicted == total.argmax(-1)).mean() > 0.999
+    protocol = evaluate(network, split, Protocol(scales=(1.0, 1.5), flip=True))["protocol"]
+    assert "scales 1, 1.5, flip" in protocol and protocol.endswith("class probabilities averaged")
+
+
+def test_classes_are_mapped_before_they_are_counted(data, network):
+    """Two of the data set's classes are one of the model's, and the third is left out."""
+    split = read_split(data, "val")
+    given = {"wall": "leaf", "box": "wall", "leaf": None}
+    found = evaluate(network, split, map_classes=given)
+    table = np.full(256, 255)
+    table[[0, 1]] = 2, 0
+    total = sum(confusion(table[seen.labels], seen.predicted, 3) for seen in predictions(network, split))
+    assert found["mIoU"] == pytest.approx(scores(total)["mIoU"], abs=1e-9)
+    assert found["per_class"][1]["Acc"] is None and found["mIoU"] != evaluate(network, split)["mIoU"]
+
+
+def test_a_saved_model_directory_scores_as_its_model_does(data, network, tmp_path):
+    split = read_split(data, "val")
+    export(network, tmp_path / "street", processor=SegformerImageProcessor(size=(64, 64)))
+    for path in (tmp_path / "street", tmp_path / "street" / "1"):
+        found = evaluate(path, split, "processor")
+        expected = evaluate(network, split, "processor", SegformerImageProcessor(size=(64, 64)))
+        assert found["mIoU"] == pytest.approx(expected["mIoU"], abs=2e-3) and found["images"] == 3
+        assert [row["name"] for row in found["per_class"]] == ["wall", "box", "leaf"]
+
+
+def test_a_path_that_is_no_exported_file_is_told(data, tmp_path):
+    with pytest.raises(
+        ValueError, match="is no exported file; expected one, or a model that from_pretrained has loaded"
+    ):
+        evaluate(tmp_path, read_split(data, "val"))
