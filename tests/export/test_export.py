@@ -232,3 +232,13 @@ def test_a_missing_package_is_named_with_the_extra(tmp_path, monkeypatch):
         ImportError, match=r"onnx needs onnx, tf2onnx, onnxruntime: pip install 'segformer-tf\[export\]'"
     ):
         export(model(), tmp_path, "onnx", processor=processor())
+
+
+def test_a_pipeline_needs_nothing_beside_a_directory_of_versions():
+    segment = SegmentationPipeline.from_pretrained(exported())
+    own = SegmentationPipeline(model(), processor(), runtime="tensorflow")
+    assert segment.backend == "tensorflow" and segment.model is None and segment.id2label == own.id2label
+    image = np.asarray(picture(50, 71))
+    expected = own(image).labels
+    for result in (segment(image), *segment([image, image])):
+        assert (result.labels == expected).mean() >= 0.999
