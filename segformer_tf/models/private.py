@@ -22,6 +22,11 @@ def parts_of(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     return list(layer._flatten_layers())
 
 
+def kernel_beside_lora(layer: keras.layers.Layer) -> keras.Variable:
+    """The kernel of a layer without LoRA's product, which `layer.kernel` adds."""
+    return layer._kernel
+
+
 def rate_of(optimizer: keras.optimizers.Optimizer):
     """The learning rate as it was given: a schedule stays one, where `optimizer.learning_rate` is its present value."""
     return optimizer._learning_rate

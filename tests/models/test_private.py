@@ -100,6 +100,7 @@ def test_the_search_finds_names_asked_for_assigned_and_overridden(tmp_path, monk
     assert asked == {
         "_compile_loss",
         "_flatten_layers",
+        "_kernel",
         "_learning_rate",
         "_var_key",
         "_get_variable_index",
@@ -132,6 +133,9 @@ def test_functions_give_what_their_names_say():
     assert private.rate_of(optimizer) is schedule
 
     kernel, bias = model.trainable_variables
+    model.get_layer("dense").enable_lora(1)
+    assert private.kernel_beside_lora(model.get_layer("dense")) is kernel
+
     optimizer.exclude_from_weight_decay(var_list=[bias])
     optimizer.build([kernel, bias])
     assert private.is_decayed(optimizer, kernel) and not private.is_decayed(optimizer, bias)
