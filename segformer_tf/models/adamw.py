@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import keras
 
+from segformer_tf.models import private
+
 
 class Rates(NamedTuple):
     """What one step's updates share, as float32 scalars in the names that `ResourceApplyAdam` has for them."""
@@ -38,8 +40,7 @@ class AdamW(keras.optimizers.AdamW):
         if variable.dtype != "float32":
             super().update_step(gradient, variable, learning_rate.lr)
             return
-        index = self._get_variable_index(variable)
-        adam_step(gradient, variable, self._momentums[index], self._velocities[index], learning_rate)
+        adam_step(gradient, variable, *private.moments_of(self, variable), learning_rate)
 
     def _apply_weight_decay(self, variables):
         """As Keras', with the product of both rates made once."""
@@ -54,8 +55,8 @@ class AdamW(keras.optimizers.AdamW):
             for variable in variables:
                 strategy.extended.update(variable, _shrink, args=(share,), group=False)
 
-        decayed = [getattr(variable, "value", variable) for variable in variables if self._use_weight_decay(variable)]
-        tf.__internal__.distribute.interim.maybe_merge_call(decay, self._distribution_strategy, decayed, share)
+        decayed = [getattr(variable, "value", variable) for variable in variables if private.is_decayed(self, variable)]
+        private.across_replicas(self, decay, decayed, share)
 
 
 def _shrink(variable, share) -> None:

@@ -16,6 +16,7 @@ from segformer_tf.models.metrics import MeanIoU
 from segformer_tf.models.network import Network, from_boundary
 from segformer_tf.models.outputs import CallWithOptions, ModelOutput
 from segformer_tf.models.predicted import predicted_labels
+from segformer_tf.models.private import has_compiled_loss
 from segformer_tf.storage.keywords import check_keywords, keywords_of
 
 SMALLEST_SIDE = 32
@@ -166,7 +167,7 @@ class SegformerBase(Pretrained, keras.Model):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         logits = self._channels_last(_logits(y_pred))
-        if self._compile_loss is not None:
+        if has_compiled_loss(self):
             resized = logits if getattr(self.loss, "resizes_logits", False) else self._for_loss(y, logits)
             return super().compute_loss(x, y, resized, sample_weight, training)
         if y is None:

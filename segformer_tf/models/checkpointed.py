@@ -11,6 +11,7 @@ import keras
 
 from segformer_tf import checkpoints
 from segformer_tf.config import SegformerConfig
+from segformer_tf.models import private
 from segformer_tf.models.compat import TransformersInterface
 from segformer_tf.storage import find, publish
 from segformer_tf.storage.keywords import check_keywords, keywords_of
@@ -183,9 +184,9 @@ class Pretrained(TransformersInterface):
                 "`model.save(...)` as .keras or by `save_weights`, or save_pretrained it before `quantize`."
             )
         values = {variable.path: variable.value for variable in self.weights}
-        for layer in self._flatten_layers():
+        for layer in private.parts_of(self):
             if getattr(layer, "lora_enabled", False):
-                values[layer._kernel.path] = layer.kernel
+                values[private.kernel_beside_lora(layer).path] = layer.kernel
                 del values[layer.lora_kernel_a.path], values[layer.lora_kernel_b.path]
         arrays = {path: keras.ops.convert_to_numpy(value) for path, value in values.items()}
         return {path: array.astype("float32", copy=False) for path, array in arrays.items()}
@@ -232,7 +233,7 @@ class Pretrained(TransformersInterface):
         config = {**config, "config": SegformerConfig.from_dict(config["config"])}
         quantized = config.pop("quantized", {})
         model = cls(**config)
-        for layer in model._flatten_layers() if quantized else ():
+        for layer in private.parts_of(model) if quantized else ():
             if layer.path in quantized:
                 layer.quantize(quantized[layer.path])
         return model
@@ -240,7 +241,7 @@ class Pretrained(TransformersInterface):
 
 def _quantized(model: Any) -> dict[str, str]:
     """The mode of each layer that `quantize` changed, by the layer's path."""
-    modes = ((layer.path, getattr(layer, "quantization_mode", None)) for layer in model._flatten_layers())
+    modes = ((layer.path, getattr(layer, "quantization_mode", None)) for layer in private.parts_of(model))
     return {path: mode for path, mode in modes if mode}
 
 

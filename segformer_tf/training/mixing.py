@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from segformer_tf.models.private import parts_of
 from segformer_tf.training.recipe import Recipe
 
 STEPS_APART = 1_000_003  # a layer draws several times a step, and must not meet the next step's numbers
@@ -19,9 +20,7 @@ def mixed(batches: tf.data.Dataset, recipe: Recipe, num_labels: int, seed: int, 
     mean, std = tf.constant(how.image_mean), tf.constant(how.image_std)
     augment = keras.layers.RandAugment(value_range=(0, 255), seed=seed, data_format="channels_last")
     mix = keras.layers.MixUp(alpha=recipe.mixup_alpha or 1.0, seed=seed, data_format="channels_last")
-    generators = [
-        layer for layer in (*augment._flatten_layers(), *mix._flatten_layers()) if hasattr(layer, "generator")
-    ]
+    generators = [layer for layer in (*parts_of(augment), *parts_of(mix)) if hasattr(layer, "generator")]
 
     def change(step, batch):
         images, ids = batch

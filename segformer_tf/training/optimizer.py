@@ -6,6 +6,7 @@ import re
 import keras
 from keras import ops
 
+from segformer_tf.models import private
 from segformer_tf.models.adamw import AdamW, Rates, adam_rates, adam_step
 
 # Biases that what follows takes out again: a head's before its BatchNorm, the last stage's norm's, which nothing but that
@@ -82,10 +83,10 @@ class Grouped(keras.optimizers.Optimizer):
         self.exclude_from_weight_decay(var_list=[v for v in variables if len(v.shape) < 2])
 
     def _keys(self, variables) -> frozenset:
-        return frozenset(self._var_key(variable) for variable in variables)
+        return frozenset(private.key_of(self, variable) for variable in variables)
 
     def update_step(self, gradient, variable, learning_rate):
-        key = self._var_key(variable)
+        key = private.key_of(self, variable)
         if key in self._cancelled:
             return
         if self.head_multiplier != 1.0 and key in self._head:
@@ -99,7 +100,7 @@ class Grouped(keras.optimizers.Optimizer):
         """The moving averages of the variables by their paths; empty without `use_ema`."""
         if not self.use_ema:
             return {}
-        return {v.path: average for v, average in zip(variables, self._model_variables_moving_average, strict=True)}
+        return {v.path: average for v, average in zip(variables, private.averages_of(self), strict=True)}
 
     def get_config(self):
         return {
@@ -135,7 +136,7 @@ class SegformerMuon(Grouped, keras.optimizers.Muon):
         self._matrices = self._keys(v for v in model.trainable_variables if _is_matrix(v))
 
     def _should_use_adamw(self, variable) -> bool:
-        return self._var_key(variable) not in self._matrices
+        return private.key_of(self, variable) not in self._matrices
 
     def _adamw_update_step(self, gradient, variable, learning_rate, m, v):
         rates = adam_rates(learning_rate, self.iterations, self.adam_beta_1, self.adam_beta_2, self.epsilon)

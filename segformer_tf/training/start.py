@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from segformer_tf.config import VARIANTS
+from segformer_tf.models.private import rate_of
 from segformer_tf.pipelines.description import class_names
 from segformer_tf.storage.whole import whole
 from segformer_tf.training.console import Console
@@ -84,7 +85,7 @@ def tell_start(
 
 
 def _rate(plan: Plan, step: int) -> float:
-    schedule = plan.recipe.make_optimizer(plan.steps)._learning_rate
+    schedule = rate_of(plan.recipe.make_optimizer(plan.steps))
     return float(keras.ops.convert_to_numpy(schedule(step)))
 
 

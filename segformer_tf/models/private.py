@@ -1,0 +1,60 @@
+"""Every private name of Keras and TensorFlow that the package uses, tried on Keras 3.15.1 and TensorFlow 2.21.
+
+A newer version may rename them without notice: this is the file to mend then. Private methods that are overridden must
+stand in their class, and are listed here:
+
+- `AdamW` (`models/adamw.py`): `_backend_update_step` and `_apply_weight_decay` of `keras.optimizers.AdamW`;
+- `SegformerMuon` (`training/optimizer.py`): `_should_use_adamw` and `_adamw_update_step` of `keras.optimizers.Muon`.
+"""
+
+from collections.abc import Callable
+
+import keras
+
+
+def has_compiled_loss(model: keras.Model) -> bool:
+    """Whether `compile` was given a loss."""
+    return model._compile_loss is not None
+
+
+def parts_of(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """The layer and all layers inside it."""
+    return list(layer._flatten_layers())
+
+
+def kernel_beside_lora(layer: keras.layers.Layer) -> keras.Variable:
+    """The kernel of a layer without LoRA's product, which `layer.kernel` adds."""
+    return layer._kernel
+
+
+def rate_of(optimizer: keras.optimizers.Optimizer):
+    """The learning rate as it was given: a schedule stays one, where `optimizer.learning_rate` is its present value."""
+    return optimizer._learning_rate
+
+
+def key_of(optimizer: keras.optimizers.Optimizer, variable):
+    """What the optimizer knows a variable by."""
+    return optimizer._var_key(variable)
+
+
+def moments_of(optimizer: keras.optimizers.AdamW, variable) -> tuple[keras.Variable, keras.Variable]:
+    """Adam's momentum and velocity of a variable."""
+    index = optimizer._get_variable_index(variable)
+    return optimizer._momentums[index], optimizer._velocities[index]
+
+
+def averages_of(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
+    """The moving averages that `use_ema` keeps, in the order of the variables."""
+    return optimizer._model_variables_moving_average
+
+
+def is_decayed(optimizer: keras.optimizers.Optimizer, variable) -> bool:
+    """Whether weight decay applies to a variable."""
+    return optimizer._use_weight_decay(variable)
+
+
+def across_replicas(optimizer: keras.optimizers.Optimizer, run: Callable, *args) -> None:
+    """`run(strategy, *args)`, once for all replicas of the strategy under which the optimizer was made."""
+    import tensorflow as tf
+
+    tf.__internal__.distribute.interim.maybe_merge_call(run, optimizer._distribution_strategy, *args)
