@@ -192,13 +192,13 @@ class SegformerBase(Pretrained, keras.Model):
         return super().make_train_function(force)
 
     def train_step(self, *args):
-        return super().train_step(*args[:-1], _as_pair(args[-1]))
+        return super().train_step(*args[:-1], as_pair(args[-1]))
 
     def test_step(self, *args):
-        return super().test_step(*args[:-1], _as_pair(args[-1]))
+        return super().test_step(*args[:-1], as_pair(args[-1]))
 
     def predict_step(self, *args):
-        return super().predict_step(*args[:-1], _as_pair(args[-1]))
+        return super().predict_step(*args[:-1], as_pair(args[-1]))
 
 
 def _default(value, otherwise):
@@ -211,7 +211,7 @@ def _logits(y_pred):
     return y_pred[0] if isinstance(y_pred, (tuple, list)) else y_pred
 
 
-def _as_pair(data):
+def as_pair(data):
     """(x, y, sample_weight) of what `fit` hands on, with the labels of a dict moved to where Keras looks for them."""
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
     if isinstance(x, Mapping):

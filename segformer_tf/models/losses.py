@@ -33,15 +33,31 @@ def segmentation_loss(labels, logits, ignore_index: int = 255, sample_weight=Non
     ids = check_range(ids, max(num_labels, 2), ignore_index)
     weights = ops.cast(valid, "float32")
     if sample_weight is not None:
-        sample_weight = ops.cast(sample_weight, "float32")
-        extra_axes = tuple(range(len(sample_weight.shape), 3))
-        weights = weights * ops.expand_dims(sample_weight, extra_axes)
+        weights = weights * _by_pixel(sample_weight)
     if num_labels == 1:
         logits = full_size_logits(logits, labels)[..., 0]
         total = ops.sum(ops.binary_crossentropy(ops.cast(ids, "float32"), logits, from_logits=True) * weights)
     else:
         total = kernels.cross_entropy_sum(ids, logits, weights)
     return total / ops.maximum(ops.sum(ops.cast(valid, "float32")), 1.0)
+
+
+def pixel_weights(labels, class_weights, ignore_index: int = 255, sample_weight=None):
+    """The weight of each pixel's class, 0 where it is ignored, times `sample_weight`: `(B, H, W) -> (B, H, W)` float32.
+
+    `labels` may also be one-hot maps (B, H, W, C).
+    """
+    labels = ops.cast(labels if len(labels.shape) == 3 else ops.argmax(labels, -1), "int32")
+    valid = ops.not_equal(labels, ignore_index)
+    ids = ops.clip(ops.where(valid, labels, 0), 0, len(class_weights) - 1)
+    weights = ops.where(valid, ops.take(ops.convert_to_tensor(class_weights, "float32"), ids), 0.0)
+    return weights if sample_weight is None else weights * _by_pixel(sample_weight)
+
+
+def _by_pixel(sample_weight):
+    """Weights of pictures (B,) or pixels (B, H, W), with an axis for each of (B, H, W)."""
+    sample_weight = ops.cast(sample_weight, "float32")
+    return ops.expand_dims(sample_weight, tuple(range(len(sample_weight.shape), 3)))
 
 
 def classification_loss(labels, logits, problem_type: str | None = None, sample_weight=None):

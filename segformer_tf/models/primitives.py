@@ -70,6 +70,11 @@ class Block(keras.layers.Layer):
     in a fifth of the time.
     """
 
+    def __new__(cls, *args, dtype=None, **kwargs):
+        """Keras makes `get_config` of the arguments seen here, if all are plain; it adds the dtype policy, which is not."""
+        del dtype
+        return super().__new__(cls, *args, **kwargs)
+
     def __init__(self, initializer_range: float = 0.02, **kwargs):
         super().__init__(**kwargs)
         self.initializer_range = initializer_range

@@ -1,10 +1,13 @@
 """The public models: the encoder alone, with a classifier, with the decode head; and the decode head by itself."""
 
+import functools
+import inspect
+
 import keras
 
 from segformer_tf.config import SegformerConfig
 from segformer_tf.models import losses
-from segformer_tf.models.base import SegformerBase
+from segformer_tf.models.base import SegformerBase, as_pair
 from segformer_tf.models.checkpointed import Pretrained, checked
 from segformer_tf.models.metrics import MeanIoU
 from segformer_tf.models.network import MeanTokenClassifier, decode_head, from_boundary, to_boundary
@@ -55,6 +58,7 @@ class TFSegformerForSemanticSegmentation(SegformerBase):
     """
 
     output_class = TaskOutput
+    _class_weights: tuple[float, ...] | None = None  # one a class, while `fit` trains with them
 
     @property
     def decode_head(self) -> keras.layers.Layer:
@@ -73,6 +77,37 @@ class TFSegformerForSemanticSegmentation(SegformerBase):
 
     def _for_loss(self, labels, logits):
         return losses.full_size_logits(logits, labels)
+
+    # Keras takes one class weight a picture from the labels' last axis; here every pixel has its class's.
+
+    @functools.wraps(keras.Model.fit)
+    def fit(self, *args, **kwargs):
+        return super().fit(**self._without_class_weight(super().fit, args, kwargs))
+
+    @functools.wraps(keras.Model.train_on_batch)
+    def train_on_batch(self, *args, **kwargs):
+        return super().train_on_batch(**self._without_class_weight(super().train_on_batch, args, kwargs))
+
+    def _without_class_weight(self, method, args, kwargs) -> dict:
+        """The arguments but `class_weight`, which the training step then gives to the pixels."""
+        arguments = inspect.signature(method).bind(*args, **kwargs).arguments
+        given, classes = arguments.pop("class_weight", None), max(self.config.num_labels, 2)
+        if unknown := sorted(set(given or ()) - set(range(classes))):
+            raise ValueError(f"class_weight has the class {unknown[0]}, expected 0 to {classes - 1}: leave it out.")
+        weights = tuple(float(given.get(i, 1.0)) for i in range(classes)) if given else None
+        if weights != self._class_weights:
+            self._class_weights = weights
+            self.train_function = None  # the one that Keras keeps has the earlier weights in it
+        return arguments
+
+    def train_step(self, *args):
+        *first, data = args
+        x, y, sample_weight = as_pair(data)
+        if self._class_weights is not None and y is not None:
+            sample_weight = losses.pixel_weights(
+                y, self._class_weights, self.config.semantic_loss_ignore_index, sample_weight
+            )
+        return super().train_step(*first, (x, y, sample_weight))
 
     def _default_metrics(self) -> list:
         return [MeanIoU(self.config.num_labels, self.config.semantic_loss_ignore_index, name="mean_iou")]
