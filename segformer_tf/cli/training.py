@@ -77,7 +77,8 @@ def train(
         raise typer.BadParameter(str(error)) from None
     keras.utils.set_random_seed(chosen_seed)
     broken = "skip" if skip_broken else "stop"
-    found = inspect(data, splits=("train", "val"), binary=binary, broken=broken, seed=chosen_seed).check()
+    # Splits that are drawn are the same for every seed, so that `evaluate` never meets a picture of the training.
+    found = inspect(data, splits=("train", "val"), binary=binary, broken=broken).check()
     network = _new_model(model, found, binary and chosen.one_logit)
     try:
         best = run_training(
@@ -113,14 +114,20 @@ def _new_model(name: str, found, one_logit: bool):
     if name in VARIANTS:
         names = {0: found.id2label[1]} if one_logit else found.id2label
         return kind(SegformerConfig.from_variant(name, id2label=names), data_format="channels_last")
-    classes = {0: split.id2label[1]} if one_logit else split.id2label
-    return kind.from_pretrained(
-        name,
-        id2label=classes or None,
-        label2id={label: i for i, label in classes.items()} or None,
-        ignore_mismatched_sizes=True,
-        data_format="channels_last",
-    )
+
+    def load(classes):
+        return kind.from_pretrained(
+            name,
+            id2label=classes or None,
+            label2id={label: i for i, label in classes.items()} or None,
+            ignore_mismatched_sizes=True,
+            data_format="channels_last",
+        )
+
+    network = load({0: split.id2label[1]} if one_logit else split.id2label)
+    if not split.id2label and network.config.num_labels not in (1, len(found.id2label)):
+        network = load(found.id2label)  # nobody names the classes, and the checkpoint has others
+    return network
 
 
 @app.command()
@@ -146,12 +153,13 @@ def evaluate(
     """Score a model on a data set: mIoU, mAcc, aAcc and the classes, with the protocol."""
     load_tensorflow()
     from segformer_tf import (
+        SegformerConfig,
         SegformerImageProcessor,
         TFSegformerForImageClassification,
         TFSegformerForSemanticSegmentation,
     )
     from segformer_tf.data import inspect
-    from segformer_tf.pipelines.exported import exported_file
+    from segformer_tf.pipelines.exported import exported_file, open_exported
     from segformer_tf.training import Protocol, read_split
     from segformer_tf.training import evaluate as score
 
@@ -161,18 +169,23 @@ def evaluate(
     except (OSError, ValueError) as error:
         raise typer.BadParameter(str(error)) from None
     pictures = read_split(data, split)
-    network: Any = model
     processor = None
-    if exported_file(model) is None:
+    if exported := exported_file(model):
+        network: Any = open_exported(exported)
+        config = SegformerConfig.from_dict(network.description.config)
+    else:
         kind = TFSegformerForSemanticSegmentation if pictures.has_masks else TFSegformerForImageClassification
         network = kind.from_pretrained(model, data_format="channels_last")
-        if mapping is None:
-            binary = binary or network.config.num_labels == 1
-            pictures = inspect(pictures, network.config, binary=binary).check(network.config).splits[split]
+        config = network.config
         try:
             processor = SegformerImageProcessor.from_pretrained(model)
         except OSError:  # weights alone, in a file: ImageNet's mean and deviation, no resizing
             processor = None
+    binary = binary or (mapping is None and config.num_labels == 1)
+    if binary:  # all splits, since what 255 means shows in all masks together
+        pictures = inspect(data, config, binary=True).check(config if mapping is None else None).splits[split]
+    elif mapping is None:
+        pictures = inspect(pictures, config).check(config).splits[split]
     found = score(network, pictures, chosen, processor, dump, mapping)
     if as_json:
         print(json.dumps(found, indent=2))

@@ -48,9 +48,10 @@ def _pair(split, number: int, palette: np.ndarray) -> list[Image.Image]:
     labelled = (ids < len(palette))[..., None]
     blend = np.where(labelled, 0.4 * image + 0.6 * colorize(ids, palette), image).round().astype(np.uint8)
     parts = [Image.fromarray(image), Image.fromarray(blend)]
-    for part in parts:
-        part.thumbnail((WIDTH, HEIGHT))
-    return parts
+    factor = min(WIDTH / image.shape[1], HEIGHT / image.shape[0])
+    size = tuple(max(round(side * factor), 1) for side in parts[0].size)
+    how = Image.Resampling.NEAREST if factor > 1 else Image.Resampling.BICUBIC
+    return [part.resize(size, how) for part in parts]
 
 
 def _legend(classes: list[tuple[str, tuple[int, ...]]]) -> Image.Image:

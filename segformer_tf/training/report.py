@@ -77,7 +77,7 @@ def _segmentation(run: Path, model, source: Source, processor, with_charts: bool
                 *(_number(row[key]) for key in ("IoU", "Acc", "Dice")),
                 *(f"{100 * part:.2f} %" for part in parts),
             ]
-            for row, parts in [*zip(result["per_class"], counts, strict=True), (means, ())]
+            for row, parts in [*zip(result["per_class"], counts, strict=True), (means, (1.0, 1.0))]
         ],
     )
     yield Text(f"Pixels right: {_number(result['aAcc'])}.")
@@ -85,7 +85,7 @@ def _segmentation(run: Path, model, source: Source, processor, with_charts: bool
         running, own = both
         told = "they agree" if abs(running - own) <= APART else "they do not agree, so look at the training pictures"
         yield Text(
-            f"BatchNorm: mIoU {running:.4f} on {BOTH_PICTURES} of the pictures with its running "
+            f"BatchNorm: mIoU {running:.4f} on {min(BOTH_PICTURES, len(of_pictures))} pictures with its running "
             f"statistics, {own:.4f} with statistics of these pictures: {told}."
         )
         if abs(running - own) > APART:
@@ -141,7 +141,12 @@ def _examples(run: Path, model, source: Source, processor, of_pictures: list[flo
 def _predicted(model, source: Source, processor, numbers: set[int]) -> dict[int, Prediction]:
     chosen = sorted(numbers)
     wanted = tf.constant(chosen, tf.int64)
-    pairs = pictures(source).enumerate().filter(lambda i, _: tf.reduce_any(wanted == i)).map(lambda _, pair: pair)
+    pairs = (
+        pictures(source, model.config.semantic_loss_ignore_index)
+        .enumerate()
+        .filter(lambda i, _: tf.reduce_any(wanted == i))
+        .map(lambda _, pair: pair)
+    )
     return dict(zip(chosen, predictions(model, pairs, processor=processor), strict=True))
 
 

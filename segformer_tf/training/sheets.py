@@ -39,6 +39,8 @@ def batch_sheet(pixel_values, targets, id2label: dict[int, str], how: Augmentati
     if targets.ndim == 3:
         ids = np.unique(targets)
         drawn = draw_batch(pixel_values, targets, id2label, how)
+        zoom = math.ceil(PANEL[0] / targets.shape[2])
+        drawn = drawn.resize((drawn.width * zoom, drawn.height * zoom), Image.Resampling.NEAREST)
         return _below(drawn, _legend(ids, id2label, [("unlabelled or padding", BLACK)], drawn.width))
     if targets.ndim == 2:  # shares of mixed labels
         names = [" + ".join(f"{id2label[i]} {row[i]:.0%}" for i in np.flatnonzero(row > 0.01)) for row in targets]
@@ -60,11 +62,12 @@ def side_by_side(found: Prediction, id2label: dict[int, str], ignore_index: int 
         "picture": found.image,
         "truth": colorize(np.where(labelled, found.labels, -1), palette),
         "prediction": colorize(found.predicted, palette),
-        "differences": _differences(found, labelled),
+        "wrong pixels in red": _differences(found, labelled),  # in the title: a class may be red as well
     }
-    row = _grid([np.asarray(_titled(panel, name)) for name, panel in panels.items()], 4)
+    titled = [np.asarray(_titled(panel, name)) for name, panel in panels.items()]
+    row = _grid([np.pad(panel, ((0, 0), (0, GAP), (0, 0)), constant_values=255) for panel in titled], 4)
     ids = np.union1d(found.labels[labelled], found.predicted)
-    extra = [("wrong", RED)] + ([] if labelled.all() else [("unlabelled", BLACK)])
+    extra = [] if labelled.all() else [("unlabelled", BLACK)]
     sheet = _below(row, _legend(ids, id2label, extra, row.width))
     return _below(_caption(title, sheet.width), sheet) if title else sheet
 

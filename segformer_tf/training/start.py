@@ -6,17 +6,16 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from segformer_tf.config import VARIANTS
+from segformer_tf.config import VARIANTS, SegformerConfig
 from segformer_tf.models.private import rate_of
 from segformer_tf.pipelines.description import class_names
 from segformer_tf.storage.whole import whole
 from segformer_tf.training.console import Console
 from segformer_tf.training.plan import Plan, device
+from segformer_tf.training.recipe import Recipe
 from segformer_tf.training.sheets import batch_sheet
 
 BATCH_PICTURE = "train_batch.png"
-KEPT_MAPS = 12.0  # of a layer's (tokens, channels) size that a training step holds at its peak, measured
-PROGRAM = 0.7e9  # bytes of TensorFlow and the input pipeline, measured
 
 
 def tell_start(
@@ -47,7 +46,6 @@ def tell_start(
     console.table(
         [
             ("device", f"{device()}; {recipe.precision}"),
-            ("memory", f"about {expected_memory(model, plan) / 1e9:.1f} GB expected"),
             ("model", f"{variant}, {weights / 1e6:.1f} M weights{frozen}"),
             ("pictures", f"{plan.pictures or '?'} to train on, {plan.validation_pictures or '?'} to validate on"),
             ("classes", f"{len(names)}: {shown}"),
@@ -60,11 +58,7 @@ def tell_start(
                 f"{recipe.name}: {recipe.optimizer}, learning rate {recipe.learning_rate:g} after {recipe.warmup_steps} "
                 f"steps of warm-up, weight decay {recipe.weight_decay:g}{averaged}",
             ),
-            (
-                "loss",
-                " + ".join(f"{share:g} {name}" for name, share in recipe.loss.items())
-                + (f", class weights of power {recipe.class_weight_power:g}" if recipe.class_weight_power else ""),
-            ),
+            ("loss", _loss(recipe, config)),
             (
                 "evaluation",
                 f"every {plan.evaluate_every} steps; checkpoint every {plan.save_every}"
@@ -84,21 +78,13 @@ def tell_start(
         )
 
 
+def _loss(recipe: Recipe, config: SegformerConfig) -> str:
+    if config.num_labels == 1:
+        return "binary cross-entropy of one logit"
+    weighted = f", class weights of power {recipe.class_weight_power:g}" if recipe.class_weight_power else ""
+    return " + ".join(f"{share:g} {name}" for name, share in recipe.loss.items()) + weighted
+
+
 def _rate(plan: Plan, step: int) -> float:
     schedule = rate_of(plan.recipe.make_optimizer(plan.steps))
     return float(keras.ops.convert_to_numpy(schedule(step)))
-
-
-def expected_memory(model: keras.Model, plan: Plan) -> float:
-    """Bytes that a training step takes at its peak; an estimate from the shapes of the maps, right to about a third."""
-    config, recipe = model.config, plan.recipe
-    weights = sum(math.prod(weight.shape) for weight in model.weights)
-    height, width = recipe.augmentation.crop
-    maps, stride = 0.0, 1
-    for depth, channels, step in zip(config.depths, config.hidden_sizes, config.strides, strict=True):
-        stride *= step
-        maps += (depth + 1) * math.ceil(height / stride) * math.ceil(width / stride) * channels
-    head = math.ceil(height / 4) * math.ceil(width / 4) * (config.decoder_hidden_size + config.num_labels)
-    bytes_each = 4 if recipe.precision == "float32" else 2
-    averages = recipe.ema_momentum is not None
-    return PROGRAM + 4 * weights * (5 + averages) + recipe.batch_size * bytes_each * (KEPT_MAPS * maps + 4 * head)

@@ -58,7 +58,7 @@ def both_scores(model: keras.Model, source: Source) -> tuple[float, float] | Non
 
     They are far apart where the running ones belong to other weights or other pictures. None: there is no label.
     """
-    some = pictures(source).take(BOTH_PICTURES)
+    some = pictures(source, model.config.semantic_loss_ignore_index).take(BOTH_PICTURES)
     how = Augmentation()
     statistics = Statistics(model, some.map(lambda image, _: (normalize(tf.cast(image, tf.float32), how)[None],)))
     moving = statistics.norm.moving_mean, statistics.norm.moving_variance

@@ -9,6 +9,7 @@ from segformer_tf import TFSegformerForSemanticSegmentation
 from segformer_tf.cli import main
 from segformer_tf.cli import training as commands  # noqa: F401  (it registers the commands)
 from segformer_tf.cli.app import app
+from segformer_tf.training import read_split
 
 
 def run(*arguments):
@@ -137,3 +138,28 @@ def test_bad_data_is_one_line_and_exit_1(data, tmp_path, capsys):
     told = capsys.readouterr().err.strip().splitlines()
     assert len(told) == 1 and "1.png is in colours ((9, 8, 7)" in told[0]
     assert not (tmp_path / "run").exists()
+
+
+def test_no_picture_of_a_training_with_another_seed_is_evaluated(data, recipe, checkpoint, tmp_path):
+    """A data set without splits: both draw the same one, whatever the seed of the run."""
+    flat = tmp_path / "flat"
+    for kind in ("images", "annotations"):
+        (flat / kind).mkdir(parents=True)
+        for i in range(12):
+            source = next((data / kind / "train").glob(f"{i % 4}.*"))
+            (flat / kind / f"p{i}{source.suffix}").write_bytes(source.read_bytes())
+    trained = []
+
+    def kept(network, found, *arguments, **keywords):
+        trained.append((found, keywords["seed"]))
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patched, pytest.warns(UserWarning, match="classifier"):
+        patched.setattr("segformer_tf.training.train", kept)
+        call = ("train", "--data", flat, "--model", checkpoint, "--output", tmp_path / "r", "--recipe", recipe)
+        assert run(*call, "--seed", 5).exit_code == 130
+    (found, seed), evaluated = trained[0], read_split(flat, "val")
+    assert seed == 5 and len(evaluated) >= 2
+    assert not set(evaluated.images) & set(found.splits["train"].images)
+    assert found.splits["val"].images == evaluated.images
+    assert found.to_dict()["drawn"]["val"]["seed"] == 0  # what RUN/data.json says
