@@ -11,7 +11,7 @@ from keras import ops
 from segformer_tf.config import SegformerConfig
 from segformer_tf.models.adamw import AdamW
 from segformer_tf.models.checkpointed import Pretrained, checked
-from segformer_tf.models.kernels import final_weights, portable_ops
+from segformer_tf.models.kernels import final_weights, for_xla, portable_ops
 from segformer_tf.models.metrics import MeanIoU
 from segformer_tf.models.network import Network, from_boundary
 from segformer_tf.models.outputs import CallWithOptions, ModelOutput
@@ -191,14 +191,20 @@ class SegformerBase(Pretrained, keras.Model):
             self.optimizer.build(self.trainable_variables)
         return super().make_train_function(force)
 
+    def _compiled_by(self) -> contextlib.AbstractContextManager[None]:
+        return for_xla() if self.jit_compile else contextlib.nullcontext()
+
     def train_step(self, *args):
-        return super().train_step(*args[:-1], as_pair(args[-1]))
+        with self._compiled_by():
+            return super().train_step(*args[:-1], as_pair(args[-1]))
 
     def test_step(self, *args):
-        return super().test_step(*args[:-1], as_pair(args[-1]))
+        with self._compiled_by():
+            return super().test_step(*args[:-1], as_pair(args[-1]))
 
     def predict_step(self, *args):
-        return super().predict_step(*args[:-1], as_pair(args[-1]))
+        with self._compiled_by():
+            return super().predict_step(*args[:-1], as_pair(args[-1]))
 
 
 def _default(value, otherwise):

@@ -30,6 +30,7 @@ class Tracing(NamedTuple):
 
     portable: int = 0
     final: int = 0
+    xla: int = 0
 
 
 _NOTHING = Tracing()
@@ -56,6 +57,11 @@ def final_weights() -> contextlib.AbstractContextManager[None]:
     return _traced("final")
 
 
+def for_xla() -> contextlib.AbstractContextManager[None]:
+    """Graphs traced inside are compiled by XLA, which has no oneDNN kernels and takes no loops of unknown length."""
+    return _traced("xla")
+
+
 def on_gpu() -> bool:
     """Whether TensorFlow will put the ops on a GPU."""
     return bool(tf.config.get_visible_devices("GPU"))
@@ -65,7 +71,7 @@ def choose(in_training: bool | None = None) -> ModuleType:
     """The table for the graph that is being traced, or the call that is being made."""
     if _tracing.get().portable:
         return converters
-    if keras.backend.backend() != "tensorflow":
+    if keras.backend.backend() != "tensorflow" or _tracing.get().xla:
         return plain
     if in_training:
         return training
@@ -151,8 +157,8 @@ def constants(make: Callable) -> list:
 def cross_entropy_sum(ids, logits, weights):
     """Sum of `weights * cross-entropy` of logits resized to the ids' size: (B, H, W), (B, h, w, C), (B, H, W) -> scalar.
 
-    In bands of rows on TensorFlow's CPU, where the band's kernel is; on a GPU XLA fuses the plain form.
+    In bands of rows on TensorFlow's CPU, where the band's kernel is; on a GPU, and by XLA, the plain form.
     """
-    if keras.backend.backend() != "tensorflow" or on_gpu():
+    if keras.backend.backend() != "tensorflow" or on_gpu() or _tracing.get().xla:
         return plain.cross_entropy_sum(ids, logits, weights)
     return banded_loss.cross_entropy_sum(ids, logits, weights)
