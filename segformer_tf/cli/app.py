@@ -26,7 +26,8 @@ Models are also Hub ids such as nvidia/segformer-b2-finetuned-ade-512-512, direc
 app = typer.Typer(
     name="segformer-tf",
     help=HELP,
-    epilog="--debug after any command shows the traceback of a failure. Exit status: 0 done, 1 failed, 2 a wrong call.",
+    epilog="--debug after any command shows the traceback of a failure. "
+    "Exit status: 0 done, 1 failed, 2 a wrong call, 130 stopped by Ctrl-C.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )

@@ -67,8 +67,8 @@ def export(
         processor: How pictures become pixels; default `SegformerImageProcessor()`.
         size: Height and width of the model's input. saved_model: what the processor resizes to (its own by default).
             onnx and openvino: the only size that the file takes (any by default). litert: always one, the processor's.
-        batch: How many pictures at a time onnx and openvino files take, and no other number (any by default; litert: always
-            1). With `size` and `batch` OpenVINO takes less than half the time.
+        batch: How many pictures at a time onnx and openvino files take, and no other number (any by default; litert:
+            always 1). With `size` and `batch` OpenVINO takes less than half the time.
         weights: "float32", "float16" or "int8", as stored in onnx, openvino and litert files.
         tolerance: Largest difference kept, as a share of the largest logit; by default 0.001 for float32 weights, 0.02
             for float16, 0.2 for int8.
@@ -91,7 +91,8 @@ def export(
         )
     if batch is not None and (batch < 1 or format not in BATCHED):
         raise ValueError(
-            f"batch is {batch} for {format}, expected a number above 0 for {' or '.join(BATCHED)}: leave it out, or correct it."
+            f"batch is {batch} for {format}, expected a number above 0 for {' or '.join(BATCHED)}: leave it out, or "
+            "correct it."
         )
     if size is not None:
         settings = {**processor.to_dict(), "do_resize": True, "size": {"height": size[0], "width": size[1]}}

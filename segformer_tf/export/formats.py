@@ -20,7 +20,7 @@ Shape = tuple[int | None, ...]
 
 
 class Format(NamedTuple):
-    """`write(model, path, shape of the pixels, weights, description)`, `load(path)`, and the name of the file to load."""
+    """`write(model, path, shape of the pixels, weights, description)`, `load(path)`, the name of the file to load."""
 
     write: Callable[[SegformerBase, Path, Shape, str, Description], None]
     load: Callable[[Path], Runtime]

@@ -53,8 +53,8 @@ def build(
         )
     if processor.value_range and "serving_default" in chosen:
         raise ValueError(
-            f"The processor has value_range={processor.value_range}, which a graph cannot do: leave serving_default out, "
-            "or stretch pictures to 8 bits before they are sent."
+            f"The processor has value_range={processor.value_range}, which a graph cannot do: leave serving_default "
+            "out, or stretch pictures to 8 bits before they are sent."
         )
     if unknown := sorted(set(chosen) - set(makers)):
         raise ValueError(f"There is no signature {', '.join(unknown)}, expected some of {', '.join(makers)}.")

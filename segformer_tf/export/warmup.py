@@ -61,7 +61,7 @@ def _sample(spec: tf.TensorSpec, size: tuple[int, int]) -> tf.Tensor:
 
 
 def write_warmup(path: str | os.PathLike, model_name: str, inputs: Mapping[str, Mapping[str, tf.Tensor]]) -> None:
-    """Writes the requests as a TFRecord file of PredictionLog messages, which TF Serving reads when it loads a model."""
+    """Writes the requests as a TFRecord file of PredictionLog messages, which TF Serving reads as it loads a model."""
     prediction_log = _prediction_log()
     with tf.io.TFRecordWriter(os.fspath(path)) as writer:
         for signature, tensors in inputs.items():

@@ -22,8 +22,8 @@ class Rates(NamedTuple):
 class AdamW(keras.optimizers.AdamW):
     """`keras.optimizers.AdamW`, same numbers up to rounding, with TensorFlow's own op for a variable's update.
 
-    Keras writes forty ops a variable: four fifths of a training step's graph, which take a quarter of a gigabyte and most
-    of the time of tracing. `amsgrad`, other dtypes than float32 and other backends go Keras' way.
+    Keras writes forty ops a variable: four fifths of a training step's graph, which take a quarter of a gigabyte and
+    most of the time of tracing. `amsgrad`, other dtypes than float32 and other backends go Keras' way.
     """
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):

@@ -75,7 +75,7 @@ class SegformerBase(Pretrained, keras.Model):
         return output if _default(return_dict, self.config.return_dict) else output.to_tuple()
 
     def __call__(self, *args, **kwargs):
-        """As Keras'; in a Keras graph a call whose fields are more than the model's own graph has is a layer of its own."""
+        """As Keras'; in a Keras graph a call with more fields than the model's own graph has is a layer of its own."""
         if not any(isinstance(x, keras.KerasTensor) for x in keras.tree.flatten((args, kwargs))):
             return super().__call__(*args, **kwargs)
         options = inspect.signature(self.call).bind(*args, **kwargs).arguments
@@ -96,8 +96,8 @@ class SegformerBase(Pretrained, keras.Model):
             raise ValueError(f"pixel_values have shape {shape}, expected {layout}: add or drop an axis.")
         if shape[1 if first else 3] not in (None, self.config.num_channels):
             raise ValueError(
-                f"pixel_values have shape {shape}, expected {layout} with {self.config.num_channels} channels: transpose "
-                'them, or make the model with data_format="channels_first" or "channels_last" as they lie.'
+                f"pixel_values have shape {shape}, expected {layout} with {self.config.num_channels} channels: "
+                'transpose them, or make the model with data_format="channels_first" or "channels_last" as they lie.'
             )
         sides = shape[2:] if first else shape[1:3]
         if any(side is not None and side < SMALLEST_SIDE for side in sides):
@@ -186,7 +186,7 @@ class SegformerBase(Pretrained, keras.Model):
         return super().compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
     def make_train_function(self, force: bool = False):
-        """As Keras', with the optimizer's variables made beforehand: made inside, they cost the graph a second tracing."""
+        """As Keras', with the optimizer's variables made beforehand: made inside, they cost a second tracing."""
         if self.optimizer is not None and not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
         return super().make_train_function(force)

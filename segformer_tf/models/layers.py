@@ -1,7 +1,7 @@
 """The parts of the paper (Xie et al. 2021, section 3): overlapping patches, attention, Mix-FFN, the all-MLP head.
 
-They say what is computed; how it is computed fastest stands in `kernels`. Maps stay (B, H, W, C); only the attention kernel
-flattens them to tokens, and only inside.
+They say what is computed; how it is computed fastest stands in `kernels`. Maps stay (B, H, W, C); only the attention
+kernel flattens them to tokens, and only inside.
 """
 
 import functools
@@ -133,8 +133,8 @@ class EncoderLayer(Block):
 class DecodeHead(Block):
     """The maps of all stages to logits: list of `(B, H_i, W_i, sizes[i]) -> (B, H_0, W_0, num_labels)` float32.
 
-    Each map through its `linear_c`, resized to the first map's size, concatenated deepest first, through `linear_fuse` (no
-    bias), BatchNorm, ReLU, dropout, `classifier`. Section 3.2; the kernel `fuse` computes the same with less.
+    Each map through its `linear_c`, resized to the first map's size, concatenated deepest first, through `linear_fuse`
+    (no bias), BatchNorm, ReLU, dropout, `classifier`. Section 3.2; the kernel `fuse` computes the same with less.
     """
 
     def __init__(self, channels: int, sizes: list[int], num_labels: int, dropout_rate: float = 0.1, **kwargs):

@@ -16,7 +16,8 @@ from segformer_tf.models.primitives import LayerNorm, dense
 class Stage:
     """One of the encoder's stages (section 3.1 of the paper): patches, encoder layers, norm.
 
-    `(B, H, W, C) -> (B, ceil(H / stride), ceil(W / stride), hidden_sizes[index])`, and an attention map a layer if asked for.
+    `(B, H, W, C) -> (B, ceil(H / stride), ceil(W / stride), hidden_sizes[index])`, and an attention map a layer if
+    asked for.
     """
 
     def __init__(self, config: SegformerConfig, index: int, dtype=None):
@@ -64,10 +65,10 @@ class Stage:
 
 
 class Network:
-    """`pixel_values` to the fields of a model's output. Not a Keras layer: its layers lie flat in the model, each by its name.
+    """`pixel_values` to the fields of a model's output. Not a Keras layer: its layers lie flat in the model by name.
 
-    The same call makes a Keras graph of a `keras.Input`, and runs on tensors; run so, a map is freed as soon as no later
-    layer needs it, where an eager Keras functional model keeps all to the end.
+    The same call makes a Keras graph of a `keras.Input`, and runs on tensors; run so, a map is freed as soon as no
+    later layer needs it, where an eager Keras functional model keeps all to the end.
 
     Args:
         head: From the stages' maps to logits; None: the network ends with the deepest map.

@@ -9,8 +9,8 @@ import optree
 class ModelOutput(dict):
     """A dictionary of the fields that are not None, in the order of `fields`.
 
-    A field is read as an attribute (None if absent), by key, or by its position among those present; iteration and `len`
-    see those present, as in transformers' output classes.
+    A field is read as an attribute (None if absent), by key, or by its position among those present; iteration and
+    `len` see those present, as in transformers' output classes.
     """
 
     fields: tuple[str, ...] = ()

@@ -34,7 +34,7 @@ class LayerNorm(keras.layers.LayerNormalization):
 
 
 class BatchNorm(keras.layers.BatchNormalization):
-    """`keras.layers.BatchNormalization` over the last axis of a map, whose running variance is the unbiased one, as in PyTorch."""
+    """`keras.layers.BatchNormalization` over the last axis; its running variance is unbiased, as in PyTorch."""
 
     def call(self, inputs, training=None):
         if not (training and self.trainable):
@@ -66,12 +66,12 @@ def drop_path(rate: float, **kwargs) -> keras.layers.Dropout:
 class Block(keras.layers.Layer):
     """A layer made of parts under the checkpoint's names; has the shape of its input unless a subclass says otherwise.
 
-    Every part is made with the number of channels of its input, so that all are built without tracing `call`: b5 is made
-    in a fifth of the time.
+    Every part is made with the number of channels of its input, so that all are built without tracing `call`: b5 is
+    made in a fifth of the time.
     """
 
     def __new__(cls, *args, dtype=None, **kwargs):
-        """Keras makes `get_config` of the arguments seen here, if all are plain; it adds the dtype policy, which is not."""
+        """Keras makes `get_config` of the arguments seen here, if all are plain; the dtype policy it adds is not."""
         del dtype
         return super().__new__(cls, *args, **kwargs)
 

@@ -104,8 +104,8 @@ class SavedModel(Runtime):
         self._loaded: Any = _readable(path, lambda: tf.saved_model.load(str(path)))
         if "logits" not in self._loaded.signatures:
             raise ValueError(
-                f"{path} has the signatures {', '.join(self._loaded.signatures)}; expected logits among them: export it "
-                "with all of them."
+                f"{path} has the signatures {', '.join(self._loaded.signatures)}; expected logits among them: export "
+                "it with all of them."
             )
 
     def _run(self, pixel_values: np.ndarray) -> Any:

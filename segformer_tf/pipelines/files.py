@@ -34,8 +34,8 @@ def name_of(picture: str | os.PathLike, whole: bool = False) -> str:
     """What the files of a picture are called after: its file name without .jpg, .jpeg or .png.
 
     Other suffixes stay ("a.tif" gives "a.tif_labels.png"), and with `whole` those three too. The name depends on the
-    picture's own name alone, so it is the same whatever other pictures there are. One that would get too long for a file
-    system is cut and ends in "~" and eight digits of its SHA-256.
+    picture's own name alone, so it is the same whatever other pictures there are. One that would get too long for a
+    file system is cut and ends in "~" and eight digits of its SHA-256.
     """
     name = Path(picture).name
     if not whole and Path(name).suffix.lower() in PLAIN:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def fastest(runtime: Runtime, processor: SegformerImageProcessor) -> Runtime:
-    """OpenVINO for a Keras model, where it is installed and agrees on the labels; else the runtime given. Says which."""
+    """OpenVINO for a Keras model, if it is installed and agrees on the labels; else the runtime given. Says which."""
     try:
         made = converted(runtime.model, "openvino")  # type: ignore[attr-defined]
     except ImportError:
@@ -39,8 +39,8 @@ def whole_model(class_name: str, name_or_path: str | os.PathLike, **arguments: A
         model, report = getattr(tasks, class_name).from_pretrained(name_or_path, output_loading_info=True, **arguments)
     if report["missing_keys"]:
         raise ValueError(
-            f"{name_or_path} has no weights for the head of a {class_name} ({', '.join(report['missing_keys'][:3])}): its "
-            "answers would be random; take a checkpoint of this task, or train the head first."
+            f"{name_or_path} has no weights for the head of a {class_name} ({', '.join(report['missing_keys'][:3])}): "
+            "its answers would be random; take a checkpoint of this task, or train the head first."
         )
     for warning in heard:
         warnings.warn(warning.message, stacklevel=3)

@@ -62,8 +62,8 @@ def one(predictor: Predictor, task: Task, item: Any) -> Any:
 def many(predictor: Predictor, task: Task, items: Iterable[Any]) -> Iterator[Any]:
     """The answers in order, `Failed` in the place of a picture that could not be done.
 
-    Items are taken as answers are asked for, up to three batches ahead; that many pictures are in memory at a time. What
-    is batched together depends on the order of the pictures alone, never on which thread was faster.
+    Items are taken as answers are asked for, up to three batches ahead; that many pictures are in memory at a time.
+    What is batched together depends on the order of the pictures alone, never on which thread was faster.
     """
     size = SLIDING_GROUP if task.how.mode == "slide" else predictor.batch_size
     workers = ThreadPoolExecutor(os.cpu_count() or 1, "segformer-pictures")

@@ -66,8 +66,8 @@ class Pipeline:
     def from_pretrained(cls, name_or_path: str | os.PathLike, *, runtime: str = "auto", **kwargs: Any):
         """Model and processor of a Hub id, a directory, a bundled model, or an exported file.
 
-        Errors are the model's `from_pretrained`'s. Exported are `openvino_model.xml`, `model.onnx`, `model.tflite` and the
-        version directory of a SavedModel; they hold all that is needed, and take no other arguments but `runtime`.
+        Errors are the model's `from_pretrained`'s. Exported are `openvino_model.xml`, `model.onnx`, `model.tflite` and
+        the version directory of a SavedModel; they hold all that is needed, and take no other arguments but `runtime`.
         `revision`, `cache_dir`, `token`, `local_files_only` and `subfolder` say where on the Hub; other arguments go to
         the model. Without a `preprocessor_config.json` pictures are resized to 512 x 512, SegFormer's default.
         """
@@ -89,8 +89,9 @@ class Pipeline:
     def __call__(self, pictures: Any, batch_size: int = 8, **options: Any) -> Any:
         """The answer for one picture (path, bytes, PIL image or array); a list for a list; otherwise an iterator.
 
-        Other iterables are worked off as their answers are asked for, up to three batches ahead, with a progress bar on a
-        terminal. A picture of many that cannot be done has a `Failed` in its place, and a line on stderr; one alone raises.
+        Other iterables are worked off as their answers are asked for, up to three batches ahead, with a progress bar on
+        a terminal. A picture of many that cannot be done has a `Failed` in its place, and a line on stderr; one alone
+        raises.
         """
         self._check(options)
         if _is_one(pictures):
@@ -108,8 +109,8 @@ class Pipeline:
     ) -> Iterator[Any]:
         """The answers for many pictures in order, `Failed` for those that cannot be done, without a word.
 
-        `finish(picture, answer)`, if given, says what is handed out instead, such as the files written; it runs beside the
-        model, in threads. What it raises fails that picture.
+        `finish(picture, answer)`, if given, says what is handed out instead, such as the files written; it runs beside
+        the model, in threads. What it raises fails that picture.
         """
         self._check(options)
         work = self._work(finish, **options)  # options are checked before the first picture is touched
@@ -138,9 +139,9 @@ class Pipeline:
 class SegmentationPipeline(Pipeline):
     """Pictures to label maps at their own size.
 
-    `segment(picture)` resizes as the processor says ("whole"). `mode="slide"` leaves the size and averages the logits of
-    overlapping windows. Several `scales`, or `flip=True`, average the class probabilities of the resized and mirrored
-    pictures. `scores=True` adds the probability of each pixel's label.
+    `segment(picture)` resizes as the processor says ("whole"). `mode="slide"` leaves the size and averages the logits
+    of overlapping windows. Several `scales`, or `flip=True`, average the class probabilities of the resized and
+    mirrored pictures. `scores=True` adds the probability of each pixel's label.
     """
 
     task = "segmentation"
@@ -188,7 +189,7 @@ class SegmentationPipeline(Pipeline):
 
 
 class ImageClassificationPipeline(Pipeline):
-    """Pictures to their likeliest classes: `[{"id", "label", "score"}]`, the likeliest first; scores are probabilities."""
+    """Pictures to their classes: `[{"id", "label", "score"}]`, the likeliest first; scores are probabilities."""
 
     task = "classification"
     class_name = "TFSegformerForImageClassification"

@@ -1,8 +1,9 @@
-"""The one meaning of "logits of a picture", for whoever asks: pipelines, `evaluate`, the report, the check of an export.
+"""The one meaning of "logits of a picture", for all who ask: pipelines, `evaluate`, reports, checks of exports.
 
-A picture is resized, or left as it is; taken whole, or in windows; at one scale or several, mirrored or not. The logits of
-every window are resized to the pixels that it covers, overlapping windows are averaged there (as MMSegmentation does), and
-of several scales and mirror images the class probabilities are. `images.merging` does that without full-size logits.
+A picture is resized, or left as it is; taken whole, or in windows; at one scale or several, mirrored or not. The logits
+of every window are resized to the pixels that it covers, overlapping windows are averaged there (as MMSegmentation
+does), and of several scales and mirror images the class probabilities are. `images.merging` does that without full-size
+logits.
 """
 
 import math
@@ -150,7 +151,8 @@ class Predictor:
             height, width = base or pixels.shape[:2]
             sides = (max(round(height * scale), 1), max(round(width * scale), 1))
             resized = base is not None or scale != 1.0
-            # Windows of the picture as it is are normalised one by one: as floats a picture takes four times the memory.
+            # Windows of the picture as it is are normalised one by one: as floats a picture takes four times the
+            # memory.
             whole = self._values(pixels, sides if resized else None) if resized or how.mode == "whole" else None
             for mirrored in (False, True) if how.flip else (False,):
                 for top, bottom in spans(sides[0], *_along(how, 0, sides)):
@@ -159,7 +161,7 @@ class Predictor:
                 variant += 1
 
     def _window(self, pixels, whole, edges, sides, size, variant: int, mirrored: bool) -> Window:
-        """A window of the resized picture `whole`, or where that is None of the picture as it is, normalised when needed."""
+        """A window of the resized picture `whole`, or if that is None of the picture as it is, normalised if needed."""
         top, bottom, left, right = edges
         shape = tuple(max(side, SMALLEST_SIDE) for side in (bottom - top, right - left))
         shape = self._fitted(shape)
@@ -183,8 +185,9 @@ class Predictor:
         if bound is None or shape == bound:
             return shape
         raise ValueError(
-            f"{self.runtime.source} takes {bound[0]} x {bound[1]} pixels only, and would be given {shape[0]} x {shape[1]}: "
-            f"export it without a size, or have pictures resized, or cut into windows, of {bound[0]} x {bound[1]}."
+            f"{self.runtime.source} takes {bound[0]} x {bound[1]} pixels only, and would be given {shape[0]} x "
+            f"{shape[1]}: export it without a size, or have pictures resized, or cut into windows, of {bound[0]} x "
+            f"{bound[1]}."
         )
 
     def _values(self, pixels: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:

@@ -65,7 +65,7 @@ class SegmentationResult:
 
     @spell_checked
     def polygons(self, min_area: int = 0) -> list[dict[str, Any]]:
-        """COCO annotations, one for each region of a class: its polygon, `bbox`, `area` and `category_id` (the class id).
+        """COCO annotations, one for each region of a class: polygon, `bbox`, `area` and `category_id` (the class id).
 
         A polygon runs along the pixels' edges and holds exactly the region's pixels; holes are cut in, joined to the
         outline by a line of no width. Regions of fewer than `min_area` pixels are left out.
@@ -189,7 +189,8 @@ class SegmentationResult:
         height, width = self.labels.shape
         return (
             f"<div><b>{html.escape(self.name)}</b> &nbsp; {height} x {width}, {html.escape(self.model)}<br>"
-            f"<img style='max-width:100%' alt='{html.escape(self.name, quote=True)}' src='data:image/png;base64,{picture}'>"
+            f"<img style='max-width:100%' alt='{html.escape(self.name, quote=True)}' "
+            f"src='data:image/png;base64,{picture}'>"
             "<table><tr><th></th><th style='text-align:left'>class</th><th>id</th><th>pixels</th><th>share</th>"
             f"{'<th>score</th>' if scored else ''}</tr>{rows}</table></div>"
         )

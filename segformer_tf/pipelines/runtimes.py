@@ -54,7 +54,7 @@ class Runtime:
 
 
 class KerasModel(Runtime):
-    """A model's TensorFlow graph, traced once for all sizes and batches; it follows the model when its weights change."""
+    """A model's TensorFlow graph, traced once for all sizes and batches; it follows when the weights change."""
 
     backend = "tensorflow"
 

@@ -135,7 +135,7 @@ def _resized_size(size, factor, fit_within):
 
 
 def _crop(mask, resized, draws, seed, how: Augmentation, ignore_index):
-    """Where the crop begins in the resized picture, over a class or anywhere that is not too much of one, and its labels."""
+    """Where the crop begins in the resized picture, over a class or where no class covers too much; its labels."""
     margin = tf.maximum(resized - tf.constant(how.crop), 0)
     tries = tf.random.stateless_uniform((CROP_TRIES + 1, 2), seed + 1)
     offsets = tf.cast(tries * tf.cast(margin + 1, tf.float32), tf.int32)

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 class Console:
-    """Lines and one bar on stderr, or nothing at all with `speaks=False`. The bar is for terminals; lines go anywhere."""
+    """Lines and one bar on stderr, or nothing with `speaks=False`. The bar is for terminals; lines go anywhere."""
 
     def __init__(self, speaks: bool = True):
         self.speaks = speaks

@@ -20,7 +20,7 @@ Source = Split | tf.data.Dataset
 
 
 def open_split(data: str | Path | Source | Inspection, split: str) -> Source:
-    """A directory's or an inspection's split, or what is one already: a `Split`, or a data set of (image, mask) pairs."""
+    """A directory's or an inspection's split, or what is one already: a `Split`, a data set of (image, mask) pairs."""
     if isinstance(data, Inspection):
         return data.splits[split]
     return read_split(data, split) if isinstance(data, (str, Path)) else data

@@ -47,11 +47,11 @@ def train(
 
     `run/best` and `run/last` are directories that `from_pretrained` reads; `run/log.csv` has one row an evaluation,
     `run/report.html` and `run/report.md` tell how good the best weights are. Started again with `resume=True` after a
-    stop at any moment, the run goes on from its last checkpoint as if it had not stopped; with more steps than before, a
-    finished run is lengthened.
+    stop at any moment, the run goes on from its last checkpoint as if it had not stopped; with more steps than before,
+    a finished run is lengthened.
 
-    Two models are in memory: the given one, which is evaluated and saved in its own precision, and one with the recipe's
-    precision and rates, which learns.
+    Two models are in memory: the given one, which is evaluated and saved in its own precision, and one with the
+    recipe's precision and rates, which learns.
 
     Args:
         data: A directory whose "train" split is trained on and whose "val" split is validated on, its inspection, or a

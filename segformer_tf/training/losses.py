@@ -32,7 +32,8 @@ class SegmentationLoss(keras.losses.Loss):
     """A sum of losses over the pixels that are not ignored: labels (B, H, W) and logits (B, h, w, C) to a scalar.
 
     Logits are resized to the labels' size, cross-entropy in bands of rows to save memory; Dice is taken at the logits'
-    own size, on the labels nearest to it. A sample weight of a picture (B,) or pixel (B, H, W) counts as a class's does.
+    own size, on the labels nearest to it. A sample weight of a picture (B,) or pixel (B, H, W) counts as a class's
+    does.
 
     Args:
         parts: Share of each of `LOSSES`; alone and with share 1, each is the loss of its name.

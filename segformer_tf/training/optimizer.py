@@ -1,4 +1,4 @@
-"""The paper's optimizer: AdamW without decay of norms and biases, a faster head, warm-up and decay of the rate; Muon."""
+"""The paper's optimizer: AdamW without decay of norms and biases, a faster head, warm-up, decay of the rate; Muon."""
 
 import math
 import re
@@ -9,9 +9,9 @@ from keras import ops
 from segformer_tf.models import private
 from segformer_tf.models.adamw import AdamW, Rates, adam_rates, adam_step
 
-# Biases that what follows takes out again: a head's before its BatchNorm, the last stage's norm's, which nothing but that
-# head reads, and a key's, which adds the same to every score of a query before the softmax. Their gradient is rounding
-# noise, of which Adam would make steps of full size.
+# Biases that what follows takes out again: a head's before its BatchNorm, the last stage's norm's, which nothing but
+# that head reads, and a key's, which adds the same to every score of a query before the softmax. Their gradient is
+# rounding noise, of which Adam would make steps of full size.
 BEFORE_BATCH_NORM, OF_KEYS = re.compile(r"decode_head/linear_c_\d+/bias"), re.compile(r"(?:^|/)key/bias$")
 OF_STAGES = re.compile(r"layer_norm_\d+/beta")
 

@@ -99,8 +99,8 @@ def _typical(sizes: list[tuple[int, int]]) -> tuple[int, int]:
 def processor_for(plan: Plan, validation: Source) -> SegformerImageProcessor:
     """What brings a picture to the model as in the evaluation, and gives its export a size.
 
-    Classifiers see the crop's size. Segmentation models see the validation pictures' own size; where these differ, their
-    typical one.
+    Classifiers see the crop's size. Segmentation models see the validation pictures' own size; where these differ,
+    their typical one.
     """
     how = plan.recipe.augmentation
     by_class = isinstance(validation, Split) and not validation.has_masks

@@ -36,8 +36,8 @@ class Recipe:
         accumulation_steps: Batches whose gradients make one optimizer step.
         ema_momentum: Of the averaged weights, which are then evaluated and saved; None: no averaging.
         drop_path_rate, dropout_rate: Of the encoder's branches and of the head, in place of the model's own.
-        one_logit: For masks of one foreground class (`--binary`): one logit and binary cross-entropy, which has no other
-            loss or class weights beside it; False: two classes.
+        one_logit: For masks of one foreground class (`--binary`): one logit and binary cross-entropy, which has no
+            other loss or class weights beside it; False: two classes.
         freeze: "encoder": only the head learns; None: all.
         loss: Share of each loss, see `losses.LOSSES`; for segmentation.
         class_weight_power: Class weights are (median count / count) ** this in the cross-entropy; 0: none.
@@ -137,7 +137,7 @@ class Recipe:
         return cls().changed(values)
 
     def changed(self, values: Mapping[str, Any]) -> "Recipe":
-        """The recipe with other values, as JSON has them: the augmentation's in a dictionary, or as `augmentation.crop`.
+        """The recipe with other values, as in JSON: the augmentation's in a dictionary, or as `augmentation.crop`.
 
         Raises:
             ValueError: A key that no recipe has (the nearest one is named), or a value that cannot be.
@@ -205,4 +205,4 @@ def _in_words(hint: Any) -> str:
     if origin is dict:
         return "names and their shares"
     words = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "null"}
-    return words.get(hint, hint.__name__)
+    return words[hint] if hint in words else str(hint.__name__)

@@ -51,12 +51,13 @@ def tell_start(
             ("classes", f"{len(names)}: {shown}"),
             (
                 "steps",
-                f"{length}; batch {recipe.batch_size}, crop {recipe.augmentation.crop[0]} x {recipe.augmentation.crop[1]}",
+                f"{length}; batch {recipe.batch_size}, crop "
+                f"{recipe.augmentation.crop[0]} x {recipe.augmentation.crop[1]}",
             ),
             (
                 "recipe",
-                f"{recipe.name}: {recipe.optimizer}, learning rate {recipe.learning_rate:g} after {recipe.warmup_steps} "
-                f"steps of warm-up, weight decay {recipe.weight_decay:g}{averaged}",
+                f"{recipe.name}: {recipe.optimizer}, learning rate {recipe.learning_rate:g} after "
+                f"{recipe.warmup_steps} steps of warm-up, weight decay {recipe.weight_decay:g}{averaged}",
             ),
             ("loss", _loss(recipe, config)),
             (

@@ -39,8 +39,8 @@ def save(run: Path, model: keras.Model, about: dict[str, Any]) -> None:
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             kept = f"; {file.parent} holds the weights before it" if file.is_file() else ""
             raise ValueError(
-                f"{variable.path} has values that are no numbers at step {about['step']}, expected finite ones, and was "
-                f"not saved: lower the learning rate{kept}."
+                f"{variable.path} has values that are no numbers at step {about['step']}, expected finite ones, and "
+                f"was not saved: lower the learning rate{kept}."
             )
     with whole(file) as draft:
         np.savez(draft, about=np.array(json.dumps(about)), **arrays)

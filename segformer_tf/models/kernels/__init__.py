@@ -1,8 +1,9 @@
 """How the parts of the models are computed: one choice, made here, between tables with the same names.
 
-`plain` is in Keras' words and runs anywhere. `converters` writes ops that ONNX, OpenVINO and LiteRT read. On TensorFlow,
-`tensorflow` has forms for any device, `onednn` those that oneDNN is fast at, `training` those whose gradient keeps little.
-A new way to compute a part is a function in one table; a test holds each table against `plain`, values and gradients.
+`plain` is in Keras' words and runs anywhere. `converters` writes ops that ONNX, OpenVINO and LiteRT read. On
+TensorFlow, `tensorflow` has forms for any device, `onednn` those that oneDNN is fast at, `training` those whose
+gradient keeps little. A new way to compute a part is a function in one table; a test holds each table against `plain`,
+values and gradients.
 """
 
 import contextlib
@@ -106,8 +107,9 @@ def activation(name: str, x, training: bool | None = None):
 def attention(project: Callable, x, heads: int, dropout: Callable, training: bool | None, with_weights: bool):
     """softmax(Q K^T / sqrt(d)) V of each head: `(B, H, W, C) -> (B, H, W, C)`, the weights (B, heads, N, M) or None.
 
-    `project(x)` gives the maps of queries (B, H, W, C), keys and values (B, h, w, C); `dropout` works on the weights. Its
-    random numbers are not made a second time, so with it, or where the weights are asked for, the plain form is taken.
+    `project(x)` gives the maps of queries (B, H, W, C), keys and values (B, h, w, C); `dropout` works on the weights.
+    Its random numbers are not made a second time, so with it, or where the weights are asked for, the plain form is
+    taken.
     """
     drops = training and dropout.rate
     table = plain if with_weights or drops else choose(training)
@@ -130,7 +132,7 @@ def resize_bilinear(x, size):
 
 
 def fuse(maps: list, linear_c: list, linear_fuse, norm, training: bool | None = None):
-    """`relu(norm(linear_fuse(concatenate(resize(linear_c[i](maps[i]))))))`, (B, H_0, W_0, C): computed as `head.fold` says.
+    """`relu(norm(linear_fuse(concatenate(resize(linear_c[i](maps[i]))))))`, (B, H_0, W_0, C): as `head.fold` says.
 
     As it is written above where a layer is quantized: an int8 kernel cannot be multiplied into another.
     """
@@ -155,7 +157,7 @@ def constants(make: Callable) -> list:
 
 
 def cross_entropy_sum(ids, logits, weights):
-    """Sum of `weights * cross-entropy` of logits resized to the ids' size: (B, H, W), (B, h, w, C), (B, H, W) -> scalar.
+    """Sum of `weights * cross-entropy` of logits resized to the ids' size; (B, H, W), (B, h, w, C), (B, H, W) -> ().
 
     In bands of rows on TensorFlow's CPU, where the band's kernel is; on a GPU, and by XLA, the plain form.
     """

@@ -1,7 +1,7 @@
 """The sum of cross-entropies of resized logits on TensorFlow's CPU, made for one band of rows after the other.
 
-Resizing, softmax and their gradient are made together, so that the logits of full size never exist at once: 4 pictures of
-512 x 512 and 150 classes would take 0.6 GB, several times over.
+Resizing, softmax and their gradient are made together, so that the logits of full size never exist at once: 4 pictures
+of 512 x 512 and 150 classes would take 0.6 GB, several times over.
 """
 
 import tensorflow as tf

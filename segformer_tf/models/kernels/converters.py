@@ -14,8 +14,9 @@ from segformer_tf.models.kernels.plain import (  # noqa: F401, the rest of the t
 def by_token(run, x):
     """`run(x)` on rows of tokens: `(B, H, W, C) -> (B, 1, N, C) -> (B, H, W, C')`.
 
-    OpenVINO would turn what works on maps channels-first, to meet the convolutions, and copy maps forth and back for it; it
-    does not look through a reshape. It saves two fifths of b0's and b2's time there (one picture, known shapes; measured once).
+    OpenVINO would turn what works on maps channels-first, to meet the convolutions, and copy maps forth and back for
+    it; it does not look through a reshape. It saves two fifths of b0's and b2's time there (one picture, known shapes;
+    measured once).
     """
     if len(x.shape) != 4:
         return run(x)

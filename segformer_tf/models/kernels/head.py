@@ -6,7 +6,7 @@ from segformer_tf.models.kernels.plain import resize_bilinear
 
 
 def published(maps, linear_c, linear_fuse, norm, training=None):
-    """As the paper has it: each map through its linear layer, resized, concatenated deepest first, fused, normed, ReLU."""
+    """As in the paper: each map through its linear layer, resized, concatenated deepest first, fused, normed, ReLU."""
     size = ops.shape(maps[0])[1:3]
     resized = [resize_bilinear(linear(map_), size) for linear, map_ in zip(linear_c, maps, strict=True)]
     return ops.relu(norm(linear_fuse(ops.concatenate(resized[::-1], axis=-1)), training=training))
@@ -15,10 +15,10 @@ def published(maps, linear_c, linear_fuse, norm, training=None):
 def fold(linear_c, linear_fuse, norm) -> list:
     """The bias (C,), and for each stage the kernel (C_i, C) that takes its map at its own size to its share of the sum.
 
-    All is linear up to the BatchNorm, and bilinear resizing is linear and keeps constants. So each map may be multiplied by
-    `linear_c[i] @ (its rows of linear_fuse)` first, then resized, then added: the same variables, gradients and numbers up
-    to rounding, without the map of stages * C channels; 38.6 of b2's 62.4 GMAC become 1.5. With `norm` (None in training),
-    its running statistics are multiplied in too.
+    All is linear up to the BatchNorm, and bilinear resizing is linear and keeps constants. So each map may be
+    multiplied by `linear_c[i] @ (its rows of linear_fuse)` first, then resized, then added: the same variables,
+    gradients and numbers up to rounding, without the map of stages * C channels; 38.6 of b2's 62.4 GMAC become 1.5.
+    With `norm` (None in training), its running statistics are multiplied in too.
     """
     rows = ops.split(linear_fuse.kernel, len(linear_c), axis=0)[::-1]  # the deepest stage's come first
     pairs = list(zip(linear_c, rows, strict=True))

@@ -20,8 +20,8 @@ from segformer_tf.models.kernels.tensorflow import (  # noqa: F401, the rest of 
 def layer_norm(x, gamma, beta, epsilon):
     """In the form that TensorFlow's graph optimizer replaces by oneDNN's kernel (`_MklLayerNorm`).
 
-    One pass over the map, where the plain form takes six: about 5 % of b2. Every token is a channel of a batch norm in NCHW,
-    whose own scale and offset do nothing.
+    One pass over the map, where the plain form takes six: about 5 % of b2. Every token is a channel of a batch norm in
+    NCHW, whose own scale and offset do nothing.
     """
     if x.dtype == tf.float64:
         return plain.layer_norm(x, gamma, beta, epsilon)
@@ -47,8 +47,8 @@ def layer_norm(x, gamma, beta, epsilon):
 def fuses_layer_norm() -> bool:
     """Whether TensorFlow on this machine runs `layer_norm` as oneDNN's kernel, tried once in a graph of its own.
 
-    Where it does not (oneDNN is off on processors without AVX-512 VNNI unless `TF_ENABLE_ONEDNN_OPTS=1`, or a TensorFlow
-    whose optimizer does not find the form) the form takes twice the time of the plain one.
+    Where it does not (oneDNN is off on processors without AVX-512 VNNI unless `TF_ENABLE_ONEDNN_OPTS=1`, or a
+    TensorFlow whose optimizer does not find the form) the form takes twice the time of the plain one.
     """
     return "_MklLayerNorm" in ops_that_ran(layer_norm)
 

@@ -20,7 +20,7 @@ BAND_SCORES = 2**24  # attention scores that exist at one time: 64 MB in float32
 
 
 def dense(x, kernel, bias):
-    """One product of matrices with its bias, which the graph optimizer fuses; Keras' `tensordot` on maps hides the bias."""
+    """A product of matrices with its bias, which the graph optimizer fuses; Keras' `tensordot` hides the bias."""
     rows = _rows(x, kernel, bias)
     return ops.reshape(rows, (*ops.shape(x)[:-1], rows.shape[-1]))
 
@@ -80,10 +80,10 @@ def _in_bands(query, key, value):
 
 
 def sum_of_products(maps, kernels, bias):
-    """In one pass over the result instead of one for each summand: it saves a fifth of b2's head, whose maps have 768 channels.
+    """In one pass over the result instead of one a summand: saves a fifth of b2's head (maps of 768 channels).
 
-    TensorFlow fuses a product of matrices with its bias and one summand; the others it adds in a single pass. `relu` of this
-    table must follow.
+    TensorFlow fuses a product of matrices with its bias and one summand; the others it adds in a single pass. `relu` of
+    this table must follow.
     """
     first, *deeper = maps
     size = ops.shape(first)[1:3]

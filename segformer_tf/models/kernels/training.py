@@ -1,7 +1,7 @@
 """Training on TensorFlow: gradients written out, so that little is kept for them.
 
-What a gradient needs and can be made again from small maps is made again when it is due. Each function gives the numbers of
-`plain`, up to rounding.
+What a gradient needs and can be made again from small maps is made again when it is due. Each function gives the
+numbers of `plain`, up to rounding.
 """
 
 import math
@@ -74,9 +74,9 @@ def recomputed(run, x):
     Around Mix-FFN it saves five maps a layer, four of them with its hidden channels, for a product and a depthwise
     convolution more. `run` may call Keras layers, and must draw no random numbers.
 
-    `keras.remat`, which is `tf.recompute_grad` on TensorFlow, gives the same loss at the same peak: a step of b0 at 256 x
-    256, batch 2, on a busy machine took 593 ms here and 649 ms there at best, 1072 MiB both. A second measurement on a
-    quiet one is due; if it finds no difference, Keras' own should stand here.
+    `keras.remat`, which is `tf.recompute_grad` on TensorFlow, gives the same loss at the same peak: a step of b0 at 256
+    x 256, batch 2, on a busy machine took 593 ms here and 649 ms there at best, 1072 MiB both. A second measurement on
+    a quiet one is due; if it finds no difference, Keras' own should stand here.
     """
 
     @tf.custom_gradient
