@@ -15,7 +15,7 @@ from segformer_tf.models.kernels import final_weights, for_xla, portable_ops
 from segformer_tf.models.metrics import MeanIoU
 from segformer_tf.models.network import Network, from_boundary
 from segformer_tf.models.outputs import CallWithOptions, ModelOutput
-from segformer_tf.models.predicted import predicted_labels
+from segformer_tf.models.predicted import likeliest
 from segformer_tf.models.private import has_compiled_loss
 from segformer_tf.storage.keywords import check_keywords, keywords_of
 
@@ -182,7 +182,7 @@ class SegformerBase(Pretrained, keras.Model):
             if not self._small_logits or self.jit_compile:  # XLA takes no blocks of unknown number
                 y_pred = self._for_loss(y, y_pred)
             if self._small_logits and self.jit_compile and len(y_pred.shape) == 4:
-                y_pred = predicted_labels(y_pred, y_pred.shape[1:3])
+                y_pred = likeliest(y_pred)
         return super().compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
     def make_train_function(self, force: bool = False):

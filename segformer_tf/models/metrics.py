@@ -21,7 +21,7 @@ def confusion(labels, predictions, num_labels: int, ignore_index: int = 255):
     valid = ops.not_equal(labels, ignore_index)
     ids = check_range(ops.where(valid, labels, 0), classes, ignore_index)
     pairs = ops.where(valid, ids * classes + predictions, classes**2)  # ignored pixels are counted last, and dropped
-    counts = ops.bincount(pairs, minlength=classes**2 + 1)[: classes**2]
+    counts = ops.segment_sum(ops.ones_like(pairs), pairs, classes**2 + 1)[: classes**2]  # XLA has no bincount
     return ops.cast(ops.reshape(counts, (classes, classes)), "int32")
 
 

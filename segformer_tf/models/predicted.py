@@ -14,18 +14,24 @@ def predicted_labels(logits, size):
     One channel: 1 where the logit is above 0. On TensorFlow in blocks of bounded memory; elsewhere at full size.
     """
     if logits.shape[-1] == 1:
-        return ops.cast(_resized(logits, size)[..., 0] > 0, "int32")
+        return likeliest(_resized(logits, size))
     known = isinstance(size, (tuple, list)) and all(isinstance(side, int) for side in size)
     if known and tuple(logits.shape[1:3]) == tuple(size):
-        return ops.cast(ops.argmax(logits, -1), "int32")
+        return likeliest(logits)
     if keras.backend.backend() != "tensorflow":
-        return ops.cast(ops.argmax(_resized(logits, size), -1), "int32")
+        return likeliest(_resized(logits, size))
     import tensorflow as tf
 
     logits, size = tf.cast(logits, tf.float32), tf.stack(size)
     scale = size // tf.shape(logits)[1:3]
     even = tf.reduce_all(scale * tf.shape(logits)[1:3] == size) & (scale[0] == scale[1]) & (scale[0] % 2 == 0)
     return tf.cond(even, lambda: _by_cells(tf, logits, scale[0]), lambda: _by_rows(tf, logits, size))
+
+
+def likeliest(logits):
+    """The class of each pixel: `(B, H, W, C) -> (B, H, W)` int32; of one channel 1 where the logit is above 0."""
+    found = ops.argmax(logits, -1) if logits.shape[-1] > 1 else logits[..., 0] > 0
+    return ops.cast(found, "int32")
 
 
 def _resized(logits, size):
