@@ -242,7 +242,7 @@ class Pretrained(TransformersInterface):
 def _quantized(model: Any) -> dict[str, str]:
     """The mode of each layer that `quantize` changed, by the layer's path."""
     modes = ((layer.path, getattr(layer, "quantization_mode", None)) for layer in private.parts_of(model))
-    return {path: mode for path, mode in modes if mode}
+    return {str(path): mode for path, mode in modes if mode}
 
 
 def checked(config: SegformerConfig, data_format: str | None, dtype: Any, others: dict[str, Any]) -> tuple[str, Any]:

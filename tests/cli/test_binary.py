@@ -69,5 +69,6 @@ def test_a_binary_model_is_trained_scored_exported_and_used(data, call, tmp_path
     status, out, err = call("segment", picture, "--model", run, "--output", tmp_path / "out", "--json")
     assert status == 0, err
     assert "foreground" in out and "class 1" not in out
-    overlay = Image.open(tmp_path / "out/0_overlay.png")
+    with Image.open(tmp_path / "out/0_overlay.png") as overlay:
+        overlay.load()
     assert overlay.width > 64 or overlay.height > 48  # with its legend
