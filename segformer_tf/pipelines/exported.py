@@ -2,7 +2,9 @@
 
 import importlib.util
 import os
+import shutil
 import tempfile
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -151,15 +153,17 @@ def converted(model: Any, runtime: str) -> Runtime:
         ImportError: A package is not installed.
     """
     check_installed(runtime, f"runtime={runtime!r}")
-    directory = tempfile.TemporaryDirectory(prefix="segformer-")
-    path = Path(directory.name, "model.xml" if runtime == "openvino" else "model.onnx")
-    export_quietly(model, path, runtime)
-    description = Description.of_model(model)
-    made: Any = OpenVino(path, description) if runtime == "openvino" else Onnx(path, description)
-    made.source, made.directory = (
-        f"{type(model).__name__} in {runtime}",
-        directory,
-    )  # OpenVINO reads from it until the end
+    directory = tempfile.mkdtemp(prefix="segformer-")
+    path = Path(directory, "model.xml" if runtime == "openvino" else "model.onnx")
+    try:
+        export_quietly(model, path, runtime)
+        description = Description.of_model(model)
+        made: Any = OpenVino(path, description) if runtime == "openvino" else Onnx(path, description)
+    except BaseException:
+        shutil.rmtree(directory, ignore_errors=True)
+        raise
+    made.source = f"{type(model).__name__} in {runtime}"
+    weakref.finalize(made, shutil.rmtree, directory, ignore_errors=True)  # OpenVINO reads from it until the end
     return made
 
 

@@ -66,7 +66,10 @@ def test_openvino_finds_the_norms_and_copies_no_maps(tmp_path):
     norms = 2 * config.num_encoder_blocks + 2 * sum(config.depths)
     norms += sum(depth for depth, ratio in zip(config.depths, config.sr_ratios, strict=True) if ratio > 1)
     assert kinds.count("MVN") + kinds.count("RMS") == norms
-    assert kinds.count("Transpose") <= sum(config.depths) + 2  # heads, and the pixels
+    copies = sum(config.depths) + 2  # heads, and the pixels
+    if "avx512f" not in Path("/proc/cpuinfo").read_text():  # OpenVINO resizes channels-first there: the head's maps too
+        copies += 2 * (config.num_encoder_blocks - 1)
+    assert kinds.count("Transpose") <= copies
 
 
 def test_a_classifier_is_exported_and_compared(tmp_path):
