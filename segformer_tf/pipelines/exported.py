@@ -2,7 +2,6 @@
 
 import importlib.util
 import os
-import shutil
 import tempfile
 import weakref
 from pathlib import Path
@@ -153,17 +152,17 @@ def converted(model: Any, runtime: str) -> Runtime:
         ImportError: A package is not installed.
     """
     check_installed(runtime, f"runtime={runtime!r}")
-    directory = tempfile.mkdtemp(prefix="segformer-")
-    path = Path(directory, "model.xml" if runtime == "openvino" else "model.onnx")
+    directory = tempfile.TemporaryDirectory(prefix="segformer-", ignore_cleanup_errors=True)
+    path = Path(directory.name, "model.xml" if runtime == "openvino" else "model.onnx")
     try:
         export_quietly(model, path, runtime)
         description = Description.of_model(model)
         made: Any = OpenVino(path, description) if runtime == "openvino" else Onnx(path, description)
     except BaseException:
-        shutil.rmtree(directory, ignore_errors=True)
+        directory.cleanup()
         raise
     made.source = f"{type(model).__name__} in {runtime}"
-    weakref.finalize(made, shutil.rmtree, directory, ignore_errors=True)  # OpenVINO reads from it until the end
+    weakref.finalize(made, directory.cleanup)  # OpenVINO reads from it until the end
     return made
 
 

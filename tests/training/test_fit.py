@@ -203,7 +203,7 @@ def test_training_holds_one_model_beside_the_one_it_is_given(data, network, tmp_
     train(network, data, tmp_path / "run", dataclasses.replace(RECIPE, steps=1, save_every=None), verbose=0)
     assert len(made) == 1 and made[0].dtype_policy.name == "float32"
     assert "_task_loss" not in vars(made[0]) and dict(vars(kind)) == before
-    assert made[0].optimizer is not None and network.optimizer is None  # the given one is not compiled
+    assert made[0].compiled and not network.compiled
 
 
 def test_averaged_weights_are_saved_with_their_own_statistics(data, network, tmp_path):
@@ -242,7 +242,7 @@ def test_own_datasets_mixed_precision_accumulation_and_patience_work_together(tm
     recipe = dataclasses.replace(
         RECIPE,
         steps=50,
-        learning_rate=1e-12,  # so that no score is better than the first
+        learning_rate=1e-12,  # so that scores change with BatchNorm's statistics alone, and soon no more
         accumulation_steps=2,
         ema_momentum=None,
         precision="mixed_bfloat16",
@@ -254,8 +254,8 @@ def test_own_datasets_mixed_precision_accumulation_and_patience_work_together(tm
     )
     network = tiny_network()
     best = train(network, source, tmp_path / "run", recipe, validation=source.take(2), verbose=0)
-    assert best["step"] == 2
-    assert [row["step"] for row in read_log(tmp_path / "run")] == ["2", "4", "6"]
+    assert best["step"] < 50 - 4
+    assert [int(row["step"]) for row in read_log(tmp_path / "run")] == list(range(2, best["step"] + 4 + 1, 2))
     with pytest.raises(ValueError, match="expected a split to validate on"):
         train(network, source, tmp_path / "run2", recipe, verbose=0)
 

@@ -116,6 +116,17 @@ def test_a_pipeline_needs_nothing_beside_the_file_and_gives_the_models_labels(fo
 
 
 @pytest.mark.parametrize("format", ["onnx", "openvino"])
+def test_a_model_of_one_logit_gives_both_classes(format, tmp_path):
+    binary = random_model(num_labels=1, id2label={0: "leaf"})
+    written = export(binary, tmp_path, format, processor=processor())
+    image = np.asarray(picture(*SIZE))
+    expected = SegmentationPipeline(binary, processor(), runtime="tensorflow")(image)
+    found = SegmentationPipeline.from_pretrained(written.path)(image)
+    assert set(np.unique(expected.labels)) == {0, 1} and found.id2label == expected.id2label
+    assert (found.labels == expected.labels).mean() >= 0.999
+
+
+@pytest.mark.parametrize("format", ["onnx", "openvino"])
 def test_an_exported_file_is_used_without_loading_tensorflow(format, tmp_path):
     written = export(model(), tmp_path, format, processor=processor())
     code = (
