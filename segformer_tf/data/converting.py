@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from segformer_tf.data.inspection import inspect
-from segformer_tf.data.pairs import ids_of
+from segformer_tf.data.pictures import ids_of
 from segformer_tf.data.splits import Split
 from segformer_tf.images.drawing import label_image
 from segformer_tf.images.palettes import palette_for

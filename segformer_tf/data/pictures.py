@@ -1,9 +1,12 @@
-"""A picture as training sees it: upright, three channels, 8 bits."""
+"""Pictures as training sees them, and their masks, as arrays and without TensorFlow."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 
+from segformer_tf.data.masks import coded, read_mask
+from segformer_tf.data.splits import Split
 from segformer_tf.images.opening import name_of, to_pixels
 
 
@@ -24,3 +27,21 @@ def read_picture(source: Path | bytes, value_range: tuple[float, float] | None =
             "black and white, or save it as PNG."
         )
     return pixels
+
+
+def picture_of(split: Split, number: int) -> np.ndarray:
+    """(H, W, 3) uint8, as viewers show it."""
+    return read_picture(split.images[number], split.value_range)
+
+
+def ids_of(split: Split, number: int) -> np.ndarray:
+    """(H, W) int32 class ids, `UNLABELLED` where a pixel is not labelled.
+
+    Raises:
+        OSError, ValueError: A file cannot be read or understood.
+    """
+    target = split.targets[number]
+    if isinstance(target, os.PathLike):
+        return read_mask(target, split.coding)
+    height, width = picture_of(split, number).shape[:2]
+    return coded(target.ids((height, width)), split.coding)

@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from segformer_tf.data.inspection import Inspection
-from segformer_tf.data.pairs import ids_of, picture_of
+from segformer_tf.data.pictures import ids_of, picture_of
 from segformer_tf.images.drawing import colorize
 from segformer_tf.images.palettes import palette_for
 

@@ -1,6 +1,6 @@
-"""A split of a data set: its pictures, what is known of each, what the values of its masks mean."""
+"""A split of a data set, its pictures and what their masks mean; a layout of files that splits are read from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,3 +69,22 @@ class Split:
     @property
     def id2label(self) -> dict[int, str]:
         return {int(row["id"]): str(row["name"]) for row in self.classes}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One way in which data sets lie on disk.
+
+    Args:
+        name: As a person calls it.
+        tree: Its folders and files, as an error or `inspect --layouts` shows them.
+        found: Whether a directory has this layout.
+        splits: Directory -> the splits that it has.
+        read: Directory, split and seed -> the split.
+    """
+
+    name: str
+    tree: str
+    found: Callable[[Path], bool]
+    splits: Callable[[Path], list[str]]
+    read: Callable[[Path, str, int], Split]

@@ -9,8 +9,8 @@ from segformer_tf.training.fit import train
 from segformer_tf.training.losses import SegmentationLoss, class_weights
 from segformer_tf.training.recipe import Recipe
 from segformer_tf.training.recipes import RECIPES, load_recipe
+from segformer_tf.training.report.sheets import draw_batch, side_by_side
 from segformer_tf.training.shards import write_shards
-from segformer_tf.training.sheets import draw_batch, side_by_side
 
 __all__ = [
     "RECIPES",

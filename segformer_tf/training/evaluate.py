@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import keras
 import numpy as np
+import tensorflow as tf
 
 from segformer_tf.config import SegformerConfig
+from segformer_tf.data.classes import label_map
 from segformer_tf.data.splits import UNLABELLED, Split
 from segformer_tf.images import SegformerImageProcessor, label_image, palette_for
 from segformer_tf.models.metrics import confusion, scores
+from segformer_tf.models.network import to_boundary
 from segformer_tf.pipelines import overlap
 from segformer_tf.pipelines.description import class_names
 from segformer_tf.pipelines.exported import exported_file, open_exported
@@ -21,8 +25,8 @@ from segformer_tf.pipelines.runtimes import KerasModel, Runtime
 from segformer_tf.pipelines.windows import STRIDE, WINDOW
 from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.storage.whole import whole
+from segformer_tf.training.augment import Augmentation, normalize
 from segformer_tf.training.datasets import Source, pictures
-from segformer_tf.training.mapping import label_map
 
 
 class Row(NamedTuple):
@@ -33,6 +37,7 @@ class Row(NamedTuple):
     words: str
 
 
+LOSS_PICTURES = 16  # at most, that the validation loss is taken of, so that it costs little beside the scores
 PROTOCOLS = {
     "plain": Row("none", "whole", "whole picture at its own size"),
     "processor": Row("processor", "whole", "whole picture, resized as the model's processor does"),
@@ -223,3 +228,20 @@ def _evaluate_classes(
         "protocol": "whole picture, resized as the model's processor does",
         "images": int(total.sum()),
     }
+
+
+class ValidationLoss:
+    """Mean cross-entropy over some pictures, each whole and at its own size, weighed alike."""
+
+    def __init__(self, model: keras.Model, source: Source, how: Augmentation):
+        pairs = pictures(source, model.config.semantic_loss_ignore_index).take(LOSS_PICTURES)
+        self.pairs = pairs.map(lambda image, labels: (normalize(tf.cast(image, tf.float32), how)[None], labels[None]))
+
+        def loss(pixel_values, labels):
+            return model(to_boundary(pixel_values, model.data_format), labels=labels, training=False).loss
+
+        self._loss = tf.function(loss, autograph=False, reduce_retracing=True)
+
+    def take(self) -> float:
+        """The loss of the weights as they are."""
+        return float(tf.reduce_mean([self._loss(*pair) for pair in self.pairs]))

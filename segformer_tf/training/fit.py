@@ -14,18 +14,16 @@ from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.storage.whole import write_text
 from segformer_tf.training import state
 from segformer_tf.training.console import Console
-from segformer_tf.training.datasets import Source, open_split, training_data
+from segformer_tf.training.datasets import Source, mixed, open_split, training_data
+from segformer_tf.training.evaluate import ValidationLoss
 from segformer_tf.training.keeper import Keeper
 from segformer_tf.training.losses import SegmentationLoss, class_weights
-from segformer_tf.training.mixing import mixed
-from segformer_tf.training.plan import Plan, make_plan, processor_for
+from segformer_tf.training.plan import Plan, make_plan, processor_for, tell_start
 from segformer_tf.training.recipe import Recipe
 from segformer_tf.training.recipes import RECIPES
-from segformer_tf.training.report import write_report
-from segformer_tf.training.start import tell_start
+from segformer_tf.training.report.tensorboard import TensorBoard
+from segformer_tf.training.report.writing import write_report
 from segformer_tf.training.statistics import PICTURES, Statistics
-from segformer_tf.training.tensorboard import TensorBoard
-from segformer_tf.training.validation import ValidationLoss
 
 
 @spell_checked

@@ -15,10 +15,9 @@ from segformer_tf.images import SegformerImageProcessor
 from segformer_tf.training import state
 from segformer_tf.training.console import Console
 from segformer_tf.training.datasets import Source
-from segformer_tf.training.evaluate import evaluate
+from segformer_tf.training.evaluate import ValidationLoss, evaluate
 from segformer_tf.training.plan import Plan
 from segformer_tf.training.statistics import Statistics
-from segformer_tf.training.validation import ValidationLoss
 
 CHECK_SECONDS = 1.0  # between two looks at the loss
 DRIFT = 0.5  # deviations that running statistics may be off before it is told

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from segformer_tf.data.pairs import ids_of
+from segformer_tf.data.pictures import ids_of
 from segformer_tf.data.splits import Split
 from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.storage.whole import whole, write_text

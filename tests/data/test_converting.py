@@ -7,7 +7,7 @@ from PIL import Image
 
 from segformer_tf.data import DataError, inspect
 from segformer_tf.data.converting import convert_masks
-from segformer_tf.data.pairs import ids_of
+from segformer_tf.data.pictures import ids_of
 from segformer_tf.data.sheet import draw_sheet
 
 

@@ -32,7 +32,7 @@ from PIL import Image
 
 from segformer_tf import SegformerConfig
 from segformer_tf.data import inspect
-from segformer_tf.data.pairs import ids_of
+from segformer_tf.data.pictures import ids_of
 
 # name: (how it is built, arguments of `inspect`, names of the classes); every mask is HALF
 RIGHT_VALUES = {

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from segformer_tf.training.mixing import mixed
+from segformer_tf.training.datasets import mixed
 from segformer_tf.training.recipes import RECIPES
 
 RECIPE = dataclasses.replace(RECIPES["classifier"], rand_augment=True, mixup_alpha=0.5)

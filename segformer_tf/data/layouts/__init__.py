@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from segformer_tf.data.layouts import class_folders, coco, folders, labelme, published, roboflow, shards, voc, yolo
-from segformer_tf.data.layouts.layout import Layout
-from segformer_tf.data.splits import DataError, Split
+from segformer_tf.data.layouts import class_folders, coco, folders, labelme, published, shards, voc, yolo
+from segformer_tf.data.splits import DataError, Layout, Split
 from segformer_tf.storage.keywords import spell_checked
 
 # The first that a directory has is taken, so the more particular ones stand first.
@@ -13,7 +12,7 @@ LAYOUTS = (
     published.CITYSCAPES,
     published.ADE20K,
     voc.LAYOUT,
-    roboflow.LAYOUT,
+    folders.ROBOFLOW,
     folders.LAYOUT,
     folders.SIDE_BY_SIDE,
     coco.LAYOUT,

@@ -4,8 +4,7 @@ from pathlib import Path
 
 from segformer_tf.data.classes import named
 from segformer_tf.data.files import PICTURES, Found, files_in, split_folder, splits_below
-from segformer_tf.data.layouts.layout import Layout
-from segformer_tf.data.splits import Split
+from segformer_tf.data.splits import Layout, Split
 
 TREE = """DIR/train/CLASS/NAME.jpg   (no masks: for classification)
 DIR/val/CLASS/NAME.jpg"""

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from segformer_tf.data.files import PICTURES, SPLIT_FOLDERS, Found, drawn_pairs, named, split_folder
-from segformer_tf.data.layouts.layout import Layout
 from segformer_tf.data.shapes import BACKGROUND, Shapes, polygon, run_lengths
-from segformer_tf.data.splits import Split
+from segformer_tf.data.splits import Layout, Split
 
 TREE = """DIR/annotations/instances_train.json   (or train.json, instances_train2017.json, train/_annotations.coco.json)
 DIR/annotations/instances_val.json     (with one file for all, such as instances_default.json, a fifth validates)

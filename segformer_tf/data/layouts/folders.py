@@ -1,4 +1,4 @@
-"""Pictures and masks of one name in folders of their own, below or above the split's, or side by side."""
+"""Pictures and masks of one name: in folders, below or above the split's, or side by side, as Roboflow has them."""
 
 from pathlib import Path
 
@@ -16,8 +16,7 @@ from segformer_tf.data.files import (
     split_folder,
     splits_below,
 )
-from segformer_tf.data.layouts.layout import Layout
-from segformer_tf.data.splits import Split
+from segformer_tf.data.splits import Layout, Split
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img")
 MASK_FOLDERS = ("annotations", "masks", "labels", "mask", "label", "annotation")
@@ -31,6 +30,10 @@ SIDE_TREE = """DIR/train/NAME.jpg   (or all in DIR, without split folders)
 DIR/train/NAME_mask.png
 DIR/val/NAME.jpg
 DIR/val/NAME_mask.png"""
+ROBOFLOW_TREE = """DIR/train/NAME.jpg
+DIR/train/NAME_mask.png
+DIR/train/_classes.csv   (0, background; 1, name ...)
+DIR/valid/ ... DIR/test/ ..."""
 
 
 def image_folder(parent: Path) -> Path | None:
@@ -162,5 +165,17 @@ def side_read(directory: Path, split: str, seed: int, name: str = "pictures and 
     )
 
 
+def has_classes_csv(directory: Path) -> bool:
+    folders = [directory, *(split_folder(directory, split) for split in SPLIT_FOLDERS)]
+    return any(folder is not None and (folder / "_classes.csv").is_file() for folder in folders)
+
+
+def roboflow_read(directory: Path, split: str, seed: int) -> Split:
+    return side_read(directory, split, seed, ROBOFLOW.name)
+
+
 LAYOUT = Layout("folders of pictures and masks", TREE, found, splits, read)
 SIDE_BY_SIDE = Layout("pictures and masks side by side", SIDE_TREE, side_found, side_splits, side_read)
+ROBOFLOW = Layout(
+    "Roboflow's semantic segmentation", ROBOFLOW_TREE, has_classes_csv, SIDE_BY_SIDE.splits, roboflow_read
+)

@@ -20,9 +20,8 @@ from segformer_tf.data.files import (
     split_folder,
     splits_below,
 )  # fmt: skip
-from segformer_tf.data.layouts.layout import Layout
 from segformer_tf.data.shapes import BACKGROUND, Shapes, bitmap, circle, polygon, rectangle
-from segformer_tf.data.splits import UNLABELLED, Split
+from segformer_tf.data.splits import UNLABELLED, Layout, Split
 
 TREE = """DIR/NAME.jpg    (or in DIR/train and DIR/val; without split folders a fifth validates)
 DIR/NAME.json

@@ -4,8 +4,7 @@ from pathlib import Path
 
 from segformer_tf.data.classes import named, read_classes
 from segformer_tf.data.files import MASKS, PICTURES, Found, by_key, files_in, pair, split_folder
-from segformer_tf.data.layouts.layout import Layout
-from segformer_tf.data.splits import UNLABELLED, Coding, Split
+from segformer_tf.data.splits import UNLABELLED, Coding, Layout, Split
 from segformer_tf.images.palettes import DATASETS
 
 ADE20K_CODING = Coding(values={0: UNLABELLED, **{value: value - 1 for value in range(1, 151)}})

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from segformer_tf.data.layouts.layout import Layout
-from segformer_tf.data.splits import Split
+from segformer_tf.data.splits import Layout, Split
 from segformer_tf.storage.read import read_json
 
 TREE = """DIR/train-00000-of-00004.tfrecord ...   (from `segformer-tf shard`)

@@ -5,9 +5,8 @@ from pathlib import Path
 from segformer_tf.data.classes import coloured, named, read_classes
 from segformer_tf.data.files import MASKS, PICTURES, Found, by_key, drawn_pairs, files_in, pair
 from segformer_tf.data.files import named as some
-from segformer_tf.data.layouts.layout import Layout
 from segformer_tf.data.layouts.published import rows_of
-from segformer_tf.data.splits import UNLABELLED, Coding, Split
+from segformer_tf.data.splits import UNLABELLED, Coding, Layout, Split
 
 VOID = (224, 224, 192)  # the colour of VOC's borders, which are not labelled
 TREE = """DIR/JPEGImages/NAME.jpg

@@ -18,9 +18,8 @@ from segformer_tf.data.files import (
     split_folder,
     splits_below,
 )  # fmt: skip
-from segformer_tf.data.layouts.layout import Layout
 from segformer_tf.data.shapes import BACKGROUND, Shapes, polygon
-from segformer_tf.data.splits import Split
+from segformer_tf.data.splits import Layout, Split
 
 TREE = """DIR/images/train/NAME.jpg   (or DIR/train/images/NAME.jpg)
 DIR/images/val/NAME.jpg

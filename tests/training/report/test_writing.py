@@ -7,10 +7,11 @@ from PIL import Image
 from small_data import tiny_network
 
 from segformer_tf import SegformerImageProcessor
-from segformer_tf.training import RECIPES, evaluate, read_split, report
+from segformer_tf.training import RECIPES, evaluate, read_split
 from segformer_tf.training.console import Console
-from segformer_tf.training.page import Code, Heading, Picture, Table, Text, write_page
 from segformer_tf.training.plan import make_plan
+from segformer_tf.training.report import writing
+from segformer_tf.training.report.page import Code, Heading, Picture, Table, Text, write_page
 
 ROWS = [
     {"step": step, "seconds": 30.0 * step, "loss": 1.0, "score": score, "mIoU": score, "IoU box": score}
@@ -27,7 +28,7 @@ def written(data, tmp_path, capsys):
         plan = make_plan(RECIPES["from-scratch"], read_split(data), source)
         run = tmp_path / "run"
         run.mkdir()
-        report.write_report(run, network, source, SegformerImageProcessor(), plan, ROWS, Console())
+        writing.write_report(run, network, source, SegformerImageProcessor(), plan, ROWS, Console())
         return run, network, source, capsys.readouterr().err
 
     return write
@@ -59,7 +60,7 @@ def test_the_html_file_needs_no_other(written):
 
 
 def test_without_matplotlib_the_rest_is_written_and_one_line_says_so(written, monkeypatch):
-    monkeypatch.setattr(report, "can_draw", lambda: False)
+    monkeypatch.setattr(writing, "can_draw", lambda: False)
     run, *_, said = written()
     assert [line for line in said.splitlines() if "BatchNorm" not in line] == [
         "report without curves and drawn matrix: pip install 'segformer-tf[report]' for matplotlib"

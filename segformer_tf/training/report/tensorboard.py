@@ -10,7 +10,7 @@ import tensorflow as tf
 from segformer_tf.pipelines.description import class_names
 from segformer_tf.training.evaluate import predictions
 from segformer_tf.training.keeper import Keeper
-from segformer_tf.training.sheets import side_by_side
+from segformer_tf.training.report.sheets import side_by_side
 
 PICTURES = 4  # drawn at each evaluation
 SCALAR_STEPS = 10  # between two values of the loss

@@ -12,13 +12,13 @@ from segformer_tf.images import SegformerImageProcessor
 from segformer_tf.models.metrics import confusion, scores
 from segformer_tf.pipelines.description import class_names
 from segformer_tf.storage.whole import whole
-from segformer_tf.training.charts import can_draw, draw_confusion, draw_curves
 from segformer_tf.training.console import Console, duration
 from segformer_tf.training.datasets import Source, pictures
 from segformer_tf.training.evaluate import Prediction, Protocol, predictions, summary
-from segformer_tf.training.page import Block, Code, Heading, Picture, Table, Text, write_page
 from segformer_tf.training.plan import Plan
-from segformer_tf.training.sheets import side_by_side
+from segformer_tf.training.report.charts import can_draw, draw_confusion, draw_curves
+from segformer_tf.training.report.page import Block, Code, Heading, Picture, Table, Text, write_page
+from segformer_tf.training.report.sheets import side_by_side
 from segformer_tf.training.statistics import BOTH_PICTURES, both_scores
 
 SHOWN = 3  # best, typical and worst pictures, of each

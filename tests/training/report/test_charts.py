@@ -1,7 +1,7 @@
 import numpy as np
 from PIL import Image
 
-from segformer_tf.training import charts
+from segformer_tf.training.report import charts
 
 ROWS = [
     {"step": s, "loss": 1 / s, "val_loss": 2 / s, "score": s / 10, "mIoU": s / 10, "IoU a": None, "IoU b": s / 10}
