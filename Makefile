@@ -7,7 +7,7 @@ IMAGES ?= 10
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format test-oldest test-newest parity parity-short agreement serving runtimes test-runtimes \
+.PHONY: help demo test lint format test-oldest test-newest parity parity-short agreement serving runtimes test-runtimes test-batch \
 	bench bench-quick soak camvid keras-io digits clean
 
 help:  ## list the targets
@@ -52,6 +52,9 @@ serving: .venv/.dev  ## labels of ten pictures through every way of serving
 
 runtimes: .venv/.export  ## the same through ONNX Runtime, OpenVINO and LiteRT
 	$(BIN)/python benchmarks/agreement/runtimes.py --data $(CAMVID) --images $(IMAGES)
+
+test-batch: .venv-batch/.made  ## segment-many on Ray, the handler on Beam, both against an S3 server of this machine
+	.venv-batch/bin/python -m pytest tests/batch -o addopts='-q --import-mode=importlib'
 
 test-runtimes: .venv/.export  ## the tests of the exported files in those runtimes
 	$(BIN)/python -m pytest tests/export/runtimes
@@ -112,6 +115,8 @@ PACKAGES_parity := 'transformers>=5,<6' jax pytest hypothesis -e .
 FIRST_hf4 := torch==2.13.0
 PACKAGES_hf4 := transformers==4.57.6 tf-keras pytest hypothesis -e .
 PACKAGES_keras-hub := keras-hub tensorflow
+# Ray and Beam lower Pillow and protobuf, so they have an environment to themselves.
+PACKAGES_batch := -e '.[ray,beam]' pytest hypothesis 'moto[server]' s3fs simpy
 FIRST_runtimes := torch==2.13.0
 PACKAGES_runtimes := 'transformers>=5,<6' onnx onnxscript onnxruntime openvino
 # Nothing but what a user installs: Keras loads scikit-learn where it is found, which costs a second at every start.

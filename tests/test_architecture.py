@@ -17,6 +17,7 @@ BELOW = {
     "models": {"checkpoints", "config", "storage"},
     "convert": {"models", "checkpoints", "config", "storage"},
     "pipelines": {"models", "checkpoints", "config", "storage", "images"},
+    "batch": {"pipelines", "models", "checkpoints", "config", "storage", "images"},
     "export": {"pipelines", "models", "checkpoints", "config", "storage", "images"},
     "data": {"config", "storage", "images"},
     "training": {"data", "pipelines", "models", "checkpoints", "config", "storage", "images"},

@@ -11,24 +11,6 @@ from typing import NamedTuple
 from segformer_tf.cli.app import say
 from segformer_tf.pipelines import files
 
-SUFFIXES = tuple(
-    [
-        ".jpg",
-        ".jpeg",
-        ".jfif",
-        ".png",
-        ".bmp",
-        ".gif",
-        ".webp",
-        ".tif",
-        ".tiff",
-        ".ppm",
-        ".pgm",
-        ".jp2",
-        ".avif",
-        ".tga",
-    ]
-)
 STDIN = "-"
 
 
@@ -97,7 +79,7 @@ def _walk(directory, top, recursive, left_out: Counter, examples: list[str], see
                 yield from _walk(path, top, recursive, left_out, examples, seen)
             else:
                 left_out["folders"] += 1
-        elif path.suffix.lower() not in SUFFIXES or not path.is_file():
+        elif path.suffix.lower() not in files.SUFFIXES or not path.is_file():
             left_out["other file#"] += 1
             examples += [path.name] if len(examples) < 3 else []
         elif path.stem.endswith(("_labels", "_overlay")) and files.ours(path):

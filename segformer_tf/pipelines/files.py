@@ -28,6 +28,8 @@ ENDINGS = {
 DEFAULT = ("labels", "overlay", "json")
 LONGEST = 255 - max(map(len, ENDINGS.values()))  # bytes of a name, so that file systems take it with every ending
 PLAIN = (".jpg", ".jpeg", ".png")
+# Of the files that are taken for pictures in a directory.
+SUFFIXES = (*PLAIN, *[".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif", ".tga"])
 
 
 def name_of(picture: str | os.PathLike, whole: bool = False) -> str:

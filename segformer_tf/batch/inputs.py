@@ -1,0 +1,161 @@
+"""Which pictures a job has, in an order that is the same at every start: numbered from 0, each one row of the index."""
+
+import functools
+import hashlib
+import io
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from segformer_tf.batch.store import file_system, read, shown
+from segformer_tf.pipelines.files import SUFFIXES
+
+LISTS = (".txt", ".lst", ".list")
+COLUMNS = ("path", "url", "file", "image", "bytes")  # of a Parquet file, the first that it has
+
+
+class Item(NamedTuple):
+    """A picture that is still where it was found: a file, or a row of a Parquet file whose `column` has its bytes."""
+
+    number: int
+    source: str
+    row: int | None = None
+    column: str | None = None
+
+    @property
+    def shown(self) -> str:
+        """What the index calls it; without the secrets of a URL."""
+        return shown(self.source) + ("" if self.row is None else f"#{self.row}")
+
+
+def find(place: str | os.PathLike, column: str | None = None) -> list[Item]:
+    """The pictures of a directory (its folders included), a pattern, a list file, Parquet, or a URL of these.
+
+    A list file (.txt, .lst, .list) has a path or URL a line, relative to itself. Parquet has paths or bytes in `column`
+    (by default path, url, file, image or bytes), or {"bytes", "path"} as data sets of the Hub have them.
+
+    Raises:
+        FileNotFoundError: Nothing is there, or no picture.
+        ValueError: A Parquet file has no such column, or one of another type.
+    """
+    place = str(place)
+    sources = [(source, row, name) for path in _files(place) for source, row, name in _pictures(path, column)]
+    if not sources:
+        raise FileNotFoundError(f"{shown(place)} holds no pictures; expected files such as .jpg or .png, or Parquet.")
+    return [Item(number, *source) for number, source in enumerate(sources)]
+
+
+def digest(items: Sequence[Item]) -> str:
+    """SHA-256 of the list: another one is another job."""
+    found = hashlib.sha256()
+    for item in items:
+        found.update(f"{item.source}\0{item.row}\0{item.column}\n".encode("utf-8", "surrogateescape"))
+    return found.hexdigest()
+
+
+def _files(place: str) -> list[str]:
+    """Full paths or URLs of the files that a place means, sorted."""
+    fs, inner = file_system(place)
+    remote = "://" in place
+
+    def named(path: str) -> str:
+        return fs.unstrip_protocol(path) if remote else path
+
+    if fs.isfile(inner):
+        return [named(inner)]
+    if fs.isdir(inner):
+        # Parquet in a directory is the input; beside it, pictures are not looked for.
+        files = sorted(path for path in fs.find(inner) if not _is_hidden(path.removeprefix(inner)))
+        tables = [path for path in files if path.endswith(".parquet")]
+        return [named(path) for path in tables or files if path.lower().endswith((*SUFFIXES, ".parquet"))]
+    found = sorted(path for path in fs.glob(inner) if fs.isfile(path))
+    if not found:
+        raise FileNotFoundError(
+            f"There is nothing at {shown(place)}; expected a directory, a pattern, a file or a URL."
+        )
+    return [named(path) for path in found]
+
+
+def _is_hidden(path: str) -> bool:
+    return any(part.startswith(".") for part in path.split("/"))
+
+
+def _pictures(path: str, column: str | None) -> Iterator[tuple[str, int | None, str | None]]:
+    """(source, row, column) of each picture in one file."""
+    if path.endswith(".parquet"):
+        yield from _of_parquet(path, column)
+    elif path.endswith(LISTS):
+        base = path.rpartition("/")[0]
+        for line in read(path).decode("utf-8", "surrogateescape").splitlines():
+            line = line.strip()
+            if line and not line.startswith("#"):
+                yield line if "://" in line or os.path.isabs(line) else f"{base}/{line}", None, None
+    else:
+        yield path, None, None
+
+
+def _of_parquet(path: str, column: str | None) -> Iterator[tuple[str, int | None, str | None]]:
+    import pyarrow as pa
+
+    file = _parquet(path)
+    schema = file.schema_arrow
+    name = column or next((each for each in COLUMNS if each in schema.names), None)
+    if name is None or name not in schema.names:
+        raise ValueError(
+            f"{shown(path)} has the columns {', '.join(schema.names)}; expected {column or ' or '.join(COLUMNS)}: name "
+            "the one with paths or bytes by --column."
+        )
+    kind = schema.field(name).type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        base = path.rpartition("/")[0]
+        for batch in file.iter_batches(columns=[name]):
+            for value in batch.column(0).to_pylist():
+                value = str(value)
+                yield value if "://" in value or os.path.isabs(value) else f"{base}/{value}", None, None
+        return
+    field = kind.get_field_index("bytes") if pa.types.is_struct(kind) else -1
+    inner = kind.field(field).type if field >= 0 else kind
+    if not (pa.types.is_binary(inner) or pa.types.is_large_binary(inner)):
+        raise ValueError(f"Column {name} of {shown(path)} is {kind}; expected paths (string) or pictures (binary).")
+    for row in range(file.metadata.num_rows):
+        yield path, row, name
+
+
+@functools.lru_cache(maxsize=4)
+def _parquet(path: str) -> Any:
+    import pyarrow.parquet as pq
+
+    if "://" not in path:
+        return pq.ParquetFile(path)
+    fs, inner = file_system(path)
+    return pq.ParquetFile(fs.open(inner, "rb"))
+
+
+@functools.lru_cache(maxsize=2)
+def _group(path: str, group: int, column: str) -> Any:
+    return _parquet(path).read_row_group(group, columns=[column]).column(column)
+
+
+def encoded(item: Item) -> bytes:
+    """The bytes of a picture's file.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: The Parquet row is empty.
+    """
+    if item.row is None:
+        return read(item.source)
+    metadata, row, group = _parquet(item.source).metadata, item.row, 0
+    while row >= metadata.row_group(group).num_rows:
+        row -= metadata.row_group(group).num_rows
+        group += 1
+    value = _group(item.source, group, item.column)[row].as_py()
+    value = value["bytes"] if isinstance(value, dict) else value
+    if not value:
+        raise ValueError(f"{item.shown} is empty; expected the bytes of a picture.")
+    return value
+
+
+def pixels(item: Item, processor: Any) -> Any:
+    """The picture (H, W, C), upright, as the pipeline reads it."""
+    return processor.pixels(io.BytesIO(encoded(item)), strict=True)

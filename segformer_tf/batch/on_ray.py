@@ -1,0 +1,174 @@
+"""`segment_many`: a job on Ray Data, which spreads it over the cores of this machine or the machines of a cluster.
+
+Pictures are decoded by tasks and labelled by a pool of actors, each of which holds one model. Their rows come back to
+the process that was started, which alone writes the index.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from segformer_tf.batch import cluster, inputs
+from segformer_tf.batch.job import Job
+from segformer_tf.batch.labeller import Labeller, failed
+from segformer_tf.batch.store import Store, StoreError, shown
+from segformer_tf.images.processor import SegformerImageProcessor
+from segformer_tf.pipelines.exported import exported_file, open_exported
+from segformer_tf.pipelines.predict import How
+from segformer_tf.storage.find import DEFAULT_MODEL
+from segformer_tf.storage.keywords import spell_checked
+
+PICTURES_A_BLOCK = 16  # that one task decodes; as pixels they are 200 MB where each has 4 megapixels
+
+
+@spell_checked
+def segment_many(
+    input: str | os.PathLike,
+    output: str | os.PathLike,
+    model: str = DEFAULT_MODEL,
+    *,
+    runtime: str = "auto",
+    how: How | None = None,
+    column: str | None = None,
+    workers: int | None = None,
+    batch_size: int = 1,
+    pictures_per_shard: int = 1000,
+    address: str | None = None,
+    told: Callable[[int, int, int], Any] | None = None,
+) -> dict[str, Any]:
+    """Labels all pictures of `input`; masks and the index go into `output`, a directory or URL.
+
+    Called again after a stop at any moment it goes on: finished shards of the index are left out.
+
+    Args:
+        input: As `batch.inputs.find` takes it. `column`: of Parquet files.
+        how: Resizing, windows, scales; `scores=True` for the mean probability of each class.
+        workers: Models that run at the same time; None: one for every two cores of the machine or cluster.
+        batch_size: As `Labeller` takes it.
+        address: A running Ray cluster, such as "10.0.0.1:6379" or "ray://10.0.0.1:10001"; None: this machine.
+        told: Called with (done, all, failed) as pictures are finished.
+
+    Returns:
+        `pictures`, `failed`, `skipped` (done before), `seconds`, `output`.
+
+    Raises:
+        ImportError: Ray is not installed.
+        ConnectionError: The cluster cannot be reached.
+        OSError, ValueError: As `find`, `Job` and the model's `from_pretrained` raise.
+    """
+    cluster.check_installed()
+    begin, how = time.monotonic(), how or How()
+    store = Store(output)
+    about = {"model": str(model), "runtime": runtime, "batch_size": batch_size, "how": repr(how)}
+    job = Job(store, inputs.find(input, column), pictures_per_shard, about)
+    items = job.remaining()
+    skipped = len(job.items) - len(items)
+    if items:
+        settings = _processor(model, runtime).to_dict()  # also finds a model that is not there
+        workers = cluster.connect(address, workers)
+        done = skipped
+        rows = _rows(items, settings, workers, (str(model), store, runtime, batch_size, how))
+        try:
+            for row in rows:
+                job.agree(row.pop("worker"))
+                done += job.take(row)
+                if told is not None:
+                    told(done, len(job.items), job.failed)
+        except Exception as error:
+            raise cluster.plain(error) from error
+    seconds = round(time.monotonic() - begin, 1)
+    return {
+        "pictures": len(items),
+        "failed": job.failed,
+        "skipped": skipped,
+        "seconds": seconds,
+        "output": shown(store.place),
+    }
+
+
+def _rows(items: list[inputs.Item], settings: dict, workers: int, model: tuple) -> Iterator[dict[str, Any]]:
+    import ray
+
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    blocks = -(-len(items) // PICTURES_A_BLOCK)
+    data = ray.data.from_items([item._asdict() for item in items], override_num_blocks=blocks)
+    # Half a core, so that with one model a core there is room for decoding.
+    data = data.map_batches(_decode, batch_size=None, fn_args=(settings,), num_cpus=0.5)
+    data = data.map_batches(
+        _Actor,
+        batch_size=None,
+        batch_format="pyarrow",
+        fn_constructor_args=model,
+        compute=ray.data.ActorPoolStrategy(size=workers),
+        num_cpus=1,
+    )
+    for batch in data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+        yield from batch.to_pylist()
+
+
+def _decode(batch: dict[str, np.ndarray], settings: dict) -> Any:
+    """Numbers and places -> pixels as they are, a quarter of the bytes of what the model takes; or why not."""
+    import pyarrow as pa
+
+    processor = SegformerImageProcessor.from_dict(settings)
+    rows = []
+    for number, source, row, column in zip(*(batch[name] for name in inputs.Item._fields), strict=True):
+        row = None if row is None or row != row else int(row)
+        item = inputs.Item(int(number), str(source), row, None if row is None else str(column))
+        made = {"number": item.number, "input": item.shown, "pixels": None, "shape": None, "dtype": None, "error": None}
+        try:
+            pixels = inputs.pixels(item, processor)
+            made |= {"pixels": pixels.tobytes(), "shape": list(pixels.shape), "dtype": pixels.dtype.str}
+        except StoreError:
+            raise
+        except Exception as error:
+            made["error"] = failed(item.number, item.shown, error)["error"]
+        rows.append(made)
+    schema = pa.schema(
+        [
+            ("number", pa.int64()),
+            ("input", pa.large_string()),
+            ("pixels", pa.large_binary()),
+            ("shape", pa.list_(pa.int32())),
+            ("dtype", pa.string()),
+            ("error", pa.string()),
+        ]
+    )
+    return pa.Table.from_pylist(rows, schema)
+
+
+class _Actor:
+    """One model, in a process of its own."""
+
+    def __init__(self, model: str, store: Store, runtime: str, batch_size: int, how: How):
+        self.labeller = Labeller(model, store, runtime, batch_size, how)
+        self.fingerprint = self.labeller.fingerprint()
+
+    def __call__(self, batch: Any) -> Any:
+        import pyarrow as pa
+
+        def pictures() -> Iterator[tuple[int, str, Any]]:
+            for place in range(batch.num_rows):
+                number, name, shape, dtype, error = (
+                    batch.column(column)[place].as_py() for column in ("number", "input", "shape", "dtype", "error")
+                )
+                if error is not None:
+                    yield number, name, ValueError(error)
+                    continue
+                data = batch.column("pixels")[place].as_buffer()
+                yield number, name, np.frombuffer(data, np.dtype(dtype)).reshape(shape)
+
+        rows = [{**row, "worker": self.fingerprint} for row in self.labeller.rows(pictures())]
+        types = [("number", pa.int64()), *((name, pa.string()) for name in ("input", "mask", "status", "error"))]
+        types += [("height", pa.int32()), ("width", pa.int32()), ("classes", pa.list_(pa.int32()))]
+        types += [("shares", pa.list_(pa.float32())), ("scores", pa.list_(pa.float32())), ("worker", pa.string())]
+        return pa.Table.from_pylist(rows, pa.schema(types))
+
+
+def _processor(model: str, runtime: str) -> SegformerImageProcessor:
+    if file := exported_file(model):
+        return open_exported(file, runtime).description.image_processor() or SegformerImageProcessor()
+    return SegformerImageProcessor.from_pretrained(model, or_default=True)

@@ -1,0 +1,104 @@
+"""`segment-many`: millions of pictures, on this machine or a cluster."""
+
+import json
+import sys
+import time
+from typing import Annotated
+
+import typer
+
+from segformer_tf.cli.app import BUNDLED, app, check_model, printable, say
+from segformer_tf.cli.pictures import Mode, Runtime
+
+SEGMENT_MANY = """Label every pixel of very many pictures, on this machine or a Ray cluster; needs segformer-tf[ray].
+
+Writes OUTPUT/masks/ (palette PNGs whose indices are class ids), OUTPUT/index/ (Parquet: one row a picture, with its \
+mask, size, classes, shares, status and error) and OUTPUT/job.json. Started again after a \
+stop, it goes on where it was; docs/scale.md has more.
+
+segformer-tf segment-many photos/ out
+segformer-tf segment-many pictures.parquet s3://bucket/labels --model exported/model.onnx --workers 8
+"""
+
+
+@app.command(name="segment-many", help=SEGMENT_MANY)
+def segment_many(
+    input: Annotated[
+        str, typer.Argument(help="Directory, pattern, list file (.txt), Parquet of paths or bytes, or a URL of these.")
+    ],
+    output: Annotated[str, typer.Argument(help="Directory, or a URL such as s3://bucket/folder.")],
+    model: Annotated[str, typer.Option(help="Hub id, directory, run, exported file or bundled model.")] = BUNDLED,
+    runtime: Annotated[
+        Runtime, typer.Option(help="What computes; auto: TensorFlow, or the file's own.")
+    ] = Runtime.AUTO,
+    workers: Annotated[
+        int | None, typer.Option(help="Models that run at the same time.", min=1, show_default="one for two cores")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(help="Pictures of one size computed together; for GPUs.", min=1)] = 1,
+    mode: Annotated[Mode, typer.Option(help="whole, or slide: windows.")] = Mode.WHOLE,
+    window: Annotated[tuple[int, int] | None, typer.Option(help="slide: height, width.", show_default=False)] = None,
+    stride: Annotated[tuple[int, int] | None, typer.Option(help="slide: steps.", show_default=False)] = None,
+    scores: Annotated[bool, typer.Option("--scores", help="Also each class's mean probability; slower.")] = False,
+    column: Annotated[
+        str | None, typer.Option(help="Of a Parquet INPUT.", show_default="path, url, file, image or bytes")
+    ] = None,
+    pictures_per_shard: Annotated[int, typer.Option(help="Rows of one file of the index.", min=1)] = 1000,
+    address: Annotated[
+        str | None, typer.Option(help="A running Ray cluster: HOST:PORT or ray://HOST:PORT.", show_default="none")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+) -> None:
+    from segformer_tf.batch import segment_many as run
+    from segformer_tf.pipelines.predict import How
+
+    check_model(model)
+    if mode is Mode.WHOLE and (window or stride):
+        raise typer.BadParameter("is for --mode slide only.", param_hint="--window" if window else "--stride")
+    given = {"window": window, "stride": stride or (window and tuple(max(side * 3 // 4, 1) for side in window))}
+    try:
+        how = How(mode.value, scores=scores, **{name: value for name, value in given.items() if value})
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--window") from None
+    found = run(
+        input,
+        output,
+        model,
+        runtime=runtime.value,
+        how=how,
+        column=column,
+        workers=workers,
+        batch_size=batch_size,
+        pictures_per_shard=pictures_per_shard,
+        address=address,
+        told=_Progress(),
+    )
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    rate = found["pictures"] / found["seconds"] if found["seconds"] else 0.0
+    before = f"; {found['skipped']} were done before" if found["skipped"] else ""
+    print(
+        f"{found['pictures']} pictures in {found['seconds']} s ({rate:.1f} pictures/s){before}; "
+        f"their masks and index are in {printable(found['output'])}"
+    )
+    if found["failed"]:
+        say(f"{found['failed']} pictures failed: their rows in the index have status failed, and say why.")
+
+
+class _Progress:
+    """A line on stderr now and then: done, pictures/s, time left, failures."""
+
+    def __init__(self) -> None:
+        self.every = 2.0 if sys.stderr.isatty() else 30.0
+        self.last = 0.0
+        self.begin: tuple[float, int] | None = None  # the clock and the pictures at the first answer
+
+    def __call__(self, done: int, total: int, failed: int) -> None:
+        now = time.monotonic()
+        if self.begin is None:
+            self.begin, self.last = (now, done), now
+        if now - self.last < self.every or done == self.begin[1]:
+            return
+        self.last = now
+        rate = (done - self.begin[1]) / (now - self.begin[0])
+        say(f"{done} of {total} pictures, {rate:.1f} pictures/s, {(total - done) / rate:.0f} s left, {failed} failed")

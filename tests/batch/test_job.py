@@ -1,0 +1,98 @@
+"""A job is one row a picture, goes on where it was, and is not mixed with another."""
+
+import io
+import json
+
+import pytest
+
+from segformer_tf.batch import inputs, labeller
+from segformer_tf.batch.job import Job
+from segformer_tf.batch.labeller import Labeller
+from segformer_tf.batch.store import Store, StoreError
+
+pytest.importorskip("pyarrow")
+ABOUT = {"model": "m"}
+
+
+def job(place, count=7, **about):
+    return Job(Store(place), [inputs.Item(n, f"/p/{n}.jpg") for n in range(count)], 3, {**ABOUT, **about})
+
+
+def rows(place):
+    import pyarrow.parquet as pq
+
+    return [row for file in sorted((place / "index").glob("*.parquet")) for row in pq.read_table(file).to_pylist()]
+
+
+def test_a_stopped_job_goes_on_with_the_shards_that_are_missing(tmp_path):
+    first = job(tmp_path)
+    for number in (4, 0, 3, 5):  # in the order in which workers answer
+        assert first.take(labeller.failed(number, f"{number}", "why"))
+    second = job(tmp_path)
+    assert second.finished == {1} and [item.number for item in second.remaining()] == [0, 1, 2, 6]
+    for item in second.remaining():
+        second.take(labeller.failed(item.number, item.shown, "why"))
+    assert [row["number"] for row in rows(tmp_path)] == list(range(7)) and job(tmp_path).remaining() == []
+
+
+def test_a_row_that_comes_twice_counts_once(tmp_path):
+    made = job(tmp_path, 2)
+    assert [made.take(labeller.failed(n, "x", "why")) for n in (0, 0, 1, 1)] == [True, False, True, False]
+    assert len(rows(tmp_path)) == 2 and made.failed == 2
+
+
+@pytest.mark.parametrize("change, told", [({"count": 8}, "pictures 7 there, 8 now"), ({"model": "n"}, "model 'm'")])
+def test_another_job_in_the_same_place_is_refused(tmp_path, change, told):
+    job(tmp_path)
+    with pytest.raises(ValueError, match=rf"is of another job \(.*{told}"):
+        job(tmp_path, **change)
+
+
+def test_another_schema_is_refused(tmp_path):
+    job(tmp_path)
+    about = json.loads((tmp_path / "job.json").read_text())
+    (tmp_path / "job.json").write_text(json.dumps({**about, "schema": 0}))
+    with pytest.raises(ValueError, match="schema 0 there, 1 now"):
+        job(tmp_path)
+
+
+def test_workers_with_other_weights_are_refused_also_after_a_stop(tmp_path):
+    job(tmp_path).agree("a")
+    again = job(tmp_path)
+    again.agree("a")
+    with pytest.raises(ValueError, match="program and weights b, expected a"):
+        again.agree("b")
+
+
+def test_masks_are_the_pipelines_and_a_broken_picture_is_a_row_with_its_error(tiny_model, photos, tmp_path):
+    import numpy as np
+    from PIL import Image
+
+    from segformer_tf import SegmentationPipeline
+
+    items = inputs.find(f"{photos}/p0*.jpg")
+    worker = Labeller(tiny_model, Store(tmp_path))
+    made = list(worker.rows((item.number, item.shown, item.source) for item in items))
+    assert [row["status"] for row in made] == ["done"] * 3 + ["failed"] + ["done"] * 5
+    assert "p03.jpg" in made[3]["error"] and made[3]["mask"] is None
+    segment = SegmentationPipeline.from_pretrained(tiny_model)
+    for item, row in zip(items, made, strict=True):
+        if row["mask"]:
+            expected = segment(item.source)
+            with Image.open(tmp_path / row["mask"]) as mask:
+                assert np.array_equal(np.asarray(mask), expected.labels)
+            assert row["classes"] == [each["id"] for each in expected.classes] and len(row["classes"]) > 1
+            assert (row["height"], row["width"]) == expected.labels.shape
+    other = Labeller(tiny_model, Store(tmp_path))
+    assert other.fingerprint() == worker.fingerprint()
+    other.pipeline.model.set_weights([value + 1 for value in other.pipeline.model.get_weights()])
+    assert other.fingerprint() != worker.fingerprint()
+
+
+def test_a_store_that_takes_no_more_ends_the_job_and_is_not_a_broken_picture(tiny_model, photos, tmp_path, monkeypatch):
+    def full(self, name, data):
+        raise StoreError("full")
+
+    monkeypatch.setattr(Store, "put", full)
+    with pytest.raises(StoreError, match="full"):
+        list(Labeller(tiny_model, Store(tmp_path)).rows([(0, "x", io.BytesIO((photos / "p00.jpg").read_bytes()))]))
