@@ -3,6 +3,7 @@
 import difflib
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -72,8 +73,11 @@ def check_model(name: str, hint: str = "--model") -> None:
     raise typer.BadParameter(f"{name!r}{size}; {wanted}", param_hint=hint)
 
 
-def load_tensorflow() -> None:
-    """Loads TensorFlow and Keras without what TensorFlow's C++ parts write on stderr before logging can be set up."""
+def load_tensorflow(first: Callable[[], None] | None = None) -> None:
+    """Loads TensorFlow and Keras without what TensorFlow's C++ parts write on stderr before logging can be set up.
+
+    `first` runs before the first tensor is made.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if "tensorflow" not in sys.modules:
         # Where TensorFlow leaves oneDNN off, which it does on some processors, b0 takes half as long again.
@@ -86,6 +90,8 @@ def load_tensorflow() -> None:
             import keras
             import tensorflow as tf
 
+            if first is not None:
+                first()
             keras.ops.convert_to_tensor(0)
             tf.constant(0)
     finally:

@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,12 @@ import typer
 from segformer_tf.cli.app import app, load_tensorflow
 
 Data = Annotated[Path, typer.Option(help="Directory of a data set, in one of the layouts of docs/training.md.")]
+
+
+class Distribute(str, Enum):
+    """What learns together."""
+
+    NONE, MIRRORED, MULTIWORKER = "none", "mirrored", "multiworker"
 
 
 @app.command()
@@ -46,12 +53,22 @@ def train(
         bool, typer.Option("--resume", help="Go on with the run in --output; with more --steps, lengthen it.")
     ] = False,
     skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out files that cannot be read.")] = False,
+    distribute: Annotated[
+        Distribute, typer.Option(help="mirrored: all GPUs of this machine; multiworker: docs/distributed.md.")
+    ] = Distribute.NONE,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write RUN/tensorboard as well.")] = False,
 ) -> None:
     """Train a model on a data set; a stopped run goes on with --resume."""
     if epochs is not None and steps is not None:
         raise typer.BadParameter("give --epochs or --steps, not both")
-    load_tensorflow()
+    strategies: list[Any] = []
+
+    def make() -> None:  # before the first tensor: later, TensorFlow takes no workers
+        from segformer_tf.training.workers import make_strategy
+
+        strategies.append(make_strategy(distribute.value))
+
+    load_tensorflow(make)
     import keras
 
     from segformer_tf.config import VARIANTS
@@ -90,12 +107,15 @@ def train(
             resume=resume,
             broken=broken,
             tensorboard=tensorboard,
+            strategy=strategies[0],
         )
     except KeyboardInterrupt as stopped:
         told = str(stopped) or "stopped before the state of this step was saved"
         go_on = shlex.join(["segformer-tf", "train", *(f"--data={data}", f"--model={model}", f"--output={output}")])
         print(f"segformer-tf: {told}; go on with: {go_on} --resume", file=sys.stderr)
         raise SystemExit(130) from None
+    if not best:  # not the chief, which tells
+        return
     name = "mIoU" if "mIoU" in best else "accuracy"
     command = "segment" if name == "mIoU" else "classify"
     print(

@@ -11,6 +11,7 @@ from keras import ops
 from segformer_tf.config import SegformerConfig
 from segformer_tf.models.adamw import AdamW
 from segformer_tf.models.checkpointed import Pretrained, checked
+from segformer_tf.models.distribution import Mended, scaled
 from segformer_tf.models.kernels import final_weights, for_xla, portable_ops
 from segformer_tf.models.metrics import MeanIoU
 from segformer_tf.models.network import Network, from_boundary
@@ -22,7 +23,7 @@ from segformer_tf.storage.keywords import check_keywords, keywords_of
 SMALLEST_SIDE = 32
 
 
-class SegformerBase(Pretrained, keras.Model):
+class SegformerBase(Pretrained, Mended):
     """A Keras functional model over the layers of a `Network`; subclasses add a head and a loss.
 
     The graph that Keras sees (`inputs`, `outputs`, `summary()`, saving) gives the field that the task is about; hidden
@@ -174,7 +175,7 @@ class SegformerBase(Pretrained, keras.Model):
             raise ValueError(
                 'There are no labels to learn from: pass pairs, or a dict with "pixel_values" and "labels".'
             )
-        return sum(self.losses, self._task_loss(y, logits, sample_weight))
+        return scaled(sum(self.losses, self._task_loss(y, logits, sample_weight)))
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         if y is not None:
@@ -196,11 +197,11 @@ class SegformerBase(Pretrained, keras.Model):
 
     def train_step(self, *args):
         with self._compiled_by():
-            return super().train_step(*args[:-1], as_pair(args[-1]))
+            return self.with_axis(super().train_step(*args[:-1], as_pair(args[-1])))
 
     def test_step(self, *args):
         with self._compiled_by():
-            return super().test_step(*args[:-1], as_pair(args[-1]))
+            return self.with_axis(super().test_step(*args[:-1], as_pair(args[-1])))
 
     def predict_step(self, *args):
         with self._compiled_by():

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from segformer_tf.models import kernels
+from segformer_tf.models.distribution import share_of_mean
 
 
 def full_size_logits(logits, labels):
@@ -39,7 +40,7 @@ def segmentation_loss(labels, logits, ignore_index: int = 255, sample_weight=Non
         total = ops.sum(ops.binary_crossentropy(ops.cast(ids, "float32"), logits, from_logits=True) * weights)
     else:
         total = kernels.cross_entropy_sum(ids, logits, weights)
-    return total / ops.maximum(ops.sum(ops.cast(valid, "float32")), 1.0)
+    return share_of_mean(total, ops.sum(ops.cast(valid, "float32")), 1.0)
 
 
 def pixel_weights(labels, class_weights, ignore_index: int = 255, sample_weight=None):

@@ -4,6 +4,7 @@ A newer version may rename them without notice: this is the file to mend then. P
 stand in their class, and are listed here:
 
 - `AdamW` (`models/adamw.py`): `_backend_update_step` and `_apply_weight_decay` of `keras.optimizers.AdamW`;
+- `Mended` (`models/distribution.py`): `_maybe_symbolic_build` of `keras.Model`;
 - `SegformerMuon` (`training/optimizer.py`): `_should_use_adamw` and `_adamw_update_step` of `keras.optimizers.Muon`.
 """
 

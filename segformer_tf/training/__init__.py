@@ -11,6 +11,7 @@ from segformer_tf.training.recipe import Recipe
 from segformer_tf.training.recipes import RECIPES, load_recipe
 from segformer_tf.training.report.sheets import draw_batch, side_by_side
 from segformer_tf.training.shards import write_shards
+from segformer_tf.training.workers import make_strategy
 
 __all__ = [
     "RECIPES",
@@ -28,6 +29,7 @@ __all__ = [
     "evaluation_data",
     "inspect",
     "load_recipe",
+    "make_strategy",
     "open_split",
     "read_split",
     "scores",

@@ -1,7 +1,7 @@
 """Splits -> `tf.data` batches, in an order and with changes that are a function of seed and step only."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -23,6 +23,33 @@ ENDLESS = np.iinfo(np.int64).max
 Source = Split | tf.data.Dataset
 
 
+class Share(NamedTuple):
+    """Which pictures of a step's `batch` are a worker's: the next `batch / workers` for each of them."""
+
+    batch: int
+    worker: int = 0
+    workers: int = 1
+
+    @property
+    def count(self) -> int:
+        """Pictures of one worker and step."""
+        return self.batch // self.workers
+
+    def numbers(self, start: int) -> tf.data.Dataset:
+        """The worker's pictures from step `start` on, counted over all workers."""
+        if self.workers == 1:
+            return tf.data.Dataset.range(start * self.batch, ENDLESS)
+        own = tf.data.Dataset.range(start * self.count, ENDLESS // self.workers)
+        return own.map(lambda n: n // self.count * self.batch + self.worker * self.count + n % self.count)
+
+    def of(self, elements: tf.data.Dataset, start: int) -> tf.data.Dataset:
+        """(number, the worker's elements) of all that follow step `start`."""
+        numbered = tf.data.Dataset.zip(tf.data.Dataset.range(start * self.batch, ENDLESS), elements)
+        if self.workers == 1:
+            return numbered
+        return numbered.filter(lambda n, *_: n % self.batch // self.count == self.worker)
+
+
 def open_split(data: str | Path | Source | Inspection, split: str) -> Source:
     """A directory's or an inspection's split, or what is one already: a `Split`, a data set of (image, mask) pairs."""
     if isinstance(data, Inspection):
@@ -32,7 +59,13 @@ def open_split(data: str | Path | Source | Inspection, split: str) -> Source:
 
 @spell_checked
 def training_data(
-    source: Source, how: Augmentation, batch_size: int, seed: int = 0, start: int = 0, ignore_index: int = UNLABELLED
+    source: Source,
+    how: Augmentation,
+    batch_size: int,
+    seed: int = 0,
+    start: int = 0,
+    ignore_index: int = UNLABELLED,
+    share: Share | None = None,
 ) -> tf.data.Dataset:
     """Endless batches: pixel values (B, h, w, 3) float32 and labels (B, h, w) int32, or class ids (B,).
 
@@ -43,8 +76,9 @@ def training_data(
         source: A split, or a `tf.data.Dataset` of single (image uint8, mask or class id) pairs, which is repeated in
             its own order: shuffle it yourself.
         ignore_index: The model's label of pixels that do not count: unlabelled ones and those beside the picture.
+        share: The part of each step's pictures that this worker learns from; `batch_size` is then a device's.
     """
-    elements = _numbered_elements(source, seed, start * batch_size)
+    elements = _numbered_elements(source, seed, start, share or Share(batch_size))
     by_class = isinstance(source, Split) and not source.has_masks
     change = augment_for_classes if by_class else augment
 
@@ -98,16 +132,14 @@ def _padded(image: tf.Tensor, mask: tf.Tensor, ignore_index: int):
     return tf.ensure_shape(image, (None, None, 3)), _for_the_model(tf.ensure_shape(mask, (None, None)), ignore_index)
 
 
-def _numbered_elements(source: Source, seed: int, start: int) -> tf.data.Dataset:
-    """(number, image, target) from element `start` on, for ever."""
-    numbers = tf.data.Dataset.range(start, ENDLESS)
+def _numbered_elements(source: Source, seed: int, start: int, share: Share) -> tf.data.Dataset:
+    """(number, image, target) from step `start` on, for ever."""
     if isinstance(source, tf.data.Dataset):
-        pairs = source.map(_checked_pair).repeat().skip(start)
-        return tf.data.Dataset.zip(numbers, pairs).map(lambda number, pair: (number, *pair))
+        pairs = source.map(_checked_pair).repeat().skip(start * share.batch)
+        return share.of(pairs, start).map(lambda number, pair: (number, *pair))
     if source.shards:
-        records = shards.shuffled_records(source.shards, seed).skip(start)
-        pairs = records.map(lambda record: shards.decode(record, source.value_range), tf.data.AUTOTUNE)
-        return tf.data.Dataset.zip(numbers, pairs).map(lambda number, pair: (number, *pair))
+        records = share.of(shards.shuffled_records(source.shards, seed).skip(start * share.batch), start)
+        return records.map(lambda n, record: (n, *shards.decode(record, source.value_range)), tf.data.AUTOTUNE)
     load, count = load_pair(source), len(source)
 
     def element(number):
@@ -117,7 +149,7 @@ def _numbered_elements(source: Source, seed: int, start: int) -> tf.data.Dataset
         )
         return number, *load(index)
 
-    return numbers.map(element, num_parallel_calls=tf.data.AUTOTUNE)
+    return share.numbers(start).map(element, num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def _checked_pair(*pair: Any):

@@ -1,5 +1,6 @@
 """A training run in a directory: fit, evaluate, keep the best, stop at any moment and go on."""
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.storage.whole import write_text
 from segformer_tf.training import state
 from segformer_tf.training.console import Console
-from segformer_tf.training.datasets import Source, mixed, open_split, training_data
+from segformer_tf.training.datasets import Share, Source, mixed, open_split, training_data
 from segformer_tf.training.evaluate import ValidationLoss
 from segformer_tf.training.keeper import Keeper
 from segformer_tf.training.losses import SegmentationLoss, class_weights
@@ -24,6 +25,7 @@ from segformer_tf.training.recipes import RECIPES
 from segformer_tf.training.report.tensorboard import TensorBoard
 from segformer_tf.training.report.writing import write_report
 from segformer_tf.training.statistics import PICTURES, Statistics
+from segformer_tf.training.workers import Workers
 
 
 @spell_checked
@@ -40,6 +42,7 @@ def train(
     broken: str = "stop",
     tensorboard: bool = False,
     verbose: int | str = "auto",
+    strategy: Any = None,
 ) -> dict[str, Any]:
     """Trains a segmentation model or classifier, which then has the last weights; returns the best row of the log.
 
@@ -60,6 +63,9 @@ def train(
         broken: "stop" at a file that cannot be read, or "skip" it with a message.
         tensorboard: Write scalars and pictures for TensorBoard into `run/tensorboard`; needs the extra `[report]`.
         verbose: 0: say nothing.
+        strategy: Devices and machines to train on, as `training.make_strategy` makes it; all workers call this function
+            alike. The batch is that of all together, and the weights become those of one device up to rounding. `run`
+            must be one directory for all of them.
 
     Raises:
         OSError: A file cannot be read or written.
@@ -69,7 +75,9 @@ def train(
     run = Path(run)
     if validation is None and not isinstance(data, (str, Path, Inspection)):
         raise ValueError("validation is None, expected a split to validate on where data is not a directory: give one.")
-    console = Console(verbose != 0)
+    workers = Workers(strategy)
+    workers.check(recipe)
+    console = Console(verbose != 0 and workers.chief)
     sources = {"train": data, "val": data if validation is None else validation}
     train_source, val_source, found = _inspected(sources, model.config, broken)
     for text in [*found.warnings, *found.notes]:
@@ -77,28 +85,35 @@ def train(
     counts = found.counts("train") if "train" in found.splits else None
     plan = make_plan(recipe, train_source, val_source)
     loss = _loss(recipe, train_source, counts, model.config)
-    lengthened = state.begin(run, recipe, seed, resume)
-    write_text(
-        run / "data.json", json.dumps(found.to_dict(), indent=2) + "\n"
-    )  # with the splits, where they were drawn
+    lengthened = None
+    if workers.chief:
+        lengthened = state.begin(run, recipe, seed, resume)
+        # With the splits, where they were drawn.
+        write_text(run / "data.json", json.dumps(found.to_dict(), indent=2) + "\n")
 
     keras.utils.set_random_seed(seed)
-    trained = _learner(model, recipe)
-    _compile(trained, plan, loss)
+    with strategy.scope() if strategy is not None else contextlib.nullcontext():
+        trained = _learner(model, recipe)
+        _compile(trained, plan, loss)
     about = state.restore(run, trained) if resume else state.nothing()
     ignored = model.config.semantic_loss_ignore_index
-    batches = training_data(train_source, recipe.augmentation, recipe.batch_size, seed, about["step"], ignored)
-    batches = mixed(batches, recipe, model.config.num_labels, seed, about["step"])
+
+    def shared(size: int, worker: int = 0, count: int = 1):
+        share = Share(recipe.batch_size, worker, count)
+        made = training_data(train_source, recipe.augmentation, size, seed, about["step"], ignored, share)
+        return mixed(made, recipe, model.config.num_labels, seed, about["step"])
+
+    batches = workers.distributed(shared, recipe.batch_size)
     processor = processor or processor_for(plan, val_source)
     statistics = _statistics(model, recipe, train_source, seed)
     masks = not isinstance(val_source, Split) or val_source.has_masks
     validation_loss = ValidationLoss(model, val_source, recipe.augmentation) if masks else None
-    keeper = Keeper(run, model, val_source, plan, about, processor, statistics, validation_loss, console)
+    keeper = Keeper(run, model, val_source, plan, about, processor, statistics, validation_loss, console, workers)
     callbacks: list[keras.callbacks.Callback] = [keeper]
-    if tensorboard:
+    if tensorboard and workers.chief:
         callbacks.append(TensorBoard(run / "tensorboard", keeper))
     if not keeper.done():
-        tell_start(console, run, model, plan, keeper.step, batches, lengthened)
+        tell_start(console, run, model, plan, keeper.step, shared(recipe.batch_size), lengthened)
         with keeper.stoppable(), console.running(keeper.step, plan.steps):
             trained.fit(
                 batches,
@@ -107,7 +122,7 @@ def train(
                 shuffle=False,  # the data comes shuffled
                 verbose=0,
             )
-    return _finish(run, model, trained, keeper, plan)
+    return _finish(run, model, trained, keeper, plan) if workers.chief else {}
 
 
 def _finish(run: Path, model, trained, keeper: Keeper, plan: Plan) -> dict[str, Any]:

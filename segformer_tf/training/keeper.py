@@ -18,6 +18,7 @@ from segformer_tf.training.datasets import Source
 from segformer_tf.training.evaluate import ValidationLoss, evaluate
 from segformer_tf.training.plan import Plan
 from segformer_tf.training.statistics import Statistics
+from segformer_tf.training.workers import Workers
 
 CHECK_SECONDS = 1.0  # between two looks at the loss
 DRIFT = 0.5  # deviations that running statistics may be off before it is told
@@ -43,11 +44,13 @@ class Keeper(keras.callbacks.Callback):
         statistics: Statistics | None = None,
         validation_loss: ValidationLoss | None = None,
         console: Console | None = None,
+        workers: Workers | None = None,
     ):
         super().__init__()
         self.run, self.evaluated, self.source, self.plan = run, model, source, plan
         self.processor, self.statistics, self.validation_loss = processor, statistics, validation_loss
         self.console = console or Console(False)
+        self.workers = workers or Workers()
         self.step: int = about["step"]
         self.rows: list[dict[str, Any]] = about["rows"]
         self.earlier: float = about["seconds"]
@@ -79,7 +82,10 @@ class Keeper(keras.callbacks.Callback):
         now = time.monotonic()
         last, due = self.step >= self.plan.steps, self.step % self.plan.evaluate_every == 0
         save = self.step % self.plan.save_every == 0
-        if last or due or save or self.interrupted or now - self.checked > CHECK_SECONDS:
+        if not self.workers.chief:
+            if last or due:
+                self.model.reset_metrics()
+        elif last or due or save or self.interrupted or now - self.checked > CHECK_SECONDS:
             self.checked = now
             loss = self._mean_loss(float(logs["loss"]))
             self._check(loss)
@@ -88,7 +94,10 @@ class Keeper(keras.callbacks.Callback):
                 self._evaluate(loss)
             elif save or self.interrupted:
                 self._save(loss)
-        if self.done() or self.interrupted:
+        done = self.done() or self.interrupted
+        if self.plan.recipe.patience is not None and due:  # the chief alone knows the score
+            done = self.workers.agree(done)
+        if done:
             self.model.stop_training = True
 
     def _mean_loss(self, mean: float) -> float:
@@ -164,8 +173,11 @@ class Keeper(keras.callbacks.Callback):
 
     @contextmanager
     def stoppable(self) -> Iterator[None]:
-        """Inside, the first Ctrl-C lets the step end and the state be saved; the second one stops at once."""
-        if threading.current_thread() is not threading.main_thread():
+        """Inside, the first Ctrl-C lets the step end and the state be saved; the second one stops at once.
+
+        With several workers, who wait for each other in every step, the first one stops at once as well.
+        """
+        if self.workers.count > 1 or threading.current_thread() is not threading.main_thread():
             yield
             return
 

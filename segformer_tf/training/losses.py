@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from segformer_tf.models import kernels
+from segformer_tf.models.distribution import scaled, share_of_mean, total
 from segformer_tf.models.losses import check_range, full_size_logits
 from segformer_tf.storage.keywords import spell_checked
 
@@ -60,7 +61,7 @@ class SegmentationLoss(keras.losses.Loss):
             raise ValueError(f"the loss {part!r} is unknown, expected some of {', '.join(LOSSES)}: choose from these.")
 
     def __call__(self, y_true, y_pred, sample_weight=None):
-        return self.call(ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred), sample_weight)
+        return scaled(self.call(ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred), sample_weight))
 
     def call(self, y_true, y_pred, sample_weight=None):
         labels = ops.cast(y_true, "int32")
@@ -90,7 +91,7 @@ class SegmentationLoss(keras.losses.Loss):
 
 def _cross_entropy(ids, logits, valid, weights):
     del valid
-    return kernels.cross_entropy_sum(ids, logits, weights) / ops.maximum(ops.sum(weights), 1e-6)
+    return share_of_mean(kernels.cross_entropy_sum(ids, logits, weights), ops.sum(weights), 1e-6)
 
 
 def _focal(ids, logits, valid, weights):
@@ -117,9 +118,10 @@ def _dice(ids, logits, valid, weights):
     valid = ops.expand_dims(valid, -1)
     shares = ops.softmax(logits) * valid
     truth = ops.one_hot(ids, logits.shape[-1], dtype="float32") * valid
-    hits, predicted, true = (ops.sum(x, axis=(0, 1, 2)) for x in (shares * truth, shares, truth))
+    hits, predicted, true = (total(ops.sum(x, axis=(0, 1, 2))) for x in (shares * truth, shares, truth))
     dice = (2.0 * hits + DICE_SMOOTHING) / (predicted + true + DICE_SMOOTHING)
-    return _mean(1.0 - dice, ops.cast(true > 0, "float32"))
+    present = ops.cast(true > 0, "float32")
+    return ops.sum((1.0 - dice) * present) / ops.maximum(ops.sum(present), 1e-6)
 
 
 LOSSES: dict[str, Callable] = {"cross_entropy": _cross_entropy, "focal": _focal, "ohem": _ohem, "dice": _dice}
@@ -130,7 +132,7 @@ def _pixel_losses(ids, logits):
 
 
 def _mean(losses, weights):
-    return ops.sum(losses * weights) / ops.maximum(ops.sum(weights), 1e-6)
+    return share_of_mean(ops.sum(losses * weights), ops.sum(weights), 1e-6)
 
 
 def _nearest(map_, size):

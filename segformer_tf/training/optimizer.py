@@ -8,6 +8,7 @@ from keras import ops
 
 from segformer_tf.models import private
 from segformer_tf.models.adamw import AdamW, Rates, adam_rates, adam_step
+from segformer_tf.models.distribution import clipped, replicas
 
 # Biases that what follows takes out again: a head's before its BatchNorm, the last stage's norm's, which nothing but
 # that head reads, and a key's, which adds the same to every score of a query before the softmax. Their gradient is
@@ -95,6 +96,13 @@ class Grouped(keras.optimizers.Optimizer):
             else:
                 learning_rate = learning_rate * self.head_multiplier
         super().update_step(gradient, variable, learning_rate)
+
+    def apply(self, grads, trainable_variables=None):
+        """As Keras', with `global_clipnorm` of the whole gradient also where several devices have parts of it."""
+        grads = list(grads)
+        if self.global_clipnorm and replicas() > 1:
+            grads = clipped(grads, self.global_clipnorm)
+        return super().apply(grads, trainable_variables)
 
     def averages(self, variables) -> dict[str, "keras.Variable"]:
         """The moving averages of the variables by their paths; empty without `use_ema`."""

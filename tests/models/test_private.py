@@ -14,6 +14,7 @@ PACKAGE = ROOT / "segformer_tf"
 # Overriding a private method needs its name in the class: these are listed in the docstring of private.py.
 OVERRIDDEN = {
     "segformer_tf/models/adamw.py": {"_backend_update_step", "_apply_weight_decay"},
+    "segformer_tf/models/distribution.py": {"_maybe_symbolic_build"},
     "segformer_tf/training/optimizer.py": {"_should_use_adamw", "_adamw_update_step"},
 }
 MODULES = ("tf.__internal__", "keras.src", "tensorflow.python", "tensorflow.compiler")

@@ -1,0 +1,157 @@
+"""Several devices or machines that train one model: which they are, what each one's share is, and that they agree.
+
+Every worker runs the same command. They learn of each other by `TF_CONFIG`, which is made here of what Slurm or a
+Kubernetes indexed Job say. Worker 0, the chief, alone evaluates and writes.
+"""
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from segformer_tf.models.distribution import several_workers
+
+KINDS = ("none", "mirrored", "multiworker")
+PORT = 12345
+HOSTS = re.compile(r"([^,\[]+)(?:\[([^\]]+)\])?([^,\[]*)")
+
+
+def make_strategy(kind: str, environment: Mapping[str, str] = os.environ) -> tf.distribute.Strategy | None:
+    """The strategy of `--distribute`; None for "none". Make it before any tensor: TensorFlow takes no workers later.
+
+    "mirrored": all GPUs of this machine, or all logical CPU devices. "multiworker": the processes that `TF_CONFIG`,
+    Slurm or Kubernetes tell of.
+
+    Raises:
+        ValueError: Another kind, or nothing says which workers there are.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"distribute is {kind!r}; expected one of {', '.join(KINDS)}.")
+    if kind == "none":
+        return None
+    if kind == "mirrored":
+        devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+        return tf.distribute.MirroredStrategy([device.name for device in devices])
+    os.environ["TF_CONFIG"] = json.dumps(cluster(environment))
+    return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+def cluster(environment: Mapping[str, str]) -> dict[str, Any]:
+    """`TF_CONFIG` as it is, or made of Slurm's or a Kubernetes indexed Job's variables.
+
+    Kubernetes: `JOB_COMPLETION_INDEX` comes by itself; the manifest sets `WORKERS` and `WORKER_HOST`, in which `{}`
+    stands for the index, such as "train-{}.train". Slurm: one task a machine, under `srun`. `WORKER_PORT` is the port,
+    12345 if not given.
+
+    Raises:
+        ValueError: None of them is there, or one says something else than expected.
+    """
+    port = environment.get("WORKER_PORT", str(PORT))
+    if text := environment.get("TF_CONFIG"):
+        return _checked(text)
+    if "JOB_COMPLETION_INDEX" in environment:
+        missing = [name for name in ("WORKERS", "WORKER_HOST") if not environment.get(name)]
+        if missing:
+            raise ValueError(
+                f"{' and '.join(missing)} are not set, expected beside JOB_COMPLETION_INDEX: docs/"
+                "distributed.md has a manifest."
+            )
+        hosts = [environment["WORKER_HOST"].replace("{}", str(i)) for i in range(int(environment["WORKERS"]))]
+        index = int(environment["JOB_COMPLETION_INDEX"])
+    elif "SLURM_PROCID" in environment:
+        hosts = list(host_names(environment.get("SLURM_STEP_NODELIST") or environment.get("SLURM_JOB_NODELIST", "")))
+        index, tasks = int(environment["SLURM_PROCID"]), int(environment.get("SLURM_NTASKS", len(hosts)))
+        if tasks != len(hosts):
+            raise ValueError(
+                f"Slurm runs {tasks} tasks on {len(hosts)} machines, expected one each: --ntasks-per-node=1."
+            )
+    else:
+        raise ValueError(
+            "Nothing says which workers there are, expected TF_CONFIG, or a start by Slurm's srun or a "
+            "Kubernetes indexed Job: docs/distributed.md shows each."
+        )
+    workers = [f"{host}:{port}" for host in hosts]
+    return _checked(json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}))
+
+
+def _checked(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+        workers, index = found["cluster"]["worker"], int(found["task"]["index"])
+        good = set(found["cluster"]) == {"worker"} and found["task"]["type"] == "worker"
+        good = good and 0 <= index < len(workers) and len(set(workers)) == len(workers)
+    except (ValueError, KeyError, TypeError):
+        good, found = False, {}
+    if not good:
+        raise ValueError(
+            f'TF_CONFIG is {text[:300]}; expected {{"cluster": {{"worker": ["HOST:PORT", ...]}}, "task": {{"type": '
+            '"worker", "index": N}}, with another host or port for each worker and N one of them.'
+        )
+    return found
+
+
+def host_names(text: str) -> Iterator[str]:
+    """The machines of Slurm's list, such as "gpu[01-03,7],cpu1"."""
+    for before, numbers, after in HOSTS.findall(text):
+        if not numbers:
+            yield before
+        for part in filter(None, numbers.split(",")):
+            first, _, last = part.partition("-")
+            for number in range(int(first), int(last or first) + 1):
+                yield f"{before}{number:0{len(first)}}{after}"
+
+
+class Workers:
+    """A strategy with this worker's place in it; without a strategy one worker with one device."""
+
+    def __init__(self, strategy: tf.distribute.Strategy | None = None):
+        self.strategy = strategy
+        self.count, self.index = 1, 0
+        if strategy is not None and several_workers(strategy):
+            resolver: Any = strategy.cluster_resolver  # type: ignore[attr-defined]
+            self.count, self.index = len(resolver.cluster_spec().task_indices("worker")), int(resolver.task_id)
+
+    @property
+    def chief(self) -> bool:
+        """Whether this one evaluates and writes."""
+        return self.index == 0
+
+    @property
+    def devices(self) -> int:
+        """Of all workers."""
+        return self.strategy.num_replicas_in_sync if self.strategy is not None else 1
+
+    def check(self, recipe: Any) -> None:
+        """Raises ValueError where a recipe cannot be trained on several devices as on one."""
+        if self.strategy is None:
+            return
+        if recipe.batch_size % self.devices:
+            raise ValueError(
+                f"batch_size is {recipe.batch_size}, expected a multiple of the {self.devices} devices: it counts the "
+                "pictures of all of them together."
+            )
+        if recipe.accumulation_steps > 1:
+            raise ValueError(
+                f"accumulation_steps is {recipe.accumulation_steps}, expected 1 on several devices, where Keras cannot "
+                "add gradients up: take the whole batch at once, as each device has but its share."
+            )
+        if recipe.mixup_alpha or recipe.rand_augment:
+            raise ValueError("mixup_alpha and rand_augment mix whole batches, expected neither on several devices.")
+
+    def distributed(self, make: Callable[[int, int, int], tf.data.Dataset], batch_size: int) -> Any:
+        """What `fit` is given: `make(batch_size, worker, workers)` with a device's batch size, spread over devices."""
+        if self.strategy is None:
+            return make(batch_size, 0, 1)
+        each = batch_size // self.devices
+        return self.strategy.distribute_datasets_from_function(lambda _: make(each, self.index, self.count))
+
+    def agree(self, value: bool) -> bool:
+        """The chief's value, on every worker; all must ask at the same step."""
+        if self.count == 1:
+            return value
+        strategy: Any = self.strategy
+        mine = tf.constant(int(value and self.chief))
+        return bool(strategy.reduce("SUM", strategy.run(lambda: tf.identity(mine)), axis=None) > 0)

@@ -1,0 +1,136 @@
+"""Two devices, and two processes, learn what one does: `make test-distributed`, some minutes.
+
+A run is the command `train` on the small data set, 6 steps of batch 4, a checkpoint every 2.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from reference import ROOT, relative_difference
+from small_data import CLASSES, tiny_network, write_split
+
+SETTINGS = ("save_every=2", "warmup_steps=0", "drop_path_rate=0", "dropout_rate=0", "learning_rate=1e-4")
+OPTIONS = ["--steps", 6, "--batch-size", 4, "--crop", 32, 64, "--recipe", "fine-tune", "--evaluate-every", 6]
+OPTIONS += [word for setting in (*SETTINGS, "ema_momentum=0.9") for word in ("--set", setting)]
+TWO_DEVICES = """
+import sys, tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from segformer_tf.cli import main
+main(sys.argv[1:])
+"""
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """The function: (run's name, further options, `TF_CONFIG`) -> a process that trains."""
+    root = tmp_path_factory.mktemp("distributed")
+    write_split(root / "data", "train", 7)
+    write_split(root / "data", "val", 2, 100)
+    (root / "data" / "classes.json").write_text(json.dumps(CLASSES))
+    tiny_network().save_pretrained(root / "model")
+
+    def run(name, *options, config=None, code=None):
+        command = [sys.executable, *(("-c", code) if code else ("-m", "segformer_tf.cli"))]
+        command += ["train", "--data", root / "data", "--model", root / "model", "--output", root / name]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        if config:
+            environment["TF_CONFIG"] = json.dumps(config)
+        arguments = [str(word) for word in (*command, *OPTIONS, *options)]
+        return subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True), root / name
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def one(start):
+    """The weights of one process with one device."""
+    process, run = start("one")
+    assert process.wait(600) == 0, process.stderr.read()
+    return weights(run)
+
+
+def weights(run):
+    from safetensors.numpy import load_file
+
+    return load_file(run / "last" / "model.safetensors")
+
+
+def same(found, expected):
+    assert found.keys() == expected.keys()
+    far = {name: relative_difference(found[name], expected[name]) for name in expected if np.any(expected[name])}
+    assert max(far.values()) < 1e-4, sorted(far.items(), key=lambda each: -each[1])[:5]
+
+
+def two(start, name, *options):
+    ports = []
+    for _ in range(2):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            ports.append(free.getsockname()[1])
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
+    configs = [{"cluster": cluster, "task": {"type": "worker", "index": index}} for index in range(2)]
+    started = [start(name, "--distribute", "multiworker", *options, config=config) for config in configs]
+    return [process for process, _ in started], started[0][1]
+
+
+def test_two_devices_learn_what_one_does(start, one):
+    process, run = start("mirrored", "--distribute", "mirrored", code=TWO_DEVICES)
+    assert process.wait(900) == 0, process.stderr.read()
+    same(weights(run), one)
+
+
+def test_two_processes_learn_what_one_does_and_a_killed_worker_changes_nothing(start, one):
+    processes, run = two(start, "killed")
+    end = time.monotonic() + 600
+    while not (run / "last" / "training_state.npz").exists() and time.monotonic() < end:
+        assert all(process.poll() is None for process in processes), [p.stderr.read() for p in processes if p.poll()]
+        time.sleep(0.05)
+    processes[1].send_signal(signal.SIGKILL)
+    try:
+        assert processes[0].wait(120) != 0  # it cannot go on alone, and says so
+    finally:
+        processes[0].kill()
+    processes, run = two(start, "killed", "--resume")
+    for process in processes:
+        assert process.wait(900) == 0, process.stderr.read()
+    same(weights(run), one)
+    assert len((run / "log.csv").read_text().splitlines()) >= 2
+
+
+PLAIN_KERAS = """
+import sys, keras, tensorflow as tf
+strategy = tf.distribute.MultiWorkerMirroredStrategy()
+with strategy.scope():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    model.compile("sgd", "mse", metrics=["mae"])
+data = tf.data.Dataset.from_tensor_slices((tf.ones((8, 3)), tf.ones((8, 2)))).batch(4)
+model.fit(data, verbose=0)
+"""
+
+
+def test_keras_still_needs_mending(tmp_path):
+    """When this fails, `segformer_tf.models.distribution.Mended` can go."""
+    with socket.socket() as a, socket.socket() as b:
+        for free in (a, b):
+            free.bind(("127.0.0.1", 0))
+        workers = [f"127.0.0.1:{free.getsockname()[1]}" for free in (a, b)]
+    processes = []
+    for index in range(2):
+        config = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
+        environment = {**os.environ, "TF_CONFIG": json.dumps(config)}
+        processes.append(subprocess.Popen([sys.executable, "-c", PLAIN_KERAS], env=environment, stderr=subprocess.PIPE))
+    try:
+        told = [process.communicate(timeout=600)[1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert any(process.returncode for process in processes), "Keras has mended keras-team/keras#20585"
+    assert any(b"keras" in text for text in told)

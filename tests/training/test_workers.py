@@ -1,0 +1,80 @@
+"""Which workers there are, what each one's share is, and what several cannot do."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from segformer_tf.training import RECIPES, Augmentation, read_split, training_data, workers, write_shards
+from segformer_tf.training.datasets import Share
+
+
+def test_tf_config_is_taken_as_it_is():
+    config = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}
+    assert workers.cluster({"TF_CONFIG": json.dumps(config)}) == config
+
+
+@pytest.mark.parametrize("config", ["{", '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}'])
+def test_a_tf_config_that_cannot_be_is_told_with_what_is_expected(config):
+    with pytest.raises(ValueError, match=r'TF_CONFIG is .*expected \{"cluster"'):
+        workers.cluster({"TF_CONFIG": config})
+
+
+def test_slurms_variables_make_a_tf_config():
+    found = workers.cluster({"SLURM_PROCID": "2", "SLURM_NTASKS": "4", "SLURM_STEP_NODELIST": "gpu[08-10],cpu1"})
+    assert found["cluster"]["worker"] == ["gpu08:12345", "gpu09:12345", "gpu10:12345", "cpu1:12345"]
+    assert found["task"] == {"type": "worker", "index": 2}
+    with pytest.raises(ValueError, match="8 tasks on 1 machines, expected one each"):
+        workers.cluster({"SLURM_PROCID": "0", "SLURM_NTASKS": "8", "SLURM_JOB_NODELIST": "gpu1"})
+
+
+def test_a_kubernetes_indexed_job_makes_a_tf_config():
+    variables = {"JOB_COMPLETION_INDEX": "1", "WORKERS": "2", "WORKER_HOST": "train-{}.train", "WORKER_PORT": "99"}
+    found = workers.cluster(variables)
+    assert found["cluster"]["worker"] == ["train-0.train:99", "train-1.train:99"] and found["task"]["index"] == 1
+    with pytest.raises(ValueError, match="WORKERS and WORKER_HOST are not set"):
+        workers.cluster({"JOB_COMPLETION_INDEX": "1"})
+
+
+def test_without_any_of_them_the_ways_are_told():
+    with pytest.raises(ValueError, match="expected TF_CONFIG, or a start by Slurm's srun"):
+        workers.cluster({})
+    with pytest.raises(ValueError, match="distribute is 'both'; expected one of none, mirrored, multiworker"):
+        workers.make_strategy("both")
+
+
+@pytest.mark.parametrize("in_shards", [False, True])
+def test_the_shares_of_two_workers_are_the_batches_of_one(data, tmp_path, in_shards):
+    source = read_split(data, "train")
+    if in_shards:
+        write_shards(source, tmp_path / "shards", 3)
+        source = read_split(tmp_path / "shards", "train")
+    how = Augmentation(crop=(32, 64))
+
+    def batches(size, share=None):
+        made = training_data(source, how, size, seed=1, start=3, share=share).take(2)
+        return np.array([pixel_values.numpy() for pixel_values, _ in made])
+
+    whole = batches(4)
+    shares = [batches(2, Share(4, worker, 2)) for worker in range(2)]
+    assert np.array_equal(np.concatenate(shares, axis=1), whole)
+
+
+@pytest.mark.parametrize(
+    "change, told",
+    [
+        ({"batch_size": 3}, "batch_size is 3, expected a multiple of the 2 devices"),
+        ({"accumulation_steps": 2}, "accumulation_steps is 2, expected 1"),
+    ],
+)
+def test_what_several_devices_cannot_do_as_one_does_is_refused(change, told):
+    class Two:
+        num_replicas_in_sync = 2
+
+    recipe = dataclasses.replace(RECIPES["fine-tune"], **change)
+    workers.Workers().check(recipe)
+    pair = workers.Workers()
+    pair.strategy = Two()
+    with pytest.raises(ValueError, match=told):
+        pair.check(recipe)
