@@ -7,7 +7,7 @@ IMAGES ?= 10
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format test-oldest test-newest parity parity-short agreement serving runtimes test-runtimes test-batch \
+.PHONY: help demo test lint format test-oldest test-newest parity parity-short agreement serving runtimes test-runtimes test-batch test-distributed \
 	bench bench-quick soak camvid keras-io digits clean
 
 help:  ## list the targets
@@ -55,6 +55,9 @@ runtimes: .venv/.export  ## the same through ONNX Runtime, OpenVINO and LiteRT
 
 test-batch: .venv-batch/.made  ## segment-many on Ray, the handler on Beam, both against an S3 server of this machine
 	.venv-batch/bin/python -m pytest tests/batch -o addopts='-q --import-mode=importlib'
+
+test-distributed: .venv/.dev  ## two devices, two processes and a killed worker learn what one process does
+	$(BIN)/python -m pytest tests/distributed -o addopts='-q --import-mode=importlib'
 
 test-runtimes: .venv/.export  ## the tests of the exported files in those runtimes
 	$(BIN)/python -m pytest tests/export/runtimes

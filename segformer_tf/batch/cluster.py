@@ -20,12 +20,27 @@ def check_installed() -> None:
         ) from None
 
 
-def connect(address: str | None, workers: int | None) -> int:
-    """Starts Ray here, or joins a cluster; the number of workers."""
+def room() -> int:
+    """Workers that the cluster has cores for, two each."""
+    import ray
+
+    return max(int(ray.cluster_resources().get("CPU", 2)) // 2, 1)
+
+
+def leave() -> None:
+    """Ends what `connect` began."""
+    import ray
+
+    ray.shutdown()
+
+
+def connect(address: str | None, workers: int | None) -> bool:
+    """Starts Ray here, or joins a cluster; false where this program has done so before."""
     import ray
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if not ray.is_initialized():
+    started = not ray.is_initialized()
+    if started:
         threads = max(cores // (workers or max(cores // 2, 1)), 1)
         settings = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "1", "OMP_NUM_THREADS": str(threads)}
         settings = {name: os.environ.get(name, value) for name, value in settings.items()}
@@ -40,7 +55,7 @@ def connect(address: str | None, workers: int | None) -> int:
             ray.init(num_cpus=(workers or max(cores // 2, 1)) + max(cores // 2, 1), include_dashboard=False, **common)
         else:
             _join(address, common)
-    return workers or max(int(ray.cluster_resources().get("CPU", 2)) // 2, 1)
+    return started
 
 
 def _join(address: str, common: dict[str, Any]) -> None:

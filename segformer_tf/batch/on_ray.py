@@ -68,7 +68,8 @@ def segment_many(
     skipped = len(job.items) - len(items)
     if items:
         settings = _processor(model, runtime).to_dict()  # also finds a model that is not there
-        workers = cluster.connect(address, workers)
+        started = cluster.connect(address, workers)
+        workers = workers or cluster.room()
         done = skipped
         rows = _rows(items, settings, workers, (str(model), store, runtime, batch_size, how))
         try:
@@ -79,6 +80,9 @@ def segment_many(
                     told(done, len(job.items), job.failed)
         except Exception as error:
             raise cluster.plain(error) from error
+        finally:
+            if started:
+                cluster.leave()
     seconds = round(time.monotonic() - begin, 1)
     return {
         "pictures": len(items),
