@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from reference import ROOT
 
 from segformer_tf.training import RECIPES, Augmentation, read_split, training_data, workers, write_shards
 from segformer_tf.training.datasets import Share
@@ -78,3 +79,20 @@ def test_what_several_devices_cannot_do_as_one_does_is_refused(change, told):
     pair.strategy = Two()
     with pytest.raises(ValueError, match=told):
         pair.check(recipe)
+
+
+def test_the_kubernetes_manifest_gives_the_variables_that_workers_are_found_by():
+    yaml = pytest.importorskip("yaml")
+    service, job = yaml.safe_load_all((ROOT / "examples" / "distributed" / "job.yaml").read_text())
+    spec = job["spec"]
+    pod = spec["template"]["spec"]
+    container = pod["containers"][0]
+    variables = {each["name"]: each["value"] for each in container["env"]}
+    found = workers.cluster({**variables, "JOB_COMPLETION_INDEX": "1"})
+    name = job["metadata"]["name"]
+    assert found["cluster"]["worker"] == [f"{name}-{i}.{service['metadata']['name']}:12345" for i in range(2)]
+    assert (
+        int(variables["WORKERS"]) == spec["completions"] == spec["parallelism"] and spec["completionMode"] == "Indexed"
+    )
+    assert pod["subdomain"] == service["metadata"]["name"] and service["spec"]["selector"]["job-name"] == name
+    assert "--distribute multiworker" in container["args"][0]
