@@ -63,11 +63,14 @@ class Job:
 
     def take(self, row: Row) -> bool:
         """Notes what became of a picture, and writes its shard when that is full; false for one noted before."""
-        shard = row["number"] // self.per_shard
-        rows = self._waiting.setdefault(shard, {})
-        if shard in self.finished or row["number"] in rows:
+        number = int(row["number"] or 0)
+        shard = number // self.per_shard
+        if shard in self.finished:
             return False
-        rows[row["number"]] = row
+        rows = self._waiting.setdefault(shard, {})
+        if number in rows:
+            return False
+        rows[number] = row
         self.failed += row["status"] == FAILED
         if len(rows) == min(self.per_shard, len(self.items) - shard * self.per_shard):
             self.store.put(f"index/{self.name(shard)}", parquet(rows[number] for number in sorted(rows)))

@@ -14,7 +14,7 @@ with beam.Pipeline() as pipeline:
 """
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -75,7 +75,7 @@ class BeamHandler(ModelHandler[Example, PredictionResult, Labeller]):
         for row in model.rows(pictures):
             Metrics.counter(NAMESPACE, row["status"]).inc()
             if row["status"] == DONE:
-                Metrics.distribution(NAMESPACE, "pixels").update(row["height"] * row["width"])
+                Metrics.distribution(NAMESPACE, "pixels").update((row["height"] or 0) * (row["width"] or 0))
             yield PredictionResult(row["input"], row)
 
     def get_num_bytes(self, batch: Sequence[Example]) -> int:
@@ -116,7 +116,7 @@ def pixels_of(example: Example) -> int:
         return TYPICAL
 
 
-def _named(example: Example | Mapping) -> tuple[str, Any]:
+def _named(example: Example) -> tuple[str, Any]:
     """(name, bytes, or the error that reading them came to)."""
     if not isinstance(example, str):
         return example
