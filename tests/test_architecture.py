@@ -25,12 +25,23 @@ BELOW = {
 ROOMS = (*BELOW, "cli")
 BELOW["cli"] = set(BELOW)
 # Packages that a room may load at all (the standard library aside), and those it may load only inside functions.
-FILES = {"numpy", "PIL", "tifffile", "h5py", "safetensors", "huggingface_hub", "torch", "tensorflow", "keras"}
+FILES = {
+    "numpy",
+    "PIL",
+    "tifffile",
+    "rasterio",
+    "h5py",
+    "safetensors",
+    "huggingface_hub",
+    "torch",
+    "tensorflow",
+    "keras",
+}
 PACKAGES = {
     "models": {"keras", "tensorflow", "numpy", "optree", "torch"},
     **dict.fromkeys(("storage", "config", "checkpoints", "images", "data"), FILES),
 }
-HEAVY = {"tifffile", "tensorflow", "keras", "torch", "huggingface_hub"}
+HEAVY = {"tifffile", "rasterio", "av", "tensorflow", "keras", "torch", "huggingface_hub"}
 LATE = dict.fromkeys(("storage", "config", "checkpoints", "images", "data", "convert", "cli"), HEAVY)
 
 

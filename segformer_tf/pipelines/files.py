@@ -23,10 +23,13 @@ ENDINGS = {
     "overlay": "_overlay.png",
     "json": ".json",
     "polygons": "_polygons.json",
+    "svg": "_polygons.svg",
     "scores": "_scores.npz",
+    "tiff": "_labels.tif",
 }
 DEFAULT = ("labels", "overlay", "json")
 LONGEST = 255 - max(map(len, ENDINGS.values()))  # bytes of a name, so that file systems take it with every ending
+SOFTWARE = 305  # the tag of a TIFF
 PLAIN = (".jpg", ".jpeg", ".png")
 
 
@@ -106,6 +109,14 @@ def _made_by(path: Path) -> Any:
 
             with Image.open(path) as picture:
                 return picture.info.get("Software")
+        if path.suffix == ".tif":
+            from PIL import Image
+
+            with Image.open(path) as picture:
+                return picture.tag_v2.get(SOFTWARE)  # type: ignore[attr-defined]
+        if path.suffix == ".svg":
+            with path.open(encoding="utf-8") as file:
+                return file.readline().partition("<!-- ")[2].partition(" -->")[0]
         if path.suffix == ".npz":
             import numpy as np
 
