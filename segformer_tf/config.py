@@ -35,9 +35,9 @@ class SegformerConfig:
     """Everything that shapes a SegFormer, under the keys of a Hub `config.json` of model_type "segformer".
 
     Keys of a file, or of `from_dict`, that it does not know are kept as attributes and written back; as keywords they
-    are a TypeError. One key is this package's own: `encoder_norm_eps`, the epsilon of the norms before attention and
-    Mix-FFN and after each stage. It is 1e-5, as transformers runs every norm whatever `layer_norm_eps` says; configs
-    read from the authors' `.pth` files carry their 1e-6.
+    are a TypeError. This package's own are `encoder_norm_eps`, the epsilon of the norms before attention and Mix-FFN
+    and after each stage (1e-5, as transformers runs every norm whatever `layer_norm_eps` says; 1e-6 in configs of the
+    authors' `.pth` files), and `merge_queries`, the stages, from 1, whose queries are averaged 2 x 2 for speed.
     Raises ValueError for a value that no SegFormer can have; names the key, the value and what was expected.
     """
 
@@ -74,6 +74,7 @@ class SegformerConfig:
         output_hidden_states: bool = False,
         return_dict: bool = True,
         encoder_norm_eps: float = 1e-5,
+        merge_queries: list[int] | tuple[int, ...] | None = None,
         **of_transformers: Any,
     ):
         check_keywords(type(self).__name__, of_transformers, self.KEYS)
@@ -124,13 +125,15 @@ class SegformerConfig:
             values = getattr(self, key)
             one_each = isinstance(values, list) and len(values) == stages
             expect(one_each, key, f"a list of num_encoder_blocks = {stages} numbers")
-            if key == "mlp_ratios":
-                expect(all(isinstance(v, (int, float)) and v > 0 for v in values), key, "numbers above 0")
-            else:
-                expect(all(map(_whole, values)), key, "whole numbers of at least 1")
+            whole = key != "mlp_ratios"
+            fit = all(map(_whole, values)) if whole else all(isinstance(v, (int, float)) and v > 0 for v in values)
+            expect(fit, key, "whole numbers of at least 1" if whole else "numbers above 0")
         for size, heads in zip(self.hidden_sizes, self.num_attention_heads, strict=True):
             wanted = f"numbers that divide hidden_sizes = {self.hidden_sizes} ({heads} does not divide {size})"
             expect(size % heads == 0, "num_attention_heads", wanted)
+        self.merge_queries = merged = self.merge_queries or None  # [] stands for no stage
+        numbered = not merged or (isinstance(merged, list) and all(_whole(v) and v <= stages for v in merged))
+        expect(numbered, "merge_queries", f"a list of stages' numbers, 1 to {stages}")
         expect(self.hidden_act in ACTIVATIONS, "hidden_act", f"one of {', '.join(ACTIVATIONS)}")
         expect(self.problem_type in PROBLEM_TYPES, "problem_type", f"one of {PROBLEM_TYPES}")
         for key in _RATES:
@@ -145,8 +148,7 @@ class SegformerConfig:
         if name not in VARIANTS:
             raise ValueError(f"variant is {name!r}, expected one of {', '.join(VARIANTS)}: choose one of these.")
         row = dict(zip(("depths", "hidden_sizes", "decoder_hidden_size"), VARIANTS[name], strict=True))
-        labels = {} if "id2label" in overrides else {"num_labels": num_labels}
-        return cls(**{**row, **labels, **overrides})
+        return cls(**{**row, **({} if "id2label" in overrides else {"num_labels": num_labels}), **overrides})
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], **overrides: Any) -> "SegformerConfig":
@@ -170,9 +172,7 @@ class SegformerConfig:
     def to_dict(self) -> dict[str, Any]:
         """The keys and values of `config.json`; class ids in `id2label` are numbers here and strings in the file."""
         values = {key: copy.deepcopy(getattr(self, key)) for key in self._keys if hasattr(self, key)}
-        quiet = (
-            SegformerConfig.__init__.__kwdefaults__ or {}
-        ).items()  # written only where they differ, as transformers does
+        quiet = (SegformerConfig.__init__.__kwdefaults__ or {}).items()  # left out, as transformers does
         return {**{k: v for k, v in values.items() if (k, v) not in quiet}, "model_type": self.model_type}
 
     @classmethod

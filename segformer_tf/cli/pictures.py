@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from segformer_tf.cli import tables
-from segformer_tf.cli.app import BUNDLED, app, check_model, load_tensorflow, say
+from segformer_tf.cli.app import BUNDLED, MergeQueries, app, check_model, load_tensorflow, say
 from segformer_tf.cli.inputs import Picture, find_pictures, plan
 from segformer_tf.pipelines import files
 
@@ -70,6 +70,7 @@ def segment(
         list[float] | None, typer.Option(help="Sizes to average over, such as 0.75 1 1.25.", show_default=False)
     ] = None,
     flip: Annotated[bool, typer.Option("--flip", help="Average with the mirrored picture.")] = False,
+    merge_queries: MergeQueries = None,
     alpha: Annotated[float, typer.Option(help="Overlay: 0 the picture, 1 the colours.", min=0, max=1)] = 0.5,
     skip_class: Annotated[
         list[str] | None,
@@ -96,7 +97,7 @@ def segment(
     rows: list[dict[str, Any]] = []
     report = tables.Report(len(todo), len(planned.refused), output)
     if todo:
-        pipeline = _pipeline("SegmentationPipeline", model, runtime)
+        pipeline = _pipeline("SegmentationPipeline", model, runtime, merge_queries)
         _check_classes(skip_class, pipeline.id2label)
         skipped = tuple(skip_class) if skip_class else ("background",)
 
@@ -206,13 +207,14 @@ def _make_directory(path: Path) -> None:
         raise OSError(f"{path} cannot be made a directory to write into ({error.strerror}); give another.") from error
 
 
-def _pipeline(name: str, model: str, runtime: Runtime) -> Any:
+def _pipeline(name: str, model: str, runtime: Runtime, merge_queries: list[int] | None = None) -> Any:
     if not model.endswith((".xml", ".onnx", ".tflite")):
         load_tensorflow()
     from segformer_tf.pipelines import pipeline as pipelines
 
     try:
-        chosen = {} if runtime is Runtime.AUTO else {"runtime": runtime.value}
+        chosen: dict[str, Any] = {} if runtime is Runtime.AUTO else {"runtime": runtime.value}
+        chosen |= {"merge_queries": merge_queries} if merge_queries else {}
         return getattr(pipelines, name).from_pretrained(model, **chosen)
     except ValueError as error:
         command = {"classify": "segment", "segment": "classify"}["segment" if name.startswith("Segm") else "classify"]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from segformer_tf.cli.app import app, check_model, load_tensorflow, say
+from segformer_tf.cli.app import MergeQueries, app, check_model, load_tensorflow, say
 
 Name = Annotated[str | None, typer.Option(help="The model's name in requests; the directory's name by default.")]
 ModelDirectory = Annotated[Path, typer.Argument(help="Directory of versions that `export` wrote.", show_default=False)]
@@ -54,6 +54,7 @@ def export(
     ] = None,
     dtype: Annotated[str, typer.Option(help="Keras dtype policy to compute in, such as mixed_bfloat16.")] = "float32",
     weights: Annotated[Weights, typer.Option(help="onnx, openvino, litert: how weights are stored.")] = Weights.FLOAT32,
+    merge_queries: MergeQueries = None,
     data_format: Annotated[DataFormat, typer.Option(help="keras, onnx, openvino, litert.")] = DataFormat.LAST,
     signature: Annotated[
         list[str] | None, typer.Option(help="saved_model: only this signature; may be given several times.")
@@ -88,7 +89,9 @@ def export(
             "has no `labels`: --size H W (such as --size 512 512) gives it batches and `labels`."
         )
     exported = write(
-        model_class.from_pretrained(model, data_format=data_format.value, dtype=dtype),
+        model_class.from_pretrained(
+            model, data_format=data_format.value, dtype=dtype, merge_queries=merge_queries or None
+        ),
         directory,
         format.value,
         processor=processor,

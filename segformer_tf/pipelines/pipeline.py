@@ -74,7 +74,9 @@ class Pipeline:
         """
         if exported := exported_file(name_or_path):
             if kwargs:
-                raise TypeError(f"{', '.join(kwargs)} cannot change {name_or_path}, which is an exported file.")
+                raise TypeError(
+                    f"{', '.join(kwargs)} cannot change {name_or_path}, which is an exported file: give it to `export`."
+                )
             return cls(open_exported(exported, runtime), name=str(name_or_path))
         where = find.pop_hub_arguments(kwargs)
         kwargs.setdefault("data_format", "channels_last")
