@@ -74,9 +74,7 @@ class Pipeline:
         """
         if exported := exported_file(name_or_path):
             if kwargs:
-                raise TypeError(
-                    f"{', '.join(kwargs)} cannot change {name_or_path}, which is an exported file: give it to `export`."
-                )
+                raise TypeError(f"{', '.join(kwargs)} cannot change the exported file {name_or_path}: `export` can.")
             return cls(open_exported(exported, runtime), name=str(name_or_path))
         where = find.pop_hub_arguments(kwargs)
         kwargs.setdefault("data_format", "channels_last")

@@ -60,7 +60,7 @@ def test_merged_queries_reach_the_file_and_cannot_be_added_to_it(checkpoint, tmp
     assert segment.config.merge_queries == [1, 2]
     own = SegmentationPipeline.from_pretrained(checkpoint, merge_queries=[1, 2])
     assert (segment(PICTURE).labels == own(PICTURE).labels).mean() > 0.999
-    with pytest.raises(TypeError, match=r"merge_queries cannot change .* exported file: give it to `export`"):
+    with pytest.raises(TypeError, match=r"merge_queries cannot change the exported file .*: `export` can"):
         SegmentationPipeline.from_pretrained(tmp_path / "tiny", merge_queries=[1])
 
 
