@@ -7,7 +7,7 @@ IMAGES ?= 10
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format test-oldest test-newest parity parity-short agreement serving runtimes test-runtimes \
+.PHONY: help demo test test-long lint format test-oldest test-newest parity parity-short agreement serving runtimes test-runtimes \
 	bench bench-quick soak camvid keras-io digits clean
 
 help:  ## list the targets
@@ -19,6 +19,9 @@ demo: .venv/.core  ## segment examples/china.jpg with the bundled model: overlay
 
 test: .venv/.dev  ## run the tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+test-long: .venv/.dev  ## the tests that take long: whole runs, killed and gone on; stories from end to end
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m long
 
 ## Before a change lands (.ci/run does all of it)
 lint: .venv/.dev  ## ruff and pyright
