@@ -67,7 +67,7 @@ def test_assets_name_the_classes_and_where_the_weights_came_from():
     facts = json.loads((exported() / "1/assets.extra/model.json").read_text())
     assert facts["weights_sha256"] == weights_sha256(model())
     assert facts["processor"] == processor().to_dict()
-    assert facts["config"]["depths"] == [1, 1, 1, 1]
+    assert facts["config"]["depths"] == [1, 1]
 
 
 def test_the_hash_of_weights_follows_the_weights():
