@@ -11,25 +11,15 @@ from typing import NamedTuple
 from segformer_tf.cli.app import say
 from segformer_tf.pipelines import files
 
-SUFFIXES = tuple(
-    [
-        ".jpg",
-        ".jpeg",
-        ".jfif",
-        ".png",
-        ".bmp",
-        ".gif",
-        ".webp",
-        ".tif",
-        ".tiff",
-        ".ppm",
-        ".pgm",
-        ".jp2",
-        ".avif",
-        ".tga",
-    ]
-)
+_PICTURES = ".jpg .jpeg .jfif .png .bmp .gif .webp .tif .tiff .ppm .pgm .jp2 .avif .tga"
+_VIDEOS = ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .wmv .flv .ogv .3gp"
+SUFFIXES, VIDEOS = tuple(_PICTURES.split(" ")), tuple(_VIDEOS.split(" "))
 STDIN = "-"
+
+
+def is_video(argument: str) -> bool:
+    """Whether an argument is a video by its name; directories are looked through for pictures."""
+    return Path(argument).suffix.lower() in VIDEOS and not os.path.isdir(argument)
 
 
 class Picture(NamedTuple):

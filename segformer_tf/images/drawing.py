@@ -107,8 +107,9 @@ def overlay(
         raise ValueError(f"alpha is {alpha}; expected 0 to 1.")
     if legend not in (True, False, *PLACES):
         raise ValueError(f'legend is {legend!r}; expected True, False, "outside" or "inside".')
-    pixels = to_pixels(image, 3, None, strict=True)
     labels = _check(labels)
+    told = isinstance(image, np.ndarray) and image.shape == (*labels.shape, 3) and image.dtype == np.uint8
+    pixels = image if told else to_pixels(image, 3, None, strict=True)
     if pixels.shape[:2] != labels.shape:
         raise ValueError(f"labels have size {labels.shape}; expected the image's, {pixels.shape[:2]}.")
     if pixels.dtype != np.uint8:

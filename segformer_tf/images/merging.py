@@ -31,12 +31,28 @@ class Box(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Logits (h, w, C) float32 of a box, the classes that each votes for (h, w), and the variant they belong to."""
+    """Logits (h, w, C) float32 of a box, the classes that each votes for (h, w), and the variant they belong to.
+
+    The first `cut` rows of both, which are done, are let go.
+    """
 
     logits: np.ndarray
     votes: np.ndarray
     box: Box
     variant: int
+    cut: int = 0
+
+    def rows(self, pixels: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """`neighbours` of rows of pixels, counted in the rows that are left."""
+        upper, lower, weight = neighbours(pixels, self.box.top, self.box.height, len(self.votes) + self.cut)
+        return upper - self.cut, lower - self.cut, weight
+
+    def below(self, done: int) -> Part:
+        """Without the rows that no pixel from row `done` on needs, if these are a quarter or more."""
+        first = int(self.rows(slice(done, done + 1))[0][0])
+        if first < len(self.votes) / 4:
+            return self
+        return self._replace(logits=self.logits[first:].copy(), votes=self.votes[first:].copy(), cut=self.cut + first)
 
 
 class Merger:
@@ -77,7 +93,8 @@ class Merger:
                 inside = [part for part in self.parts if _covers(part.box, top + 0.5, left + 0.5)]
                 self._label(slice(top, bottom), slice(left, right), inside)
         self.done = max(self.done, until)
-        self.parts = [part for part in self.parts if first_pixel(part.box.top + part.box.height, height) > self.done]
+        left = [part for part in self.parts if first_pixel(part.box.top + part.box.height, height) > self.done]
+        self.parts = [part.below(self.done) for part in left]
 
     def _label(self, rows: slice, columns: slice, parts: list[Part]) -> None:
         """Labels a rectangle that the same parts cover everywhere."""
@@ -88,7 +105,7 @@ class Merger:
         step = max(BAND_PIXELS // (columns.stop - columns.start), 1)
         for top in range(rows.start, rows.stop, step):
             band = slice(top, min(top + step, rows.stop))
-            down = [neighbours(band, part.box.top, part.box.height, part.logits.shape[0]) for part in parts]
+            down = [part.rows(band) for part in parts]
             # Rows that lie between the same two rows of logits in every part are a group, and done together.
             changes = np.logical_or.reduce([np.diff(upper, prepend=-1) != 0 for upper, _, _ in down])
             starts = np.flatnonzero(changes)

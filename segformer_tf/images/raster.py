@@ -17,6 +17,7 @@ from segformer_tf.images.tiff import STARTS
 
 LARGE = 2**24  # pixels from which on a file is read window by window: decoded whole it would take 50 MB and more
 LARGEST = 2**31  # pixels, whose label map takes 8 GB
+CACHE = 64  # MB of decoded tiles; GDAL would take a twentieth of the machine's memory
 TILE = 512
 ORIENTATION = 274
 KINDS = ("MINISBLACK", "RGB", "YCBCR")
@@ -98,7 +99,7 @@ def _is_tiff(path: Path) -> bool:
 def _opened(source: Any) -> Any:
     import rasterio
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), rasterio.Env(GDAL_CACHEMAX=CACHE):
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
         return rasterio.open(source, driver="GTiff")
 

@@ -6,6 +6,7 @@ NumPy and Pillow are loaded by who needs them: the command line takes names from
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ ENDINGS = {
     "scores": "_scores.npz",
     "tiff": "_labels.tif",
 }
+VIDEO_ENDINGS = {"labels": "_labels.mkv", "overlay": "_overlay.mp4", "json": "_frames.jsonl"}
 DEFAULT = ("labels", "overlay", "json")
 LONGEST = 255 - max(map(len, ENDINGS.values()))  # bytes of a name, so that file systems take it with every ending
 SOFTWARE = 305  # the tag of a TIFF
@@ -56,15 +58,16 @@ def check(
     kinds: Sequence[str],
     source: str | os.PathLike | None = None,
     overwrite: bool = False,
+    endings: dict[str, str] = ENDINGS,
 ) -> dict[str, Path]:
     """The path of each kind of file, all of which may be written.
 
     Raises ValueError for a kind that does not exist, FileExistsError where a file stands that must not be replaced: the
     picture `source` itself, or (without `overwrite`) one that this program did not write or wrote for another picture.
     """
-    if unknown := [kind for kind in kinds if kind not in ENDINGS]:
-        raise ValueError(f"There is no kind of file {unknown[0]!r}; expected some of {', '.join(ENDINGS)}.")
-    targets = {kind: Path(directory) / f"{name}{ENDINGS[kind]}" for kind in ENDINGS if kind in kinds}
+    if unknown := [kind for kind in kinds if kind not in endings]:
+        raise ValueError(f"There is no kind of file {unknown[0]!r}; expected some of {', '.join(endings)}.")
+    targets = {kind: Path(directory) / f"{name}{endings[kind]}" for kind in endings if kind in kinds}
     for target in targets.values():
         if not os.path.lexists(target):
             continue
@@ -114,6 +117,14 @@ def _made_by(path: Path) -> Any:
 
             with Image.open(path) as picture:
                 return picture.tag_v2.get(SOFTWARE)  # type: ignore[attr-defined]
+        if path.suffix in (".mp4", ".mkv"):
+            import av
+
+            with av.open(str(path)) as video:
+                return {key.lower(): text for key, text in video.metadata.items()}.get("comment")
+        if path.suffix == ".jsonl":
+            with path.open(encoding="utf-8") as file:
+                return json.loads(file.readline()).get("made_by")
         if path.suffix == ".svg":
             with path.open(encoding="utf-8") as file:
                 return file.readline().partition("<!-- ")[2].partition(" -->")[0]
@@ -122,7 +133,7 @@ def _made_by(path: Path) -> Any:
 
             with np.load(path) as arrays:
                 return arrays["made_by"]
-    except (OSError, KeyError, ValueError, SyntaxError):
+    except (OSError, KeyError, ValueError, SyntaxError, AttributeError, ImportError):
         return None
     return _contents(path).get("made_by")
 

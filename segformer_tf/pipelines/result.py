@@ -107,8 +107,8 @@ class SegmentationResult:
         skip = (skip,) if isinstance(skip, str) else tuple(skip)
         for name in skip if skip != BACKGROUND else ():
             check_class(name, self.id2label)
-        picture = Image.fromarray(np.asarray(self.pixels))
-        return images.overlay(picture, self.labels, self.palette, self.id2label, alpha, legend, skip, outline)
+        pixels = np.asarray(self.pixels)
+        return images.overlay(pixels, self.labels, self.palette, self.id2label, alpha, legend, skip, outline)
 
     def compare(self, truth: Any, ignore_index: int = 255) -> Image.Image:
         """Picture, truth, prediction and wrong pixels side by side; `truth` is a mask: ids (H, W), or its file."""

@@ -132,3 +132,17 @@ def test_maps_are_the_probability_of_a_class_and_the_entropy():
     np.testing.assert_allclose(found.maps["entropy"], -(rates * np.log(rates)).sum(-1) / np.log(4), atol=1e-3)
     even = merged((4, 4), [(np.zeros((2, 2, 3), "float32"),)], maps=("entropy",))
     np.testing.assert_allclose(even.maps["entropy"], 1, atol=1e-3)
+
+
+def test_rows_of_logits_that_are_done_are_let_go_and_the_rest_labels_the_same():
+    logits = random(40, 8, 4)
+    for size in ((40, 50), (97, 50), (160, 50)):
+        whole, merger = merged(size, [(logits,)]).labels, Merger(size)
+        merger.add(logits)
+        held = []
+        for until in range(0, size[0], 7):
+            merger.finish(until)
+            held.append(len(merger.parts[0].logits))
+        merger.finish()
+        np.testing.assert_array_equal(merger.labels, whole)
+        assert held[0] == 40 and held[-1] < 12
