@@ -70,7 +70,8 @@ def video(
 
 def label(
     sources: list[str], model: str, output: Path, runtime: choices.Runtime, batch_size: int, kinds: tuple[str, ...],
-    drawn: dict[str, Any], options: dict[str, Any], overwrite: bool, as_json: bool, merge_queries: list[int] | None = None, fps: float | None = None,
+    drawn: dict[str, Any], options: dict[str, Any], overwrite: bool, as_json: bool,
+    merge_queries: list[int] | None = None, fps: float | None = None,
     smoothing: float = 0,
 ) -> None:  # fmt: skip
     """Labels videos one after the other; what they cannot be read for is found before the model is loaded."""
