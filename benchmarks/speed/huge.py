@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, nargs=2, default=(9000, 12000), metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--blend", default="mean")
     parser.add_argument("--format", default="tif", choices=("tif", "jpg"))
-    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--batch-size", type=int, default=1)
     parser.add_argument(
         "--computed", type=int, help="batches that the model computes; later ones get the last answer: for memory only"
     )

@@ -34,6 +34,16 @@ def heat(image: np.ndarray, values: np.ndarray, title: str, alpha: float = 0.7, 
     return below(Image.fromarray(shown.astype(np.uint8)), _scale(title, low, high, grey.shape[1], table))
 
 
+def ring(picture: Image.Image, point: Sequence[int]) -> Image.Image:
+    """A white ring with a dark rim around (x, y)."""
+    radius = max(min(picture.size) // 40, 4)
+    draw, (x, y) = ImageDraw.Draw(picture), point
+    for grown, color in ((1, BLACK), (0, WHITE)):
+        reach = radius + grown
+        draw.ellipse((x - reach, y - reach, x + reach, y + reach), outline=color, width=max(radius // 4, 1) + 2 * grown)
+    return picture
+
+
 def _heat_table() -> np.ndarray:
     """(256, 3) uint8."""
     places = np.linspace(0, 255, len(HEAT))
