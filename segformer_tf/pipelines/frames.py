@@ -93,7 +93,9 @@ def _camera(number: int, rate: Fraction) -> Frames:
     try:
         import cv2  # type: ignore[import-not-found]
     except ImportError:
-        raise ImportError(f"Camera {number} needs OpenCV, which is not installed: {INSTALL}.") from None
+        raise ImportError(
+            f"Camera {number} needs OpenCV, which is not installed: pip install opencv-python-headless."
+        ) from None
     cv2.setLogLevel(0)
     camera = cv2.VideoCapture(number)
     if not camera.isOpened():
