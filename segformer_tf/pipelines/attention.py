@@ -65,7 +65,6 @@ def attention_map(
     return row.reshape(size[0] // ratio, size[1] // ratio).astype(np.float32), shown.astype(np.uint8)
 
 
-@spell_checked
 def draw_attention(pipeline: Any, picture: Any, point: Sequence[int] | None = None, **which: Any) -> Image.Image:
     """`attention_map` as colours over the grey picture, with a ring around the point."""
     weights, pixels = attention_map(pipeline, picture, point=point, **which)
