@@ -12,6 +12,7 @@ import numpy as np
 
 from segformer_tf.checkpoints import formats, infer, keras_hub, names
 from segformer_tf.storage import find
+from segformer_tf.storage.switch import settled
 from segformer_tf.storage.whole import staged
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -36,8 +37,9 @@ def load(name_or_path: str | os.PathLike, **arguments: Any) -> Checkpoint:
 
     Where there is no config.json (a `.pth`, or one file by itself) the config is read off the tensors.
     """
-    source = find.resolve(name_or_path, **arguments)
-    tensors, metadata = formats.read(source.weights)
+    with settled(find.local_directory(name_or_path, arguments.get("subfolder"))):
+        source = find.resolve(name_or_path, **arguments)
+        tensors, metadata = formats.read(source.weights)
     return understand(tensors, source.config, metadata, source.weights)
 
 
@@ -70,17 +72,21 @@ def save(
     `max_shard_size` (bytes, or text such as "5GB") splits the weights into shards with an index. Earlier
     safetensors files of the directory are replaced; others are left as they are.
 
-    A stop at any moment leaves the weights of one save, whole: one file takes another's place in one step; shards come
-    under names that no earlier index has (`model-2-00001-of-00003.safetensors`), then config and index, and what they
-    replace is removed last, a single file first, as loading prefers it. Only a config that differs from the earlier
-    one is a step of its own: for that moment the weights of one save stand beside the config of the other.
+    A stop at any moment leaves config and weights of one save, whole, to whoever loads with this package. Other
+    programs find the weights of one save too: one file takes another's place in one step; shards come under names that
+    no earlier index has (`model-2-00001-of-00003.safetensors`), then config and index, and what they replace is removed
+    last, a single file first, as loading prefers it.
 
     Raises OSError where the directory cannot be written, ValueError for a `max_shard_size` that is no size.
     """
     directory = Path(directory)
     tensors = names.from_variables(variables, "hub")
     shards = {SINGLE: list(tensors)} if max_shard_size is None else _shards(directory, tensors, max_shard_size)
-    with staged(directory) as stage:
+
+    def earlier() -> list[str]:
+        return [file.name for file in directory.glob("model*.safetensors*") if OWN_FILES.fullmatch(file.name)]
+
+    with staged(directory, earlier) as stage:
         (stage / "config.json").write_text(config_text(config, variables), "utf-8")
         for file, keys in shards.items():
             formats.write_safetensors(stage / file, {key: tensors[key] for key in keys})
@@ -89,11 +95,6 @@ def save(
             weight_map = {key: file for file, keys in shards.items() for key in keys}
             index = {"metadata": {"total_size": total}, "weight_map": weight_map}
             (stage / INDEX).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", "utf-8")
-        written = {file.name for file in stage.iterdir()}
-    earlier = (file for file in directory.glob("model*.safetensors*") if OWN_FILES.fullmatch(file.name))
-    for file in sorted(earlier, key=lambda file: (file.name not in (SINGLE, INDEX), file.name)):
-        if file.name not in written:
-            file.unlink()
 
 
 def save_h5(directory: str | os.PathLike, config: Mapping[str, Any], variables: Mapping[str, np.ndarray]) -> None:

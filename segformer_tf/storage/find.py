@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from segformer_tf.storage.read import read_config, read_index
+from segformer_tf.storage.switch import settle
 
 WEIGHT_FILES = (  # in the order of preference; then *.pth
     "model.safetensors",
@@ -126,13 +127,21 @@ def find(
     return _download(name, "/".join(filter(None, (subfolder, filename))), where, how)
 
 
+def local_directory(name_or_path: str | os.PathLike, subfolder: str | None = None) -> Path | None:
+    """The directory that a name means, or that its file lies in; None for a Hub id."""
+    path = Path(name_or_path)
+    return path.parent if path.is_file() else _directory(str(name_or_path), subfolder)
+
+
 def _directory(name: str, subfolder: str | None) -> Path | None:
     """The directory that a name means, of a training run that of its best model; None for a Hub id."""
     directory = Path(name) if name and Path(name).is_dir() else bundled_path(name)
     if directory:
         directory = directory / (subfolder or "")
         best = directory / "best"
-        return best if (best / "config.json").is_file() and not (directory / "config.json").exists() else directory
+        directory = best if (best / "config.json").is_file() and not (directory / "config.json").exists() else directory
+        settle(directory)
+        return directory
     if not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", name) or name.endswith((".safetensors", ".h5", ".bin", ".pth")):
         raise FileNotFoundError(f"There is no file or directory {name}, and it cannot be a Hub id; {_choices()}.")
     return None

@@ -94,6 +94,8 @@ def train(
     masks = not isinstance(val_source, Split) or val_source.has_masks
     validation_loss = ValidationLoss(model, val_source, recipe.augmentation) if masks else None
     keeper = Keeper(run, model, val_source, plan, about, processor, statistics, validation_loss, console)
+    if resume:
+        keeper.go_on(trained)
     callbacks: list[keras.callbacks.Callback] = [keeper]
     if tensorboard:
         callbacks.append(TensorBoard(run / "tensorboard", keeper))

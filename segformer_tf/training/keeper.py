@@ -116,13 +116,22 @@ class Keeper(keras.callbacks.Callback):
         row = {"step": self.step, "seconds": self.seconds, "learning_rate": self._rate(), "loss": loss, **found}
         self.rows.append(row)
         self._save(loss)  # before the weights, so that a stop between the two loses none
-        self.publish("last")
-        if self.best is row:
-            self.publish("best")
-        state.write_log(self.run, self.rows)
+        self._publish_evaluated()
         self.console.evaluated(row, self.best is row)
         self.model.reset_metrics()
         self.partial, self.since = (0.0, 0), self.step
+
+    def _publish_evaluated(self) -> None:
+        self.publish("last")
+        if self.best is self.rows[-1]:
+            self.publish("best")
+        state.write_log(self.run, self.rows)
+
+    def go_on(self, trained) -> None:
+        """Publishes what a run that was stopped between saving its state and its weights had not published."""
+        if self.rows and self.rows[-1]["step"] == self.step:
+            self.copy_weights(trained)
+            self._publish_evaluated()
 
     def _save(self, loss: float) -> None:
         evaluated = bool(self.rows) and self.rows[-1]["step"] == self.step
@@ -159,8 +168,8 @@ class Keeper(keras.callbacks.Callback):
 
     def publish(self, name: str) -> None:
         """Saves the evaluated model as it is, and its processor, into the run's directory of that name."""
-        self.evaluated.save_pretrained(self.run / name)
         self.processor.save_pretrained(self.run / name)
+        self.evaluated.save_pretrained(self.run / name)
 
     @contextmanager
     def stoppable(self) -> Iterator[None]:
