@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from segformer_tf.bounds import MOST, check, is_whole
 from segformer_tf.storage import find, publish
 from segformer_tf.storage.keywords import check_keywords, keywords_of
 from segformer_tf.storage.whole import write_text
@@ -21,12 +22,6 @@ VARIANTS = {
     "b5": ([3, 6, 40, 3], [64, 128, 320, 512], 768),
 }
 
-# transformers' names of activations that a SegFormer config may carry; what each is stands in layers.py.
-ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "swish", "tanh", "sigmoid")
-PROBLEM_TYPES = (None, "regression", "single_label_classification", "multi_label_classification")
-
-_PER_STAGE = ["depths", "sr_ratios", "hidden_sizes", "patch_sizes", "strides", "num_attention_heads", "mlp_ratios"]
-_RATES = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout_prob", "drop_path_rate")
 # Keys of many a Hub config.json that mean nothing here; kept, as any other key of a file is.
 _OF_TRANSFORMERS = ("architectures", "dtype", "torch_dtype", "transformers_version", "image_size", "downsampling_rates")
 
@@ -91,7 +86,8 @@ class SegformerConfig:
                 raise ValueError(f"id2label has {len(self.id2label)} entries, expected num_labels = {num_labels}.")
         if label2id is not None:
             self.label2id = _numbered("label2id", label2id, lambda key, value: (str(key), int(value)))
-        self._check()
+        self.merge_queries = self.merge_queries or None  # [] stands for no stage
+        check(self)
 
     KEYS = (*keywords_of(__init__), *_OF_TRANSFORMERS)
 
@@ -102,8 +98,9 @@ class SegformerConfig:
 
     @num_labels.setter
     def num_labels(self, value: int) -> None:
-        if not _whole(value):
-            raise ValueError(f"num_labels is {value!r}, expected a whole number of at least 1: count your classes.")
+        if not is_whole(value, MOST["num_labels"]):
+            wanted = f"a whole number of at least 1 and at most {MOST['num_labels']}"
+            raise ValueError(f"num_labels is {value!r}, expected {wanted}: count your classes.")
         if len(getattr(self, "id2label", ())) != value:
             self.id2label = {i: f"LABEL_{i}" for i in range(value)}
             self.label2id = {name: i for i, name in self.id2label.items()}
@@ -112,35 +109,6 @@ class SegformerConfig:
     def use_return_dict(self) -> bool:
         """`return_dict`, as transformers names it too."""
         return self.return_dict
-
-    def _check(self) -> None:
-        def expect(ok: bool, key: str, expected: str) -> None:
-            if not ok:
-                raise ValueError(f"{key} is {getattr(self, key)!r}, expected {expected}: correct this key.")
-
-        for key in ("num_encoder_blocks", "num_channels", "decoder_hidden_size"):
-            expect(_whole(getattr(self, key)), key, "a whole number of at least 1")
-        stages = self.num_encoder_blocks
-        for key in _PER_STAGE:
-            values = getattr(self, key)
-            one_each = isinstance(values, list) and len(values) == stages
-            expect(one_each, key, f"a list of num_encoder_blocks = {stages} numbers")
-            whole = key != "mlp_ratios"
-            fit = all(map(_whole, values)) if whole else all(isinstance(v, (int, float)) and v > 0 for v in values)
-            expect(fit, key, "whole numbers of at least 1" if whole else "numbers above 0")
-        for size, heads in zip(self.hidden_sizes, self.num_attention_heads, strict=True):
-            wanted = f"numbers that divide hidden_sizes = {self.hidden_sizes} ({heads} does not divide {size})"
-            expect(size % heads == 0, "num_attention_heads", wanted)
-        self.merge_queries = merged = self.merge_queries or None  # [] stands for no stage
-        numbered = not merged or (isinstance(merged, list) and all(_whole(v) and v <= stages for v in merged))
-        expect(numbered, "merge_queries", f"a list of stages' numbers, 1 to {stages}")
-        expect(self.hidden_act in ACTIVATIONS, "hidden_act", f"one of {', '.join(ACTIVATIONS)}")
-        expect(self.problem_type in PROBLEM_TYPES, "problem_type", f"one of {PROBLEM_TYPES}")
-        for key in _RATES:
-            rate = getattr(self, key)
-            expect(isinstance(rate, (int, float)) and 0 <= rate < 1, key, "a rate from 0 up to, not including, 1")
-        ids, last = set(self.id2label), max(len(self.id2label) - 1, 0)
-        expect(ids == set(range(last + 1)), "id2label", f"one name for every id from 0 to {last}")
 
     @classmethod
     def from_variant(cls, name: str, num_labels: int = 150, **overrides: Any) -> "SegformerConfig":
@@ -163,6 +131,8 @@ class SegformerConfig:
             for key in () if same else ("id2label", "label2id", "num_labels"):
                 merged.pop(key, None)
         merged |= {k: v for k, v in overrides.items() if v is not None}
+        if hidden := [key for key in merged if key == "_keys" or callable(getattr(cls, key, None))]:
+            raise ValueError(f"{hidden[0]} is no key of a configuration, but what this class calls its own: remove it.")
         unknown = {key: copy.deepcopy(merged.pop(key)) for key in [*merged] if key not in cls.KEYS}
         config = cls(**merged)
         config._keys += unknown
@@ -249,12 +219,8 @@ class SegformerConfig:
         return f"SegformerConfig {self.to_json_string()}"
 
 
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
 def _numbered(key: str, given: Any, row: Any) -> dict[Any, Any]:
     try:
         return dict(row(*pair) for pair in given.items())
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, TypeError, ValueError, OverflowError):
         raise ValueError(f"{key} is {given!r}, expected class ids and names as an object: correct this key.") from None

@@ -11,7 +11,8 @@ PACKAGE = ROOT / "segformer_tf"
 # A room is a folder of the package, or a module that stands beside the folders.
 BELOW = {
     "storage": set(),
-    "config": {"storage"},
+    "bounds": set(),
+    "config": {"bounds", "storage"},
     "checkpoints": {"config", "storage"},
     "images": {"storage"},
     "models": {"checkpoints", "config", "storage"},

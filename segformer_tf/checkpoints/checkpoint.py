@@ -12,6 +12,7 @@ import numpy as np
 
 from segformer_tf.checkpoints import formats, infer, keras_hub, names
 from segformer_tf.storage import find
+from segformer_tf.storage.read import understanding
 from segformer_tf.storage.switch import settled
 from segformer_tf.storage.whole import staged
 
@@ -39,7 +40,10 @@ def load(name_or_path: str | os.PathLike, **arguments: Any) -> Checkpoint:
     """
     with settled(find.local_directory(name_or_path, arguments.get("subfolder"))):
         source = find.resolve(name_or_path, **arguments)
-        tensors, metadata = formats.read(source.weights)
+        room = None if source.config is None else infer.Room(source.config, source.weights)
+        tensors, metadata = formats.read(source.weights, room and room.take)
+        if room:
+            room.check_filled()
     return understand(tensors, source.config, metadata, source.weights)
 
 
@@ -47,7 +51,7 @@ def understand(
     tensors: Mapping[str, np.ndarray], config: dict[str, Any] | None, metadata: Mapping[str, Any], source: Path
 ) -> Checkpoint:
     """Tensors under any layout's names as a checkpoint; `source` is what messages call them."""
-    try:
+    with understanding(source, "the tensors of a SegFormer"):
         if keras_hub.is_keras_hub(tensors):
             layout = "keras_hub"
             variables, unexpected = keras_hub.to_variables(tensors)
@@ -56,8 +60,6 @@ def understand(
             variables, unexpected = names.to_variables(tensors, layout)
         if config is None:
             config = infer.infer_config(variables, layout, metadata)
-    except ValueError as error:
-        raise ValueError(f"{source}: {error}") from error
     return Checkpoint(config, variables, source, layout, unexpected)
 
 

@@ -161,12 +161,13 @@ def evaluate(
     )
     from segformer_tf.data import inspect
     from segformer_tf.pipelines.exported import exported_file, open_exported
+    from segformer_tf.storage.read import read_json
     from segformer_tf.training import Protocol, read_split
     from segformer_tf.training import evaluate as score
 
     try:
         chosen = Protocol(protocol, window, stride, tuple(scales or (1.0,)), flip)
-        mapping = json.loads(map_classes.read_text("utf-8")) if map_classes else None
+        mapping = read_json(map_classes, "class ids of the data set and of the model") if map_classes else None
     except (OSError, ValueError) as error:
         raise typer.BadParameter(str(error)) from None
     pictures = read_split(data, split)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,14 @@ import keras
 import numpy as np
 
 from segformer_tf import checkpoints
-from segformer_tf.storage.read import read_json
+from segformer_tf.storage.read import MAX_BYTES, read_json, understanding
 from segformer_tf.storage.whole import whole, write_text
 from segformer_tf.training.recipe import Recipe
 
 STATE = "training_state.npz"
 RECIPE = "recipe.json"
 LOG = "log.csv"
+HEADER = 4096  # bytes, of an array in the file
 FREE = ("steps", "epochs", "evaluate_every", "save_every", "patience")  # what may be changed when a run goes on
 
 
@@ -57,19 +59,49 @@ def restore(run: Path, model: keras.Model) -> dict[str, Any]:
     file = run / "last" / STATE
     if not file.is_file():
         return nothing()
+    variables = {f"{kind}_{i}": variable for kind, i, variable in _variables(model)}
     try:
+        with open(file, "rb") as stream, zipfile.ZipFile(stream) as members:
+            sizes = {member.filename.removesuffix(".npy"): member.file_size for member in members.infolist()}
+        most = {name: 8 * math.prod(variable.shape) + HEADER for name, variable in variables.items()}
+        if sizes.keys() != {*most, "about"} or any(sizes[name] > size for name, size in most.items()):
+            raise _of_another(file)
+        if sizes["about"] > MAX_BYTES:
+            raise ValueError(f"its log has {sizes['about']} bytes")
         with open(file, "rb") as stream, np.load(stream) as arrays:
             values = {name: arrays[name] for name in arrays.files}
-        about = json.loads(str(values.pop("about")))
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+        about = _checked(json.loads(str(values.pop("about"))))
+    except _Another:
+        raise
+    except Exception as error:  # zipfile and numpy raise many kinds for a file that was cut or changed
         raise ValueError(
             f"{file} cannot be read ({error}), expected the state of a run: start anew without --resume."
         ) from error
-    variables = {f"{kind}_{i}": variable for kind, i, variable in _variables(model)}
     if {k: tuple(v.shape) for k, v in variables.items()} != {k: v.shape for k, v in values.items()}:
-        raise ValueError(f"{file} is the state of another model: go on with the model that the run was started with.")
+        raise _of_another(file)
+    for name, array in values.items():
+        if array.dtype.kind not in "fiub" or (array.dtype.kind == "f" and not np.isfinite(array).all()):
+            raise ValueError(f"{file}: {name} has values that are no numbers: start anew without --resume.")
     for name, variable in variables.items():
         variable.assign(values[name])
+    return about
+
+
+class _Another(ValueError):
+    """The state of another model."""
+
+
+def _of_another(file: Path) -> ValueError:
+    return _Another(f"{file} is the state of another model: go on with the model that the run was started with.")
+
+
+def _checked(about: Any) -> dict[str, Any]:
+    """What `save` was told, with values of the right kinds."""
+    rows, step = about.get("rows", []), about["step"]
+    whole_rows = isinstance(rows, list) and all(isinstance(row, dict) for row in rows)
+    if not (isinstance(step, int) and step >= 0 and whole_rows and len(about.get("partial", (0, 0))) == 2):
+        raise ValueError("its step or log are of another kind")
+    float(about.get("seconds", 0.0)), [float(value) for value in about.get("partial", ())]
     return about
 
 
@@ -131,8 +163,9 @@ def read_weights(directory: Path, model: keras.Model) -> None:
 def read_recipe(run: Path) -> tuple[Recipe, int]:
     """Recipe and seed that a run was started with."""
     values = read_json(run / RECIPE, "the recipe of a run")
-    seed = values.pop("seed")
-    return Recipe.from_dict(values), seed
+    with understanding(run / RECIPE, "the recipe of a run"):
+        seed = int(values.pop("seed"))
+        return Recipe.from_dict(values), seed
 
 
 def write_log(run: Path, rows: list[dict[str, Any]]) -> None:

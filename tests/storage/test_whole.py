@@ -220,25 +220,17 @@ def test_no_other_code_writes_files():
     assert found == []
 
 
-def _writes(node, drafted, temporary=False):
+def _writes(node, drafted):
     if isinstance(node, ast.With):
         drafted |= any(ast.unparse(item.context_expr).partition("(")[0] in ("staged", "whole") for item in node.items)
     drafted |= isinstance(node, ast.FunctionDef) and node.name in INSIDE_A_DRAFT
-    temporary |= isinstance(node, ast.FunctionDef) and node.name == "converted"  # pipelines.exported
     if isinstance(node, ast.Call):
         name = ast.unparse(node.func)
         modes = [a.value for a in node.args[1:2] if isinstance(a, ast.Constant)]
-        moves = name in (
-            "os.replace",
-            "os.rename",
-            "tempfile.mkdtemp",
-            "tempfile.mkstemp",
-            "tempfile.NamedTemporaryFile",
-        )
-        if moves and not temporary:
+        if name in ("os.replace", "os.rename", "tempfile.mkdtemp", "tempfile.mkstemp", "tempfile.NamedTemporaryFile"):
             yield node.lineno
         writes = name.endswith((".write_text", ".write_bytes", "np.save", "np.savez", "json.dump", "TFRecordWriter"))
         if not drafted and (writes or (name == "open" and any(set(str(mode)) & set("wax") for mode in modes))):
             yield node.lineno
     for child in ast.iter_child_nodes(node):
-        yield from _writes(child, drafted, temporary)
+        yield from _writes(child, drafted)

@@ -29,6 +29,17 @@ def read(directory: Path, split: str, seed: int) -> Split:
         raise ValueError(
             f"{listing} has no {missing[0]!r}, expected what `segformer-tf shard` writes: write the shards again."
         )
+    if not (
+        isinstance(about["pictures"], int)
+        and 0 <= about["pictures"] < 2**48
+        and all(isinstance(about[key], list) for key in ("classes", "shards"))
+        and all(isinstance(name, str) and Path(name).name == name for name in about["shards"])
+        and all(isinstance(row, dict) and {"id", "name"} <= set(row) for row in about["classes"])
+    ):
+        raise ValueError(
+            f"{listing} has values of other kinds, expected what `segformer-tf shard` writes, with the names of files "
+            "beside it: write the shards again."
+        )
     files = [directory / name for name in about["shards"]]
     for file in files:
         if not file.is_file():
