@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from segformer_tf.checkpoints import formats, infer, keras_hub, names
+from segformer_tf.checkpoints.matching import check_finite
 from segformer_tf.storage import find
 from segformer_tf.storage.read import understanding
 from segformer_tf.storage.switch import settled
@@ -79,8 +80,10 @@ def save(
     no earlier index has (`model-2-00001-of-00003.safetensors`), then config and index, and what they replace is removed
     last, a single file first, as loading prefers it.
 
-    Raises OSError where the directory cannot be written, ValueError for a `max_shard_size` that is no size.
+    Raises OSError where the directory cannot be written, ValueError for a `max_shard_size` that is no size and for
+    variables with NaN or infinite values.
     """
+    check_finite(variables, "The model")
     directory = Path(directory)
     tensors = names.from_variables(variables, "hub")
     shards = {SINGLE: list(tensors)} if max_shard_size is None else _shards(directory, tensors, max_shard_size)
@@ -101,6 +104,7 @@ def save(
 
 def save_h5(directory: str | os.PathLike, config: Mapping[str, Any], variables: Mapping[str, np.ndarray]) -> None:
     """Writes `config.json` and `tf_model.h5`, as transformers' TensorFlow classes read them."""
+    check_finite(variables, "The model")
     with staged(directory) as stage:
         (stage / "config.json").write_text(config_text(config, variables), "utf-8")
         formats.write_h5(stage / "tf_model.h5", names.from_variables(variables, "tf"))

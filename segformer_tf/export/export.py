@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from segformer_tf.checkpoints import check_finite
 from segformer_tf.export import signatures
 from segformer_tf.export.formats import FILES, WEIGHTS, pixels_shape
 from segformer_tf.export.picture_bytes import MAX_PIXELS
@@ -76,9 +77,11 @@ def export(
         names, labels_at, max_pixels: saved_model: which signatures, the size of `labels`, the largest picture taken.
 
     Raises:
-        ValueError: An argument that does not fit, or a file that differs more than the tolerance (it is not kept).
+        ValueError: An argument that does not fit, weights that are no numbers, or a file that differs more than the
+            tolerance (it is not kept).
         ImportError: The format needs a package that is not installed.
     """
+    check_finite({weight.path: np.asarray(weight) for weight in model.weights}, "The model")
     directory = Path(directory)
     processor = processor or SegformerImageProcessor()
     if format not in FORMATS:

@@ -1,5 +1,6 @@
 """Where a checkpoint is: a file, a directory, a bundled model or a repository of the Hugging Face Hub."""
 
+import functools
 import hashlib
 import os
 import re
@@ -136,6 +137,8 @@ def local_directory(name_or_path: str | os.PathLike, subfolder: str | None = Non
 def _directory(name: str, subfolder: str | None) -> Path | None:
     """The directory that a name means, of a training run that of its best model; None for a Hub id."""
     directory = Path(name) if name and Path(name).is_dir() else bundled_path(name)
+    if directory and not Path(name).is_dir() and (directory / "MANIFEST.sha256").is_file():
+        _check_bundled(directory)
     if directory:
         directory = directory / (subfolder or "")
         best = directory / "best"
@@ -212,16 +215,30 @@ def reason(error: BaseException | None) -> str:
 def _verify(path: Path, repo: str) -> None:
     """Large files lie in the cache under their SHA-256: a new one whose bytes have another is thrown away."""
     blob = path.resolve()
-    if not re.fullmatch("[0-9a-f]{64}", blob.name):
-        return
-    with open(blob, "rb") as file:
-        digest = hashlib.sha256()
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    if digest.hexdigest() != blob.name:
+    if re.fullmatch("[0-9a-f]{64}", blob.name) and (digest := _sha256(blob)) != blob.name:
         path.unlink()
         blob.unlink(missing_ok=True)
         raise OSError(
-            f"{path.name} of {repo} arrived damaged (SHA-256 {digest.hexdigest()}, expected {blob.name}) and was "
+            f"{path.name} of {repo} arrived damaged (SHA-256 {digest}, expected {blob.name}) and was "
             "deleted; download it again."
         )
+
+
+@functools.cache
+def _check_bundled(directory: Path) -> None:
+    """OSError where a file of a bundled model is not the one that its manifest is of; once in a process."""
+    for line in (directory / "MANIFEST.sha256").read_text("utf-8").splitlines():
+        expected, name = line.split()
+        if (digest := _sha256(directory / name)) != expected:
+            raise OSError(
+                f"{directory / name} is not the file that was published (SHA-256 {digest}, expected {expected}); "
+                "install the package again, or give the path of the directory if you changed it yourself."
+            )
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

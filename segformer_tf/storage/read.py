@@ -90,6 +90,8 @@ def understanding(path: Path | str, what: str) -> Iterator[None]:
     except Exception as error:  # whatever the library that reads the file raises
         if isinstance(error, (ValueError, OSError)) and (str(path) in str(error) or getattr(error, "filename", None)):
             raise
+        if isinstance(error, ValueError) and not isinstance(error, UnicodeError):
+            raise ValueError(f"{path}: {error}") from error
         raise ValueError(f"{path} cannot be read ({error!r:.200}); expected {what}: correct it.") from error
 
 

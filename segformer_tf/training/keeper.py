@@ -18,6 +18,7 @@ from segformer_tf.training.datasets import Source
 from segformer_tf.training.evaluate import ValidationLoss, evaluate
 from segformer_tf.training.plan import Plan
 from segformer_tf.training.statistics import Statistics
+from segformer_tf.training.watch import Watch
 
 CHECK_SECONDS = 1.0  # between two looks at the loss
 DRIFT = 0.5  # deviations that running statistics may be off before it is told
@@ -30,6 +31,7 @@ class Keeper(keras.callbacks.Callback):
         model: The one that is evaluated and saved; the one that is trained is Keras' `self.model`.
         about: What `state.restore` gave, or `state.nothing()` for a new run.
         statistics: For averaged weights; None: the running ones are right.
+        watch: Tells whether the weights are still numbers.
     """
 
     def __init__(
@@ -43,11 +45,13 @@ class Keeper(keras.callbacks.Callback):
         statistics: Statistics | None = None,
         validation_loss: ValidationLoss | None = None,
         console: Console | None = None,
+        watch: Watch | None = None,
     ):
         super().__init__()
         self.run, self.evaluated, self.source, self.plan = run, model, source, plan
         self.processor, self.statistics, self.validation_loss = processor, statistics, validation_loss
-        self.console = console or Console(False)
+        self.console, self.watch = console or Console(False), watch
+        self.slower: int = about.get("slower", 0)  # how often the learning rate was halved
         self.step: int = about["step"]
         self.rows: list[dict[str, Any]] = about["rows"]
         self.earlier: float = about["seconds"]
@@ -101,12 +105,13 @@ class Keeper(keras.callbacks.Callback):
         return float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
 
     def _check(self, loss: float) -> None:
-        if math.isfinite(loss):
+        """Before anything is saved or evaluated. The weights come first: the loss of NaN weights may be a number."""
+        told = f"the loss is {loss} at step {self.step}, expected a number"
+        if self.watch is not None and self.watch.step >= 0:
+            told = self.watch.told()
+        elif math.isfinite(loss):
             return
-        kept = (
-            f"; {self.run / 'last'} holds the weights before it" if (self.run / "last" / state.STATE).is_file() else ""
-        )
-        raise ValueError(f"the loss is {loss} at step {self.step}, expected a number: lower the learning rate{kept}.")
+        raise state.NotFinite(f"{told}: lower the learning rate{state.kept(self.run)}.")
 
     def _evaluate(self, loss: float) -> None:
         begin = time.monotonic()
@@ -137,6 +142,7 @@ class Keeper(keras.callbacks.Callback):
         evaluated = bool(self.rows) and self.rows[-1]["step"] == self.step
         partial = (0.0, 0) if evaluated else (loss, self.partial[1] + self.step - self.since)
         about = {"step": self.step, "seconds": self.seconds, "rows": self.rows, "partial": partial}
+        about |= {"slower": self.slower} if self.slower else {}
         state.save(self.run, self.model, about)
 
     def _score(self) -> dict[str, Any]:

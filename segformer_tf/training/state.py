@@ -19,7 +19,19 @@ STATE = "training_state.npz"
 RECIPE = "recipe.json"
 LOG = "log.csv"
 HEADER = 4096  # bytes, of an array in the file
-FREE = ("steps", "epochs", "evaluate_every", "save_every", "patience")  # what may be changed when a run goes on
+# What may be changed when a run goes on.
+FREE = ("steps", "epochs", "evaluate_every", "save_every", "patience", "retries")
+
+
+class NotFinite(ValueError):
+    """Training has come to values that are no numbers."""
+
+
+def kept(run: Path) -> str:
+    """The end of a message: what of a run was saved before its values were none."""
+    if (run / "last" / "config.json").is_file():
+        return f"; {run / 'last'} has the weights of the last evaluation, which another run can start from"
+    return "" if (run / "last" / STATE).is_file() else "; no weights were saved before that"
 
 
 def nothing() -> dict[str, Any]:
@@ -32,17 +44,16 @@ def save(run: Path, model: keras.Model, about: dict[str, Any]) -> None:
 
     Raises:
         OSError: The disk is full or cannot be written; the earlier state is as it was.
-        ValueError: A variable is not finite; the earlier state is as it was.
+        NotFinite: A variable has NaN or infinite values; the earlier state is as it was.
     """
     file = run / "last" / STATE
     arrays = {}
     for kind, i, variable in _variables(model):
         array = arrays[f"{kind}_{i}"] = variable.numpy()
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            kept = f"; {file.parent} holds the weights before it" if file.is_file() else ""
-            raise ValueError(
+            raise NotFinite(
                 f"{variable.path} has values that are no numbers at step {about['step']}, expected finite ones, and "
-                f"was not saved: lower the learning rate{kept}."
+                f"was not saved: lower the learning rate{kept(run)}."
             )
     with whole(file) as draft:
         np.savez(draft, about=np.array(json.dumps(about)), **arrays)
@@ -137,7 +148,7 @@ def begin(run: Path, recipe: Recipe, seed: int, resume: bool) -> str | None:
         raise FileNotFoundError(
             f"{file} does not exist, expected a run to go on with: leave --resume out to start one."
         )
-    found = read_json(file, "the recipe of a run")
+    found = {**Recipe().to_dict(), **read_json(file, "the recipe of a run")}
     changed = {
         key: f"{key} {found.get(key)} to {wanted.get(key)}"
         for key in {**found, **wanted}

@@ -185,12 +185,18 @@ def test_a_loss_that_is_no_number_stops_the_run_and_saves_nothing(network, tmp_p
     network.compile(RECIPE.make_optimizer(8))
     keeper = Keeper(tmp_path, network, None, plan, {**state.nothing(), "step": 3}, SegformerImageProcessor())
     keeper.set_model(network)
-    with pytest.raises(ValueError, match=r"the loss is nan at step 4, expected a number: lower the learning rate\.$"):
+    with pytest.raises(
+        ValueError,
+        match=r"the loss is nan at step 4, expected a number: lower .*; no weights were saved",
+    ):
         keeper.on_train_batch_end(0, {"loss": float("nan")})
     assert not list(tmp_path.iterdir())
     (tmp_path / "last").mkdir()
     (tmp_path / "last" / state.STATE).touch()
-    with pytest.raises(ValueError, match=r"the loss is inf .*; .*last holds the weights before it\.$"):
+    with pytest.raises(ValueError, match=r"the loss is inf .*: lower the learning rate\.$"):
+        keeper._check(float("inf"))
+    (tmp_path / "last" / "config.json").touch()
+    with pytest.raises(ValueError, match=r"; .*last has the weights of the last evaluation, which another run can"):
         keeper._check(float("inf"))
 
 
