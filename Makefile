@@ -8,7 +8,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long lint format test-oldest test-newest parity parity-short agreement serving runtimes test-runtimes \
-	bench bench-quick soak camvid keras-io digits clean
+	bench bench-quick soak kills fuzz supply audit sbom camvid keras-io digits clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^## /{print "\n" substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -75,6 +75,23 @@ bench-quick: .venv/.export $(PEERS)  ## b0 beside its peers, two minutes
 soak: .venv/.dev  ## eight clients against the local server for five minutes; writes docs/serving.md's table
 	$(BIN)/python benchmarks/speed/serving.py --seconds 300 --write
 
+## Trust (docs/security.md)
+kills: .venv/.dev  ## kill -9 at 1,000 moments of every kind of save, ten minutes
+	$(BIN)/python benchmarks/trust/kills.py --kills 1000
+
+fuzz: .venv/.dev  ## mutated files for every reader, ten minutes
+	$(BIN)/python benchmarks/trust/fuzz.py --seconds 600 --keep $(OUT)/fuzz
+
+supply: .venv/.dev  ## the wheel twice byte for byte; a read-only installation, run by a user who is not root
+	$(BIN)/python benchmarks/trust/supply.py
+
+audit: .venv/.dev .venv-audit/.made  ## known weaknesses of what is installed, where a registry of advisories answers
+	.venv-audit/bin/pip-audit --path $$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
+
+sbom: .venv/.dev .venv-audit/.made  ## what is installed, in CycloneDX's format: out/sbom.json
+	mkdir -p $(OUT)
+	.venv-audit/bin/cyclonedx-py environment $(BIN)/python --output-file $(OUT)/sbom.json
+
 ## Training
 camvid: .venv/.core  ## the bundled model from random weights: an hour on two cores; goes on where it was stopped
 	$(BIN)/segformer-tf train --data $(CAMVID) --model b0 --output $(OUT)/camvid --recipe docs/camvid/recipe.json \
@@ -114,6 +131,7 @@ FIRST_parity := torch==2.13.0
 PACKAGES_parity := 'transformers>=5,<6' jax pytest hypothesis -e .
 FIRST_hf4 := torch==2.13.0
 PACKAGES_hf4 := transformers==4.57.6 tf-keras pytest hypothesis -e .
+PACKAGES_audit := pip-audit cyclonedx-bom
 PACKAGES_keras-hub := keras-hub tensorflow
 FIRST_runtimes := torch==2.13.0
 PACKAGES_runtimes := 'transformers>=5,<6' onnx onnxscript onnxruntime openvino

@@ -100,8 +100,8 @@ def _read_keras(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}; expected a SegFormer that `model.save` wrote.")
-    _check_keras(path)
     try:
+        _check_keras(path)
         model: Any = keras.saving.load_model(path, compile=False)
         config = dict(model.get_config()["config"])
         variables = {weight.path: np.asarray(weight) for weight in model.weights}

@@ -110,9 +110,10 @@ def _checked(about: Any) -> dict[str, Any]:
     """What `save` was told, with values of the right kinds."""
     rows, step = about.get("rows", []), about["step"]
     whole_rows = isinstance(rows, list) and all(isinstance(row, dict) for row in rows)
-    if not (isinstance(step, int) and step >= 0 and whole_rows and len(about.get("partial", (0, 0))) == 2):
+    total, steps = about.get("partial", (0.0, 0))
+    numbers = [step, about.get("seconds", 0.0), total, steps, about.get("slower", 0)]
+    if not (isinstance(step, int) and step >= 0 and whole_rows and all(isinstance(n, (int, float)) for n in numbers)):
         raise ValueError("its step or log are of another kind")
-    float(about.get("seconds", 0.0)), [float(value) for value in about.get("partial", ())]
     return about
 
 
