@@ -2,11 +2,11 @@
 
     python benchmarks/trust/fuzz.py --seconds 600
 
-Documented are ValueError and OSError whose text names the file, and warnings. An input may take 10 seconds, and 1 GB
-more than the process has at its start. Inputs are valid files with bytes changed, cut, repeated and put in, numbers set
-to extremes, and JSON (also inside of safetensors files) with values put in the place of others. Each worker is a
-process of its own, so that a crash is found and its input kept in `--keep`. The same `--seed` gives the same inputs.
-A .keras file is read as far as it is checked before Keras is given it.
+Documented are ValueError and OSError whose text names the file, and warnings. An input may take 10 seconds of the
+processor's time, two minutes in all, and 1 GB more than the process has at its start. Inputs are valid files with bytes
+changed, cut, repeated and put in, numbers set to extremes, and JSON (also inside of safetensors files) with values put
+in the place of others. Each worker is a process of its own, so that a crash is found and its input kept in `--keep`.
+The same `--seed` gives the same inputs. A .keras file is read as far as it is checked before Keras is given it.
 """
 
 import argparse
@@ -45,7 +45,7 @@ from segformer_tf.data.splits import Coding
 from segformer_tf.images.opening import open_image
 from segformer_tf.pipelines.description import Description
 
-SECONDS, BYTES = 10, 2**30
+SECONDS, WAITING, BYTES = 10, 120, 2**30
 CONFIG = SegformerConfig(depths=[1, 1], hidden_sizes=[8, 16], decoder_hidden_size=8, num_labels=3, num_encoder_blocks=2,
     sr_ratios=[2, 1], patch_sizes=[7, 3], strides=[4, 2], num_attention_heads=[1, 2], mlp_ratios=[2, 2])  # fmt: skip
 ODD = [None, True, False, 0, -1, 1, 2, 7, 2**31, 2**63, 10**30, 1e308, 0.5, "", "a", "0", "../x", "/etc/passwd", "\x00",
@@ -310,7 +310,8 @@ def attack(name: str, seed: int, end: float, most: int, queue: Any, keep: Path |
             pages = int(stream.read().split()[0])
         limit = pages * resource.getpagesize() + BYTES
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-        signal.signal(signal.SIGALRM, _alarm)
+        for number in (signal.SIGALRM, signal.SIGPROF):
+            signal.signal(number, _alarm)
         done, faults = 0, Counter()
         while time.monotonic() < end and done < most:
             file.write_bytes(mutated(data, reader, rng))
@@ -328,7 +329,8 @@ def attack(name: str, seed: int, end: float, most: int, queue: Any, keep: Path |
 
 
 def _fault(reader: Reader, file: Path, place: str) -> str | None:
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, WAITING)
     try:
         reader.read(file)
     except (ValueError, OSError) as error:
@@ -339,6 +341,7 @@ def _fault(reader: Reader, file: Path, place: str) -> str | None:
     except BaseException as error:
         return f"{type(error).__name__}: {_where(error)}: {error!s:.90}"
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
     return None
 
