@@ -5,8 +5,8 @@
 
 The bundled model is exported and served by `segformer-tf serve` in a process of its own. Good clients ask for the masks
 of pictures over REST and gRPC, and compare each with the answer that the idle server gave. Hostile clients send what
-`attacks` lists, in turn. Memory is the server's resident set, each second; flat means that the second half's median is at most
-5 % over that of the first half, after a tenth of the time. Exit 1 where one of these does not hold.
+`attacks` lists, in turn. Memory is the server's resident set, each second; flat means that the second half's median is
+at most 5 % over that of the first half, after a tenth of the time. Exit 1 where one of these does not hold.
 """
 
 import argparse
@@ -192,7 +192,7 @@ def soak(directory: Path, files: list[bytes], seconds: float, hostile: int = 2) 
     from serving import resident_mb
 
     memory = []
-    with local_server.running(directory) as server:
+    with local_server.running(directory, "--name", "segformer") as server:
         clients = Clients(server, files)
         threads = [threading.Thread(target=clients.good, args=(way,), daemon=True) for way in clients.ways]
         threads += [threading.Thread(target=clients.hostile, args=(turn,), daemon=True) for turn in range(hostile)]

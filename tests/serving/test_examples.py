@@ -15,7 +15,7 @@ from tensorflow_serving.config import model_server_config_pb2
 from segformer_tf import SegmentationPipeline
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "serving"
-MANIFESTS = sorted((EXAMPLES / "kubernetes").glob("*.yaml"))
+MANIFESTS = [*sorted((EXAMPLES / "kubernetes").glob("*.yaml")), EXAMPLES / "fill-volume.yaml"]
 
 
 @pytest.fixture
