@@ -11,6 +11,7 @@ from serving_models import encoded, exported, picture
 @pytest.fixture(scope="module")
 def script():
     spec = importlib.util.spec_from_file_location("hostile_clients", ROOT / "benchmarks/trust/serving.py")
+    assert spec and spec.loader
     before = list(sys.path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
