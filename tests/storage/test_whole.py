@@ -206,6 +206,7 @@ INSIDE_A_DRAFT = {
     "write_saved_model",  # export
     "write_warmup",
     "_write",  # pipelines.result
+    "write_png",  # pipelines.files, for the one above
     "write_page",  # training.page
     "load_tensorflow",  # cli.app writes to the null device
 }
