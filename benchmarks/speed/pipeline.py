@@ -181,7 +181,9 @@ def main() -> None:
         peaks = [found["memory"] for found in results.values()]
         cells = [f"{p[str(FEW)]:.0f} and {p[str(MANY)]:.0f} MB ({p[str(MANY)] / p[str(FEW)]:.3f})" for p in peaks]
         rows.append([f"peak after {FEW} and {MANY:,} pictures", *cells])
-    text = f"{machine()}; {arguments.pictures} pictures, best of {arguments.runs} turns: pictures/s, how many times the "
+    text = (
+        f"{machine()}; {arguments.pictures} pictures, best of {arguments.runs} turns: pictures/s, how many times the "
+    )
     text += f"model's, processor time a picture.\n\n{table(['', *results], rows)}"
     show(arguments, "pipeline", text)
 
