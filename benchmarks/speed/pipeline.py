@@ -2,8 +2,8 @@
 
     python benchmarks/speed/pipeline.py --data CAMVID [--pictures 200] [--memory] [--write]      # .venv with [export]
 
-The bundled model by TensorFlow and by OpenVINO (its exported file), two threads, 15 minutes with `--memory`. The rate to
-reach is the runtime's own in batches of 8: forward only, of pixels that are ready. All ways are timed in turns in one
+The bundled model by TensorFlow and by OpenVINO (its exported file), two threads, 15 minutes with `--memory`. To reach:
+the runtime's own in batches of 8: forward only, of pixels that are ready. All ways are timed in turns in one
 process, loaded and warm; ratios of pictures/s (aims: 0.9, without overlays 0.95). Beside them processor time a picture,
 which other programs on the machine change less. Memory: the peak of a process after 50 and after 2,000 pictures.
 Without `--data` the example photograph is copied, with the model's own labels as its masks.

@@ -47,7 +47,7 @@ def scale_pixels(image: np.ndarray, scaling: Scaling, planes: np.ndarray) -> Non
 
 
 def _scale_rows(image: np.ndarray, scaling: Scaling, pixels: np.ndarray) -> None:
-    """As `_scale`, (H, W, C) into (H, W, C), a few rows at a time: half the time of looking up each channel's values."""
+    """As `_scale`, (H, W, C) into (H, W, C), a few rows at a time: half the time of looking values up."""
     height, width, channels = image.shape
     given, made = image.reshape(height, -1), pixels.reshape(height, -1)
     rows = max(1, TAKEN_AT_ONCE // (width * channels))

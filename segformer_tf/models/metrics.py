@@ -13,8 +13,9 @@ from segformer_tf.models.predicted import predicted_labels
 def confusion(labels, predictions, num_labels: int, ignore_index: int = 255):
     """(n, n) int32 counts of pixels that are not ignored: row the truth, column the prediction.
 
-    Class ids of one shape, arrays or tensors (of two arrays an array). n is `num_labels`, or 2 where that is 1: background and foreground.
-    ValueError (InvalidArgumentError in a TensorFlow graph) for a label that is neither a class nor `ignore_index`.
+    Class ids of one shape, arrays or tensors (of two arrays an array). n is `num_labels`, or 2 where that is 1:
+    background and foreground. ValueError (InvalidArgumentError in a TensorFlow graph) for a label that is neither a
+    class nor `ignore_index`.
     """
     classes = max(num_labels, 2)
     if isinstance(labels, np.ndarray) and isinstance(predictions, np.ndarray):
