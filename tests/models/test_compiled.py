@@ -19,7 +19,17 @@ def small_pictures_too(monkeypatch):
 
 @pytest.fixture
 def model(tiny_config):
-    return TFSegformerForSemanticSegmentation(tiny_config, data_format="channels_last")
+    """With kernels so large that every layer shows in the logits."""
+    made = TFSegformerForSemanticSegmentation(tiny_config, data_format="channels_last")
+    numbers = np.random.default_rng(2)
+    for variable in made.trainable_variables:
+        if variable.path.endswith("kernel"):
+            variable.assign(numbers.normal(size=variable.shape) * 0.3)
+    return made
+
+
+def close(found, expected, share=1e-4):
+    assert np.abs(found - expected).max() < share * np.abs(expected).max()
 
 
 def by_layers(model, pixels, **options):
@@ -34,7 +44,7 @@ def traced(model):
 
 
 def same(model, pixels):
-    np.testing.assert_allclose(model(pixels).logits, by_layers(model, pixels).logits, atol=2e-5)
+    close(model(pixels).logits, by_layers(model, pixels).logits)
 
 
 def test_one_graph_is_traced_for_all_sizes_and_reads_the_weights(model, pixels):
@@ -44,7 +54,7 @@ def test_one_graph_is_traced_for_all_sizes_and_reads_the_weights(model, pixels):
     before = model(pixels).logits
     bias = model.decode_head.classifier.bias
     bias.assign(bias + 1.0)
-    np.testing.assert_allclose(model(pixels).logits, before + 1.0, atol=1e-5)
+    close(model(pixels).logits, before + 1.0)
     assert compiled._graphs[model][1] is graph and traced(model) == 1
 
 
@@ -66,7 +76,7 @@ def test_optional_outputs_have_graphs_of_their_own(model, pixels):
     ours, theirs = (f(pixels, output_hidden_states=True, output_attentions=True) for f in (model, _layers(model)))
     assert list(ours) == list(theirs) == ["logits", "hidden_states", "attentions"]
     for one, other in zip(keras.tree.flatten(ours), keras.tree.flatten(theirs), strict=True):
-        np.testing.assert_allclose(one, other, atol=2e-5)
+        close(one, other)
     assert traced(model) == 2
 
 
@@ -98,15 +108,15 @@ def test_a_changed_model_is_traced_anew(model, pixels, change):
     before = np.asarray(model(pixels).logits)
     change(model)
     after, expected = np.asarray(model(pixels).logits), np.asarray(by_layers(model, pixels).logits)
-    np.testing.assert_allclose(after, expected, atol=2e-2 if change is other_policy else 1e-4)
-    assert np.abs(after - before).max() > 1e-6
+    close(after, expected, 0.05 if change is other_policy else 1e-3)
+    assert np.abs(after - before).max() > 1e-3 * np.abs(before).max()
     assert traced(model) == 1
 
 
 def test_freezing_changes_nothing_but_what_learns(model, pixels):
     before = model(pixels).logits
     model.decode_head.trainable = False
-    np.testing.assert_allclose(model(pixels).logits, before, atol=1e-6)
+    close(model(pixels).logits, before)
 
 
 def test_layers_whose_call_was_replaced_and_layers_of_others_are_called_each_time(model, pixels):
@@ -150,8 +160,8 @@ def test_stateless_calls_see_the_values_that_they_are_given(model, pixels):
     place = [variable.path for variable in model.trainable_variables].index("decode_head/classifier/bias")
     values[place] = values[place] + 1.0
     outputs, _ = model.stateless_call(values, [variable.value for variable in model.non_trainable_variables], pixels)
-    np.testing.assert_allclose(outputs.logits, before + 1.0, atol=2e-5)
-    np.testing.assert_allclose(model(pixels).logits, before, atol=1e-6)
+    close(outputs.logits, before + 1.0)
+    close(model(pixels).logits, before)
 
 
 def test_errors_are_the_same_and_a_model_that_is_dropped_goes(tiny_config, pixels):
