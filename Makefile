@@ -8,7 +8,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long lint format test-oldest test-newest parity parity-short agreement serving runtimes test-runtimes \
-	bench bench-quick soak kills fuzz supply audit sbom camvid keras-io digits clean
+	bench bench-quick bench-pipeline bench-gpu soak kills fuzz supply audit sbom camvid keras-io digits clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^## /{print "\n" substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -66,11 +66,17 @@ bench: .venv/.export .venv-core/.made $(PEERS)  ## all tables of docs/benchmarks
 	$(BIN)/python benchmarks/speed/training.py --write
 	CAMVID=$(CAMVID) $(BIN)/python benchmarks/speed/pictures.py --write
 	$(BIN)/python benchmarks/speed/cost.py --write
-	.venv-core/bin/python benchmarks/speed/start.py
+	.venv-core/bin/python benchmarks/speed/start.py --python $(BIN)/python
 	$(BIN)/python benchmarks/speed/plots.py
 
 bench-quick: .venv/.export $(PEERS)  ## b0 beside its peers, two minutes
 	$(BIN)/python benchmarks/speed/models.py --quick
+
+bench-pipeline: .venv/.export  ## the pipeline, `segment` and `evaluate` beside the model alone, 15 minutes
+	$(BIN)/python benchmarks/speed/pipeline.py --data $(CAMVID) --memory --write
+
+bench-gpu: .venv/.export  ## inference and training on a GPU beside PyTorch's; says so where there is none
+	$(BIN)/python benchmarks/speed/gpu.py --write
 
 soak: .venv/.dev  ## eight clients against the local server for five minutes; writes docs/serving.md's table
 	$(BIN)/python benchmarks/speed/serving.py --seconds 300 --write

@@ -126,3 +126,35 @@ def likeliest(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         named = ", ".join(f"{entry['label']} {entry['score']:.1%}" for entry in row["classes"])
         print(f"{printable(row['path'])}: {printable(named)}")
+
+
+def costs(rows: list[dict[str, Any]]) -> None:
+    """The rows of `benchmark`; the one to take is marked."""
+    from rich.text import Text
+
+    scored = any("score" in row for row in rows)
+    height, width = rows[0]["size"]
+    heads = ("ms a picture", "pictures/s", "memory", "on disk", *(["score"] if scored else []))
+    table = _table("", "runtime", "numbers", *heads, title=f"{height} x {width}, one picture and batches of 8")
+    table.columns[1].justify = table.columns[2].justify = "left"
+    for row in rows:
+        mark = "->" if row["recommended"] else ""
+        if "failure" in row:
+            table.add_row(mark, row["runtime"], row["numbers"], Text("not run"))
+            continue
+        memory, disk = (f"{row[key]:.0f} MB" if row.get(key) else "" for key in ("memory_mb", "disk_mb"))
+        score = [f"{row['score']:.2%}" if row.get("score") is not None else ""] if scored else []
+        table.add_row(
+            mark, row["runtime"], row["numbers"], f"{row['ms']:.1f}", f"{row['rate']:.1f}", memory, disk, *score
+        )
+    _print(table)
+    for row in rows:
+        if "failure" in row:
+            print(f"not run: {row['runtime']}, {row['numbers']}: {printable(row['failure'])}")
+    for row in rows:
+        if row["recommended"] and row["runtime"] != "tensorflow" and row["numbers"] != "as exported":
+            bound = "" if row["runtime"] == "litert" else " --batch 1"
+            print(
+                f"-> segformer-tf export MODEL DIRECTORY --format {row['runtime']} --weights {row['numbers']} --size "
+                f"{height} {width}{bound}"
+            )

@@ -36,7 +36,8 @@ class Pipeline:
     """A model with its image processor; calling it takes one picture or an iterable of them.
 
     `model` is a Keras model or a `Runtime`. `runtime`: "tensorflow", "openvino", "onnx", or "auto": TensorFlow, and
-    OpenVINO, if it is installed, from the first call with 100 pictures or more on, if the labels agree.
+    OpenVINO, if it is installed, from the first call with 100 pictures or more on, if it is faster here and the labels
+    agree.
     """
 
     task = ""  # as descriptions call it
@@ -188,6 +189,7 @@ class SegmentationPipeline(Pipeline):
                 scores=merged.scores,
                 path=Path(picture) if isinstance(picture, (str, os.PathLike)) else None,
                 maps={name: merged.maps[kind] for name, kind in kinds.items()},
+                runtime=self.backend,
             )
             return made if finish is None else finish(picture, made)
 

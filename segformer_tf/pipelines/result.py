@@ -30,8 +30,9 @@ class SegmentationResult:
     `labels` are class ids, (H, W) int32 at the picture's own size; `pixels` the picture, (H, W, 3) uint8; `name` what
     files are called after; `id2label` and `palette` the names and colours of the model's classes; `scores` the
     probability of each pixel's label, (H, W) float16, where they were asked for; `path` the file that the picture was
-    read from, where it was one; `maps` what else was asked for, (H, W) float16 by name. Of a large TIFF that was
-    segmented in windows `pixels` is read from the file as it is needed (`numpy.asarray` gives the array).
+    read from, where it was one; `maps` what else was asked for, (H, W) float16 by name; `runtime` what computed. Of a
+    large TIFF that was segmented in windows `pixels` is read from the file as it is needed (`numpy.asarray` gives the
+    array).
     """
 
     name: str
@@ -43,6 +44,7 @@ class SegmentationResult:
     scores: np.ndarray | None = None
     path: Path | None = None
     maps: dict[str, np.ndarray] = field(default_factory=dict)
+    runtime: str = ""
 
     def renamed(self, name: str) -> "SegmentationResult":
         """The same result under another name."""
@@ -142,6 +144,7 @@ class SegmentationResult:
             "image": self.name,
             "path": str(self.path.absolute()) if self.path else None,
             "model": self.model,
+            "runtime": self.runtime,
             "size": {"height": height, "width": width},
             "classes": self.classes,
         }
