@@ -36,8 +36,7 @@ class Pipeline:
     """A model with its image processor; calling it takes one picture or an iterable of them.
 
     `model` is a Keras model or a `Runtime`. `runtime`: "tensorflow", "openvino", "onnx", or "auto": TensorFlow, and
-    OpenVINO, if it is installed, from the first call with 100 pictures or more on, if it is faster here and the labels
-    agree.
+    OpenVINO, if installed, faster here and of the same labels, from the first call with 100 pictures or more on.
     """
 
     task = ""  # as descriptions call it
