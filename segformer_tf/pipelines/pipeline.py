@@ -120,8 +120,7 @@ class Pipeline:
 
     def _stream(self, pictures, work: overlap.Task, batch_size: int, total: int) -> Iterator[Any]:
         if self._may_convert and total >= WORTH_CONVERTING:
-            self._may_convert = False
-            self.runtime = fastest(self.runtime, self.processor)
+            self._may_convert, self.runtime = False, fastest(self.runtime, self.processor)
         yield from overlap.many(Predictor(self.runtime, self.processor, batch_size), work, pictures)
 
     def _check(self, options: dict[str, Any]) -> None:
