@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from segformer_tf.cli.app import MergeQueries, app, check_model, load_tensorflow, say
+from segformer_tf.cli.inputs import calibration_of
 
 Name = Annotated[str | None, typer.Option(help="The model's name in requests; the directory's name by default.")]
 Labels = Annotated[list[str] | None, typer.Option(help="LABEL=VERSION, such as canary=2; may be given several times.")]
@@ -55,6 +56,22 @@ def export(
     ] = None,
     dtype: Annotated[str, typer.Option(help="Keras dtype policy to compute in, such as mixed_bfloat16.")] = "float32",
     weights: Annotated[Weights, typer.Option(help="onnx, openvino, litert: how weights are stored.")] = Weights.FLOAT32,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            help="--weights int8, openvino: a data set or a directory of pictures, to compute in int8 by.",
+            show_default=False,
+        ),
+    ] = None,
+    calibration_images: Annotated[int, typer.Option(help="Pictures of --calibrate at most.", min=1)] = 300,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(
+            help="--calibrate: points that may be lost, of mIoU (0.5), or without masks of labels that agree (3).",
+            min=0,
+            show_default=False,
+        ),
+    ] = None,
     merge_queries: MergeQueries = None,
     data_format: Annotated[DataFormat, typer.Option(help="keras, onnx, openvino, litert.")] = DataFormat.LAST,
     signature: Annotated[
@@ -73,6 +90,11 @@ def export(
 ) -> None:
     """Write a model for TF Serving or another runtime, and compare what was written with the model."""
     check_model(model, "MODEL")
+    if calibrate and (weights is not Weights.INT8 or format is not Format.OPENVINO):
+        raise typer.BadParameter(
+            "is for --format openvino --weights int8 (ONNX Runtime was slower in int8, LiteRT is not measured).",
+            param_hint="--calibrate",
+        )
     load_tensorflow()
     from segformer_tf import checkpoints
     from segformer_tf.checkpoints.names import task_of
@@ -99,19 +121,30 @@ def export(
         size=size,
         batch=batch,
         weights=weights.value,
+        calibration=calibration_of(calibrate, calibration_images, max_drop, processor, size) if calibrate else None,
         tolerance=tolerance,
         picture=processor.pixels(picture) if picture else None,
         names=signature or None,
         labels_at=labels_at.value,
     )
+    quantized = exported.quantized
     if as_json:
-        print(json.dumps({**exported._asdict(), "path": str(exported.path)}))
+        more = {"path": str(exported.path), "quantized": quantized and quantized.to_dict()}
+        print(json.dumps({**exported._asdict(), **more}))
         return
     same = "" if exported.same_labels is None else f", {exported.same_labels:.3%} of the labels the same"
     print(
         f"wrote {exported.path}: largest difference from the model {exported.difference:.3g} "
         f"({exported.relative_difference:.2g} of the largest logit){same}"
     )
+    if quantized:
+        in_int8 = sum(layer.precision == "int8" for layer in quantized.layers)
+        kept = f", {', '.join(quantized.kept_in_float)} kept in float" if quantized.kept_in_float else ""
+        print(
+            f"{quantized.measure} {quantized.before:.2f} in float32, {quantized.after:.2f} in int8: {in_int8} of "
+            f"{len(quantized.layers)} products compute in int8{kept}, {quantized.faster:.2f}x as fast here "
+            "(quantization.json lists them)"
+        )
 
 
 @app.command()
