@@ -20,6 +20,7 @@ import numpy as np
 
 from segformer_tf.pipelines.description import KEY
 from segformer_tf.pipelines.runtimes import Runtime
+from segformer_tf.storage.whole import write_text
 
 REPORT = "quantization.json"
 TIMED = 5
@@ -119,7 +120,7 @@ def quantize(full: Path, path: Path, load: Callable[[Path], Runtime], calibratio
     faster = _seconds(float_runtime, first_pixels) / _seconds(load(path), first_pixels)
     found = Quantized(measure, before, after, gains, kept, layers(path), faster)
     report = json.dumps({**found.to_dict(), "max_drop": most}, indent=1)
-    (path.parent / REPORT).write_text(report + "\n", "utf-8")
+    write_text(path.parent / REPORT, report + "\n")
     return found
 
 
