@@ -7,8 +7,9 @@ IMAGES ?= 10
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format test-oldest test-newest parity parity-short agreement serving runtimes test-runtimes test-batch test-distributed \
-	bench bench-quick soak camvid keras-io digits clean
+.PHONY: help demo test test-long lint format test-oldest test-newest parity parity-short agreement serving runtimes test-runtimes \
+	test-batch test-distributed \
+	bench bench-quick bench-pipeline bench-gpu soak kills fuzz supply audit sbom camvid keras-io digits clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^## /{print "\n" substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -19,6 +20,9 @@ demo: .venv/.core  ## segment examples/china.jpg with the bundled model: overlay
 
 test: .venv/.dev  ## run the tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+test-long: .venv/.dev  ## the tests that take long: whole runs, killed and gone on; stories from end to end
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m long
 
 ## Before a change lands (.ci/run does all of it)
 lint: .venv/.dev  ## ruff and pyright
@@ -69,14 +73,37 @@ bench: .venv/.export .venv-core/.made $(PEERS)  ## all tables of docs/benchmarks
 	$(BIN)/python benchmarks/speed/training.py --write
 	CAMVID=$(CAMVID) $(BIN)/python benchmarks/speed/pictures.py --write
 	$(BIN)/python benchmarks/speed/cost.py --write
-	.venv-core/bin/python benchmarks/speed/start.py
+	.venv-core/bin/python benchmarks/speed/start.py --python $(BIN)/python
 	$(BIN)/python benchmarks/speed/plots.py
 
 bench-quick: .venv/.export $(PEERS)  ## b0 beside its peers, two minutes
 	$(BIN)/python benchmarks/speed/models.py --quick
 
+bench-pipeline: .venv/.export  ## the pipeline, `segment` and `evaluate` beside the model alone, 15 minutes
+	$(BIN)/python benchmarks/speed/pipeline.py --data $(CAMVID) --memory --write
+
+bench-gpu: .venv/.export  ## inference and training on a GPU beside PyTorch's; says so where there is none
+	$(BIN)/python benchmarks/speed/gpu.py --write
+
 soak: .venv/.dev  ## eight clients against the local server for five minutes; writes docs/serving.md's table
 	$(BIN)/python benchmarks/speed/serving.py --seconds 300 --write
+
+## Trust (docs/security.md)
+kills: .venv/.dev  ## kill -9 at 1,000 moments of every kind of save, ten minutes
+	$(BIN)/python benchmarks/trust/kills.py --kills 1000
+
+fuzz: .venv/.dev  ## mutated files for every reader, ten minutes
+	$(BIN)/python benchmarks/trust/fuzz.py --seconds 600 --keep $(OUT)/fuzz
+
+supply: .venv/.dev  ## the wheel twice byte for byte; a read-only installation, run by a user who is not root
+	$(BIN)/python benchmarks/trust/supply.py
+
+audit: .venv/.dev .venv-audit/.made  ## known weaknesses of what is installed, where a registry of advisories answers
+	.venv-audit/bin/pip-audit --path $$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
+
+sbom: .venv/.dev .venv-audit/.made  ## what is installed, in CycloneDX's format: out/sbom.json
+	mkdir -p $(OUT)
+	.venv-audit/bin/cyclonedx-py environment $(BIN)/python --output-file $(OUT)/sbom.json
 
 ## Training
 camvid: .venv/.core  ## the bundled model from random weights: an hour on two cores; goes on where it was stopped
@@ -117,6 +144,7 @@ FIRST_parity := torch==2.13.0
 PACKAGES_parity := 'transformers>=5,<6' jax pytest hypothesis -e .
 FIRST_hf4 := torch==2.13.0
 PACKAGES_hf4 := transformers==4.57.6 tf-keras pytest hypothesis -e .
+PACKAGES_audit := pip-audit cyclonedx-bom
 PACKAGES_keras-hub := keras-hub tensorflow
 # Ray and Beam lower Pillow and protobuf, so they have an environment to themselves.
 PACKAGES_batch := -e '.[ray,beam]' pytest hypothesis 'moto[server]' s3fs simpy

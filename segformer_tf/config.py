@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from segformer_tf.bounds import MOST, check, is_whole
 from segformer_tf.storage import find, publish
 from segformer_tf.storage.keywords import check_keywords, keywords_of
 from segformer_tf.storage.whole import write_text
@@ -21,12 +22,6 @@ VARIANTS = {
     "b5": ([3, 6, 40, 3], [64, 128, 320, 512], 768),
 }
 
-# transformers' names of activations that a SegFormer config may carry; what each is stands in layers.py.
-ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "swish", "tanh", "sigmoid")
-PROBLEM_TYPES = (None, "regression", "single_label_classification", "multi_label_classification")
-
-_PER_STAGE = ["depths", "sr_ratios", "hidden_sizes", "patch_sizes", "strides", "num_attention_heads", "mlp_ratios"]
-_RATES = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout_prob", "drop_path_rate")
 # Keys of many a Hub config.json that mean nothing here; kept, as any other key of a file is.
 _OF_TRANSFORMERS = ("architectures", "dtype", "torch_dtype", "transformers_version", "image_size", "downsampling_rates")
 
@@ -35,9 +30,9 @@ class SegformerConfig:
     """Everything that shapes a SegFormer, under the keys of a Hub `config.json` of model_type "segformer".
 
     Keys of a file, or of `from_dict`, that it does not know are kept as attributes and written back; as keywords they
-    are a TypeError. One key is this package's own: `encoder_norm_eps`, the epsilon of the norms before attention and
-    Mix-FFN and after each stage. It is 1e-5, as transformers runs every norm whatever `layer_norm_eps` says; configs
-    read from the authors' `.pth` files carry their 1e-6.
+    are a TypeError. This package's own are `encoder_norm_eps`, the epsilon of the norms before attention and Mix-FFN
+    and after each stage (1e-5, as transformers runs every norm whatever `layer_norm_eps` says; 1e-6 in configs of the
+    authors' `.pth` files), and `merge_queries`, the stages, from 1, whose queries are averaged 2 x 2 for speed.
     Raises ValueError for a value that no SegFormer can have; names the key, the value and what was expected.
     """
 
@@ -74,6 +69,7 @@ class SegformerConfig:
         output_hidden_states: bool = False,
         return_dict: bool = True,
         encoder_norm_eps: float = 1e-5,
+        merge_queries: list[int] | tuple[int, ...] | None = None,
         **of_transformers: Any,
     ):
         check_keywords(type(self).__name__, of_transformers, self.KEYS)
@@ -90,7 +86,8 @@ class SegformerConfig:
                 raise ValueError(f"id2label has {len(self.id2label)} entries, expected num_labels = {num_labels}.")
         if label2id is not None:
             self.label2id = _numbered("label2id", label2id, lambda key, value: (str(key), int(value)))
-        self._check()
+        self.merge_queries = self.merge_queries or None  # [] stands for no stage
+        check(self)
 
     KEYS = (*keywords_of(__init__), *_OF_TRANSFORMERS)
 
@@ -101,8 +98,9 @@ class SegformerConfig:
 
     @num_labels.setter
     def num_labels(self, value: int) -> None:
-        if not _whole(value):
-            raise ValueError(f"num_labels is {value!r}, expected a whole number of at least 1: count your classes.")
+        if not is_whole(value, MOST["num_labels"]):
+            wanted = f"a whole number of at least 1 and at most {MOST['num_labels']}"
+            raise ValueError(f"num_labels is {value!r}, expected {wanted}: count your classes.")
         if len(getattr(self, "id2label", ())) != value:
             self.id2label = {i: f"LABEL_{i}" for i in range(value)}
             self.label2id = {name: i for i, name in self.id2label.items()}
@@ -112,41 +110,13 @@ class SegformerConfig:
         """`return_dict`, as transformers names it too."""
         return self.return_dict
 
-    def _check(self) -> None:
-        def expect(ok: bool, key: str, expected: str) -> None:
-            if not ok:
-                raise ValueError(f"{key} is {getattr(self, key)!r}, expected {expected}: correct this key.")
-
-        for key in ("num_encoder_blocks", "num_channels", "decoder_hidden_size"):
-            expect(_whole(getattr(self, key)), key, "a whole number of at least 1")
-        stages = self.num_encoder_blocks
-        for key in _PER_STAGE:
-            values = getattr(self, key)
-            one_each = isinstance(values, list) and len(values) == stages
-            expect(one_each, key, f"a list of num_encoder_blocks = {stages} numbers")
-            if key == "mlp_ratios":
-                expect(all(isinstance(v, (int, float)) and v > 0 for v in values), key, "numbers above 0")
-            else:
-                expect(all(map(_whole, values)), key, "whole numbers of at least 1")
-        for size, heads in zip(self.hidden_sizes, self.num_attention_heads, strict=True):
-            wanted = f"numbers that divide hidden_sizes = {self.hidden_sizes} ({heads} does not divide {size})"
-            expect(size % heads == 0, "num_attention_heads", wanted)
-        expect(self.hidden_act in ACTIVATIONS, "hidden_act", f"one of {', '.join(ACTIVATIONS)}")
-        expect(self.problem_type in PROBLEM_TYPES, "problem_type", f"one of {PROBLEM_TYPES}")
-        for key in _RATES:
-            rate = getattr(self, key)
-            expect(isinstance(rate, (int, float)) and 0 <= rate < 1, key, "a rate from 0 up to, not including, 1")
-        ids, last = set(self.id2label), max(len(self.id2label) - 1, 0)
-        expect(ids == set(range(last + 1)), "id2label", f"one name for every id from 0 to {last}")
-
     @classmethod
     def from_variant(cls, name: str, num_labels: int = 150, **overrides: Any) -> "SegformerConfig":
         """The configuration of one of the paper's models, "b0" to "b5"; `overrides` are any other keys."""
         if name not in VARIANTS:
             raise ValueError(f"variant is {name!r}, expected one of {', '.join(VARIANTS)}: choose one of these.")
         row = dict(zip(("depths", "hidden_sizes", "decoder_hidden_size"), VARIANTS[name], strict=True))
-        labels = {} if "id2label" in overrides else {"num_labels": num_labels}
-        return cls(**{**row, **labels, **overrides})
+        return cls(**{**row, **({} if "id2label" in overrides else {"num_labels": num_labels}), **overrides})
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], **overrides: Any) -> "SegformerConfig":
@@ -161,6 +131,8 @@ class SegformerConfig:
             for key in () if same else ("id2label", "label2id", "num_labels"):
                 merged.pop(key, None)
         merged |= {k: v for k, v in overrides.items() if v is not None}
+        if hidden := [key for key in merged if key == "_keys" or callable(getattr(cls, key, None))]:
+            raise ValueError(f"{hidden[0]} is no key of a configuration, but what this class calls its own: remove it.")
         unknown = {key: copy.deepcopy(merged.pop(key)) for key in [*merged] if key not in cls.KEYS}
         config = cls(**merged)
         config._keys += unknown
@@ -170,9 +142,7 @@ class SegformerConfig:
     def to_dict(self) -> dict[str, Any]:
         """The keys and values of `config.json`; class ids in `id2label` are numbers here and strings in the file."""
         values = {key: copy.deepcopy(getattr(self, key)) for key in self._keys if hasattr(self, key)}
-        quiet = (
-            SegformerConfig.__init__.__kwdefaults__ or {}
-        ).items()  # written only where they differ, as transformers does
+        quiet = (SegformerConfig.__init__.__kwdefaults__ or {}).items()  # left out, as transformers does
         return {**{k: v for k, v in values.items() if (k, v) not in quiet}, "model_type": self.model_type}
 
     @classmethod
@@ -249,12 +219,8 @@ class SegformerConfig:
         return f"SegformerConfig {self.to_json_string()}"
 
 
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
 def _numbered(key: str, given: Any, row: Any) -> dict[Any, Any]:
     try:
         return dict(row(*pair) for pair in given.items())
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, TypeError, ValueError, OverflowError):
         raise ValueError(f"{key} is {given!r}, expected class ids and names as an object: correct this key.") from None

@@ -2,6 +2,7 @@
 
 import os
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from segformer_tf.checkpoints.matching import match
 from segformer_tf.config import SegformerConfig
 from segformer_tf.storage import find
 from segformer_tf.storage.keywords import check_keywords, keywords_of
+from segformer_tf.storage.read import parse_json, understanding
 from segformer_tf.storage.whole import staged, whole
 
 # format -> (the file's name where the destination is a directory, the layout of its names)
@@ -99,12 +101,35 @@ def _read_keras(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}; expected a SegFormer that `model.save` wrote.")
     try:
+        _check_keras(path)
         model: Any = keras.saving.load_model(path, compile=False)
         config = dict(model.get_config()["config"])
         variables = {weight.path: np.asarray(weight) for weight in model.weights}
     except (ValueError, TypeError, KeyError, OSError) as error:
         raise ValueError(f"{path} is not a SegFormer of this package saved by Keras ({find.reason(error)}).") from error
     return config, variables
+
+
+def _check_keras(path: Path) -> None:
+    """ValueError for a .keras file that unpacks to far more than it is, or whose values lie in other files."""
+    import h5py
+
+    with understanding(path, "a SegFormer that Keras saved"):
+        try:
+            archive = zipfile.ZipFile(path)
+        except zipfile.BadZipFile as error:
+            raise ValueError(f"{path} is not a SegFormer of this package saved by Keras ({error}).") from None
+        with archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+            if unpacked > 8 * path.stat().st_size + 2**24:
+                raise ValueError(f"{path} is refused: it unpacks to {unpacked:,} bytes; expected no more than it has.")
+            config = parse_json(archive.read("config.json"), f"config.json of {path}", "a model's configuration")
+            SegformerConfig.from_dict(dict(config["config"]["config"]))
+            with archive.open("model.weights.h5") as member, h5py.File(member, "r") as file:
+                found = formats.datasets(file, path)
+                room = infer.Room(config["config"]["config"], path)
+                room.take({name: item.shape for name, item in found.items()})
+                room.check_filled()
 
 
 def _write_keras(file: Path, config: dict[str, Any], variables: dict[str, np.ndarray]) -> None:

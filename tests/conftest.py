@@ -42,7 +42,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 import numpy as np
 import pytest
 from hub_server import HubServer
-from reference import TINY
+from reference import SMALL, TINY
 
 
 @pytest.fixture
@@ -50,6 +50,14 @@ def tiny_config():
     from segformer_tf import SegformerConfig
 
     return SegformerConfig(**TINY)
+
+
+@pytest.fixture
+def small_config():
+    """Two stages of one block: half of `tiny_config`'s time, where the number of stages does not matter."""
+    from segformer_tf import SegformerConfig
+
+    return SegformerConfig(**SMALL)
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,8 @@ PACKAGE = ROOT / "segformer_tf"
 # A room is a folder of the package, or a module that stands beside the folders.
 BELOW = {
     "storage": set(),
-    "config": {"storage"},
+    "bounds": set(),
+    "config": {"bounds", "storage"},
     "checkpoints": {"config", "storage"},
     "images": {"storage"},
     "models": {"checkpoints", "config", "storage"},
@@ -26,12 +27,23 @@ BELOW = {
 ROOMS = (*BELOW, "cli")
 BELOW["cli"] = set(BELOW)
 # Packages that a room may load at all (the standard library aside), and those it may load only inside functions.
-FILES = {"numpy", "PIL", "tifffile", "h5py", "safetensors", "huggingface_hub", "torch", "tensorflow", "keras"}
+FILES = {
+    "numpy",
+    "PIL",
+    "tifffile",
+    "rasterio",
+    "h5py",
+    "safetensors",
+    "huggingface_hub",
+    "torch",
+    "tensorflow",
+    "keras",
+}
 PACKAGES = {
     "models": {"keras", "tensorflow", "numpy", "optree", "torch"},
     **dict.fromkeys(("storage", "config", "checkpoints", "images", "data"), FILES),
 }
-HEAVY = {"tifffile", "tensorflow", "keras", "torch", "huggingface_hub"}
+HEAVY = {"tifffile", "rasterio", "av", "tensorflow", "keras", "torch", "huggingface_hub"}
 LATE = dict.fromkeys(("storage", "config", "checkpoints", "images", "data", "convert", "cli"), HEAVY)
 
 

@@ -18,6 +18,7 @@ def test_training_examples_are_short(name):
     assert len((ROOT / "examples" / f"{name}.py").read_text("utf-8").splitlines()) <= 60
 
 
+@pytest.mark.long
 def test_segmentation_is_finetuned(capsys):
     """One class everywhere would give less than 0.5."""
     score = example("finetune_segmentation").main(steps=20)

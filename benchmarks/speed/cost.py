@@ -3,11 +3,14 @@
     python benchmarks/speed/cost.py --write      # about ten minutes; only this package, its SavedModel in float32
 
 Two threads, one picture at a time, 150 classes. Attention's share is of the multiplications, counted from the shapes.
+The floor is what they would take as one matrix product at the speed that numpy reaches here.
 """
 
 import functools
 import os
+import time
 
+import numpy as np
 from model_peers import LABELS, VARIANTS
 from models import prepare
 from timing import THREADS, Worker, command_line, keep, machine, measure, show, table
@@ -37,8 +40,19 @@ def multiplications(variant: str, side: int) -> tuple[float, float]:
     return (total + attention + head) / 1e9, attention / 1e9
 
 
+def products_per_second(side: int = 2048, runs: int = 9) -> float:
+    """10^9 multiplications a second of a float32 matrix product, the best run."""
+    one, other = np.random.default_rng(0).normal(size=(2, side, side)).astype(np.float32)
+    times = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        _ = one @ other
+        times.append(time.perf_counter() - start)
+    return side**3 / min(times) / 1e9
+
+
 def rows_of(variants: dict[str, tuple[int, ...]], runs: int) -> dict[str, dict]:
-    found = {}
+    found, peak = {}, products_per_second()
     for variant, sides in variants.items():
         for side in sides:
             prepare(f"{variant}-{side}-1-float32")
@@ -54,6 +68,7 @@ def rows_of(variants: dict[str, tuple[int, ...]], runs: int) -> dict[str, dict]:
             )
             found[f"{variant}-{side}"] = row = measure({"it": worker}, runs if side <= 1024 else 3)["it"]
             row["gmac"], row["attention_gmac"] = multiplications(variant, side)
+            row["floor_ms"] = 1000 * row["gmac"] / peak
             print(variant, side, row, flush=True)
     return found
 
@@ -63,7 +78,7 @@ def cost_table(results: dict[str, dict], keys: list[str]) -> str:
     for key in keys:
         row = results[key]
         if "failure" in row:
-            lines.append([key, row["failure"], "", "", "", "", ""])
+            lines.append([key, row["failure"], "", "", "", "", "", ""])
             continue
         seconds = row["ms"] / 1000
         lines.append([
@@ -74,8 +89,18 @@ def cost_table(results: dict[str, dict], keys: list[str]) -> str:
             f"{1 / seconds:.2f}",
             f"{3600 / seconds / THREADS:,.0f}",
             f"{row['added_mb']:.0f} MB",
+            f"{row['floor_ms']:.0f} ms, {row['ms'] / row['floor_ms']:.2f}x",
         ])  # fmt: skip
-    head = ["", "GMAC", "of it attention", "a picture", "pictures/s", "pictures a core-hour", "memory over the weights"]
+    head = [
+        "",
+        "GMAC",
+        "of it attention",
+        "a picture",
+        "pictures/s",
+        "pictures a core-hour",
+        "memory over the weights",
+        "floor",
+    ]
     return table(head, lines)
 
 

@@ -27,12 +27,12 @@ def _status(key: str) -> float:
     raise ValueError(f"/proc/self/status has no {key}: the benchmarks need Linux.")
 
 
-def serve(make: Callable[[], Callable[[], object]], save=None) -> None:
+def serve(make: Callable[[], Callable[[], object]], save=None, steps: int = 1) -> None:
     """The worker's side: makes the thing to be timed, warms it up, answers the driver's lines on stdin.
 
     "run" is answered with milliseconds, "memory" with the peak of the resident set in MB, and how much of it came after
     `make` (the model is loaded then, and has not run). What `make` gives is called twice before that; the first result
-    goes to `save`.
+    goes to `save`. A run of several `steps` is answered with the time of one.
     """
     run = make()
     before = _status("VmRSS")
@@ -56,7 +56,7 @@ def serve(make: Callable[[], Callable[[], object]], save=None) -> None:
         start = time.perf_counter()
         for _ in range(repeat):
             run()
-        print(f"answer {1000 * (time.perf_counter() - start) / repeat}", flush=True)
+        print(f"answer {1000 * (time.perf_counter() - start) / repeat / steps}", flush=True)
 
 
 class Worker:

@@ -11,7 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from segformer_tf.checkpoints import formats, infer, keras_hub, names
+from segformer_tf.checkpoints.matching import check_finite
 from segformer_tf.storage import find
+from segformer_tf.storage.read import understanding
+from segformer_tf.storage.switch import settled
 from segformer_tf.storage.whole import staged
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -36,8 +39,12 @@ def load(name_or_path: str | os.PathLike, **arguments: Any) -> Checkpoint:
 
     Where there is no config.json (a `.pth`, or one file by itself) the config is read off the tensors.
     """
-    source = find.resolve(name_or_path, **arguments)
-    tensors, metadata = formats.read(source.weights)
+    with settled(find.local_directory(name_or_path, arguments.get("subfolder"))):
+        source = find.resolve(name_or_path, **arguments)
+        room = None if source.config is None else infer.Room(source.config, source.weights)
+        tensors, metadata = formats.read(source.weights, room and room.take)
+        if room:
+            room.check_filled()
     return understand(tensors, source.config, metadata, source.weights)
 
 
@@ -45,7 +52,7 @@ def understand(
     tensors: Mapping[str, np.ndarray], config: dict[str, Any] | None, metadata: Mapping[str, Any], source: Path
 ) -> Checkpoint:
     """Tensors under any layout's names as a checkpoint; `source` is what messages call them."""
-    try:
+    with understanding(source, "the tensors of a SegFormer"):
         if keras_hub.is_keras_hub(tensors):
             layout = "keras_hub"
             variables, unexpected = keras_hub.to_variables(tensors)
@@ -54,8 +61,6 @@ def understand(
             variables, unexpected = names.to_variables(tensors, layout)
         if config is None:
             config = infer.infer_config(variables, layout, metadata)
-    except ValueError as error:
-        raise ValueError(f"{source}: {error}") from error
     return Checkpoint(config, variables, source, layout, unexpected)
 
 
@@ -70,17 +75,23 @@ def save(
     `max_shard_size` (bytes, or text such as "5GB") splits the weights into shards with an index. Earlier
     safetensors files of the directory are replaced; others are left as they are.
 
-    A stop at any moment leaves the weights of one save, whole: one file takes another's place in one step; shards come
-    under names that no earlier index has (`model-2-00001-of-00003.safetensors`), then config and index, and what they
-    replace is removed last, a single file first, as loading prefers it. Only a config that differs from the earlier
-    one is a step of its own: for that moment the weights of one save stand beside the config of the other.
+    A stop at any moment leaves config and weights of one save, whole, to whoever loads with this package. Other
+    programs find the weights of one save too: one file takes another's place in one step; shards come under names that
+    no earlier index has (`model-2-00001-of-00003.safetensors`), then config and index, and what they replace is removed
+    last, a single file first, as loading prefers it.
 
-    Raises OSError where the directory cannot be written, ValueError for a `max_shard_size` that is no size.
+    Raises OSError where the directory cannot be written, ValueError for a `max_shard_size` that is no size and for
+    variables with NaN or infinite values.
     """
+    check_finite(variables, "The model")
     directory = Path(directory)
     tensors = names.from_variables(variables, "hub")
     shards = {SINGLE: list(tensors)} if max_shard_size is None else _shards(directory, tensors, max_shard_size)
-    with staged(directory) as stage:
+
+    def earlier() -> list[str]:
+        return [file.name for file in directory.glob("model*.safetensors*") if OWN_FILES.fullmatch(file.name)]
+
+    with staged(directory, earlier) as stage:
         (stage / "config.json").write_text(config_text(config, variables), "utf-8")
         for file, keys in shards.items():
             formats.write_safetensors(stage / file, {key: tensors[key] for key in keys})
@@ -89,15 +100,11 @@ def save(
             weight_map = {key: file for file, keys in shards.items() for key in keys}
             index = {"metadata": {"total_size": total}, "weight_map": weight_map}
             (stage / INDEX).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", "utf-8")
-        written = {file.name for file in stage.iterdir()}
-    earlier = (file for file in directory.glob("model*.safetensors*") if OWN_FILES.fullmatch(file.name))
-    for file in sorted(earlier, key=lambda file: (file.name not in (SINGLE, INDEX), file.name)):
-        if file.name not in written:
-            file.unlink()
 
 
 def save_h5(directory: str | os.PathLike, config: Mapping[str, Any], variables: Mapping[str, np.ndarray]) -> None:
     """Writes `config.json` and `tf_model.h5`, as transformers' TensorFlow classes read them."""
+    check_finite(variables, "The model")
     with staged(directory) as stage:
         (stage / "config.json").write_text(config_text(config, variables), "utf-8")
         formats.write_h5(stage / "tf_model.h5", names.from_variables(variables, "tf"))

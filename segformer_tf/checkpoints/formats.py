@@ -4,7 +4,7 @@ import json
 import mmap
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,22 @@ import numpy as np
 
 from segformer_tf.checkpoints.keras_hub import is_keras_hub
 from segformer_tf.storage.find import WEIGHT_FILES
-from segformer_tf.storage.read import read_index
+from segformer_tf.storage.read import read_index, understanding
 
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "U8": "u1", "BOOL": "?"}
+_COMPRESSED = 8  # times its own size that a file's tensors may take; those of real ones are not compressed
+_SLACK = 2**24  # bytes
+Check = Callable[[Mapping[str, Sequence[int]]], None]  # of tensors' shapes, before they are read
 _TF_CLASSES = {
     "decode_head": "tf_segformer_for_semantic_segmentation",
     "classifier": "tf_segformer_for_image_classification",
 }
 
 
-def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def read(path: str | os.PathLike, check: Check | None = None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Tensors and metadata of one weight file, or of the shards that an `.index.json` lists; floating point as float32.
+
+    `check` is told the shapes before anything is made of them, of shards file by file, and may raise.
 
     A `.safetensors` file is mapped into memory, not copied: its float32 arrays are read-only views.
     Raises FileNotFoundError for a missing file or shard, ValueError for a damaged file or one of another format,
@@ -38,30 +43,31 @@ def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]
     if start.startswith(b"version https://git-lfs"):
         raise ValueError(f"{path} is a Git LFS pointer, not the weights; run `git lfs pull` in its directory.")
     if path.name.endswith(".index.json"):
-        return _read_shards(path)
+        return _read_shards(path, check)
     readers = {".safetensors": _read_safetensors, ".h5": _read_h5, ".bin": _read_torch, ".pth": _read_torch}
     if path.suffix not in readers:
         raise ValueError(
             f"{path} has the suffix {path.suffix!r}; expected a weight file with .safetensors, .h5, .bin or .pth "
             "(what Keras saved, .keras and .weights.h5, Keras itself loads)."
         )
-    return readers[path.suffix](path)
+    with understanding(path, "tensors by name, as SegFormer's files hold them"):
+        return readers[path.suffix](path, check or (lambda shapes: None))
 
 
-def _read_shards(index: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def _read_shards(index: Path, check: Check | None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     weight_map = read_index(index)
     tensors, metadata = {}, {}
     for shard in sorted(set(weight_map.values())):
         if not (index.parent / shard).is_file():
             raise FileNotFoundError(f"{index} lists the shard {shard}, which is not there; copy it beside the index.")
-        arrays, metadata = read(index.parent / shard)
+        arrays, metadata = read(index.parent / shard, check)
         tensors.update(arrays)
     if missing := sorted(set(weight_map) - set(tensors)):
         raise ValueError(f"{index} lists tensors that its shards lack: {', '.join(missing)}; download them again.")
     return tensors, metadata
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def _read_safetensors(path: Path, check: Check) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -76,6 +82,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]
     start = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:start])
     metadata = header.pop("__metadata__", {})
+    check({name: entry["shape"] for name, entry in header.items()})
     tensors = {}
     for name, entry in header.items():
         if entry["dtype"] not in _DTYPES:
@@ -91,7 +98,7 @@ def _as_float32(array: np.ndarray) -> np.ndarray:
     return array.astype(np.float32, copy=False) if array.dtype.kind == "f" else array
 
 
-def _read_h5(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def _read_h5(path: Path, check: Check) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     import h5py
 
     try:
@@ -101,8 +108,8 @@ def _read_h5(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
             f"{path} is not a whole HDF5 file ({error}); cut off, or of another format; copy it again."
         ) from error
     with file:
-        tensors = {}
-        file.visititems(lambda name, item: tensors.update({name: item}) if isinstance(item, h5py.Dataset) else None)
+        tensors = datasets(file, path)
+        check({name: item.shape for name, item in tensors.items()})
         if is_keras_hub(tensors):
             return {name: _as_float32(item[()]) for name, item in tensors.items()}, {"format": "keras_hub"}
         if "layer_names" not in file.attrs:
@@ -119,6 +126,32 @@ def _read_h5(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         return {name.partition("/")[2]: _as_float32(item[()]) for name, item in tensors.items()}, {"format": "tf"}
 
 
+def datasets(file: Any, path: Path) -> dict[str, Any]:
+    """The datasets of an open HDF5 file by name, none of which is read yet.
+
+    Raises ValueError for those that take their values from other files, are no numbers, or are larger than the file.
+    """
+    import h5py
+
+    found: dict[str, Any] = {}
+    file.visititems(lambda name, item: found.update({name: item}) if isinstance(item, h5py.Dataset) else None)
+    for name, item in found.items():
+        if item.external or item.is_virtual:
+            raise ValueError(
+                f"{path} is refused: its dataset {name} takes its values from other files, which could be any of this "
+                "computer's; expected the values themselves."
+            )
+        if item.dtype.kind not in "fiub" and item.dtype.str != "|V2":  # Keras keeps bfloat16 so
+            raise ValueError(f"{path}: dataset {name} has type {item.dtype}; expected numbers.")
+    size = file.id.get_filesize()
+    if (wanted := sum(int(item.nbytes) for item in found.values())) > _COMPRESSED * size + _SLACK:
+        raise ValueError(
+            f"{path} is refused: its datasets would take {wanted:,} bytes, and the file has {size:,}; expected values "
+            "that are written out."
+        )
+    return found
+
+
 def _torch(path: Path) -> Any:
     try:
         import torch
@@ -130,7 +163,7 @@ def _torch(path: Path) -> Any:
     return torch
 
 
-def _read_torch(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def _read_torch(path: Path, check: Check) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     import pickle
 
     torch = _torch(path)
@@ -142,7 +175,7 @@ def _read_torch(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
             f"{path} is refused: it holds more than tensors and could run code when loaded{': ' if reason else ''}"
             f"{reason.strip()}; get a model.safetensors, or convert it yourself where you trust it."
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
+    except Exception as error:  # whatever the pickle machine stumbles over
         raise ValueError(
             f"{path} is not a whole PyTorch file ({str(error).splitlines()[0] if str(error) else error!r}); it was cut "
             "off or is of another format, so copy it again."
@@ -155,6 +188,11 @@ def _read_torch(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise ValueError(
             f'{path} holds no tensors by name; expected a state dict, bare or under "state_dict" or "model".'
         )
+    for name, tensor in state.items():
+        held = tensor.untyped_storage().nbytes() if tensor.layout == torch.strided else 0
+        if tensor.numel() * tensor.element_size() > held:
+            raise ValueError(f"{path}: tensor {name} of {tuple(tensor.shape)} repeats a few values; expected all.")
+    check({name: tuple(tensor.shape) for name, tensor in state.items()})
     tensors = {}
     for name, tensor in state.items():
         tensor = tensor.detach()

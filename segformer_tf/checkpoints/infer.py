@@ -1,12 +1,15 @@
 """A configuration read off the shapes of the tensors, for files that carry none."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from segformer_tf.checkpoints.names import task_of
 from segformer_tf.config import SegformerConfig
+from segformer_tf.storage.read import understanding
 
 ARCHITECTURES = {
     "decode_head": "SegformerForSemanticSegmentation",
@@ -114,3 +117,35 @@ def expected_shapes(config: SegformerConfig, task: str | None) -> dict[str, tupl
         norm("decode_head/batch_norm", fused, "moving_mean", "moving_variance")
         product("decode_head/classifier", fused, config.num_labels)
     return shapes
+
+
+class Room:
+    """How much a weight file may hold beside its config, and must: looked at before tensors are read or a model built.
+
+    The tensors of another head than the model's, of an optimizer or of another number of classes have room.
+    """
+
+    TIMES, NUMBERS, TENSORS = 4, 2**24, 1000
+
+    def __init__(self, config: Mapping[str, Any], weights: Path):
+        with understanding(f"The config.json of {weights}", "the configuration of a SegFormer"):
+            shapes = expected_shapes(SegformerConfig.from_dict(dict(config)), "decode_head")
+        self.weights, self.tensors, self.found = weights, 0, 0
+        self.wanted_tensors, self.wanted = len(shapes), sum(map(math.prod, shapes.values()))
+
+    def take(self, shapes: Mapping[str, Sequence[int]]) -> None:
+        """Counts tensors that are going to be read; ValueError for more than there is room for."""
+        self.tensors += len(shapes)
+        self.found += sum(map(math.prod, shapes.values()))
+        self._expect(self.found, self.wanted, self.tensors, self.wanted_tensors)
+
+    def check_filled(self) -> None:
+        """ValueError where the config asks for far more than the file holds."""
+        self._expect(self.wanted, self.found, self.wanted_tensors, self.tensors)
+
+    def _expect(self, numbers: int, room: int, tensors: int, places: int) -> None:
+        if numbers > self.TIMES * room + self.NUMBERS or tensors > self.TIMES * places + self.TENSORS:
+            raise ValueError(
+                f"{self.weights} holds {self.found:,} numbers in {self.tensors:,} tensors, and its config.json asks "
+                f"for {self.wanted:,} in {self.wanted_tensors:,}: give weights and configuration of one model."
+            )

@@ -66,6 +66,11 @@ def match(
     if other:
         shown = ", ".join(_shapes(mismatch(path)) for path in other)
         _warn(f"Tensors of another shape in {source} start from random values, so train before use: {shown}.")
+    if bad := not_finite({path: tensors[path] for path in shapes if path in tensors}):
+        _warn(
+            f"{source} has values that are no numbers (NaN or infinite) in {len(bad)} of its tensors, the first "
+            f"{name(bad[0])}: what the model answers means nothing; take an earlier checkpoint."
+        )
     report: dict[str, list[Any]] = {
         "missing_keys": [name(path) for path in added],
         "unexpected_keys": [name(path) for path in left_out],
@@ -73,6 +78,26 @@ def match(
         "error_msgs": [],
     }
     return {path: tensors[path] for path in shapes if path in tensors and path not in other}, report
+
+
+def not_finite(arrays: Mapping[str, np.ndarray]) -> list[str]:
+    """The names of those that have NaN or infinite values."""
+
+    def finite(array: np.ndarray) -> bool:
+        flat = array.reshape(-1)
+        with np.errstate(all="ignore"):
+            return bool(np.isfinite(np.dot(flat, flat)) or np.isfinite(flat).all())  # the first is quick
+
+    return [name for name, array in arrays.items() if array.dtype.kind == "f" and not finite(array)]
+
+
+def check_finite(arrays: Mapping[str, np.ndarray], what: str) -> None:
+    """ValueError that names the first of the variables with NaN or infinite values."""
+    if bad := not_finite(arrays):
+        raise ValueError(
+            f"{what} has values that are no numbers (NaN or infinite) in {len(bad)} of its {len(arrays)} variables, "
+            f"the first {bad[0]}, expected finite ones: take an earlier checkpoint, or train with a lower rate."
+        )
 
 
 def _stored_shape(path: str, shape: Sequence[int]) -> tuple[int, ...]:

@@ -4,8 +4,21 @@ import os
 import sys
 import warnings
 
-from segformer_tf.cli import batch, checkpoints, data, pictures, serving, training  # noqa: F401  (they register commands)
+from segformer_tf.cli import (  # noqa: F401
+    batch,
+    benchmark,
+    checkpoints,
+    data,
+    demo,
+    export,
+    pictures,
+    serving,
+    training,
+    video,
+)
 from segformer_tf.cli.app import app, say
+
+SEVERAL = ("--scales", "--merge-queries")  # options that take numbers until there are no more
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -33,14 +46,14 @@ def main(arguments: list[str] | None = None) -> None:
 def _several_values(arguments: list[str]) -> list[str]:
     """`--scales 0.5 1 2`, or `0.5,1,2`, as `--scales 0.5 --scales 1 --scales 2`, which is how typer reads lists."""
     changed: list[str] = []
-    taking = False
+    taking = None
     for argument in arguments:
         values = argument.split(",")
         if taking and all(map(_is_number, values)):
-            first = changed[-1] == "--scales"
-            changed += [word for value in values for word in ("--scales", value)][first:]
+            first = changed[-1] == taking
+            changed += [word for value in values for word in (taking, value)][first:]
         else:
-            taking = argument == "--scales"
+            taking = argument if argument in SEVERAL else None
             changed.append(argument)
     return changed
 

@@ -24,6 +24,17 @@ segformer-tf export {BUNDLED} models/street
 Models are also Hub ids such as nvidia/segformer-b2-finetuned-ade-512-512, directories and files.
 """
 
+MergeQueries = Annotated[
+    list[int] | None,
+    typer.Option(
+        help="Stages, such as 1 2, whose attention averages its queries 2 x 2: faster for large pictures, other labels "
+        "here and there.",
+        min=1,
+        max=4,
+        show_default=False,
+    ),
+]
+
 app = typer.Typer(
     name="segformer-tf",
     help=HELP,

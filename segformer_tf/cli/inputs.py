@@ -1,17 +1,25 @@
-"""Which pictures a command was given: files, directories, patterns, and "-" for one on stdin."""
+"""Which pictures a command was given: files, directories, patterns, "-" for one on stdin, or those to calibrate by."""
 
+import contextlib
 import glob
 import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from segformer_tf.cli.app import say
 from segformer_tf.pipelines import files
 
+_VIDEOS = ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .wmv .flv .ogv .3gp"
+VIDEOS = tuple(_VIDEOS.split(" "))
 STDIN = "-"
+
+
+def is_video(argument: str) -> bool:
+    """Whether an argument is a video by its name; directories are looked through for pictures."""
+    return Path(argument).suffix.lower() in VIDEOS and not os.path.isdir(argument)
 
 
 class Picture(NamedTuple):
@@ -142,3 +150,31 @@ def _state(picture: Picture) -> os.stat_result | None:
 
 def _name(picture: Picture, whole: bool) -> str:
     return files.name_of(picture.source, whole) if isinstance(picture.source, Path) else "stdin"
+
+
+def calibration_of(data: Path, images: int, max_drop: float | None, processor: Any, size: Any = None) -> Any:
+    """A `Calibration` by a data set's training pictures, judged by mIoU on its val split; or by pictures alone."""
+    from segformer_tf.data import read_split
+    from segformer_tf.export.quantized import Calibration
+    from segformer_tf.images.processor import SegformerImageProcessor
+    from segformer_tf.training import evaluate
+
+    if size:
+        resized = {"do_resize": True, "size": {"height": size[0], "width": size[1]}}
+        processor = SegformerImageProcessor.from_dict({**processor.to_dict(), **resized})
+    files, score = [], None
+    with contextlib.suppress(FileNotFoundError):  # no data set: a directory of pictures
+        train = read_split(data, "train")
+        if train.has_masks and not train.shards:
+            files, val = list(train.images), read_split(data, "val")
+            score = lambda runtime: 100.0 * evaluate(runtime, val, "processor", processor)["mIoU"]  # noqa: E731
+    files = files or [picture.source for picture in find_pictures([str(data)], recursive=True)]
+    files = [files[i * len(files) // min(images, len(files))] for i in range(min(images, len(files)))]
+    lying = {"data_format": "channels_last", "input_data_format": "channels_last", "return_tensors": "np"}
+
+    def pixels() -> Iterator[Any]:
+        for file in files:
+            yield processor(processor.pixels(file, strict=True), **lying).pixel_values
+
+    next(pixels())  # a picture of other channels is told before anything is made
+    return Calibration(pixels, score, max_drop)

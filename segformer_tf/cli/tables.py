@@ -22,7 +22,7 @@ class Report:
 
 
 @contextmanager
-def progress(total: int) -> Iterator[Callable[[], None]]:
+def progress(total: int | None, what: str = "pictures") -> Iterator[Callable[[], None]]:
     """A bar on stderr with pictures a second and the time left, where that is a terminal and there are several."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TimeRemainingColumn
@@ -30,10 +30,10 @@ def progress(total: int) -> Iterator[Callable[[], None]]:
 
     class Rate(ProgressColumn):
         def render(self, task: Any) -> Text:
-            return Text(f"{task.speed:.1f} pictures/s" if task.speed else "")
+            return Text(f"{task.speed:.1f} {what}/s" if task.speed else "")
 
     console = Console(stderr=True)
-    columns = "Pictures", BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn()
+    columns = what.capitalize(), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True, disable=total == 1 or not console.is_terminal) as bar:
         task = bar.add_task("", total=total)
         yield lambda: bar.advance(task)
@@ -49,7 +49,7 @@ def show(
     """Prints the answers and a line about the whole; ends with status 1 if a picture failed."""
     seconds = time.monotonic() - report.start
     if as_json:
-        print(json.dumps(rows, indent=2))
+        print_json(rows)
     elif rows:
         (one if report.todo == 1 else many)(rows)
         if report.todo > 1:
@@ -59,6 +59,11 @@ def show(
         if len(rows) + report.failed > 1:
             say(f"{report.failed} of {len(rows) + report.failed} pictures failed; the others are done.")
         raise SystemExit(1)
+
+
+def print_json(rows: list[dict[str, Any]]) -> None:
+    """On stdout."""
+    print(json.dumps(rows, indent=2))
 
 
 def _table(*headings: str, title: str | None = None) -> Any:
@@ -121,3 +126,35 @@ def likeliest(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         named = ", ".join(f"{entry['label']} {entry['score']:.1%}" for entry in row["classes"])
         print(f"{printable(row['path'])}: {printable(named)}")
+
+
+def costs(rows: list[dict[str, Any]]) -> None:
+    """The rows of `benchmark`; the one to take is marked."""
+    from rich.text import Text
+
+    scored = any("score" in row for row in rows)
+    height, width = rows[0]["size"]
+    heads = ("ms a picture", "pictures/s", "memory", "on disk", *(["score"] if scored else []))
+    table = _table("", "runtime", "numbers", *heads, title=f"{height} x {width}, one picture and batches of 8")
+    table.columns[1].justify = table.columns[2].justify = "left"
+    for row in rows:
+        mark = "->" if row["recommended"] else ""
+        if "failure" in row:
+            table.add_row(mark, row["runtime"], row["numbers"], Text("not run"))
+            continue
+        memory, disk = (f"{row[key]:.0f} MB" if row.get(key) else "" for key in ("memory_mb", "disk_mb"))
+        score = [f"{row['score']:.2%}" if row.get("score") is not None else ""] if scored else []
+        table.add_row(
+            mark, row["runtime"], row["numbers"], f"{row['ms']:.1f}", f"{row['rate']:.1f}", memory, disk, *score
+        )
+    _print(table)
+    for row in rows:
+        if "failure" in row:
+            print(f"not run: {row['runtime']}, {row['numbers']}: {printable(row['failure'])}")
+    for row in rows:
+        if row["recommended"] and row["runtime"] != "tensorflow" and row["numbers"] != "as exported":
+            bound = "" if row["runtime"] == "litert" else " --batch 1"
+            print(
+                f"-> segformer-tf export MODEL DIRECTORY --format {row['runtime']} --weights {row['numbers']} --size "
+                f"{height} {width}{bound}"
+            )

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from segformer_tf.cli.app import app, load_tensorflow
+from segformer_tf.cli.app import MergeQueries, app, load_tensorflow
 
 Data = Annotated[Path, typer.Option(help="Directory of a data set, in one of the layouts of docs/training.md.")]
 
@@ -166,6 +166,7 @@ def evaluate(
         Path | None,
         typer.Option(help='JSON: {"class of the data": "class of the model", or null}, where they differ.'),
     ] = None,
+    merge_queries: MergeQueries = None,
     binary: Annotated[bool, typer.Option("--binary", help="Masks of one foreground class, as for `train`.")] = False,
     dump: Annotated[Path | None, typer.Option(help="Directory to write the predictions to.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -180,22 +181,25 @@ def evaluate(
     )
     from segformer_tf.data import inspect
     from segformer_tf.pipelines.exported import exported_file, open_exported
+    from segformer_tf.storage.read import read_json
     from segformer_tf.training import Protocol, read_split
     from segformer_tf.training import evaluate as score
 
     try:
         chosen = Protocol(protocol, window, stride, tuple(scales or (1.0,)), flip)
-        mapping = json.loads(map_classes.read_text("utf-8")) if map_classes else None
+        mapping = read_json(map_classes, "class ids of the data set and of the model") if map_classes else None
     except (OSError, ValueError) as error:
         raise typer.BadParameter(str(error)) from None
     pictures = read_split(data, split)
     processor = None
     if exported := exported_file(model):
+        if merge_queries:
+            raise typer.BadParameter(f"{model} is an exported file: give it to `export`.", param_hint="--merge-queries")
         network: Any = open_exported(exported)
         config = SegformerConfig.from_dict(network.description.config)
     else:
         kind = TFSegformerForSemanticSegmentation if pictures.has_masks else TFSegformerForImageClassification
-        network = kind.from_pretrained(model, data_format="channels_last")
+        network = kind.from_pretrained(model, data_format="channels_last", merge_queries=merge_queries or None)
         config = network.config
         try:
             processor = SegformerImageProcessor.from_pretrained(model)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from segformer_tf.data.splits import UNLABELLED, Coding
-from segformer_tf.storage.read import read_json
+from segformer_tf.storage.read import read_json, understanding
 
 SHAPES = '[{"id": 0, "name": "road", "color": [128, 64, 128]}, ...], ["road", ...] or {"0": "road", ...}'
 
@@ -45,7 +45,8 @@ def read_rows(file: Path) -> list[dict[str, Any]]:
             f"{file} has ids {ids}, expected 0 to {count - 1} (and {UNLABELLED} for what is not labelled), each with a "
             "name: correct it."
         )
-    return _checked(rows, file)
+    with understanding(file, SHAPES):
+        return _checked(rows, file)
 
 
 def _rows(found: Any) -> list[dict[str, Any]]:

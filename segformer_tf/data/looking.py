@@ -57,8 +57,6 @@ def _look(split: Split, number: int) -> Look:
             _look_at_mask(split, number, found)
     except OSError as error:
         found.problem, found.broken = str(error), True
-    except Image.DecompressionBombWarning as warning:
-        found.problem = f"{split.images[number]}: {warning}: make the file smaller."
     except ValueError as error:
         found.problem = str(error)
     return found

@@ -6,7 +6,6 @@ background, 0.
 """
 
 import base64
-import io
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+
+from segformer_tf.images.opening import open_image
 
 BACKGROUND = {"id": 0, "name": "background", "color": [0, 0, 0]}
 
@@ -81,7 +81,7 @@ def circle(points: Any, size: tuple[int, int]) -> np.ndarray:
 
 def bitmap(encoded: str, corner: Any, size: tuple[int, int]) -> np.ndarray:
     """A PNG in base64 that lies with its left upper corner at (x, y) -> (H, W) bool."""
-    part = np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded))).convert("L")) > 0
+    part = np.asarray(open_image(base64.b64decode(encoded)).convert("L")) > 0
     left, top = (round(float(value)) for value in corner)
     mask = np.zeros(size, bool)
     rows, columns = (
@@ -95,7 +95,8 @@ def bitmap(encoded: str, corner: Any, size: tuple[int, int]) -> np.ndarray:
 def run_lengths(counts: str | bytes | Sequence[int], size: tuple[int, int]) -> np.ndarray:
     """COCO's RLE -> (H, W) bool: lengths of runs of 0, 1, 0 ... down the columns, as numbers or as COCO's text."""
     lengths = np.asarray(_decoded(counts) if isinstance(counts, (str, bytes)) else counts, np.int64)
-    if (lengths < 0).any() or lengths.sum() != size[0] * size[1]:
+    pixels = size[0] * size[1]  # each by itself too: a sum of huge ones may come to the right number
+    if lengths.ndim != 1 or (lengths < 0).any() or (lengths > pixels).any() or lengths.sum() != pixels:
         raise ValueError(
             f"its run lengths cover {int(lengths.sum())} pixels, expected {size[0] * size[1]}: correct it."
         )

@@ -2,15 +2,18 @@
 
 import importlib.util
 import os
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from segformer_tf.checkpoints import check_finite
 from segformer_tf.export import signatures
 from segformer_tf.export.formats import FILES, WEIGHTS, pixels_shape
 from segformer_tf.export.picture_bytes import MAX_PIXELS
+from segformer_tf.export.quantized import Calibration, Quantized, quantize
 from segformer_tf.export.saved_model import facts, next_version, write_saved_model
 from segformer_tf.export.warmup import sample_picture
 from segformer_tf.images.postprocess import post_process_semantic_segmentation
@@ -39,6 +42,7 @@ class Exported(NamedTuple):
     difference: float
     relative_difference: float
     same_labels: float | None
+    quantized: Quantized | None = None
 
 
 @spell_checked
@@ -51,6 +55,7 @@ def export(
     size: tuple[int, int] | None = None,
     batch: int | None = None,
     weights: str = "float32",
+    calibration: Calibration | None = None,
     tolerance: float | None = None,
     picture: np.ndarray | None = None,
     names: Iterable[str] | None = None,
@@ -69,16 +74,21 @@ def export(
             onnx and openvino: the only size that the file takes (any by default). litert: always one, the processor's.
         batch: How many pictures at a time onnx and openvino files take, and no other number (any by default; litert:
             always 1). With `size` and `batch` OpenVINO takes less than half the time.
-        weights: "float32", "float16" or "int8", as stored in onnx, openvino and litert files.
+        weights: "float32", "float16" or "int8", as stored in onnx, openvino and litert files; smaller weights make a
+            smaller file, not a faster one.
+        calibration: With weights "int8", openvino: pictures to compute in int8 by, which is faster where the
+            processor has instructions for it; judged by a score. `quantization.json`, beside the file, tells the rest.
         tolerance: Largest difference kept, as a share of the largest logit; by default 0.001 for float32 weights, 0.02
-            for float16, 0.2 for int8.
+            for float16, 0.2 for int8, any where `calibration` judges.
         picture: The uint8 picture (H, W, channels) to compare on; default one made up.
         names, labels_at, max_pixels: saved_model: which signatures, the size of `labels`, the largest picture taken.
 
     Raises:
-        ValueError: An argument that does not fit, or a file that differs more than the tolerance (it is not kept).
+        ValueError: An argument that does not fit, weights that are no numbers, or a file that differs more than the
+            tolerance, or loses more than the calibration allows (it is not kept).
         ImportError: The format needs a package that is not installed.
     """
+    check_finite({weight.path: np.asarray(weight) for weight in model.weights}, "The model")
     directory = Path(directory)
     processor = processor or SegformerImageProcessor()
     if format not in FORMATS:
@@ -97,10 +107,15 @@ def export(
     if size is not None:
         settings = {**processor.to_dict(), "do_resize": True, "size": {"height": size[0], "width": size[1]}}
         processor = SegformerImageProcessor.from_dict(settings)
-    tolerance = TOLERANCES[weights] if tolerance is None else tolerance
+    if calibration and (weights != "int8" or format != "openvino"):
+        raise ValueError(
+            f'calibration is for weights "int8" and openvino; weights is {weights!r} for {format}: leave it out, or '
+            "change these (ONNX Runtime was slower in int8 than in float32, LiteRT is not measured)."
+        )
+    tolerance = (np.inf if calibration else TOLERANCES[weights]) if tolerance is None else tolerance
     if format == "saved_model":
         return _export_saved_model(model, directory, processor, tolerance, names, labels_at, max_pixels)
-    return _export_runtime(model, directory, format, processor, size, batch, weights, tolerance, picture)
+    return _export_runtime(model, directory, format, processor, size, batch, weights, tolerance, picture, calibration)
 
 
 def _export_saved_model(model, directory: Path, processor, tolerance, names, labels_at, max_pixels) -> Exported:
@@ -115,24 +130,33 @@ def _export_saved_model(model, directory: Path, processor, tolerance, names, lab
     return Exported(directory / version, difference, _relative(difference, scale), None)
 
 
-def _export_runtime(model, directory: Path, format, processor, size, batch, weights, tolerance, picture) -> Exported:
+def _export_runtime(
+    model, directory: Path, format, processor, size, batch, weights, tolerance, picture, calibration
+) -> Exported:
     runtime = FILES[format]
-    modules = [package.replace("-", "_") for package in runtime.packages.split()]
+    packages, extra = (runtime.packages + " nncf", "int8") if calibration else (runtime.packages, "export")
+    modules = [package.replace("-", "_") for package in packages.split()]
     if missing := [name for name in modules if importlib.util.find_spec(name) is None]:
-        raise ImportError(f"{format} needs {', '.join(missing)}: pip install 'segformer-tf[export]'.")
+        raise ImportError(f"{format} needs {', '.join(missing)}: pip install 'segformer-tf[{extra}]'.")
     if format == "litert":
         size, batch = size or signatures.fixed_size(processor), 1
     pixels = np.repeat(_pixels(model, processor, picture, size), batch or 1, axis=0)
     expected = KerasModel(model)(pixels)
     about = Description.of_model(model, processor, size, **facts(model))
-    with staged(directory) as draft:  # the .bin of OpenVINO moves before its .xml
-        runtime.write(model, draft / runtime.file, pixels_shape(model, size, batch), weights, about)
-        found = runtime.load(draft / runtime.file)(pixels)
+    shape, quantized = pixels_shape(model, size, batch), None
+    with staged(directory) as draft, tempfile.TemporaryDirectory() as directory_of_full:
+        file = draft / runtime.file  # the .bin of OpenVINO moves before its .xml
+        if calibration:
+            full = Path(directory_of_full, runtime.file)
+            runtime.write(model, full, shape, "float32", about)
+            quantized = quantize(full, file, runtime.load, calibration)
+        else:
+            runtime.write(model, file, shape, weights, about)
+        found = runtime.load(file)(pixels)
         difference, scale = float(np.abs(found - expected).max()), float(np.abs(expected).max())
         _check_difference(runtime.file, difference, scale, tolerance)
-    return Exported(
-        directory / runtime.file, difference, _relative(difference, scale), _same_labels(found, expected, pixels)
-    )
+    same = _same_labels(found, expected, pixels)
+    return Exported(directory / runtime.file, difference, _relative(difference, scale), same, quantized)
 
 
 def _relative(difference: float, scale: float) -> float:

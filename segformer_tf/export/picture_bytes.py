@@ -8,7 +8,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 MIN_SIDE = 8  # anything smaller is a placeholder, not a photograph
-MAX_PIXELS = 50_000_000  # an 8-bit RGB picture of this many takes 150 MB
+MAX_PIXELS = 25_000_000  # a camera's 6000 x 4000; while it is worked on it takes some 30 bytes a pixel
 
 _DAMAGED = "The picture is damaged or cut short: send the whole file again."
 _PNG_HEADER = 26  # bytes up to and including the colour type

@@ -13,6 +13,8 @@ from segformer_tf.models.network import from_boundary, to_boundary
 from segformer_tf.models.tasks import TFSegformerForImageClassification, TFSegformerForSemanticSegmentation
 
 TOP = 5  # classes in a classifier's answer
+MAX_PICTURES = 64  # a run; what a server merges counts as one
+MAX_TENSOR_PIXELS = 4_194_304  # a picture that comes as numbers, and so may run at its own size: 2048 x 2048
 
 
 def build(
@@ -97,7 +99,8 @@ def _segmentation(model, run: Callable, processor, labels_at: str, max_pixels: i
         return {"mask_bytes": masks, "error": errors}
 
     def segment_tensor(images):
-        pixel_values = processor.preprocess_tensor(images)
+        with tf.control_dependencies(_check_sides(images, "images", 1, 1)):
+            pixel_values = processor.preprocess_tensor(tf.identity(images))
         return {"labels": labels_of(run(pixel_values), tf.shape(images)[1:3])}
 
     from_bytes = segment_batch if fixed_size(processor) else segment_one_by_one
@@ -138,12 +141,12 @@ def _plain(model, run: Callable) -> dict[str, Callable]:
     channels = model.config.num_channels
 
     def logits(pixel_values):
-        with tf.control_dependencies([_check_sides(pixel_values, 1)]):
+        with tf.control_dependencies(_check_sides(pixel_values, "pixel_values", 1)):
             return {"logits": run(tf.identity(pixel_values))}
 
     def transformers(pixel_values):
-        with tf.control_dependencies([_check_sides(pixel_values, 2)]):
-            logits = run(from_boundary(pixel_values, "channels_first"))
+        with tf.control_dependencies(_check_sides(pixel_values, "pixel_values", 2)):
+            logits = run(from_boundary(tf.identity(pixel_values), "channels_first"))
         return {"logits": to_boundary(logits, "channels_first") if logits.shape.rank == 4 else logits}
 
     last, first = (None, None, None, channels), (None, channels, None, None)
@@ -179,10 +182,22 @@ def _read_batch(image_bytes, processor, max_pixels: int) -> tuple[tf.Tensor, tf.
     return tf.map_fn(one, image_bytes, fn_output_signature=specs)
 
 
-def _check_sides(pixel_values: tf.Tensor, first_side: int) -> tf.Operation:
-    message = f"pixel_values have a side of under {SMALLEST_SIDE} pixels: enlarge or pad the picture."
-    sides = tf.shape(pixel_values)[first_side : first_side + 2]
-    return tf.debugging.assert_greater_equal(sides, SMALLEST_SIDE, message)
+def _check_sides(pixels: tf.Tensor, name: str, first_side: int, smallest: int = SMALLEST_SIDE) -> list[tf.Operation]:
+    """What stops a run whose pictures, which all have one size, are too small or too large."""
+    sides = tf.shape(pixels, tf.int64)[first_side : first_side + 2]
+    small = f"{name} have a side of under {smallest} pixels: enlarge or pad the picture."
+    large = (
+        f"{name} have over {MAX_TENSOR_PIXELS} pixels a picture, or over {8 * MAX_TENSOR_PIXELS} in all, which are the "
+        "limits: send smaller or fewer pictures."
+    )
+    # A side is compared before sides are multiplied: two of 2^32 make 0. Eight pictures that are merged always fit.
+    area, count = tf.reduce_prod(sides), tf.shape(pixels, tf.int64)[0]
+    fits = tf.reduce_all(sides <= MAX_TENSOR_PIXELS) & (area <= MAX_TENSOR_PIXELS)
+    fits &= count * tf.minimum(area, MAX_TENSOR_PIXELS) <= 8 * MAX_TENSOR_PIXELS
+    return [
+        tf.debugging.assert_greater_equal(sides, tf.constant(smallest, tf.int64), small),
+        tf.debugging.Assert(fits, [large]),
+    ]
 
 
 def _from_bytes(answer: Callable):
@@ -191,8 +206,14 @@ def _from_bytes(answer: Callable):
 
 def _from_tensor(answer: Callable, name: str, shape: tuple, dtype: tf.DType):
     def checked(batch):
-        message = f"{name} is an empty batch, expected at least one: leave the request out."
-        with tf.control_dependencies([tf.debugging.assert_positive(tf.shape(batch)[0], message)]):
+        count = tf.shape(batch)[0]
+        empty = f"{name} is an empty batch, expected at least one: leave the request out."
+        many = f"{name} has over {MAX_PICTURES} pictures, which is the limit: send them in several requests."
+        checks = [
+            tf.debugging.assert_positive(count, empty),
+            tf.debugging.assert_less_equal(count, MAX_PICTURES, many),
+        ]
+        with tf.control_dependencies(checks):
             return answer(tf.identity(batch))
 
     spec = tf.TensorSpec(shape, dtype, name)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
+from segformer_tf.images.legend import PLACES, with_legend
 from segformer_tf.images.opening import to_pixels
 from segformer_tf.storage.keywords import spell_checked
 
+BAND_PIXELS = 2**20  # pixels that are worked on together
 Names = Mapping[Any, str] | Sequence[str] | None
 
 
@@ -60,8 +61,10 @@ def class_table(labels: np.ndarray, id2label: Names = None, scores: np.ndarray |
     labels = _check(labels)
     names = class_names(id2label)
     flat = labels.ravel()
-    if flat.size and flat.min() >= 0 and flat.max() <= 65535:  # counting is much faster than sorting
-        counts = np.bincount(flat)
+    if flat.size and flat.min() >= 0 and (top := int(flat.max())) <= 65535:  # counting is much faster than sorting
+        counts = np.zeros(top + 1, np.int64)
+        for start in range(0, flat.size, BAND_PIXELS):
+            counts += np.bincount(flat[start : start + BAND_PIXELS], minlength=top + 1)
         ids = np.flatnonzero(counts)
         counts = counts[ids]
     else:
@@ -89,19 +92,24 @@ def overlay(
     palette: np.ndarray,
     names: Names = None,
     alpha: float = 0.5,
-    legend: bool = True,
+    legend: bool | str = True,
     skip: Sequence[str] = (),
+    outline: bool = False,
 ) -> Image.Image:
-    """A picture with the classes (H, W) blended over it by `alpha` (0 to 1), and a legend beside or below it.
+    """A picture with the classes (H, W) blended over it by `alpha` (0 to 1), and a legend.
 
     `image` is anything `open_image` takes, of the labels' size. Pixels without a class (255), and those of the classes
     named in `skip`, stay as they are. The legend lists the other classes found, largest first, with their share of the
-    picture.
+    picture: True or "outside" beside or below it, "inside" where it hides least, False none. `outline` draws the rims
+    of regions in their full colours.
     """
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha is {alpha}; expected 0 to 1.")
-    pixels = to_pixels(image, 3, None, strict=True)
+    if legend not in (True, False, *PLACES):
+        raise ValueError(f'legend is {legend!r}; expected True, False, "outside" or "inside".')
     labels = _check(labels)
+    told = isinstance(image, np.ndarray) and image.shape == (*labels.shape, 3) and image.dtype == np.uint8
+    pixels = image if told else to_pixels(image, 3, None, strict=True)
     if pixels.shape[:2] != labels.shape:
         raise ValueError(f"labels have size {labels.shape}; expected the image's, {pixels.shape[:2]}.")
     if pixels.dtype != np.uint8:
@@ -109,54 +117,41 @@ def overlay(
     palette = np.asarray(palette, np.uint8)
     names = class_names(names) or {index: f"class {index}" for index in range(len(palette))}
     skipped = {index for index, name in names.items() if name in skip}
-    ids = _known(labels, len(palette))
     # Both parts are looked up, which is ten times as fast as computing them; rounded like this, they end at most
     # at 255.
     shares = np.floor(np.arange(256) * (1 - alpha)).astype(np.uint8)
-    colours = np.rint(np.concatenate([palette, np.zeros((1, 3))]) * alpha).astype(np.uint8)
-    mixed = shares.take(pixels) + colours.take(ids, axis=0)
-    plain = np.isin(np.arange(len(colours)), [*skipped, len(palette)]).take(ids)
-    if plain.any():
-        mixed[plain] = pixels[plain]
+    colours = np.concatenate([palette, np.zeros((1, 3), np.uint8)])
+    blended = np.rint(colours * float(alpha)).astype(np.uint8)
+    plain = np.isin(np.arange(len(colours)), [*skipped, len(palette)])
+    thickness = max(round((labels.size**0.5) / 400), 1)
+    mixed = np.empty_like(pixels)
+    rows = max(BAND_PIXELS // max(labels.shape[1], 1), 1)
+    for top in range(0, len(labels), rows):  # what is made for each pixel on the way takes eight times the picture
+        band = slice(top, top + rows)
+        ids = _known(labels[band], len(palette))
+        np.add(shares.take(pixels[band]), blended.take(ids, axis=0), out=mixed[band])
+        if outline:
+            above = min(thickness, top)
+            rim = _rims(labels[top - above : top + rows + thickness], thickness)[above:][: len(ids)]
+            mixed[band][rim] = colours.take(ids[rim], axis=0)
+        untouched = plain.take(ids)
+        if untouched.any():
+            mixed[band][untouched] = pixels[band][untouched]
     picture = Image.fromarray(mixed)
-    rows = [row for row in class_table(labels, names) if row["id"] < len(palette) and row["id"] not in skipped]
-    return _with_legend(picture, rows, palette) if legend and rows else picture
+    table = [row for row in class_table(labels, names) if row["id"] < len(palette) and row["id"] not in skipped]
+    if not legend or not table:
+        return picture
+    return with_legend(picture, table, palette, "inside" if legend == "inside" else "outside")
 
 
-def _with_legend(picture: Image.Image, rows: list[dict[str, Any]], palette: np.ndarray) -> Image.Image:
-    """Below a wide picture, beside a tall one, in as many columns as it takes, read column by column."""
-    width, height = picture.size
-    text = min(max(round((width * height) ** 0.5 / 34), 11), 64)
-    font = _font(text)
-    shares = [f"{row['share']:.1%}" if row["share"] >= 0.001 else "<0.1%" for row in rows]
-    line, gap, swatch = round(text * 1.55), round(text * 1.3), round(text * 1.05)
-    name_width = max(round(font.getlength(row["name"])) for row in rows)
-    column = swatch + text // 2 + name_width + gap + round(font.getlength("100.0%"))
-    if width >= height:
-        columns = min(max((width - gap) // (column + gap), 1), len(rows))
-        deep = -(-len(rows) // columns)
-        columns = -(-len(rows) // deep)
-        size = max(width, columns * (column + gap) + gap), height + deep * line + 2 * gap
-        left, top = gap, height + gap
-    else:
-        deep = min(max((height - 2 * gap) // line, 1), len(rows))
-        columns = -(-len(rows) // deep)
-        deep = -(-len(rows) // columns)
-        size = width + columns * (column + gap) + gap, max(height, deep * line + 2 * gap)
-        left, top = width + gap, gap
-    canvas = Image.new("RGB", size, (250, 250, 250))
-    canvas.paste(picture, (0, 0))
-    draw = ImageDraw.Draw(canvas)
-    for index, (row, share) in enumerate(zip(rows, shares, strict=True)):
-        x, middle = left + index // deep * (column + gap), top + index % deep * line + line // 2
-        color = tuple(int(value) for value in palette[row["id"]])
-        box = (x, middle - swatch // 2, x + swatch, middle + (swatch + 1) // 2)
-        draw.rectangle(box, fill=color, outline=(90, 90, 90), width=max(1, text // 16))
-        draw.text((x + swatch + text // 2, middle), row["name"], (25, 25, 25), font, anchor="lm")
-        draw.text((x + column, middle), share, (105, 105, 105), font, anchor="rm")
-    return canvas
-
-
-@functools.lru_cache(maxsize=8)
-def _font(size: int) -> Any:
-    return ImageFont.load_default(size)
+def _rims(labels: np.ndarray, thickness: int) -> np.ndarray:
+    """(H, W) bool: the pixels with another class at most `thickness` pixels away, down or across."""
+    rims = np.zeros(labels.shape, bool)
+    for step in range(1, thickness + 1):
+        differs = labels[step:] != labels[:-step]
+        rims[step:] |= differs
+        rims[:-step] |= differs
+        differs = labels[:, step:] != labels[:, :-step]
+        rims[:, step:] |= differs
+        rims[:, :-step] |= differs
+    return rims

@@ -1,15 +1,15 @@
 """Logits of the parts of a picture -> its label map at full size, band after band of rows.
 
 Full-size logits are: of one part its logits resized bilinearly (half-pixel centres) to the pixels it covers, where
-parts overlap their mean; of several variants of a picture (scales, mirror images) the mean of their class
-probabilities. They exist for some pixels at a time. Where all logits around a pixel agree on the class, so does every
-mean of them: only the other pixels are computed.
+parts overlap their mean, plain or weighted; of several variants of a picture (scales, mirror images) the mean of their
+class probabilities. They exist for some pixels at a time. Where all logits around a pixel agree on the class, so does
+every mean of them: only the other pixels are computed.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -17,6 +17,8 @@ import numpy as np
 
 BAND_PIXELS = 2**17  # pixels that are looked at together
 CHUNK_VALUES = 2**17  # values (pixels times classes) that are computed together: half a megabyte a copy
+BLENDS = ("mean", "gaussian")  # how overlapping parts count: alike, or most in their middle
+BELL = 1 / 8  # standard deviation of "gaussian", in sides of a part
 
 
 class Box(NamedTuple):
@@ -29,12 +31,28 @@ class Box(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Logits (h, w, C) float32 of a box, the classes that each votes for (h, w), and the variant they belong to."""
+    """Logits (h, w, C) float32 of a box, the classes that each votes for (h, w), and the variant they belong to.
+
+    The first `cut` rows of both, which are done, are let go.
+    """
 
     logits: np.ndarray
     votes: np.ndarray
     box: Box
     variant: int
+    cut: int = 0
+
+    def rows(self, pixels: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """`neighbours` of rows of pixels, counted in the rows that are left."""
+        upper, lower, weight = neighbours(pixels, self.box.top, self.box.height, len(self.votes) + self.cut)
+        return upper - self.cut, lower - self.cut, weight
+
+    def below(self, done: int) -> Part:
+        """Without the rows that no pixel from row `done` on needs, if these are a quarter or more."""
+        first = int(self.rows(slice(done, done + 1))[0][0])
+        if first < len(self.votes) / 4:
+            return self
+        return self._replace(logits=self.logits[first:].copy(), votes=self.votes[first:].copy(), cut=self.cut + first)
 
 
 class Merger:
@@ -43,11 +61,16 @@ class Merger:
     Args:
         size: (height, width) of the result.
         scores: Also keep the probability of each pixel's label, (H, W) float16; takes many times as long.
+        maps: Also keep these, (H, W) float16 each: the probability of a class (its id), or "entropy" from 0 (sure) to 1
+            (all classes alike).
+        blend: "mean", or "gaussian": overlapping parts count by a bell over each, so that their edges do not show.
     """
 
-    def __init__(self, size: tuple[int, int], scores: bool = False):
+    def __init__(self, size: tuple[int, int], scores: bool = False, maps: Sequence[Any] = (), blend: str = "mean"):
         self.labels = np.empty(size, np.int32)
         self.scores = np.empty(size, np.float16) if scores else None
+        self.maps = {kind: np.empty(size, np.float16) for kind in maps}
+        self.blend = blend
         self.parts: list[Part] = []
         self.done = 0  # rows
 
@@ -70,17 +93,19 @@ class Merger:
                 inside = [part for part in self.parts if _covers(part.box, top + 0.5, left + 0.5)]
                 self._label(slice(top, bottom), slice(left, right), inside)
         self.done = max(self.done, until)
-        self.parts = [part for part in self.parts if first_pixel(part.box.top + part.box.height, height) > self.done]
+        left = [part for part in self.parts if first_pixel(part.box.top + part.box.height, height) > self.done]
+        self.parts = [part.below(self.done) for part in left]
 
     def _label(self, rows: slice, columns: slice, parts: list[Part]) -> None:
         """Labels a rectangle that the same parts cover everywhere."""
         across = [neighbours(columns, part.box.left, part.box.width, part.logits.shape[1]) for part in parts]
+        everywhere = self.scores is not None or bool(self.maps)
         votes = [_across(part.votes, *sides[:2]) for part, sides in zip(parts, across, strict=True)]
         variants = [part.variant for part in parts]
         step = max(BAND_PIXELS // (columns.stop - columns.start), 1)
         for top in range(rows.start, rows.stop, step):
             band = slice(top, min(top + step, rows.stop))
-            down = [neighbours(band, part.box.top, part.box.height, part.logits.shape[0]) for part in parts]
+            down = [part.rows(band) for part in parts]
             # Rows that lie between the same two rows of logits in every part are a group, and done together.
             changes = np.logical_or.reduce([np.diff(upper, prepend=-1) != 0 for upper, _, _ in down])
             starts = np.flatnonzero(changes)
@@ -88,16 +113,28 @@ class Merger:
             classes, agreed = _agreement(votes, [(upper[starts], lower[starts]) for upper, lower, _ in down])
             labels = self.labels[band, columns]
             labels[...] = np.repeat(classes, counts, axis=0)
-            group, column = np.nonzero(~agreed if self.scores is None else np.ones_like(agreed))
+            group, column = np.nonzero(np.ones_like(agreed) if everywhere else ~agreed)
             chunk = max(CHUNK_VALUES // parts[0].logits.shape[-1], 1)
             for start in range(0, len(group), chunk):
                 some = slice(start, start + chunk)
                 places = _values(parts, down, across, starts, counts, group[some], column[some])
                 for row, place, values in places:
-                    values = _mean(values, variants, self.scores is not None)
+                    weights = self._weights(parts, row + band.start, place + columns.start)
+                    values = _mean(values, variants, weights, everywhere)
                     labels[row, place] = values.argmax(-1)
                     if self.scores is not None:
                         self.scores[band, columns][row, place] = values.max(-1)
+                    for kind, drawn in self.maps.items():
+                        found = _entropy(values) if kind == "entropy" else values[:, kind]
+                        drawn[band, columns][row, place] = found
+
+    def _weights(self, parts: list[Part], row: np.ndarray, column: np.ndarray) -> list[Any]:
+        """How much each part counts at pixels, (N, 1), or None where all count alike."""
+        if self.blend == "mean":
+            return [None] * len(parts)
+        return [
+            _bell(row, part.box.top, part.box.height) * _bell(column, part.box.left, part.box.width) for part in parts
+        ]
 
 
 def _values(parts, down, across, starts, counts, group, column) -> Iterator[tuple[np.ndarray, np.ndarray, list]]:
@@ -180,13 +217,30 @@ def _covers(box: Box, row: float, column: float) -> bool:
     return box.top <= row < box.top + box.height and box.left <= column < box.left + box.width
 
 
-def _mean(values: list[np.ndarray], variants: list[int], probabilities: bool) -> np.ndarray:
+def _bell(pixels: np.ndarray, start: float, extent: float) -> np.ndarray:
+    """(N, 1) weights along one side; at the edges of a part, four deviations out, still above 0."""
+    away = (pixels + 0.5 - start - extent / 2) / (BELL * extent)
+    return np.exp(-0.5 * away * away).astype(np.float32)[:, np.newaxis]
+
+
+def _entropy(rates: np.ndarray) -> np.ndarray:
+    """Probabilities (N, C) -> (N,), 0 to 1."""
+    return -(rates * np.log(np.maximum(rates, 1e-30))).sum(-1) / np.float32(np.log(rates.shape[-1]))
+
+
+def _mean(values: list[np.ndarray], variants: list[int], weights: list[Any], probabilities: bool) -> np.ndarray:
     """The mean logits of a variant's parts, or the mean probabilities of several variants, (N, C)."""
     kinds = sorted(set(variants))
     means: list[Any] = []
     for kind in kinds:
-        own = [value for value, variant in zip(values, variants, strict=True) if variant == kind]
-        means.append(own[0] if len(own) == 1 else sum(own[1:], own[0]) / np.float32(len(own)))
+        own = [(v, w) for v, w, variant in zip(values, weights, variants, strict=True) if variant == kind]
+        if len(own) == 1:
+            means.append(own[0][0])
+        elif own[0][1] is None:
+            means.append(sum((value for value, _ in own[1:]), own[0][0]) / np.float32(len(own)))
+        else:
+            total = sum((weight for _, weight in own[1:]), own[0][1])
+            means.append(sum((value * (weight / total) for value, weight in own), np.float32(0)))
     if len(kinds) == 1 and not probabilities:
         return means[0]
     means = [softmax(mean) for mean in means]

@@ -13,6 +13,8 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from segformer_tf.images import tiff
 from segformer_tf.images.scaling import from_16_bit, stretch, to_channels_last, to_eight_bits
+from segformer_tf.images.tiff import check_pixels
+from segformer_tf.storage.read import check_file
 
 GREY_16 = ("I;16", "I;16L", "I;16B", "I;16N")
 LOSSY_FORMATS = ("JPEG", "MPO", "AVIF", "HEIF")
@@ -29,7 +31,8 @@ def open_image(
         channels, deep: What a TIFF is read for, see `tiff.open_tiff`; of more than 4 bands it gives an array.
 
     Raises FileNotFoundError, IsADirectoryError, or OSError with one sentence naming the file for what is not an image,
-    is cut off, empty, or larger than Pillow's `MAX_IMAGE_PIXELS` allows; ValueError for a TIFF of several pages or
+    is cut off, empty, no file but a pipe or a device, or has more pixels than Pillow's `MAX_IMAGE_PIXELS` (89,478,485;
+    set it higher, or to None for no limit, where you trust the files); ValueError for a TIFF of several pages or
     other bands; TypeError for anything else than an image.
     """
     if isinstance(source, np.ndarray):
@@ -68,6 +71,7 @@ def _bytes(source: Any) -> bytes | None:
             raise IsADirectoryError(f"{path} is a directory; expected an image file.")
         if not path.exists():
             raise FileNotFoundError(f"{path} does not exist; expected an image file.")
+        check_file(path, "an image file (a pipe's bytes can be read and given as bytes)")
         data = path.read_bytes()
     elif isinstance(source, bytes | bytearray | memoryview):
         data = bytes(source)
@@ -88,14 +92,15 @@ def _decode(data: bytes, name: str, page: int | None, channels: int, deep: bool)
                 return image
         else:
             image = Image.open(BytesIO(data))
+        check_pixels(*image.size, name)
         cut = image.mode[0] != "I" and any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
         image.load()
-    except (Warning, ImportError):  # a DecompressionBombWarning, where the caller has made warnings errors
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:  # beyond twice the limit, or warned
+        raise OSError(f"{name} is too large to decode safely: {error}; {tiff.HIGHER}.") from None
+    except (Warning, ImportError):
         raise
     except UnidentifiedImageError:
         raise OSError(f"{name} is not an image in a format that Pillow reads.") from None
-    except Image.DecompressionBombError as error:
-        raise OSError(f"{name} is too large to decode safely: {error}") from None
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error and others
         if name in str(error):
             raise

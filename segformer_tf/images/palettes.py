@@ -75,20 +75,31 @@ DATASETS = {
 }
 
 
-def palette_for(classes: int | Mapping | list[str] | None) -> np.ndarray:
+# What is left of linear RGB for people without one kind of cone: Machado, Oliveira and Fernandes (2009), severity 1.
+COLOUR_BLIND = np.array(
+    [
+        [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+        [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+        [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+    ]
+)
+
+
+def palette_for(classes: int | Mapping | list[str] | None, safe: bool = False) -> np.ndarray:
     """Colours (C, 3) uint8 for a model's `id2label`, a list of names, or a number of classes.
 
     The colours of a data set whose names they are, in its order (spelling in capitals and spaces aside); else colours
-    that tell the classes apart, the same in every run.
+    that tell the classes apart, the same in every run. `safe`: never a data set's colours, but such as colour-blind
+    people tell apart too: about twelve well, more as well as it goes; `outline` of an overlay helps with many.
     """
     if isinstance(classes, int):
-        return _spread(classes).copy()
+        return _spread(classes, safe).copy()
     names = [classes[key] for key in sorted(classes, key=int)] if isinstance(classes, Mapping) else list(classes or [])
     wanted = [_plain(name) for name in names]
-    for known, colours in DATASETS.values():
+    for known, colours in () if safe else DATASETS.values():
         if wanted == [_plain(name) for name in known]:
             return colours.copy()
-    return _spread(len(names)).copy()
+    return _spread(len(names), safe).copy()
 
 
 def _plain(name: str) -> str:
@@ -96,24 +107,32 @@ def _plain(name: str) -> str:
 
 
 @functools.lru_cache(maxsize=8)
-def _spread(count: int) -> np.ndarray:
-    """Colours one after the other, each as far as possible from all before it, as the eye sees them (CIE Lab)."""
+def _spread(count: int, safe: bool = False) -> np.ndarray:
+    """Colours one after the other, each as far as possible from all before it, as the eye sees them (CIE Lab).
+
+    `safe`: as the eye sees them that confuses the two most.
+    """
     steps = np.linspace(0, 255, 16).round()
     colours = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(-1, 3)
     lab = _lab(colours / 255)
     keep = (lab[:, 0] > 25) & (lab[:, 0] < 92)  # black is for pixels without a class, white for the page
-    colours, lab = colours[keep].astype(np.uint8), lab[keep]
+    colours, lab = colours[keep], lab[keep]
+    seen = [lab, *(_lab(colours / 255, matrix) for matrix in COLOUR_BLIND)] if safe else [lab]
+    colours = colours.astype(np.uint8)
     chosen = [int(np.linalg.norm(colours - np.array([51.0, 119, 187]), axis=1).argmin())]
     distance = np.full(len(lab), np.inf)
     while len(chosen) < min(count, len(lab)):
-        distance = np.minimum(distance, np.linalg.norm(lab - lab[chosen[-1]], axis=1))
+        for each in seen:
+            distance = np.minimum(distance, np.linalg.norm(each - each[chosen[-1]], axis=1))
         chosen.append(int(distance.argmax()))
     return colours[np.resize(chosen, count)] if count else np.zeros((0, 3), np.uint8)
 
 
-def _lab(rgb: np.ndarray) -> np.ndarray:
-    """sRGB (N, 3) from 0 to 1 -> CIE Lab under D65."""
+def _lab(rgb: np.ndarray, eye: np.ndarray | None = None) -> np.ndarray:
+    """sRGB (N, 3) from 0 to 1 -> CIE Lab under D65, of what an eye with that matrix sees."""
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    if eye is not None:
+        linear = np.clip(linear @ eye.T, 0, 1)
     to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
     xyz = linear @ to_xyz.T / np.array([0.95047, 1.0, 1.08883])
     x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116).T

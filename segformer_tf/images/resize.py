@@ -17,6 +17,7 @@ SUPPORT = {"box": 0.5, "bilinear": 1.0, "hamming": 1.0, "bicubic": 2.0, "lanczos
 METHOD = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}  # Pillow's numbers
 METHODS = ("nearest", *SUPPORT)
 PILLOW_VERSION = tuple(int(part) for part in __version__.split(".")[:2])
+MAX_SIDE = 16384  # pixels of a side that pictures may be resized to
 BLOCK = 8  # output rows that share one window of source rows; measured best among 2 to 64
 
 
@@ -214,14 +215,15 @@ def parse_size(size: Any) -> dict[str, int]:
         sides = dict(zip(("height", "width"), size, strict=False)) if len(size) == 2 else {}
     if set(sides) not in ({"height", "width"}, {"shortest_edge"}) or not all(map(_is_length, sides.values())):
         raise ValueError(
-            f"size is {size!r}; expected {{'height': h, 'width': w}}, {{'shortest_edge': n}}, an int or a pair, "
-            f"in whole pixels above 0."
+            f"size is {size!r:.300}; expected {{'height': h, 'width': w}}, {{'shortest_edge': n}}, an int or a pair, "
+            f"in whole pixels from 1 to {MAX_SIDE}."
         )
     return {name: int(value) for name, value in sides.items()}
 
 
 def _is_length(value: Any) -> bool:
-    return isinstance(value, int | float | np.number) and bool(value >= 1 and value == int(value))
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    return number and bool(1 <= value <= MAX_SIDE and value == int(value))
 
 
 def target_size(
@@ -231,6 +233,11 @@ def target_size(
     if "height" in size:
         return size["height"], size["width"]
     edge = size["shortest_edge"]  # the other side keeps the ratio, rounded down
+    if isinstance(height, int) and edge * max(height, width) > MAX_SIDE * min(height, width):
+        raise ValueError(
+            f"image is {height} x {width}, and a shortest edge of {edge} would make its longest over {MAX_SIDE} "
+            "pixels: give height and width instead."
+        )
     return choose(height <= width, edge, edge * height // width), choose(width <= height, edge, edge * width // height)
 
 

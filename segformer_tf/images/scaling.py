@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-TAKEN_AT_ONCE = 2**14  # pixels whose values are looked up at once: 128 KB of indices
+TAKEN_AT_ONCE = 2**14  # values that are looked up or computed at once: 128 KB of indices, or of float64
 
 
 class Scaling(NamedTuple):
@@ -28,6 +28,10 @@ def scale_pixels(image: np.ndarray, scaling: Scaling, planes: np.ndarray) -> Non
     if image.dtype != np.uint8:
         planes[...] = np.moveaxis(_scale(image, scaling), -1, 0)
         return
+    pixels = np.moveaxis(planes, 0, -1)
+    if pixels.flags.c_contiguous and image.flags.c_contiguous and scaling.factor is not None:
+        _scale_rows(image, scaling, pixels)
+        return
     height, width, channels = image.shape  # 8 bits: the 256 results of each channel are computed once, then looked up
     table = _scale(np.repeat(np.arange(256, dtype=np.uint8)[:, np.newaxis], channels, axis=1), scaling)
     # A few rows at a time: `take` wants indices of 8 bytes, and a whole picture's are memory that the system hands
@@ -40,6 +44,25 @@ def scale_pixels(image: np.ndarray, scaling: Scaling, planes: np.ndarray) -> Non
             taken = indices[: len(band)]
             taken[...] = band
             np.take(table[:, channel], taken, out=planes[channel, start : start + rows], mode="clip")
+
+
+def _scale_rows(image: np.ndarray, scaling: Scaling, pixels: np.ndarray) -> None:
+    """As `_scale`, (H, W, C) into (H, W, C), a few rows at a time: half the time of looking values up."""
+    height, width, channels = image.shape
+    given, made = image.reshape(height, -1), pixels.reshape(height, -1)
+    rows = max(1, TAKEN_AT_ONCE // (width * channels))
+    products = np.empty((rows, width * channels), np.float64)
+    mean, std = (
+        None if value is None else np.tile(np.broadcast_to(np.asarray(value, np.float32), (channels,)), width)
+        for value in (scaling.mean, scaling.std)
+    )
+    for start in range(0, height, rows):
+        band = made[start : start + rows]
+        np.multiply(given[start : start + rows], scaling.factor, out=products[: len(band)])
+        band[...] = products[: len(band)]
+        if mean is not None and std is not None:
+            np.subtract(band, mean, out=band)
+            np.divide(band, std, out=band)
 
 
 def _scale(image: np.ndarray, scaling: Scaling) -> np.ndarray:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 CONFIG_NAMES = ("preprocessor_config.json", "processor_config.json")
+MAX_CHANNELS = 4096  # as a configuration's
 OWN = ("data_format", "do_exif_transpose", "value_range", "page")  # not known to transformers: written only if set
 
 
@@ -53,9 +54,16 @@ class Settings:
         *,
         reduce_labels: bool | None = None,
     ):
+        switches = {"do_resize": do_resize, "do_rescale": do_rescale, "do_normalize": do_normalize}
+        switches |= {"do_reduce_labels": do_reduce_labels, "reduce_labels": reduce_labels or False}
+        for name, value in {**switches, "do_exif_transpose": do_exif_transpose or False}.items():
+            if not isinstance(value, (bool, np.bool_)):
+                raise ValueError(f"{name} is {value!r:.100}; expected true or false.")
+        if not isinstance(rescale_factor, (int, float, np.number)) or not np.isfinite(rescale_factor):
+            raise ValueError(f"rescale_factor is {rescale_factor!r:.100}; expected a number.")
         self.do_resize = do_resize
         self.size = parse_size({"height": 512, "width": 512} if size is None else size)
-        if resample not in METHOD:
+        if not isinstance(resample, (int, float)) or resample not in METHOD:
             raise ValueError(f"resample is {resample!r}; expected one of Pillow's filters, a number from 0 to 5.")
         self.resample = int(resample)
         self.do_rescale = do_rescale
@@ -74,6 +82,8 @@ class Settings:
             raise ValueError(f"image_mean has {sizes[0]} values and image_std {sizes[1]}; expected as many.")
         if do_normalize and not np.all(self.image_std):
             raise ValueError(f"image_std is {self.image_std}; expected no zero.")
+        if page is not None and (not isinstance(page, (int, np.integer)) or isinstance(page, bool)):
+            raise ValueError(f"page is {page!r:.100}; expected a whole number from 1.")
         resolve_data_format(data_format)
 
     @property
@@ -112,8 +122,10 @@ class Settings:
         config = config["image_processor"] if isinstance(config.get("image_processor"), dict) else config
         try:
             return cls.from_dict({key: value for key, value in config.items() if key != "data_format"}, **overrides)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"{found}: {error}" if found and not overrides else str(error)) from None
+        except (TypeError, ValueError, OverflowError) as error:
+            if found and not overrides:
+                raise ValueError(f"{found}: {error}") from None
+            raise
 
     def to_dict(self) -> dict[str, Any]:
         settings = self._arguments()
@@ -137,4 +149,10 @@ class Settings:
 
 
 def _numbers(values: Any) -> float | list[float]:
-    return float(values) if np.ndim(values) == 0 else [float(value) for value in values]
+    try:
+        found = float(values) if np.ndim(values) == 0 else [float(value) for value in values]
+    except (TypeError, ValueError, OverflowError):
+        found = float("nan")
+    if not np.isfinite(found).all() or np.size(found) > MAX_CHANNELS:
+        raise ValueError(f"image_mean or image_std is {values!r:.100}; expected at most {MAX_CHANNELS} numbers.")
+    return found

@@ -14,6 +14,14 @@ STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 SUBFILE, BITS, COMPRESSION, PHOTOMETRIC, BANDS, EXTRA = 254, 258, 259, 262, 277, 338
 REDUCED, CMYK, LOSSY = 1, 5, (6, 7, 34892, 34934, 50001, 50002)  # JPEG, JPEG in DNG, WebP, JPEG XL
 ALPHA = (1, 2)
+HIGHER = "make it smaller, or set PIL.Image.MAX_IMAGE_PIXELS higher where you trust it"
+
+
+def check_pixels(height: int, width: int, name: str) -> None:
+    """OSError for a picture of more pixels than Pillow's own limit, which warns only, up to twice that."""
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and height * width > limit:
+        raise OSError(f"{name} has {height * width:,} pixels, expected at most {limit:,}; {HIGHER}.")
 
 
 def open_tiff(data: bytes, name: str, page: int | None, channels: int, deep: bool) -> Image.Image | np.ndarray:
@@ -77,8 +85,9 @@ def _bands(data: bytes, name: str, page: int | None, channels: int) -> np.ndarra
         with tifffile.TiffFile(BytesIO(data)) as file:
             pages = [each for each in file.pages if not each.is_reduced]  # pyright: ignore[reportAttributeAccessIssue]
             chosen: Any = pages[_index(name, page, len(pages))]
+            check_pixels(int(chosen.imagelength), int(chosen.imagewidth), name)
             values, axes = chosen.asarray(), chosen.axes
-    except tifffile.TiffFileError as error:
+    except (tifffile.TiffFileError, TypeError, KeyError, IndexError, ArithmeticError, MemoryError) as error:
         raise OSError(f"{name} is damaged or cut off and cannot be decoded ({error}).") from error
     values = np.moveaxis(values, axes.index("S"), -1) if "S" in axes else values[..., np.newaxis]
     if values.shape[-1] != channels:

@@ -11,6 +11,7 @@ from keras import ops
 from segformer_tf.config import SegformerConfig
 from segformer_tf.models.adamw import AdamW
 from segformer_tf.models.checkpointed import Pretrained, checked
+from segformer_tf.models.compiled import fields_of
 from segformer_tf.models.distribution import Mended, scaled
 from segformer_tf.models.kernels import final_weights, for_xla, portable_ops
 from segformer_tf.models.metrics import MeanIoU
@@ -59,14 +60,16 @@ class SegformerBase(Pretrained, Mended):
         return_dict: bool | None = None,
         training: bool | None = None,
     ):
-        del training  # Keras hands it on to every layer that is called from here
         if isinstance(pixel_values, Mapping):
             labels = pixel_values.get("labels") if labels is None else labels
             pixel_values = pixel_values["pixel_values"]
         pixel_values = ops.cast(ops.convert_to_tensor(pixel_values), "float32")
         self._check_pixels(pixel_values)
-        fields = self.network(
+        # Keras hands `training` on to every layer that is called from here.
+        fields = fields_of(
+            self,
             pixel_values,
+            training,
             hidden_states=_default(output_hidden_states, self.config.output_hidden_states),
             attentions=_default(output_attentions, self.config.output_attentions),
         )

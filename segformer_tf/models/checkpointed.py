@@ -1,7 +1,6 @@
 """Checkpoints as methods of the models: read from anywhere, written as on the Hub."""
 
 import os
-import shutil
 import tempfile
 import warnings
 from pathlib import Path
@@ -163,9 +162,8 @@ class Pretrained(TransformersInterface):
             checkpoints.save_h5(save_directory, self.config.to_dict(), variables)
         if saved_model:
             directory = Path(save_directory) / "saved_model"
-            with staged(directory) as stage:
+            with staged(directory, lambda: [str(version)]) as stage:  # also over an earlier one
                 self.export(stage / str(version), verbose=False)
-                shutil.rmtree(directory / str(version), ignore_errors=True)  # an earlier one, whose place it takes
         if push_to_hub:
             self.push_to_hub(hub_arguments.pop("repo_id", Path(save_directory).name), **hub_arguments)
 

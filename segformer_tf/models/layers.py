@@ -38,13 +38,13 @@ class EfficientSelfAttention(Block):
     """Every position attends to a map reduced by `sr_ratio` a side: `(B, H, W, C) -> (B, H, W, C)`.
 
     With `output_attentions=True` also the attention map (B, heads, H * W, (H // sr_ratio) * (W // sr_ratio)).
-    Section 3.1, efficient self-attention.
+    Section 3.1, efficient self-attention. With `merge` above 1 the queries of each merge x merge block are averaged,
+    and the result is resized back: an approximation with 1 / merge^2 of the scores, which the paper does not have.
     """
 
-    def __init__(self, channels, num_heads, sr_ratio, attention_dropout_rate=0.0, dropout_rate=0.0, **kwargs):
+    def __init__(self, channels, num_heads, sr_ratio, attention_dropout_rate=0.0, dropout_rate=0.0, merge=1, **kwargs):
         super().__init__(**kwargs)
-        self.num_heads = num_heads
-        self.sr_ratio = sr_ratio
+        self.num_heads, self.sr_ratio, self.merge = num_heads, sr_ratio, merge
         self.query = self.dense("query", channels, channels)
         self.key = self.dense("key", channels, channels)
         self.value = self.dense("value", channels, channels)
@@ -56,17 +56,21 @@ class EfficientSelfAttention(Block):
         self.dropout = self.drop("dropout", dropout_rate)
 
     def project(self, x, norm, training):
-        """(B, H, W, C) -> maps of queries (B, H, W, C), of keys and of values (B, H // sr_ratio, W // sr_ratio, C)."""
+        """(B, H, W, C) -> maps of queries (B, H, W, C), of keys and of values (B, H // sr_ratio, W // sr_ratio, C).
+
+        The queries' sides are divided by `merge` and rounded up; the mean of queries is the query of the mean.
+        """
         x = norm(x, training=training) if norm else x
         reduced = self.layer_norm(self.sr(x), training=training) if self.sr_ratio > 1 else x
-        return self.query(x), self.key(reduced), self.value(reduced)
+        return self.query(kernels.merge(x, self.merge)), self.key(reduced), self.value(reduced)
 
     def call(self, x, output_attentions: bool = False, training=None, norm=None):
         """`norm` is applied to `x` first."""
         project = functools.partial(self.project, norm=norm, training=training)
         parts = project, x, self.num_heads, self.attention_dropout
         mixed, weights = kernels.attention(*parts, training=training, with_weights=output_attentions)
-        mixed = self.dropout(self.output_dense(mixed), training=training)
+        mixed = kernels.spread(self.output_dense(mixed), x, self.merge)  # resized after the product, which is linear
+        mixed = self.dropout(mixed, training=training)
         return (mixed, weights) if output_attentions else mixed
 
 
@@ -84,7 +88,9 @@ class MixFFN(Block):
         self.dense2 = self.dense("dense2", hidden, channels)
         self.dropout = self.drop("dropout", dropout_rate)
 
-    def call(self, x, training=None):
+    def call(self, x, training=None, norm=None):
+        """`norm` is applied to `x` first."""
+        x = norm(x, training=training) if norm else x
         hidden = kernels.activation(self.activation, self.dwconv(self.dense1(x)), training)
         hidden = self.dropout(hidden, training=training)
         return self.dropout(self.dense2(hidden), training=training)
@@ -107,25 +113,24 @@ class EncoderLayer(Block):
         drop_path_rate: float = 0.0,
         dropout_rate: float = 0.0,
         attention_dropout_rate: float = 0.0,
+        merge: int = 1,
         **kwargs,
     ):
         super().__init__(**kwargs)
         inner = {"dropout_rate": dropout_rate, "initializer_range": self.initializer_range}
         attention = (channels, num_heads, sr_ratio, attention_dropout_rate)
         self.layer_norm_1 = self.norm("layer_norm_1", channels, norm_eps)
-        self.attention = self.part("attention", channels, EfficientSelfAttention, *attention, **inner)
+        self.attention = self.part("attention", channels, EfficientSelfAttention, *attention, merge=merge, **inner)
         self.layer_norm_2 = self.norm("layer_norm_2", channels, norm_eps)
         self.mlp = self.part("mlp", channels, MixFFN, channels, int(channels * mlp_ratio), activation, **inner)
         self.drop_path = self.part("drop_path", channels, drop_path, drop_path_rate)
-
-    def feed_forward(self, x, training):
-        return self.mlp(self.layer_norm_2(x, training=training), training=training)
 
     def call(self, x, output_attentions: bool = False, training=None):
         mixed = self.attention(x, output_attentions=output_attentions, training=training, norm=self.layer_norm_1)
         mixed, weights = mixed if output_attentions else (mixed, None)
         x = x + self.drop_path(mixed, training=training)
-        mixed = kernels.recomputed(self.feed_forward, x, training, draws=self.mlp.dropout.rate > 0)
+        feed_forward = functools.partial(self.mlp, norm=self.layer_norm_2)
+        mixed = kernels.recomputed(feed_forward, x, training, draws=self.mlp.dropout.rate > 0)
         x = x + self.drop_path(mixed, training=training)
         return (x, weights) if output_attentions else x
 

@@ -59,3 +59,17 @@ def across_replicas(optimizer: keras.optimizers.Optimizer, run: Callable, *args)
     import tensorflow as tf
 
     tf.__internal__.distribute.interim.maybe_merge_call(run, optimizer._distribution_strategy, *args)
+
+
+def is_recorded() -> bool:
+    """Whether a gradient tape of TensorFlow's watches what runs now."""
+    from tensorflow.python.eager import record
+
+    return record.could_possibly_record()
+
+
+def in_stateless_scope() -> bool:
+    """Whether variables stand for other values now, as in `stateless_call`."""
+    from keras.src.backend.common import stateless_scope
+
+    return stateless_scope.in_stateless_scope()

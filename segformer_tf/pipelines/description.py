@@ -11,6 +11,7 @@ from segformer_tf import __version__
 from segformer_tf.config import SegformerConfig
 from segformer_tf.images.palettes import palette_for
 from segformer_tf.images.processor import SegformerImageProcessor
+from segformer_tf.storage.read import parse_json, understanding
 
 FORMAT = 1  # raised when what is written changes so that older versions cannot read it
 SAVED_MODEL_FILE = Path("assets.extra", "model.json")  # a SavedModel's description
@@ -55,14 +56,19 @@ class Description:
     def parse(cls, text: str | None, path: str | os.PathLike):
         """From the text in a file; ValueError where there is none, or a newer version wrote it."""
         try:
-            found = json.loads(text) if text else None
+            found = parse_json(text, str(path), "the description of a model") if text else None
         except ValueError:
             found = None
-        if not isinstance(found, dict) or "config" not in found or "class" not in found:
+        if found is None or "config" not in found or "class" not in found:
             raise ValueError(
                 f"{path} does not say which SegFormer it is: it is another program's, or an older version's; write it "
                 "again with segformer-tf export."
             )
+        with understanding(str(path), "the description of a model"):
+            return cls._understood(found, path)
+
+    @classmethod
+    def _understood(cls, found: dict[str, Any], path: str | os.PathLike):
         if found.get("format", 0) > FORMAT:
             raise ValueError(
                 f"{path} was written by segformer-tf {found.get('versions', {}).get('segformer_tf')} (format "

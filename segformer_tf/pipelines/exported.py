@@ -11,6 +11,7 @@ import numpy as np
 
 from segformer_tf.pipelines.description import KEY, Description, of_saved_model, read_appended
 from segformer_tf.pipelines.runtimes import Runtime, export_quietly
+from segformer_tf.storage.switch import settle
 
 FIXED_SIZES = 8  # sizes that OpenVINO plans for, 1 second each; further ones share a plan for any size, half as fast
 PACKAGES = {"openvino": "openvino", "onnx": "onnxruntime", "litert": "ai_edge_litert"}
@@ -134,6 +135,8 @@ def open_exported(path: Path, runtime: str = "auto") -> Runtime:
     Raises:
         FileNotFoundError, ImportError, ValueError: No such file; its runtime is not installed; another program's file.
     """
+    if path.parent.is_dir():
+        settle(path.parent)
     if not path.exists():
         raise FileNotFoundError(f"There is no file {path}; expected what segformer-tf export wrote.")
     own = {".xml": "openvino", ".onnx": "onnx", ".tflite": "litert"}.get(path.suffix, "tensorflow")

@@ -6,7 +6,10 @@ NumPy and Pillow are loaded by who needs them: the command line takes names from
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import struct
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -23,10 +26,14 @@ ENDINGS = {
     "overlay": "_overlay.png",
     "json": ".json",
     "polygons": "_polygons.json",
+    "svg": "_polygons.svg",
     "scores": "_scores.npz",
+    "tiff": "_labels.tif",
 }
+VIDEO_ENDINGS = {"labels": "_labels.mkv", "overlay": "_overlay.mp4", "json": "_frames.jsonl"}
 DEFAULT = ("labels", "overlay", "json")
 LONGEST = 255 - max(map(len, ENDINGS.values()))  # bytes of a name, so that file systems take it with every ending
+SOFTWARE = 305  # the tag of a TIFF
 PLAIN = (".jpg", ".jpeg", ".png")
 # Of the files that are taken for pictures in a directory.
 SUFFIXES = (*PLAIN, *[".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif", ".tga"])
@@ -55,15 +62,16 @@ def check(
     kinds: Sequence[str],
     source: str | os.PathLike | None = None,
     overwrite: bool = False,
+    endings: dict[str, str] = ENDINGS,
 ) -> dict[str, Path]:
     """The path of each kind of file, all of which may be written.
 
     Raises ValueError for a kind that does not exist, FileExistsError where a file stands that must not be replaced: the
     picture `source` itself, or (without `overwrite`) one that this program did not write or wrote for another picture.
     """
-    if unknown := [kind for kind in kinds if kind not in ENDINGS]:
-        raise ValueError(f"There is no kind of file {unknown[0]!r}; expected some of {', '.join(ENDINGS)}.")
-    targets = {kind: Path(directory) / f"{name}{ENDINGS[kind]}" for kind in ENDINGS if kind in kinds}
+    if unknown := [kind for kind in kinds if kind not in endings]:
+        raise ValueError(f"There is no kind of file {unknown[0]!r}; expected some of {', '.join(endings)}.")
+    targets = {kind: Path(directory) / f"{name}{endings[kind]}" for kind in endings if kind in kinds}
     for target in targets.values():
         if not os.path.lexists(target):
             continue
@@ -108,12 +116,28 @@ def _made_by(path: Path) -> Any:
 
             with Image.open(path) as picture:
                 return picture.info.get("Software")
+        if path.suffix == ".tif":
+            from PIL import Image
+
+            with Image.open(path) as picture:
+                return picture.tag_v2.get(SOFTWARE)  # type: ignore[attr-defined]
+        if path.suffix in (".mp4", ".mkv"):
+            import av
+
+            with av.open(str(path)) as video:
+                return {key.lower(): text for key, text in video.metadata.items()}.get("comment")
+        if path.suffix == ".jsonl":
+            with path.open(encoding="utf-8") as file:
+                return json.loads(file.readline()).get("made_by")
+        if path.suffix == ".svg":
+            with path.open(encoding="utf-8") as file:
+                return file.readline().partition("<!-- ")[2].partition(" -->")[0]
         if path.suffix == ".npz":
             import numpy as np
 
             with np.load(path) as arrays:
                 return arrays["made_by"]
-    except (OSError, KeyError, ValueError, SyntaxError):
+    except (OSError, KeyError, ValueError, SyntaxError, AttributeError, ImportError):
         return None
     return _contents(path).get("made_by")
 
@@ -126,9 +150,39 @@ def _contents(path: Path) -> dict[str, Any]:
 
 
 def write_png(picture: Image.Image, file: Path | BinaryIO) -> None:
-    """A PNG that says who wrote it, packed for speed: at Pillow's own level an overlay takes twice as long."""
+    """A PNG that says who wrote it, packed for speed: Pillow tries every filter on each row of colours."""
+    if picture.mode == "RGB":
+        data = _packed(picture)
+        _ = file.write_bytes(data) if isinstance(file, Path) else file.write(data)
+        return
     from PIL import PngImagePlugin
 
     said = PngImagePlugin.PngInfo()
     said.add_text("Software", MAKER)
-    picture.save(file, "PNG", pnginfo=said, compress_level=1, compress_type=3)  # 3: run lengths
+    picture.save(file, "PNG", pnginfo=said, compress_level=1, compress_type=zlib.Z_RLE)
+
+
+def _packed(picture: Image.Image) -> bytes:
+    """The bytes of an RGB picture's PNG: each row as its difference from the one above, then run lengths.
+
+    Half of Pillow's time, a seventh more bytes (PNG specification, chunks and filter type 2).
+    """
+    import numpy as np
+
+    width, height = picture.size
+    rows = np.asarray(picture).reshape(height, -1)
+    filtered = np.empty((height, 1 + rows.shape[1]), np.uint8)
+    filtered[:, 0] = 2
+    filtered[0, 1:] = rows[0]
+    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
+    packer = zlib.compressobj(1, zlib.DEFLATED, 15, 9, zlib.Z_RLE)
+    chunks = (
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)),
+        (b"tEXt", b"Software\0" + MAKER.encode("latin-1")),
+        (b"IDAT", packer.compress(filtered) + packer.flush()),
+        (b"IEND", b""),
+    )
+    parts = [b"\x89PNG\r\n\x1a\n"]
+    for kind, data in chunks:
+        parts += [struct.pack(">I", len(data)), kind, data, struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))]
+    return b"".join(parts)

@@ -11,15 +11,16 @@ import numpy as np
 from segformer_tf import images
 from segformer_tf.config import SegformerConfig
 from segformer_tf.images.merging import softmax
+from segformer_tf.images.raster import Regions, open_regions
 from segformer_tf.images.scaling import to_eight_bits
 from segformer_tf.pipelines import overlap
 from segformer_tf.pipelines.description import class_names
 from segformer_tf.pipelines.exported import converted, exported_file, open_exported
 from segformer_tf.pipelines.loading import fastest, whole_model
 from segformer_tf.pipelines.predict import How, Predictor
-from segformer_tf.pipelines.result import SegmentationResult
+from segformer_tf.pipelines.result import SegmentationResult, map_kind
 from segformer_tf.pipelines.runtimes import KerasModel, Runtime
-from segformer_tf.pipelines.windows import WINDOW
+from segformer_tf.pipelines.windows import WINDOW, check_scales
 from segformer_tf.storage import find
 from segformer_tf.storage.find import DEFAULT_MODEL
 from segformer_tf.storage.keywords import check_keywords, keywords_of
@@ -35,7 +36,7 @@ class Pipeline:
     """A model with its image processor; calling it takes one picture or an iterable of them.
 
     `model` is a Keras model or a `Runtime`. `runtime`: "tensorflow", "openvino", "onnx", or "auto": TensorFlow, and
-    OpenVINO, if it is installed, from the first call with 100 pictures or more on, if the labels agree.
+    OpenVINO, if installed, faster here and of the same labels, from the first call with 100 pictures or more on.
     """
 
     task = ""  # as descriptions call it
@@ -73,7 +74,7 @@ class Pipeline:
         """
         if exported := exported_file(name_or_path):
             if kwargs:
-                raise TypeError(f"{', '.join(kwargs)} cannot change {name_or_path}, which is an exported file.")
+                raise TypeError(f"{', '.join(kwargs)} cannot change the exported file {name_or_path}: `export` can.")
             return cls(open_exported(exported, runtime), name=str(name_or_path))
         where = find.pop_hub_arguments(kwargs)
         kwargs.setdefault("data_format", "channels_last")
@@ -119,8 +120,7 @@ class Pipeline:
 
     def _stream(self, pictures, work: overlap.Task, batch_size: int, total: int) -> Iterator[Any]:
         if self._may_convert and total >= WORTH_CONVERTING:
-            self._may_convert = False
-            self.runtime = fastest(self.runtime, self.processor)
+            self._may_convert, self.runtime = False, fastest(self.runtime, self.processor)
         yield from overlap.many(Predictor(self.runtime, self.processor, batch_size), work, pictures)
 
     def _check(self, options: dict[str, Any]) -> None:
@@ -141,7 +141,8 @@ class SegmentationPipeline(Pipeline):
 
     `segment(picture)` resizes as the processor says ("whole"). `mode="slide"` leaves the size and averages the logits
     of overlapping windows. Several `scales`, or `flip=True`, average the class probabilities of the resized and
-    mirrored pictures. `scores=True` adds the probability of each pixel's label.
+    mirrored pictures. `scores=True` adds the probability of each pixel's label, `maps` the probability of classes by
+    their name, and "entropy" (0 sure, 1 all classes alike). `blend="gaussian"` weights windows by a bell.
     """
 
     task = "segmentation"
@@ -166,13 +167,16 @@ class SegmentationPipeline(Pipeline):
         scales: Sequence[float] = (1.0,),
         flip: bool = False,
         scores: bool = False,
+        blend: str = "mean",
+        maps: Sequence[str] = (),
     ) -> overlap.Task:
         window = window or self.runtime.size or WINDOW
         stride = stride or (max(window[0] * 3 // 4, 1), max(window[1] * 3 // 4, 1))
-        how = How(mode, None, tuple(window), tuple(stride), tuple(scales), flip, scores)
+        kinds = {name: map_kind(name, self.id2label) for name in ([maps] if isinstance(maps, str) else maps)}
+        check_scales(scales)  # before `tuple` takes one apart
+        how = How(mode, None, tuple(window), tuple(stride), tuple(scales), flip, scores, tuple(kinds.values()), blend)
 
         def result(picture: Any, pixels: np.ndarray, merged: Any) -> Any:
-            # The scores are the probabilities that images.merging found, None unless they were asked for.
             made = SegmentationResult(
                 _name(picture),
                 merged.labels,
@@ -182,10 +186,17 @@ class SegmentationPipeline(Pipeline):
                 self.name,
                 scores=merged.scores,
                 path=Path(picture) if isinstance(picture, (str, os.PathLike)) else None,
+                maps={name: merged.maps[kind] for name, kind in kinds.items()},
+                runtime=self.backend,
             )
             return made if finish is None else finish(picture, made)
 
-        return overlap.Task(self._read, result, how)
+        def read(picture: Any) -> tuple[Any, None]:
+            plain = mode == "slide" and self.processor.page is None and self.processor.value_range is None
+            regions = open_regions(picture, self.processor.channels) if plain else None
+            return self._read(picture) if regions is None else (regions, None)
+
+        return overlap.Task(read, result, how)
 
 
 class ImageClassificationPipeline(Pipeline):
@@ -241,6 +252,9 @@ def _name(picture: Any) -> str:
 
 def _shown(pixels: np.ndarray) -> np.ndarray:
     """The pixels (H, W, 3) uint8 that a result shows."""
+    if isinstance(pixels, Regions) and pixels.shape[-1] == 3:
+        return pixels  # type: ignore[return-value]
+    pixels = np.asarray(pixels)
     if pixels.shape[-1] != 3:
         pixels = np.repeat(pixels[..., :1], 3, -1)
     return to_eight_bits(pixels, rounded=True)[0]

@@ -13,13 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from segformer_tf.images.merging import Box, Merger
+from segformer_tf.images.merging import BLENDS, Box, Merger
 from segformer_tf.images.processor import SegformerImageProcessor
-from segformer_tf.images.resize import target_size
+from segformer_tf.images.resize import pillow_resize, target_size
 from segformer_tf.pipelines.runtimes import Runtime
-from segformer_tf.pipelines.windows import STRIDE, WINDOW, check_windows, spans
+from segformer_tf.pipelines.windows import SMALLEST_SIDE, STRIDE, WINDOW, check_scales, check_windows, spans
 
-SMALLEST_SIDE = 32  # what a model takes; smaller windows are filled up with zeros, the mean pixel
 BATCH_PIXELS = 2**21  # of all pictures of a batch together: 8 of 512 x 512
 ADE20K_SIDES = (2048, 512)  # long and short side that ADE20K's pictures are fitted into
 
@@ -35,6 +34,7 @@ class How:
         window, stride: (height, width) of windows and of the steps between them.
         scales: Factors of the size that the picture has then; `flip` adds the mirror image of each.
         scores: Also the probability of every pixel's label.
+        maps, blend: See `Merger`.
     """
 
     mode: str = "whole"
@@ -44,6 +44,8 @@ class How:
     scales: Sequence[float] = (1.0,)
     flip: bool = False
     scores: bool = False
+    maps: Sequence[Any] = ()
+    blend: str = "mean"
 
     def __post_init__(self) -> None:
         if self.mode not in ("whole", "slide"):
@@ -51,8 +53,9 @@ class How:
         if self.resize not in (None, "processor", "none", "ade20k"):
             raise ValueError(f'resize is {self.resize!r}; expected "processor", "none" or "ade20k".')
         check_windows(self.window, self.stride)
-        if not len(self.scales) or any(not 0 < scale < math.inf for scale in self.scales):
-            raise ValueError(f"scales are {tuple(self.scales)}; expected at least one, each above 0.")
+        check_scales(self.scales)
+        if self.blend not in BLENDS:
+            raise ValueError(f'blend is {self.blend!r}; expected "mean" or "gaussian".')
 
     def size(self, picture: tuple[int, int], processor: SegformerImageProcessor) -> tuple[int, int] | None:
         """(height, width) that a picture of (height, width) is resized to at scale 1; None: it is left as it is."""
@@ -126,7 +129,9 @@ class Predictor:
         """The work on one picture (H, W, C), whose result is of `size` (by default the picture's)."""
         size = size or pixels.shape[:2]
         windows = sorted(self._windows(pixels, how, size), key=lambda window: window.box.top)
-        return Job(pixels, windows, Vector() if self.runtime.classifies else Merger(size, how.scores))
+        return Job(
+            pixels, windows, Vector() if self.runtime.classifies else Merger(size, how.scores, how.maps, how.blend)
+        )
 
     def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, list[tuple[int, np.ndarray]]]]:
         """Runs all windows of the jobs, those of equal shape together; each time what a job got, for its `add`."""
@@ -151,13 +156,16 @@ class Predictor:
             height, width = base or pixels.shape[:2]
             sides = (max(round(height * scale), 1), max(round(width * scale), 1))
             resized = base is not None or scale != 1.0
-            # Windows of the picture as it is are normalised one by one: as floats a picture takes four times the
-            # memory.
-            whole = self._values(pixels, sides if resized else None) if resized or how.mode == "whole" else None
+            # Windows are normalised one by one: as floats a picture takes four times the memory.
+            shown, whole = pixels, None
+            if how.mode == "slide" and resized and pixels.dtype == np.uint8:
+                shown = pillow_resize(np.asarray(pixels), sides, self.processor.resample)
+            elif how.mode == "whole" or resized:
+                whole = self._values(pixels, sides if resized else None)
             for mirrored in (False, True) if how.flip else (False,):
                 for top, bottom in spans(sides[0], *_along(how, 0, sides)):
                     for left, right in spans(sides[1], *_along(how, 1, sides)):
-                        yield self._window(pixels, whole, (top, bottom, left, right), sides, size, variant, mirrored)
+                        yield self._window(shown, whole, (top, bottom, left, right), sides, size, variant, mirrored)
                 variant += 1
 
     def _window(self, pixels, whole, edges, sides, size, variant: int, mirrored: bool) -> Window:

@@ -1,13 +1,11 @@
 """What a pipeline says about one picture: the label map, its classes, and the pictures and files made of them."""
 
-import base64
 import difflib
-import html
 import io
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +13,10 @@ import numpy as np
 from PIL import Image
 
 from segformer_tf import images
-from segformer_tf.images.polygons import polygons
-from segformer_tf.pipelines import files
+from segformer_tf.images import raster, views
+from segformer_tf.images.opening import to_class_ids
+from segformer_tf.images.polygons import polygons, svg
+from segformer_tf.pipelines import files, notebook
 from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.storage.whole import staged
 
@@ -30,7 +30,9 @@ class SegmentationResult:
     `labels` are class ids, (H, W) int32 at the picture's own size; `pixels` the picture, (H, W, 3) uint8; `name` what
     files are called after; `id2label` and `palette` the names and colours of the model's classes; `scores` the
     probability of each pixel's label, (H, W) float16, where they were asked for; `path` the file that the picture was
-    read from, where it was one.
+    read from, where it was one; `maps` what else was asked for, (H, W) float16 by name; `runtime` what computed. Of a
+    large TIFF that was segmented in windows `pixels` is read from the file as it is needed (`numpy.asarray` gives the
+    array).
     """
 
     name: str
@@ -41,6 +43,8 @@ class SegmentationResult:
     model: str
     scores: np.ndarray | None = None
     path: Path | None = None
+    maps: dict[str, np.ndarray] = field(default_factory=dict)
+    runtime: str = ""
 
     def renamed(self, name: str) -> "SegmentationResult":
         """The same result under another name."""
@@ -89,17 +93,48 @@ class SegmentationResult:
         return found
 
     @spell_checked
-    def overlay(self, alpha: float = 0.5, legend: bool = True, skip: Sequence[str] = BACKGROUND) -> Image.Image:
-        """The picture with its classes blended over it, 0 (picture) to 1 (colours), and a legend beside or below it.
+    def overlay(
+        self,
+        alpha: float = 0.5,
+        legend: bool | str = True,
+        skip: Sequence[str] = BACKGROUND,
+        outline: bool = False,
+    ) -> Image.Image:
+        """The picture with its classes blended over it, 0 (picture) to 1 (colours), and a legend.
 
-        Classes named in `skip` are not painted. Raises ValueError for a name that is no class of the model.
+        Classes named in `skip` are not painted. `legend`: True or "outside" beside or below the picture, "inside" where
+        it hides least, or False. `outline` draws the regions' rims in full colour. Raises ValueError for a name that is
+        no class of the model.
         """
         skip = (skip,) if isinstance(skip, str) else tuple(skip)
         for name in skip if skip != BACKGROUND else ():
             check_class(name, self.id2label)
-        return images.overlay(
-            Image.fromarray(self.pixels), self.labels, self.palette, self.id2label, alpha, legend, skip
+        pixels = np.asarray(self.pixels)
+        return images.overlay(pixels, self.labels, self.palette, self.id2label, alpha, legend, skip, outline)
+
+    def compare(self, truth: Any, ignore_index: int = 255) -> Image.Image:
+        """Picture, truth, prediction and wrong pixels side by side; `truth` is a mask: ids (H, W), or its file."""
+        ids = to_class_ids(truth)
+        if ids.shape != self.labels.shape:
+            raise ValueError(f"truth has size {ids.shape}; expected the picture's, {self.labels.shape}.")
+        return views.compare(
+            np.asarray(self.pixels), ids, self.labels, self.id2label, self.palette, ignore_index, self.name
         )
+
+    def heatmap(self, name: str = "entropy", alpha: float = 0.7) -> Image.Image:
+        """The probability of a class, or how unsure the model is ("entropy"), as colours over the grey picture.
+
+        It must have been asked for: `segment(picture, maps=("car", "entropy"))`; else KeyError.
+        """
+        if name not in self.maps:
+            raise KeyError(f"There is no map {name!r}: segment the picture with maps=({name!r},).")
+        title = "uncertainty (entropy)" if name == "entropy" else f"probability of {name}"
+        return views.heat(np.asarray(self.pixels), self.maps[name], title, alpha)
+
+    def svg(self, skip: Sequence[str] = BACKGROUND) -> str:
+        """The regions as an SVG, a path for each class; it fits over the picture."""
+        rows = [row for row in self.classes if row["name"] not in skip]
+        return svg(self.labels, rows, self.palette, self.labels.shape)
 
     def to_dict(self) -> dict[str, Any]:
         """What `NAME.json` holds."""
@@ -109,6 +144,7 @@ class SegmentationResult:
             "image": self.name,
             "path": str(self.path.absolute()) if self.path else None,
             "model": self.model,
+            "runtime": self.runtime,
             "size": {"height": height, "width": width},
             "classes": self.classes,
         }
@@ -132,12 +168,15 @@ class SegmentationResult:
         *,
         alpha: float = 0.5,
         skip: Sequence[str] = BACKGROUND,
+        legend: bool | str = True,
+        outline: bool = False,
         overwrite: bool = False,
     ) -> list[Path]:
         """Writes `NAME_labels.png` (palette indices are class ids), `NAME_overlay.png` and `NAME.json`; all or none.
 
-        `kinds` may also have "polygons" (`NAME_polygons.json`, a COCO data set) and "scores" (`NAME_scores.npz`, with
-        an array `scores`). Files that this method did not write, or wrote for another picture, are replaced only with
+        `kinds` may also have "polygons" (`NAME_polygons.json`, a COCO data set), "svg" (`NAME_polygons.svg`), "tiff"
+        (`NAME_labels.tif`, tiled, with the picture's georeference; needs rasterio) and "scores" (`NAME_scores.npz`, an
+        array `scores`). Files that this method did not write, or wrote for another picture, are replaced only with
         `overwrite`, and the picture itself never.
 
         Returns:
@@ -155,14 +194,19 @@ class SegmentationResult:
         targets = files.check(directory, self.name, kinds, self.path, overwrite)
         with staged(directory) as stage:
             for kind, target in targets.items():
-                self._write(kind, stage / target.name, alpha, skip)
+                self._write(kind, stage / target.name, skip, alpha=alpha, legend=legend, outline=outline)
         return list(targets.values())
 
-    def _write(self, kind: str, path: Path, alpha: float, skip: Sequence[str]) -> None:
+    def _write(self, kind: str, path: Path, skip: Sequence[str], **drawn: Any) -> None:
         if kind == "labels":
             files.write_png(images.label_image(self.labels, self.palette), path)
         elif kind == "overlay":
-            files.write_png(self.overlay(alpha, skip=skip), path)
+            files.write_png(self.overlay(skip=skip, **drawn), path)
+        elif kind == "tiff":
+            raster.write_labels(path, self.labels, self.palette, files.MAKER, self.path)
+        elif kind == "svg":
+            head, _, rest = self.svg(skip).partition("\n")
+            path.write_text(f"{head}<!-- {files.MAKER} -->\n{rest}", "utf-8")
         elif kind == "scores":
             np.savez(path, scores=np.asarray(self.scores), made_by=files.MAKER)
         elif kind == "polygons":
@@ -174,26 +218,9 @@ class SegmentationResult:
         return _png(self.overlay())
 
     def _repr_html_(self) -> str:
-        """The overlay and the table of classes, for notebooks; nothing is fetched from anywhere."""
-        picture = base64.b64encode(_png(self.overlay(legend=False))).decode()
-        scored = self.scores is not None
-        rows = "".join(
-            "<tr><td><span style='display:inline-block;width:1em;height:1em;border:1px solid #888;background:"
-            f"rgb{tuple(self.palette[row['id']].tolist())}'></span></td>"
-            f"<td style='text-align:left'>{html.escape(row['name'])}</td><td>{row['id']}</td>"
-            f"<td>{row['pixels']:,}</td><td>{row['share']:.1%}</td>"
-            + (f"<td>{row['score']:.3f}</td>" if scored else "")
-            + "</tr>"
-            for row in self.classes
-        )
-        height, width = self.labels.shape
-        return (
-            f"<div><b>{html.escape(self.name)}</b> &nbsp; {height} x {width}, {html.escape(self.model)}<br>"
-            f"<img style='max-width:100%' alt='{html.escape(self.name, quote=True)}' "
-            f"src='data:image/png;base64,{picture}'>"
-            "<table><tr><th></th><th style='text-align:left'>class</th><th>id</th><th>pixels</th><th>share</th>"
-            f"{'<th>score</th>' if scored else ''}</tr>{rows}</table></div>"
-        )
+        """The overlay, whose classes are named as one points at them, and their table; nothing is fetched."""
+        title = f"{self.name}, {self.model}"
+        return notebook.page(self.labels, self.classes, self.palette, _png(self.overlay(legend=False)), title)
 
 
 def check_class(name: str, id2label: dict[int, str]) -> None:
@@ -203,6 +230,14 @@ def check_class(name: str, id2label: dict[int, str]) -> None:
         near = difflib.get_close_matches(name, known, 1)
         wanted = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}."
         raise ValueError(f"The model has no class {name!r}; {wanted}")
+
+
+def map_kind(name: str, id2label: dict[int, str]) -> Any:
+    """What `Merger` calls the map of a class by that name; "entropy" is its own."""
+    if name == "entropy":
+        return name
+    check_class(name, id2label)
+    return next(key for key, own in id2label.items() if own == name)
 
 
 def _png(picture: Image.Image) -> bytes:

@@ -1,7 +1,10 @@
-"""The overlapping windows that a large picture is cut into."""
+"""The overlapping windows that a large picture is cut into, and the scales that it is shown at."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 
+SMALLEST_SIDE = 32  # what a model takes; pictures under it are filled up with zeros, the mean pixel
+LARGEST_SCALE = 16
 WINDOW, STRIDE = (1024, 1024), (768, 768)  # as the authors' evaluation of Cityscapes has them
 
 
@@ -17,7 +20,26 @@ def check_windows(window: tuple[int, int], stride: tuple[int, int]) -> None:
     for name, sides in (("window", window), ("stride", stride)):
         if len(sides) != 2 or any(side < 1 or side != int(side) for side in sides):
             raise ValueError(f"{name} is {tuple(sides)}; expected (height, width) in whole pixels, each at least 1.")
+    if min(window) < SMALLEST_SIDE:
+        raise ValueError(
+            f"window is {tuple(window)}; expected at least {SMALLEST_SIDE} pixels a side, the smallest picture that a "
+            "model takes."
+        )
     if any(step > side for step, side in zip(stride, window, strict=True)):
         raise ValueError(
             f"stride is {tuple(stride)}; expected at most the window, {tuple(window)}, or pixels are missed."
         )
+
+
+def check_scales(scales: Sequence[float]) -> None:
+    """Raises ValueError unless there is at least one, and each is a factor of a picture's size."""
+    if isinstance(scales, str) or not hasattr(scales, "__len__") or not len(scales):
+        raise ValueError(f"scales are {scales!r}; expected at least one factor in a list, such as (0.75, 1.0, 1.25).")
+    for scale in scales:
+        if isinstance(scale, str) or not 0 < scale < math.inf:
+            raise ValueError(f"scales are {tuple(scales)}; expected each above 0, such as 0.75 or 1.5.")
+        if scale > LARGEST_SCALE:
+            raise ValueError(
+                f"scales are {tuple(scales)}; expected factors of at most {LARGEST_SCALE}: {scale:g} % is "
+                f"{scale / 100:g}."
+            )

@@ -1,12 +1,74 @@
 """The configuration files of TF Serving's own server: which models and versions, batching, monitoring."""
 
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from segformer_tf.serving.servable import latest_version
 
 METRICS_PATH = "/monitoring/prometheus/metrics"
+
+
+@dataclass
+class Policy:
+    """Which versions are wanted: those that are pinned or have a label, else the `latest`; None is all of them.
+
+    Attributes:
+        file: A `models.config` that says so instead; a change in it is taken up while the server runs.
+        name: Whose entry in the file it is, where there are several.
+    """
+
+    versions: frozenset[int] = frozenset()
+    labels: Mapping[str, int] = field(default_factory=dict)
+    latest: int | None = 1
+    file: Path | None = None
+    name: str | None = None
+    _read: float = field(default=0.0, repr=False)
+
+    def __post_init__(self):
+        if self.file:
+            self.read()
+
+    def wanted(self, found: Iterable[int]) -> set[int]:
+        """Those of the versions that were found."""
+        if chosen := {*self.versions, *self.labels.values()}:
+            return chosen & set(found)
+        return set(sorted(found)[-self.latest :] if self.latest else found)
+
+    def refresh(self) -> None:
+        """Reads the file again where it has changed; one that cannot be read changes nothing."""
+        try:
+            if self.file and os.stat(self.file).st_mtime_ns != self._read:
+                self.read()
+        except (OSError, ValueError) as error:
+            logging.warning("%s; what it said before holds.", error)
+
+    def read(self) -> None:
+        """Takes versions and labels from the file.
+
+        Raises:
+            ValueError: It is not a `models.config`, or has no entry of that name.
+        """
+        from google.protobuf import text_format
+        from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
+
+        assert self.file
+        self._read = os.stat(self.file).st_mtime_ns
+        try:
+            config = text_format.Parse(self.file.read_text("utf-8"), ModelServerConfig())
+        except (text_format.ParseError, UnicodeDecodeError) as error:
+            raise ValueError(f"{self.file} is not a models.config: {error}: correct it.") from None
+        entries = {entry.name: entry for entry in config.model_config_list.config}
+        name = next(iter(entries), None) if self.name is None and len(entries) == 1 else self.name
+        if name not in entries:
+            raise ValueError(f"{self.file} has entries for {', '.join(entries) or 'no model'}, expected {name}.")
+        policy = entries[name].model_version_policy
+        self.versions = frozenset(policy.specific.versions)
+        self.labels = dict(entries[name].version_labels)
+        self.latest = None if policy.HasField("all") else policy.latest.num_versions or 1
+        self.name = name
 
 
 def serving_config(

@@ -1,176 +1,215 @@
-"""The JSON of TF Serving's REST interface <-> arrays: rows ("instances"), columns ("inputs"), bytes as {"b64": ...}."""
+"""TF Serving's REST interface over a `Model`: predict, metadata, status; beside them health and metrics."""
 
-import base64
-import binascii
+import asyncio
+import hmac
 import json
 import logging
-from collections.abc import Mapping
-from typing import Any
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
-import numpy as np
-import tensorflow as tf
 from google.protobuf import json_format
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
-from starlette.responses import Response
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from segformer_tf.serving.model import Model, Overloaded
-from segformer_tf.serving.servable import InvalidRequest, NotFound, Servable
+from segformer_tf.serving.batching import joined
+from segformer_tf.serving.config import METRICS_PATH
+from segformer_tf.serving.limits import Gate, TooLarge, TooSlow, unpack
+from segformer_tf.serving.metrics import LATENCY, REQUESTS
+from segformer_tf.serving.servable import Refused
+from segformer_tf.serving.tensors import read_json, write_json
+from segformer_tf.serving.versions import Model, Version, checked
+
+LINGER = 5.0  # seconds for the rest of a refused body: a client that is still sending would not see why
 
 
-def read_request(body: bytes, servable: Servable) -> tuple[str, dict[str, np.ndarray], bool]:
-    """A request's body -> (signature name, inputs by name, whether it came in rows).
+class Predict:
+    """Predict calls: let in, read, run, answered; one object for a server."""
 
-    Raises:
-        InvalidRequest: Not such a body, or values that the signature's types do not hold.
-    """
-    try:
-        values = json.loads(body)
-    except ValueError as error:  # also UnicodeDecodeError
-        raise InvalidRequest(f"The body is not JSON: {error}.") from None
-    if not isinstance(values, dict) or ("instances" in values) == ("inputs" in values):
-        raise InvalidRequest('The body is expected to be an object with one of "instances" and "inputs".')
-    name = values.get("signature_name", "")
-    if not isinstance(name, str):
-        raise InvalidRequest(f"signature_name is {name!r}, expected a text.")
-    infos = servable.signature(name).inputs
-    rows = "instances" in values
-    columns = _columns_of_rows(values["instances"], infos) if rows else _columns(values["inputs"], infos)
-    return name, {key: _array(key, value, infos) for key, value in columns.items()}, rows
+    def __init__(self, model: Model, gate: Gate):
+        self.model, self.gate, self.limits = model, gate, gate.limits
+        self.workers = ThreadPoolExecutor(2, "json")  # so few bodies are taken apart at a time, whatever waits
 
+    async def __call__(self, request: Request) -> Response:
+        start = time.monotonic()
+        response, code = await _answered(self._whole(request))
+        self.model.metrics.count(REQUESTS, model_name=self.model.name, status=code)
+        labels = {"model_name": self.model.name, "API": "predict", "entrypoint": "REST"}
+        self.model.metrics.observe(LATENCY, time.monotonic() - start, **labels)
+        return response
 
-def write_response(outputs: Mapping[str, np.ndarray], rows: bool) -> bytes:
-    """Outputs by name -> `{"predictions": [...]}` for rows, `{"outputs": ...}` for columns."""
-    columns = {key: _plain(key, value) for key, value in outputs.items()}
-    only = next(iter(columns.values())) if len(columns) == 1 else None
-    if rows:
-        table = only or [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-        return json.dumps({"predictions": table}).encode()
-    return json.dumps({"outputs": columns if only is None else only}).encode()
-
-
-def _columns_of_rows(instances: Any, infos) -> dict[str, list]:
-    if not isinstance(instances, list) or not instances:
-        raise InvalidRequest('"instances" is expected to be a list of at least one row.')
-    if not all(isinstance(row, dict) and set(row) == set(infos) for row in instances):
-        if len(infos) == 1:  # the one input's values themselves, without its name
-            return {next(iter(infos)): instances}
-        raise InvalidRequest(f'Every row of "instances" is expected to be an object with {", ".join(infos)}.')
-    return {key: [row[key] for row in instances] for key in infos}
-
-
-def _columns(inputs: Any, infos) -> dict[str, Any]:
-    if isinstance(inputs, dict) and not _is_b64(inputs):
-        return inputs
-    if len(infos) != 1:
-        raise InvalidRequest(f'"inputs" is expected to be an object with {", ".join(infos)}.')
-    return {next(iter(infos)): inputs}
-
-
-def _array(key: str, value: Any, infos) -> np.ndarray:
-    if key not in infos:
-        raise InvalidRequest(f"There is no input {key!r}, expected {', '.join(infos)}.")
-    dtype = tf.dtypes.as_dtype(infos[key].dtype)
-    try:
-        if dtype == tf.string:
-            return np.array(_bytes(value), object)
-        found = np.array(value)
-        if found.size and found.dtype.kind not in ("iu" if dtype.is_integer else "iuf"):
-            raise InvalidRequest(f"{key} holds {found.dtype.name} values, expected {dtype.name}.")
-        array = found.astype(dtype.as_numpy_dtype)
-        if dtype.is_integer and not np.array_equal(array, found):
-            raise InvalidRequest(
-                f"{key} has values from {found.min()} to {found.max()}, which {dtype.name} does not hold."
-            )
-        return array
-    except ValueError as error:
-        if isinstance(error, InvalidRequest):
-            raise
-        raise InvalidRequest(f"{key} is not a tensor of {dtype.name}: {error}.") from None
-
-
-def _is_b64(value: Any) -> bool:
-    return isinstance(value, dict) and set(value) == {"b64"}
-
-
-def _bytes(value: Any) -> Any:
-    """Texts and {"b64": text} in nested lists -> bytes in nested lists."""
-    if isinstance(value, list):
-        return [_bytes(each) for each in value]
-    if _is_b64(value) and isinstance(value["b64"], str):
+    async def _whole(self, request: Request) -> bytes:
+        taken: list[bytes] = []
         try:
-            return base64.b64decode(value["b64"], validate=True)
-        except binascii.Error as error:
-            raise InvalidRequest(f'A "b64" value is not base64: {error}.') from None
-    if isinstance(value, str):
-        return value.encode()
-    raise InvalidRequest(f'A value is {str(value)[:40]}, expected a text or {{"b64": text}}.')
+            try:
+                self.gate.check()
+                body = await self._arrived(request, taken)
+            except TooSlow:
+                raise
+            except Refused:
+                await _discard(request)
+                raise
+            return await _unless_gone(request, self._predicted(request, body))
+        finally:
+            self.gate.give(sum(map(len, taken)))
+
+    async def _arrived(self, request: Request, taken: list[bytes]) -> bytes:
+        """The body, within its limits of size and time; `taken` are the pieces that the gate has counted."""
+        limit = self.limits.max_body
+        too_large = TooLarge(f"The body is over {limit} bytes, which is the limit: send less at a time.")
+        length = request.headers.get("content-length", "0")
+        if length.isdigit() and int(length) > limit:
+            raise too_large
+        size = 0
+
+        async def receive() -> None:
+            nonlocal size
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > limit:
+                    raise too_large
+                self.gate.take(len(chunk))
+                taken.append(chunk)
+
+        try:
+            await asyncio.wait_for(receive(), self.limits.body_timeout)
+        except asyncio.TimeoutError:
+            raise TooSlow(f"The body did not come in {self.limits.body_timeout:g} s: send it faster.") from None
+        return b"".join(taken)
+
+    async def _predicted(self, request: Request, body: bytes) -> bytes:
+        with self.gate.enter(), self.model.using(**_model_of(request)) as version:
+            packed = request.headers.get("content-encoding", "").lower() == "gzip"
+            futures, rows = await self._in_thread(self._submitted, body, packed, version)
+            try:
+                parts = await asyncio.gather(*map(asyncio.wrap_future, futures))
+            finally:
+                for future in futures:
+                    future.cancel()
+            return await self._in_thread(write_json, checked(joined(parts), None), rows)
+
+    def _in_thread(self, function: Callable, *arguments):
+        return asyncio.get_running_loop().run_in_executor(self.workers, function, *arguments)
+
+    def _submitted(self, body: bytes, packed: bool, version: Version):
+        body = unpack(body, self.limits.max_body) if packed else body
+        signature, inputs, rows = read_json(body, version.servable)
+        return version.submit(signature, inputs), rows
 
 
-def _plain(key: str, value: np.ndarray) -> list:
-    if value.dtype != object:
-        return value.tolist()
-    if key.endswith("_bytes"):
-        return [{"b64": base64.b64encode(each).decode()} for each in value]
-    texts = np.frompyfunc(lambda each: each.decode("utf-8", "replace"), 1, 1)(value)
-    return texts.tolist()
+async def _unless_gone(request: Request, work) -> bytes:
+    """What `work` gives; it is cancelled, with what it put into the queue, as soon as the client has gone."""
+
+    async def gone() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    tasks = asyncio.ensure_future(work), asyncio.ensure_future(gone())
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if tasks[0] not in done:
+            raise ClientDisconnect()
+        return tasks[0].result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
-STATUS = {InvalidRequest: 400, NotFound: 404, Overloaded: 429}
+async def _discard(request: Request) -> None:
+    async def rest() -> None:
+        async for _ in request.stream():
+            pass
+
+    with suppress(asyncio.TimeoutError, ClientDisconnect, RuntimeError):
+        await asyncio.wait_for(rest(), LINGER)
 
 
-def rest_app(model: Model) -> Starlette:
-    """`/v1/models/NAME[/versions/N]` (status), the same with `/metadata` and with `:predict`."""
+def rest_app(model: Model, gate: Gate, token: str | None = None) -> Starlette:
+    """`/v1/models/NAME[/versions/N|/labels/LABEL]` (status), the same with `/metadata` and with `:predict`.
 
-    def predict(body: bytes, name: str, version: int | None) -> bytes:
-        model.check_model(name, version)
-        signature, inputs, rows = read_request(body, model.servable)
-        return write_response(model.predict(signature, inputs), rows)
+    Beside them `/healthz`, 200 while a version answers, and TF Serving's path for metrics. With a token all but
+    `/healthz` want the header `Authorization: Bearer TOKEN`.
+    """
 
-    def metadata() -> bytes:
-        signatures = {key: json_format.MessageToDict(each) for key, each in model.servable.signatures.items()}
-        spec = {"name": model.name, "signature_name": "", "version": str(model.servable.version)}
-        return _json({"model_spec": spec, "metadata": {"signature_def": {"signature_def": signatures}}})
+    async def metadata(request: Request) -> bytes:
+        with model.using(**_model_of(request)) as version:
+            signatures = {key: json_format.MessageToDict(each) for key, each in version.servable.signatures.items()}
+            spec = {"name": model.name, "signature_name": "", "version": str(version.number)}
+            return _json({"model_spec": spec, "metadata": {"signature_def": {"signature_def": signatures}}})
 
-    def status() -> bytes:
-        state = {"state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
-        return _json({"model_version_status": [{"version": str(model.servable.version), **state}]})
+    async def status(request: Request) -> bytes:
+        rows = [
+            {
+                "version": str(number),
+                "state": each.state,
+                "status": {"error_code": "UNKNOWN" if each.error else "OK", "error_message": each.error},
+            }
+            for number, each in model.status(**_model_of(request)).items()
+        ]
+        return _json({"model_version_status": rows})
 
-    async def on_predict(request: Request) -> Response:
-        body = await request.body()
-        return await run_in_threadpool(_answered, lambda: predict(body, *_model_of(request)))
+    async def healthy(request: Request) -> Response:
+        return PlainTextResponse("ok\n" if model.versions else "no version\n", 200 if model.versions else 503)
+
+    async def metrics(request: Request) -> Response:
+        return PlainTextResponse(model.metrics.text(), media_type="text/plain; version=0.0.4")
+
+    def guarded(endpoint):
+        async def answer(request: Request) -> Response:
+            given = request.headers.get("authorization", "").encode()
+            if token and not hmac.compare_digest(given, f"Bearer {token}".encode()):
+                text = {"error": "The token is missing or wrong: send the header Authorization: Bearer TOKEN."}
+                return Response(_json(text), 401, {"WWW-Authenticate": "Bearer"}, "application/json")
+            return await endpoint(request)
+
+        return answer
 
     def on_get(answer):
-        def endpoint(request: Request) -> Response:
-            return _answered(lambda: (model.check_model(*_model_of(request)), answer())[1])
+        async def endpoint(request: Request) -> Response:
+            return (await _answered(answer(request)))[0]
 
         return endpoint
 
-    routes = []
-    for path in ("/v1/models/{name}/versions/{version:int}", "/v1/models/{name}"):
+    routes = [Route("/healthz", healthy), Route(METRICS_PATH, guarded(metrics))]
+    predict = Predict(model, gate)
+    for which in ("/versions/{version:int}", "/labels/{label}", ""):
+        path = f"/v1/models/{{name}}{which}"
         routes += [
-            Route(f"{path}:predict", on_predict, methods=["POST"]),
-            Route(f"{path}/metadata", on_get(metadata)),
-            Route(path, on_get(status)),
+            Route(f"{path}:predict", guarded(predict), methods=["POST"]),
+            Route(f"{path}/metadata", guarded(on_get(metadata))),
+            Route(path, guarded(on_get(status))),
         ]
-    return Starlette(routes=routes)
+    return Starlette(routes=routes, exception_handlers={HTTPException: _unknown})
 
 
-def _model_of(request: Request) -> tuple[str, int | None]:
-    return request.path_params["name"], request.path_params.get("version")
+def _model_of(request: Request) -> dict:
+    """name, version, label: what the path says."""
+    return dict(request.path_params)
 
 
-def _answered(answer) -> Response:
-    """What `answer` returns, or its error as TF Serving words it: `{"error": "..."}`."""
+async def _unknown(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    text = f"Malformed request: {request.method} {request.url.path}"
+    return Response(_json({"error": text}), error.status_code, error.headers, "application/json")
+
+
+async def _answered(answer) -> tuple[Response, str]:
+    """What `answer` gives, or its error as TF Serving words it, `{"error": "..."}`; and the status' name."""
     try:
-        return Response(answer(), media_type="application/json")
-    except tuple(STATUS) as error:
-        return Response(_json({"error": str(error)}), STATUS[type(error)], media_type="application/json")
+        return Response(await answer, media_type="application/json"), "OK"
+    except Refused as error:
+        return Response(_json({"error": str(error)}), error.status, media_type="application/json"), error.code
+    except ClientDisconnect:
+        return Response(status_code=499), "CANCELLED"  # nobody reads it
     except Exception as error:
         logging.exception("A request failed.")
-        return Response(_json({"error": f"The server failed: {error}"}), 500, media_type="application/json")
+        text = {"error": f"The server failed: {error}"}
+        return Response(_json(text), 500, media_type="application/json"), "INTERNAL"
 
 
 def _json(value) -> bytes:

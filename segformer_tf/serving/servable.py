@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -16,12 +17,33 @@ DEFAULT_SIGNATURE = "serving_default"
 TAG = "serve"
 
 
-class InvalidRequest(ValueError):
-    """The request cannot be answered, and the message says why: INVALID_ARGUMENT, for its client only."""
+class Refused(Exception):
+    """A request that is not answered, and the message says why: `code` over gRPC, `status` over REST."""
+
+    code, status = "INTERNAL", 500
 
 
-class NotFound(LookupError):
-    """There is no such model or version: NOT_FOUND."""
+class InvalidRequest(Refused, ValueError):
+    """The request cannot be answered; for its client only."""
+
+    code, status = "INVALID_ARGUMENT", 400
+
+
+class NotFound(Refused, LookupError):
+    """There is no such model, version or label."""
+
+    code, status = "NOT_FOUND", 404
+
+
+class Claim(NamedTuple):
+    """What a tensor says it is, known before any of it is built."""
+
+    dtype: tf.DType
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, array: np.ndarray) -> "Claim":
+        return cls(tf.string if array.dtype.kind in "OSU" else tf.dtypes.as_dtype(array.dtype), array.shape)
 
 
 class Servable:
@@ -49,7 +71,7 @@ class Servable:
             )
         return self.signatures[name]
 
-    def check(self, name: str, inputs: Mapping[str, np.ndarray]) -> None:
+    def check(self, name: str, inputs: Mapping[str, Claim]) -> None:
         """Raises InvalidRequest where a server would, before anything runs."""
         wanted = self.signature(name).inputs
         if set(inputs) != set(wanted):
@@ -58,21 +80,25 @@ class Servable:
                 f"for the signature {name or DEFAULT_SIGNATURE!r}."
             )
         for key, info in wanted.items():
-            dtype, shape = tf.dtypes.as_dtype(info.dtype), tf.TensorShape(info.tensor_shape)
-            found = tf.dtypes.as_dtype(inputs[key].dtype)
-            if found != dtype and not (dtype == tf.string and inputs[key].dtype.kind in "OSU"):
-                raise InvalidRequest(f"{key} is {found.name}, expected {dtype.name}: convert it.")
-            if not shape.is_compatible_with(inputs[key].shape):
-                raise InvalidRequest(f"{key} has shape {inputs[key].shape}, expected {shape}: reshape it.")
-            if 0 in inputs[key].shape:
-                raise InvalidRequest(f"{key} is empty, of shape {inputs[key].shape}, expected a batch of at least one.")
+            dtype, shape, claim = tf.dtypes.as_dtype(info.dtype), tf.TensorShape(info.tensor_shape), inputs[key]
+            if claim.dtype != dtype:
+                raise InvalidRequest(f"{key} is {claim.dtype.name}, expected {dtype.name}: convert it.")
+            if not shape.is_compatible_with(claim.shape):
+                raise InvalidRequest(f"{key} has shape {claim.shape}, expected {shape}: reshape it.")
+            if 0 in claim.shape:
+                raise InvalidRequest(f"{key} is empty, of shape {claim.shape}, expected a batch of at least one.")
+
+    def check_outputs(self, name: str, outputs) -> None:
+        """Raises InvalidRequest for an output that the signature does not have."""
+        available = self.signature(name).outputs
+        if unknown := sorted(set(outputs) - set(available)):
+            raise InvalidRequest(f"There is no output {', '.join(unknown)}, expected {', '.join(available)}.")
 
     def run(self, name: str, inputs: Mapping[str, np.ndarray], outputs=None) -> dict[str, np.ndarray]:
         """Runs a checked request; `outputs` are the names wanted, all by default."""
         signature = self.signature(name)
         chosen = list(outputs or signature.outputs)
-        if unknown := sorted(set(chosen) - set(signature.outputs)):
-            raise InvalidRequest(f"There is no output {', '.join(unknown)}, expected {', '.join(signature.outputs)}.")
+        self.check_outputs(name, chosen)
         feed = {signature.inputs[key].name: value for key, value in inputs.items()}
         try:
             values = self._session.run([signature.outputs[key].name for key in chosen], feed)
@@ -82,7 +108,7 @@ class Servable:
 
     def predict(self, name: str, inputs: Mapping[str, np.ndarray], outputs=None) -> dict[str, np.ndarray]:
         """Checks and runs one request."""
-        self.check(name, inputs)
+        self.check(name, {key: Claim.of(value) for key, value in inputs.items()})
         return self.run(name, inputs, outputs)
 
     def close(self) -> None:
@@ -96,11 +122,24 @@ def _cause(message: str) -> str:
     return asserted[1] if asserted else lines[0].strip()
 
 
+def version_directories(directory: str | os.PathLike) -> dict[int, Path]:
+    """Version number -> its directory: the directory itself where it is a version, else those in it with a number.
+
+    Raises:
+        FileNotFoundError: There is no version, or no such directory.
+    """
+    directory = Path(directory)
+    if (directory / "saved_model.pb").is_file():
+        return {int(directory.name) if directory.name.isdigit() else 1: directory}
+    found = {}
+    if directory.is_dir():
+        found = {int(entry.name): entry for entry in directory.iterdir() if entry.name.isdecimal() and entry.is_dir()}
+    if not found:
+        raise FileNotFoundError(f"There is no version directory such as 1/ in {directory}: export a SavedModel there.")
+    return found
+
+
 def latest_version(directory: str | os.PathLike) -> Path:
     """The version directory with the highest number, which is the one that TF Serving serves."""
-    versions = (
-        [entry for entry in Path(directory).iterdir() if entry.name.isdigit()] if Path(directory).is_dir() else []
-    )
-    if not versions:
-        raise FileNotFoundError(f"There is no version directory such as 1/ in {directory}: export a SavedModel there.")
-    return max(versions, key=lambda entry: int(entry.name))
+    found = version_directories(directory)
+    return found[max(found)]

@@ -2,23 +2,34 @@
 
 import logging
 import os
+import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from segformer_tf.serving.model import Batcher, Model
-from segformer_tf.serving.servable import Servable, latest_version
+from segformer_tf.serving.config import Policy
+from segformer_tf.serving.limits import Gate, Limits
+from segformer_tf.serving.versions import Model
+
+SETTLE = 0.3  # seconds after `stop`, for what has reached the ports and was not read yet
+HEADER_TIMEOUT = 5.0  # seconds, twice at most: for a connection on which no request has begun
 
 
 class ModelServer:
-    """One version of one model behind both endpoints. As a context manager it starts on entry and stops on exit.
+    """The versions of one model behind both endpoints. As a context manager it starts on entry and stops on exit.
 
     Args:
-        directory: A model directory (its highest version is served) or one version's directory.
+        directory: A model directory, or one version's directory.
         name: The model's name in requests; the directory's own by default.
         grpc_port, rest_port: 0 takes any free port; after `start` they are the real ones.
         max_batch_size, batch_timeout: Requests are merged into batches of up to so many pictures; the first of a batch
             waits at most so many seconds for others.
+        policy: Which versions are served; the highest by default.
+        poll: Seconds between two looks at the directory.
+        limits: What requests may take.
+        certificate: Files of a certificate (with its chain) and its key: both endpoints speak TLS.
+        token: What clients have to send as `Authorization: Bearer TOKEN`.
     """
 
     def __init__(
@@ -31,52 +42,87 @@ class ModelServer:
         rest_port: int = 8501,
         max_batch_size: int = 8,
         batch_timeout: float = 0.005,
+        policy: Policy | None = None,
+        poll: float = 2.0,
+        limits: Limits | None = None,
+        certificate: tuple[str | os.PathLike, str | os.PathLike] | None = None,
+        token: str | None = None,
     ):
-        path = Path(directory)
-        version = path if (path / "saved_model.pb").is_file() else latest_version(path)
-        name = name or (version.parent if version.name.isdigit() else version).resolve().name
-        servable = Servable(version)
-        self.model = Model(name, servable, Batcher(servable, max_batch_size, batch_timeout))
+        self.limits = limits or Limits()
+        self.model = Model(directory, name, policy, self.limits, max_batch_size, batch_timeout)
+        self.gate = Gate(self.limits)
         self.host, self.grpc_port, self.rest_port = host, grpc_port, rest_port
+        self._poll, self._certificate, self._token = poll, certificate, token
 
     def start(self) -> "ModelServer":
-        """Opens both ports and returns; requests are answered by other threads.
+        """Opens both ports, loads the model and returns; requests are answered by other threads.
 
         Raises:
-            OSError: A port is taken.
+            OSError: A port is taken, or a file of the certificate cannot be read.
         """
-        import grpc
         import uvicorn
 
-        from segformer_tf.serving.grpc import add_services
         from segformer_tf.serving.rest import rest_app
 
-        unlimited = [
-            ("grpc.max_receive_message_length", -1),
-            ("grpc.max_send_message_length", -1),
-            ("grpc.so_reuseport", 0),
-        ]
-        socket = self._open_rest_port()
-        self._grpc = grpc.server(ThreadPoolExecutor(64), options=unlimited)
-        add_services(self._grpc, self.model)
+        opened = self._open_rest_port()
         try:
-            self.grpc_port = self._grpc.add_insecure_port(f"{self.host}:{self.grpc_port}")
-        except RuntimeError as error:
-            socket.close()
-            raise OSError(f"The gRPC port {self.grpc_port} of {self.host} cannot be opened: choose another.") from error
-        self.rest_port = socket.getsockname()[1]
-        config = uvicorn.Config(
-            rest_app(self.model), self.host, self.rest_port, log_level=logging.WARNING, lifespan="off"
-        )
+            self._grpc = self._grpc_server()
+            self.model.start(self._poll)
+            certificate, key = self._certificate or (None, None)
+            config = uvicorn.Config(
+                rest_app(self.model, self.gate, self._token),
+                self.host,
+                self.rest_port,
+                http=_protocol(),
+                ws="none",
+                lifespan="off",
+                log_level=logging.ERROR,
+                limit_concurrency=self.limits.max_connections,
+                timeout_graceful_shutdown=max(round(self.limits.stop_timeout), 1),
+                ssl_certfile=certificate,
+                ssl_keyfile=key,
+            )
+            config.load()
+        except BaseException:
+            opened.close()
+            self.model.close()
+            raise
+        self.rest_port = opened.getsockname()[1]
         self._rest = uvicorn.Server(config)
-        self._rest_thread = threading.Thread(target=self._rest.run, args=([socket],), name="rest", daemon=True)
+        self._rest_thread = threading.Thread(target=self._rest.run, args=([opened],), name="rest", daemon=True)
         self._grpc.start()
         self._rest_thread.start()
         return self
 
-    def _open_rest_port(self):
-        import socket
+    def _grpc_server(self):
+        import grpc
 
+        from segformer_tf.serving.grpc import add_services
+
+        options = [
+            ("grpc.max_receive_message_length", self.limits.max_body),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.so_reuseport", 0),
+            ("grpc.max_connection_idle_ms", 300_000),
+            # gRPC's own decompression knows no limit: compressed messages are refused, as UNIMPLEMENTED.
+            ("grpc.compression_enabled_algorithms_bitset", 1),
+        ]
+        calls = self.limits.max_connections
+        server = grpc.server(ThreadPoolExecutor(calls, "grpc"), options=options, maximum_concurrent_rpcs=calls)
+        add_services(server, self.model, self.gate, self._token)
+        address = f"[{self.host}]" if ":" in self.host else self.host
+        try:
+            if self._certificate:
+                certificate, key = (Path(path).read_bytes() for path in self._certificate)
+                credentials = grpc.ssl_server_credentials([(key, certificate)])
+                self.grpc_port = server.add_secure_port(f"{address}:{self.grpc_port}", credentials)
+            else:
+                self.grpc_port = server.add_insecure_port(f"{address}:{self.grpc_port}")
+        except RuntimeError as error:
+            raise OSError(f"The gRPC port {self.grpc_port} of {self.host} cannot be opened: choose another.") from error
+        return server
+
+    def _open_rest_port(self) -> socket.socket:
         opened = socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -84,15 +130,21 @@ class ModelServer:
         except OSError as error:
             opened.close()
             raise OSError(f"The REST port {self.rest_port} of {self.host} cannot be opened: choose another.") from error
-        opened.listen(128)
+        opened.listen(self.limits.max_connections)
         return opened
 
     def stop(self) -> None:
-        """Answers what has come in, then closes the ports and the model."""
+        """Answers what has come in, within `limits.stop_timeout` seconds, then closes the ports and the model.
+
+        A request of which only a part has come then is cut off.
+        """
+        end = time.monotonic() + self.limits.stop_timeout
+        time.sleep(SETTLE)
         self._rest.should_exit = True
-        self._rest_thread.join()
-        self._grpc.stop(grace=5).wait()
-        self.model.close()
+        ended = self._grpc.stop(max(end - time.monotonic(), 0))
+        self._rest_thread.join(max(end - time.monotonic(), 0) + 2)
+        ended.wait(max(end - time.monotonic(), 0) + 2)
+        self.model.close(drop=True)
 
     def wait(self) -> None:
         """Returns when the server has stopped."""
@@ -103,3 +155,27 @@ class ModelServer:
 
     def __exit__(self, *error) -> None:
         self.stop()
+
+
+def _protocol() -> type:
+    """uvicorn's HTTP, with a time limit on headers: uvicorn itself has one between requests only."""
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class Protocol(H11Protocol):
+        silent = None  # the request that was the last one at the last look
+
+        def connection_made(self, transport):
+            super().connection_made(transport)
+            self.loop.call_later(HEADER_TIMEOUT, self._look)
+
+        def _look(self):
+            if self.transport.is_closing():
+                return
+            waiting = self.cycle is None or self.cycle.response_complete
+            if waiting and self.silent is (self.cycle or self):
+                self.transport.close()
+                return
+            self.silent = (self.cycle or self) if waiting else None
+            self.loop.call_later(HEADER_TIMEOUT, self._look)
+
+    return Protocol

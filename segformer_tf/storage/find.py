@@ -1,5 +1,6 @@
 """Where a checkpoint is: a file, a directory, a bundled model or a repository of the Hugging Face Hub."""
 
+import functools
 import hashlib
 import os
 import re
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from segformer_tf.storage.read import read_config, read_index
+from segformer_tf.storage.switch import settle
 
 WEIGHT_FILES = (  # in the order of preference; then *.pth
     "model.safetensors",
@@ -126,13 +128,23 @@ def find(
     return _download(name, "/".join(filter(None, (subfolder, filename))), where, how)
 
 
+def local_directory(name_or_path: str | os.PathLike, subfolder: str | None = None) -> Path | None:
+    """The directory that a name means, or that its file lies in; None for a Hub id."""
+    path = Path(name_or_path)
+    return path.parent if path.is_file() else _directory(str(name_or_path), subfolder)
+
+
 def _directory(name: str, subfolder: str | None) -> Path | None:
     """The directory that a name means, of a training run that of its best model; None for a Hub id."""
     directory = Path(name) if name and Path(name).is_dir() else bundled_path(name)
+    if directory and not Path(name).is_dir() and (directory / "MANIFEST.sha256").is_file():
+        _check_bundled(directory)
     if directory:
         directory = directory / (subfolder or "")
         best = directory / "best"
-        return best if (best / "config.json").is_file() and not (directory / "config.json").exists() else directory
+        directory = best if (best / "config.json").is_file() and not (directory / "config.json").exists() else directory
+        settle(directory)
+        return directory
     if not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", name) or name.endswith((".safetensors", ".h5", ".bin", ".pth")):
         raise FileNotFoundError(f"There is no file or directory {name}, and it cannot be a Hub id; {_choices()}.")
     return None
@@ -203,16 +215,30 @@ def reason(error: BaseException | None) -> str:
 def _verify(path: Path, repo: str) -> None:
     """Large files lie in the cache under their SHA-256: a new one whose bytes have another is thrown away."""
     blob = path.resolve()
-    if not re.fullmatch("[0-9a-f]{64}", blob.name):
-        return
-    with open(blob, "rb") as file:
-        digest = hashlib.sha256()
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    if digest.hexdigest() != blob.name:
+    if re.fullmatch("[0-9a-f]{64}", blob.name) and (digest := _sha256(blob)) != blob.name:
         path.unlink()
         blob.unlink(missing_ok=True)
         raise OSError(
-            f"{path.name} of {repo} arrived damaged (SHA-256 {digest.hexdigest()}, expected {blob.name}) and was "
+            f"{path.name} of {repo} arrived damaged (SHA-256 {digest}, expected {blob.name}) and was "
             "deleted; download it again."
         )
+
+
+@functools.cache
+def _check_bundled(directory: Path) -> None:
+    """OSError where a file of a bundled model is not the one that its manifest is of; once in a process."""
+    for line in (directory / "MANIFEST.sha256").read_text("utf-8").splitlines():
+        expected, name = line.split()
+        if (digest := _sha256(directory / name)) != expected:
+            raise OSError(
+                f"{directory / name} is not the file that was published (SHA-256 {digest}, expected {expected}); "
+                "install the package again, or give the path of the directory if you changed it yourself."
+            )
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,37 +1,71 @@
-"""The one reader of JSON files: config.json, preprocessor_config.json, an index of shards, recipes, classes."""
+"""The one reader of JSON and of whole files from strangers: sizes, kinds and depths are looked at before contents."""
 
 import json
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 MAX_BYTES = 64 * 2**20  # the index of a model with a million tensors is smaller
+MAX_ANNOTATIONS = 2**31  # COCO's instances_train2017.json has 470 MB
 MAX_DEPTH = 64  # lists and objects inside each other
 _KINDS = {dict: "an object", list: "a list"}
+_ODD = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFDIR: "a directory",
+}
 
 
-def read_json(path: Path, what: str, kind: type | tuple[type, ...] = dict) -> Any:
+def check_file(path: Path, what: str) -> int:
+    """The size of a file in bytes; OSError for what is none, such as a pipe, which would be waited for for ever."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise FileNotFoundError(f"There is no file {path}; expected {what}.") from error
+    if not stat.S_ISREG(found.st_mode):
+        odd = _ODD.get(stat.S_IFMT(found.st_mode), "no file")
+        kind = IsADirectoryError if stat.S_ISDIR(found.st_mode) else OSError
+        raise kind(f"{path} is {odd}; expected {what}.")
+    return found.st_size
+
+
+def read_json(path: Path, what: str, kind: type | tuple[type, ...] = dict, most: int = MAX_BYTES) -> Any:
     """The contents of a UTF-8 file, with or without a byte order mark; `what` says in errors what was expected.
 
     Raises FileNotFoundError, or ValueError for a file that is no JSON, of another kind (an object unless told), over
-    64 MB or nested more than 64 deep.
+    `most` bytes or nested more than 64 deep.
     """
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}; expected {what}.")
-    if (size := path.stat().st_size) > MAX_BYTES:
-        raise ValueError(f"{path} has {size} bytes; expected {what}, which is under {MAX_BYTES}: give the right file.")
+    if (size := path.stat().st_size) > most:
+        raise ValueError(f"{path} has {size} bytes; expected {what}, which is under {most}: give the right file.")
+    return parse_json(path.read_bytes(), str(path), what, kind)
+
+
+def parse_json(data: bytes | str, name: str, what: str, kind: type | tuple[type, ...] = dict) -> Any:
+    """As `read_json`, of what a file called `name` holds."""
     try:
-        values = json.loads(path.read_text("utf-8-sig"))
+        text = data.decode("utf-8-sig") if isinstance(data, bytes) else data
+        values = json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise ValueError(
-            f"{path} is not JSON ({error}); expected {what}: correct the file, or copy it again."
+            f"{name} is not JSON ({error}); expected {what}: correct the file, or copy it again."
         ) from None
     if not isinstance(values, kind):
         kinds = " or ".join(_KINDS[each] for each in (kind if isinstance(kind, tuple) else (kind,)))
         found = _KINDS.get(type(values)) or f"{values!r:.40}"
-        raise ValueError(f"{path} holds {found}; expected {kinds}, {what}: correct the file.")
+        raise ValueError(f"{name} holds {found}; expected {kinds}, {what}: correct the file.")
     if _deeper(values, MAX_DEPTH):
-        raise ValueError(f"{path} is nested more than {MAX_DEPTH} deep; expected {what}: correct the file.")
+        raise ValueError(f"{name} is nested more than {MAX_DEPTH} deep; expected {what}: correct the file.")
     return values
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number")
 
 
 def _deeper(values: Any, limit: int) -> bool:
@@ -40,10 +74,25 @@ def _deeper(values: Any, limit: int) -> bool:
         level = [
             part
             for each in level
-            if isinstance(each, (dict, list))
             for part in (each.values() if isinstance(each, dict) else each)
+            if isinstance(part, (dict, list))
         ]
     return bool(level)
+
+
+@contextmanager
+def understanding(path: Path | str, what: str) -> Iterator[None]:
+    """Turns what goes wrong inside, where values of a file have other types than they should, into one ValueError."""
+    try:
+        yield
+    except (ImportError, Warning):
+        raise
+    except Exception as error:  # whatever the library that reads the file raises
+        if isinstance(error, (ValueError, OSError)) and (str(path) in str(error) or getattr(error, "filename", None)):
+            raise
+        if isinstance(error, ValueError) and not isinstance(error, UnicodeError):
+            raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"{path} cannot be read ({error!r:.200}); expected {what}: correct it.") from error
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -58,13 +107,24 @@ def read_config(path: Path) -> dict[str, Any]:
 def read_index(path: Path) -> dict[str, str]:
     """Tensor name -> file name, from the index of a checkpoint in shards; the files lie beside it."""
     weight_map = read_json(path, "an index of shards").get("weight_map")
-    if not isinstance(weight_map, dict) or not all(_is_beside(file) for file in weight_map.values()):
+    if not isinstance(weight_map, dict) or not all(_is_beside(path, file) for file in weight_map.values()):
         raise ValueError(
             f'{path} is not an index of shards: expected "weight_map", an object of tensor names and the names of '
-            "files beside it; copy it again."
+            "files beside it, not links that lead elsewhere; copy it again."
         )
     return weight_map
 
 
-def _is_beside(file: Any) -> bool:
-    return isinstance(file, str) and file not in ("", ".", "..") and not set(file) & set("/\\\0")
+def _is_beside(index: Path, file: Any) -> bool:
+    """Whether it names a file in the index's directory that is no index itself, and no link out of it.
+
+    The Hub's cache keeps each file as a link to `../../blobs/`.
+    """
+    if not isinstance(file, str) or file in ("", ".", "..") or set(file) & set("/\\\0") or file.endswith(".json"):
+        return False
+    path = index.parent / file
+    if not path.is_symlink():
+        return True
+    home = index.parent.resolve()
+    cache = home.parent.parent / "blobs" if home.parent.name == "snapshots" else home
+    return path.resolve().parent in (home, cache)

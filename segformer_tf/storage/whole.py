@@ -1,13 +1,18 @@
-"""The only way a file is written here: whole or not at all, readable as the umask says, with one error if it fails."""
+"""The only way a file is written here: whole or not at all, readable as the umask says, with one error if it fails.
+
+Files are written into a hidden draft beside their places, and `switch` puts them there in one step.
+"""
 
 import errno
 import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from segformer_tf.storage.switch import GONE, WAYS_OUT, commit, locked, refused, settle, way_out
 
 try:
     import fcntl
@@ -17,29 +22,24 @@ except ImportError:  # Windows
 PREFIX = (
     ".segformer-tf-draft-"  # hidden: TF Serving looks for directories named by integers, `glob("*.png")` for pictures
 )
-_NO_ROOM = "make room, or choose another directory"
-_WAYS_OUT = {
-    errno.ENOSPC: _NO_ROOM,
-    errno.EDQUOT: _NO_ROOM,
-    errno.EFBIG: "raise the limit on a file's size, or choose another directory",
-    errno.EROFS: "choose another directory",
-    errno.EIO: "check the disk, or choose another directory",
-    errno.ENAMETOOLONG: "give the file a shorter name",
-}
 _cleared: set[Path] = set()  # directories whose leftovers this process has looked for
 
 
 @contextmanager
-def staged(directory: str | os.PathLike) -> Iterator[Path]:
+def staged(directory: str | os.PathLike, replaces: Callable[[], Iterable[str]] | None = None) -> Iterator[Path]:
     """A hidden directory to write files and directories into; they move up into `directory` when the block succeeds.
 
-    Each replaces what has its name, in the order of their names, `.json` files last: these say what the others are, so
-    a reader that goes by them never finds half. Nothing moves where the block fails. `directory` is made if need be.
+    Each replaces what has its name, all in one step for `settled` readers; others see them move in the order of their
+    names, `.json` files last, which say what the others are. Nothing moves where the block fails. `directory` is made
+    if need be.
+
+    Args:
+        replaces: Gives the names of what goes with this save, of earlier files or a directory of the same name.
 
     Raises OSError that names the path, the reason and the way out where the disk is full, read-only or denies access,
     whatever the library that wrote raised.
     """
-    with _draft(Path(directory), Path(directory)) as draft:
+    with _draft(Path(directory), Path(directory), replaces) as draft:
         yield draft
 
 
@@ -47,7 +47,7 @@ def staged(directory: str | os.PathLike) -> Iterator[Path]:
 def whole(path: str | os.PathLike) -> Iterator[Path]:
     """The path of a draft of one file, which takes the place of `path` when the block succeeds; errors as `staged`."""
     path = Path(path)
-    with _draft(path.parent, path) as draft:
+    with _draft(path.parent, path, None) as draft:
         yield draft / path.name
 
 
@@ -58,14 +58,14 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 
 
 @contextmanager
-def _draft(directory: Path, what: Path) -> Iterator[Path]:
+def _draft(directory: Path, what: Path, replaces: Callable[[], Iterable[str]] | None) -> Iterator[Path]:
     draft, lock = _new_draft(directory)
     try:
-        with _told_in_a_sentence(what):
+        with _told_in_a_sentence(what, draft):
             yield draft
             _finish(draft)
-        for entry in sorted(draft.iterdir(), key=lambda entry: (entry.suffix == ".json", entry.name)):
-            _move(entry, directory / entry.name)
+        with locked(directory, alone=True):
+            commit(draft, directory, set(replaces() if replaces else ()))
     finally:
         shutil.rmtree(draft, ignore_errors=True)
         if lock is not None:
@@ -77,6 +77,7 @@ def _new_draft(directory: Path) -> tuple[Path, int | None]:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         _clear_leftovers(directory)
+        settle(directory)
         while True:
             draft = directory / (PREFIX + uuid.uuid4().hex)
             draft.mkdir()
@@ -86,10 +87,8 @@ def _new_draft(directory: Path) -> tuple[Path, int | None]:
             if lock is not None:  # another process took it for a leftover before it was locked
                 os.close(lock)
     except OSError as error:
-        way_out = _way_out(error) or "choose another directory"
-        raise _refused(
-            error.errno, f"Cannot write to the directory {directory} ({error.strerror}); {way_out}."
-        ) from error
+        hint = way_out(error) or "choose another directory"
+        raise refused(error.errno, f"Cannot write to the directory {directory} ({error.strerror}); {hint}.") from error
 
 
 def _lock(draft: Path) -> tuple[bool, int | None]:
@@ -132,37 +131,17 @@ def _finish(draft: Path) -> None:
                     os.fsync(file.fileno())
 
 
-def _move(source: Path, target: Path) -> None:
-    try:
-        os.replace(source, target)
-    except OSError as error:
-        way_out = _way_out(error) or "move away what stands there, or choose another directory"
-        raise _refused(error.errno, f"Cannot write {target} ({error.strerror}); {way_out}.") from error
-
-
 @contextmanager
-def _told_in_a_sentence(what: Path) -> Iterator[None]:
+def _told_in_a_sentence(what: Path, draft: Path) -> Iterator[None]:
     """Libraries raise their own errors for a full disk; PyTorch's does not even say the reason."""
     try:
         yield
     except Exception as error:
-        way_out, text = _way_out(error), str(error)
-        if way_out is None:
+        hint, text = way_out(error), str(error)
+        if not draft.is_dir():
+            raise refused(errno.ENOENT, f"Cannot write {what} ({os.strerror(errno.ENOENT)}); {GONE}.") from error
+        if hint is None:
             raise
-        code = next((code for code in _WAYS_OUT if os.strerror(code) in text), errno.ENOSPC)
-        told = f"Cannot write {what} ({os.strerror(code)}), so what was there is left as it was; {way_out}."
-        raise _refused(code, told) from error
-
-
-def _way_out(error: Exception) -> str | None:
-    """What to do about a disk that takes no more; None for any other error."""
-    text = str(error)
-    if "PytorchStreamWriter failed writing" in text:
-        return _WAYS_OUT[errno.ENOSPC]
-    return next((way for code, way in _WAYS_OUT.items() if os.strerror(code) in text), None)
-
-
-def _refused(code: int | None, text: str) -> OSError:
-    error = OSError(text)  # given both, Python would put "[Errno 28]" before the sentence
-    error.errno = code
-    return error
+        code = next((code for code in WAYS_OUT if os.strerror(code) in text), errno.ENOSPC)
+        told = f"Cannot write {what} ({os.strerror(code)}), so what was there is left as it was; {hint}."
+        raise refused(code, told) from error

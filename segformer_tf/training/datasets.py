@@ -1,5 +1,6 @@
 """Splits -> `tf.data` batches, in an order and with changes that are a function of seed and step only."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -143,13 +144,20 @@ def _numbered_elements(source: Source, seed: int, start: int, share: Share) -> t
     load, count = load_pair(source), len(source)
 
     def element(number):
-        place = tf.cast(number % count, tf.int32)
-        index = tf.random.experimental.index_shuffle(
-            place, tf.stack([tf.constant(seed, tf.int64), number // count]), count - 1
-        )
-        return number, *load(index)
+        return number, *load(_picture_number(count, seed, number))
 
     return share.numbers(start).map(element, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _picture_number(count: int, seed: int, number: tf.Tensor) -> tf.Tensor:
+    """Which of so many pictures comes as element `number` of all epochs."""
+    place, epoch = tf.cast(number % count, tf.int32), number // count
+    return tf.random.experimental.index_shuffle(place, tf.stack([tf.constant(seed, tf.int64), epoch]), count - 1)
+
+
+def picture_numbers(count: int, seed: int, elements: Iterable[int]) -> list[int]:
+    """The numbers of the pictures that come as these elements of `training_data`."""
+    return [int(_picture_number(count, seed, tf.constant(int(number), tf.int64))) for number in elements]
 
 
 def _checked_pair(*pair: Any):

@@ -11,6 +11,7 @@ from segformer_tf.config import SegformerConfig
 from segformer_tf.data.inspection import Inspection, inspect
 from segformer_tf.data.splits import Split
 from segformer_tf.images import SegformerImageProcessor
+from segformer_tf.models import private
 from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.storage.whole import write_text
 from segformer_tf.training import state
@@ -25,6 +26,7 @@ from segformer_tf.training.recipes import RECIPES
 from segformer_tf.training.report.tensorboard import TensorBoard
 from segformer_tf.training.report.writing import write_report
 from segformer_tf.training.statistics import PICTURES, Statistics
+from segformer_tf.training.watch import Watch
 from segformer_tf.training.workers import Workers
 
 
@@ -69,7 +71,8 @@ def train(
 
     Raises:
         OSError: A file cannot be read or written.
-        ValueError: The data does not fit the model, the recipe was changed on resume, or the loss is not a number.
+        ValueError: The data does not fit the model, the recipe was changed on resume, or (`state.NotFinite`) loss or
+            weights are no longer numbers; the first such step is named, and nothing of it was saved.
         KeyboardInterrupt: Ctrl-C, after the state of the run was saved and its report written.
     """
     run = Path(run)
@@ -91,38 +94,54 @@ def train(
         # With the splits, where they were drawn.
         write_text(run / "data.json", json.dumps(found.to_dict(), indent=2) + "\n")
 
-    keras.utils.set_random_seed(seed)
-    with strategy.scope() if strategy is not None else contextlib.nullcontext():
-        trained = _learner(model, recipe)
-        _compile(trained, plan, loss)
-    about = state.restore(run, trained) if resume else state.nothing()
-    ignored = model.config.semantic_loss_ignore_index
-
-    def shared(size: int, worker: int = 0, count: int = 1):
-        share = Share(recipe.batch_size, worker, count)
-        made = training_data(train_source, recipe.augmentation, size, seed, about["step"], ignored, share)
-        return mixed(made, recipe, model.config.num_labels, seed, about["step"])
-
-    batches = workers.distributed(shared, recipe.batch_size)
     processor = processor or processor_for(plan, val_source)
     statistics = _statistics(model, recipe, train_source, seed)
     masks = not isinstance(val_source, Split) or val_source.has_masks
     validation_loss = ValidationLoss(model, val_source, recipe.augmentation) if masks else None
-    keeper = Keeper(run, model, val_source, plan, about, processor, statistics, validation_loss, console, workers)
-    callbacks: list[keras.callbacks.Callback] = [keeper]
-    if tensorboard and workers.chief:
-        callbacks.append(TensorBoard(run / "tensorboard", keeper))
-    if not keeper.done():
-        tell_start(console, run, model, plan, keeper.step, shared(recipe.batch_size), lengthened)
-        with keeper.stoppable(), console.running(keeper.step, plan.steps):
-            trained.fit(
-                batches,
-                steps_per_epoch=plan.steps - keeper.step,
-                callbacks=callbacks,
-                shuffle=False,  # the data comes shuffled
-                verbose=0,
-            )
-    return _finish(run, model, trained, keeper, plan) if workers.chief else {}
+
+    def learn(resume: bool, slower: int) -> dict[str, Any]:
+        keras.utils.set_random_seed(seed)
+        with strategy.scope() if strategy is not None else contextlib.nullcontext():
+            trained = _learner(model, recipe)
+            optimizer = _compile(trained, plan, loss)
+        about = state.restore(run, trained) if resume else state.nothing()
+        about["slower"] = max(slower, about.get("slower", 0))
+        private.rate_of(optimizer).learning_rate *= 0.5 ** about["slower"]
+        ignored = model.config.semantic_loss_ignore_index
+
+        def shared(size: int, worker: int = 0, count: int = 1):
+            share = Share(recipe.batch_size, worker, count)
+            made = training_data(train_source, recipe.augmentation, size, seed, about["step"], ignored, share)
+            return mixed(made, recipe, model.config.num_labels, seed, about["step"])
+
+        # Several devices would count its steps several times; there the loss and what is saved are looked at.
+        watch = Watch(trained, about["step"], train_source, recipe.batch_size, seed) if strategy is None else None
+        beside = validation_loss, console, watch, workers
+        keeper = Keeper(run, model, val_source, plan, about, processor, statistics, *beside)
+        if resume and workers.chief:
+            keeper.go_on(trained)
+        callbacks: list[keras.callbacks.Callback] = [keeper]
+        if tensorboard and workers.chief:
+            callbacks.append(TensorBoard(run / "tensorboard", keeper))
+        if not keeper.done():
+            tell_start(console, run, model, plan, keeper.step, shared(recipe.batch_size), lengthened)
+            with keeper.stoppable(), console.running(keeper.step, plan.steps):
+                trained.fit(
+                    workers.distributed(shared, recipe.batch_size),
+                    steps_per_epoch=plan.steps - keeper.step,
+                    callbacks=callbacks,
+                    shuffle=False,  # the data comes shuffled
+                    verbose=0,
+                )
+        return _finish(run, model, trained, keeper, plan) if workers.chief else {}
+
+    retries = recipe.retries if strategy is None else 0  # the chief alone sees it, and the others would wait
+    for slower in range(retries):
+        try:
+            return learn(resume or slower > 0, slower)
+        except state.NotFinite as error:
+            console.line(f"{error} Back to the last checkpoint, with half the learning rate.")
+    return learn(resume or retries > 0, retries)
 
 
 def _finish(run: Path, model, trained, keeper: Keeper, plan: Plan) -> dict[str, Any]:
@@ -168,11 +187,12 @@ def _learner(model, recipe: Recipe):
     return learner
 
 
-def _compile(learner, plan: Plan, loss: keras.losses.Loss | None) -> None:
+def _compile(learner, plan: Plan, loss: keras.losses.Loss | None) -> keras.optimizers.Optimizer:
     optimizer = plan.recipe.make_optimizer(plan.steps)
     optimizer.set_groups(learner)
     optimizer.build(learner.trainable_variables)
     learner.compile(optimizer, loss=loss, metrics=[], jit_compile=False)
+    return optimizer  # not as mixed_float16 wraps it
 
 
 def _loss(recipe: Recipe, source: Source, counts: list[int] | None, config: SegformerConfig):

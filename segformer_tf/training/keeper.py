@@ -18,6 +18,7 @@ from segformer_tf.training.datasets import Source
 from segformer_tf.training.evaluate import ValidationLoss, evaluate
 from segformer_tf.training.plan import Plan
 from segformer_tf.training.statistics import Statistics
+from segformer_tf.training.watch import Watch
 from segformer_tf.training.workers import Workers
 
 CHECK_SECONDS = 1.0  # between two looks at the loss
@@ -31,6 +32,7 @@ class Keeper(keras.callbacks.Callback):
         model: The one that is evaluated and saved; the one that is trained is Keras' `self.model`.
         about: What `state.restore` gave, or `state.nothing()` for a new run.
         statistics: For averaged weights; None: the running ones are right.
+        watch: Tells whether the weights are still numbers.
     """
 
     def __init__(
@@ -44,13 +46,15 @@ class Keeper(keras.callbacks.Callback):
         statistics: Statistics | None = None,
         validation_loss: ValidationLoss | None = None,
         console: Console | None = None,
+        watch: Watch | None = None,
         workers: Workers | None = None,
     ):
         super().__init__()
         self.run, self.evaluated, self.source, self.plan = run, model, source, plan
         self.processor, self.statistics, self.validation_loss = processor, statistics, validation_loss
-        self.console = console or Console(False)
+        self.console, self.watch = console or Console(False), watch
         self.workers = workers or Workers()
+        self.slower: int = about.get("slower", 0)  # how often the learning rate was halved
         self.step: int = about["step"]
         self.rows: list[dict[str, Any]] = about["rows"]
         self.earlier: float = about["seconds"]
@@ -110,12 +114,13 @@ class Keeper(keras.callbacks.Callback):
         return float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
 
     def _check(self, loss: float) -> None:
-        if math.isfinite(loss):
+        """Before anything is saved or evaluated. The weights come first: the loss of NaN weights may be a number."""
+        told = f"the loss is {loss} at step {self.step}, expected a number"
+        if self.watch is not None and self.watch.step >= 0:
+            told = self.watch.told()
+        elif math.isfinite(loss):
             return
-        kept = (
-            f"; {self.run / 'last'} holds the weights before it" if (self.run / "last" / state.STATE).is_file() else ""
-        )
-        raise ValueError(f"the loss is {loss} at step {self.step}, expected a number: lower the learning rate{kept}.")
+        raise state.NotFinite(f"{told}: lower the learning rate{state.kept(self.run)}.")
 
     def _evaluate(self, loss: float) -> None:
         begin = time.monotonic()
@@ -125,18 +130,28 @@ class Keeper(keras.callbacks.Callback):
         row = {"step": self.step, "seconds": self.seconds, "learning_rate": self._rate(), "loss": loss, **found}
         self.rows.append(row)
         self._save(loss)  # before the weights, so that a stop between the two loses none
-        self.publish("last")
-        if self.best is row:
-            self.publish("best")
-        state.write_log(self.run, self.rows)
+        self._publish_evaluated()
         self.console.evaluated(row, self.best is row)
         self.model.reset_metrics()
         self.partial, self.since = (0.0, 0), self.step
+
+    def _publish_evaluated(self) -> None:
+        self.publish("last")
+        if self.best is self.rows[-1]:
+            self.publish("best")
+        state.write_log(self.run, self.rows)
+
+    def go_on(self, trained) -> None:
+        """Publishes what a run that was stopped between saving its state and its weights had not published."""
+        if self.rows and self.rows[-1]["step"] == self.step:
+            self.copy_weights(trained)
+            self._publish_evaluated()
 
     def _save(self, loss: float) -> None:
         evaluated = bool(self.rows) and self.rows[-1]["step"] == self.step
         partial = (0.0, 0) if evaluated else (loss, self.partial[1] + self.step - self.since)
         about = {"step": self.step, "seconds": self.seconds, "rows": self.rows, "partial": partial}
+        about |= {"slower": self.slower} if self.slower else {}
         state.save(self.run, self.model, about)
 
     def _score(self) -> dict[str, Any]:
@@ -168,8 +183,8 @@ class Keeper(keras.callbacks.Callback):
 
     def publish(self, name: str) -> None:
         """Saves the evaluated model as it is, and its processor, into the run's directory of that name."""
-        self.evaluated.save_pretrained(self.run / name)
         self.processor.save_pretrained(self.run / name)
+        self.evaluated.save_pretrained(self.run / name)
 
     @contextmanager
     def stoppable(self) -> Iterator[None]:

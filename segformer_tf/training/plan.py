@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+import operator
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,9 @@ LOOKED_AT = 16  # pictures whose sizes are read
 EVALUATIONS = 50  # at most, where the interval is not given
 EVALUATION_SHARE = 0.1  # of a run's time, at most, where the interval is not given
 EVALUATION_COST = 0.5  # of a validation pixel, in those of a training step
+# Fitted to b0 to b2 by benchmarks/speed/run_memory.py, in bytes: TensorFlow and the graphs; copies of the weights (two
+# models, gradients, two moments, an average); a value of every block's map and its neighbours; a class's map.
+BASE_BYTES, WEIGHT_BYTES, MAP_BYTES, CLASS_BYTES = 1.45e9, 4 * 6, 27, 2
 SAVE_STEPS = 200  # between two checkpoints, at most, where the interval is not given
 
 
@@ -155,6 +159,7 @@ def tell_start(
     console.table(
         [
             ("device", f"{device()}; {recipe.precision}"),
+            ("memory", f"about {expected_memory(model, recipe) / 1e9:.1f} GB expected"),
             ("model", f"{variant}, {weights / 1e6:.1f} M weights{frozen}"),
             ("pictures", f"{plan.pictures or '?'} to train on, {plan.validation_pictures or '?'} to validate on"),
             ("classes", f"{len(names)}: {shown}"),
@@ -186,6 +191,19 @@ def tell_start(
             f"changed since the start: {changed}; the learning rate falls to 0 at step {plan.steps}, so at step {step} "
             f"it is {_rate(plan, step):.2e}"
         )
+
+
+def expected_memory(model: keras.Model, recipe: Recipe) -> float:
+    """Bytes that a run's process takes at its peak, to about a quarter."""
+    config = model.config
+    strides = itertools.accumulate(config.strides, operator.mul)
+    maps = sum(
+        depth * size / stride**2
+        for depth, size, stride in zip(config.depths, config.hidden_sizes, strides, strict=True)
+    )
+    pixels = recipe.batch_size * math.prod(recipe.augmentation.crop)
+    weights = sum(math.prod(weight.shape) for weight in model.weights)
+    return BASE_BYTES + WEIGHT_BYTES * weights + pixels * (MAP_BYTES * maps + CLASS_BYTES * config.num_labels)
 
 
 def _loss(recipe: Recipe, config: SegformerConfig) -> str:

@@ -44,6 +44,8 @@ class Recipe:
         evaluate_every: Batches between two evaluations; None: as many as keep them to a tenth of the time.
         save_every: Batches between two checkpoints, of which `evaluate_every` is a multiple; None: 200 or less.
         patience: Batches without a better score after which the run stops; None: never.
+        retries: How often a run whose values are no longer numbers goes back to its last checkpoint and on with half
+            the learning rate; 0: it stops.
         mixup_alpha, rand_augment: For classification, by Keras' own layers; 0 and False: none.
     """
 
@@ -70,6 +72,7 @@ class Recipe:
     evaluate_every: int | None = None
     save_every: int | None = None
     patience: int | None = None
+    retries: int = 0
     mixup_alpha: float = 0.0
     rand_augment: bool = False
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -90,6 +93,7 @@ class Recipe:
             fits = self.evaluate_every is not None and self.evaluate_every % self.save_every == 0
             expect("evaluate_every", fits, f"a multiple of save_every = {self.save_every}")
         expect("learning_rate", self.learning_rate > 0, "a number above 0")
+        expect("retries", self.retries >= 0, "a whole number of at least 0")
         expect("warmup_steps", self.warmup_steps >= 0, "a whole number of at least 0")
         for key in ("drop_path_rate", "dropout_rate", "ema_momentum"):
             expect(key, getattr(self, key) is None or 0 <= getattr(self, key) < 1, "a rate from 0 to below 1")

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from segformer_tf.storage.keywords import spell_checked
-from segformer_tf.storage.read import read_json
+from segformer_tf.storage.read import read_json, understanding
 from segformer_tf.training.augment import Augmentation
 from segformer_tf.training.recipe import Recipe
 
@@ -126,7 +126,5 @@ def load_recipe(name_or_file: str | Path) -> Recipe:
             f"the recipe is {str(name_or_file)!r}, expected {', '.join(RECIPES)} or a JSON file: choose one."
         )
     values = read_json(file, "a recipe")
-    try:
+    with understanding(file, "a recipe"):
         return Recipe.from_dict(values)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{file}: {error}") from None

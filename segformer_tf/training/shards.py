@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from PIL import Image
 from segformer_tf.data.pictures import ids_of
 from segformer_tf.data.splits import Split
 from segformer_tf.storage.keywords import spell_checked
-from segformer_tf.storage.whole import whole, write_text
+from segformer_tf.storage.whole import staged
 from segformer_tf.training.reading import decode_picture
 
 SHUFFLE_WINDOW = 512  # records that are shuffled among each other
@@ -26,7 +27,7 @@ def write_shards(split: Split, directory: str | Path, pictures_per_shard: int = 
     Pictures keep their bytes; masks become 8- or 16-bit grey PNGs of the final ids: labels are reduced for good.
 
     Raises:
-        OSError: A file cannot be read or written; half-written shards are not left under their names.
+        OSError: A file cannot be read or written; earlier shards of the split are left as they were.
         ValueError: The split is not one of pictures and masks in files.
     """
     if not split.has_masks or split.shards:
@@ -35,19 +36,25 @@ def write_shards(split: Split, directory: str | Path, pictures_per_shard: int = 
         )
     directory = Path(directory)
     count = -(-len(split) // pictures_per_shard)
-    files = [directory / f"{split.name}-{i:05}-of-{count:05}.tfrecord" for i in range(count)]
-    for i, file in enumerate(files):
-        with whole(file) as draft, tf.io.TFRecordWriter(str(draft)) as writer:
-            for number in range(i * pictures_per_shard, min((i + 1) * pictures_per_shard, len(split))):
-                writer.write(_example(split.images[number], ids_of(split, number)))
+    names = [f"{split.name}-{i:05}-of-{count:05}.tfrecord" for i in range(count)]
     about = {
         "pictures": len(split),
         "classes": list(split.classes),
-        "shards": [file.name for file in files],
+        "shards": names,
         "value_range": split.value_range,
     }
-    write_text(directory / f"{split.name}.json", json.dumps(about, indent=2) + "\n")
-    return files
+
+    def earlier() -> list[str]:
+        of_split = re.compile(re.escape(split.name) + r"-\d{5}-of-\d{5}\.tfrecord")
+        return [file.name for file in directory.glob("*.tfrecord") if of_split.fullmatch(file.name)]
+
+    with staged(directory, earlier) as stage:
+        for i, name in enumerate(names):
+            with tf.io.TFRecordWriter(str(stage / name)) as writer:
+                for number in range(i * pictures_per_shard, min((i + 1) * pictures_per_shard, len(split))):
+                    writer.write(_example(split.images[number], ids_of(split, number)))
+        (stage / f"{split.name}.json").write_text(json.dumps(about, indent=2) + "\n", "utf-8")
+    return [directory / name for name in names]
 
 
 def _example(image: Path, ids: np.ndarray) -> bytes:

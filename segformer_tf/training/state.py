@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,27 @@ import keras
 import numpy as np
 
 from segformer_tf import checkpoints
-from segformer_tf.storage.read import read_json
+from segformer_tf.storage.read import MAX_BYTES, read_json, understanding
 from segformer_tf.storage.whole import whole, write_text
 from segformer_tf.training.recipe import Recipe
 
 STATE = "training_state.npz"
 RECIPE = "recipe.json"
 LOG = "log.csv"
-FREE = ("steps", "epochs", "evaluate_every", "save_every", "patience")  # what may be changed when a run goes on
+HEADER = 4096  # bytes, of an array in the file
+# What may be changed when a run goes on.
+FREE = ("steps", "epochs", "evaluate_every", "save_every", "patience", "retries")
+
+
+class NotFinite(ValueError):
+    """Training has come to values that are no numbers."""
+
+
+def kept(run: Path) -> str:
+    """The end of a message: what of a run was saved before its values were none."""
+    if (run / "last" / "config.json").is_file():
+        return f"; {run / 'last'} has the weights of the last evaluation, which another run can start from"
+    return "" if (run / "last" / STATE).is_file() else "; no weights were saved before that"
 
 
 def nothing() -> dict[str, Any]:
@@ -30,17 +44,16 @@ def save(run: Path, model: keras.Model, about: dict[str, Any]) -> None:
 
     Raises:
         OSError: The disk is full or cannot be written; the earlier state is as it was.
-        ValueError: A variable is not finite; the earlier state is as it was.
+        NotFinite: A variable has NaN or infinite values; the earlier state is as it was.
     """
     file = run / "last" / STATE
     arrays = {}
     for kind, i, variable in _variables(model):
         array = arrays[f"{kind}_{i}"] = variable.numpy()
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            kept = f"; {file.parent} holds the weights before it" if file.is_file() else ""
-            raise ValueError(
+            raise NotFinite(
                 f"{variable.path} has values that are no numbers at step {about['step']}, expected finite ones, and "
-                f"was not saved: lower the learning rate{kept}."
+                f"was not saved: lower the learning rate{kept(run)}."
             )
     with whole(file) as draft:
         np.savez(draft, about=np.array(json.dumps(about)), **arrays)
@@ -57,19 +70,50 @@ def restore(run: Path, model: keras.Model) -> dict[str, Any]:
     file = run / "last" / STATE
     if not file.is_file():
         return nothing()
+    variables = {f"{kind}_{i}": variable for kind, i, variable in _variables(model)}
     try:
+        with open(file, "rb") as stream, zipfile.ZipFile(stream) as members:
+            sizes = {member.filename.removesuffix(".npy"): member.file_size for member in members.infolist()}
+        most = {name: 8 * math.prod(variable.shape) + HEADER for name, variable in variables.items()}
+        if sizes.keys() != {*most, "about"} or any(sizes[name] > size for name, size in most.items()):
+            raise _of_another(file)
+        if sizes["about"] > MAX_BYTES:
+            raise ValueError(f"its log has {sizes['about']} bytes")
         with open(file, "rb") as stream, np.load(stream) as arrays:
             values = {name: arrays[name] for name in arrays.files}
-        about = json.loads(str(values.pop("about")))
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+        about = _checked(json.loads(str(values.pop("about"))))
+    except _Another:
+        raise
+    except Exception as error:  # zipfile and numpy raise many kinds for a file that was cut or changed
         raise ValueError(
             f"{file} cannot be read ({error}), expected the state of a run: start anew without --resume."
         ) from error
-    variables = {f"{kind}_{i}": variable for kind, i, variable in _variables(model)}
     if {k: tuple(v.shape) for k, v in variables.items()} != {k: v.shape for k, v in values.items()}:
-        raise ValueError(f"{file} is the state of another model: go on with the model that the run was started with.")
+        raise _of_another(file)
+    for name, array in values.items():
+        if array.dtype.kind not in "fiub" or (array.dtype.kind == "f" and not np.isfinite(array).all()):
+            raise ValueError(f"{file}: {name} has values that are no numbers: start anew without --resume.")
     for name, variable in variables.items():
         variable.assign(values[name])
+    return about
+
+
+class _Another(ValueError):
+    """The state of another model."""
+
+
+def _of_another(file: Path) -> ValueError:
+    return _Another(f"{file} is the state of another model: go on with the model that the run was started with.")
+
+
+def _checked(about: Any) -> dict[str, Any]:
+    """What `save` was told, with values of the right kinds."""
+    rows, step = about.get("rows", []), about["step"]
+    whole_rows = isinstance(rows, list) and all(isinstance(row, dict) for row in rows)
+    total, steps = about.get("partial", (0.0, 0))
+    numbers = [step, about.get("seconds", 0.0), total, steps, about.get("slower", 0)]
+    if not (isinstance(step, int) and step >= 0 and whole_rows and all(isinstance(n, (int, float)) for n in numbers)):
+        raise ValueError("its step or log are of another kind")
     return about
 
 
@@ -105,7 +149,7 @@ def begin(run: Path, recipe: Recipe, seed: int, resume: bool) -> str | None:
         raise FileNotFoundError(
             f"{file} does not exist, expected a run to go on with: leave --resume out to start one."
         )
-    found = read_json(file, "the recipe of a run")
+    found = {**Recipe().to_dict(), **read_json(file, "the recipe of a run")}
     changed = {
         key: f"{key} {found.get(key)} to {wanted.get(key)}"
         for key in {**found, **wanted}
@@ -131,8 +175,9 @@ def read_weights(directory: Path, model: keras.Model) -> None:
 def read_recipe(run: Path) -> tuple[Recipe, int]:
     """Recipe and seed that a run was started with."""
     values = read_json(run / RECIPE, "the recipe of a run")
-    seed = values.pop("seed")
-    return Recipe.from_dict(values), seed
+    with understanding(run / RECIPE, "the recipe of a run"):
+        seed = int(values.pop("seed"))
+        return Recipe.from_dict(values), seed
 
 
 def write_log(run: Path, rows: list[dict[str, Any]]) -> None:

@@ -95,11 +95,11 @@ def test_a_save_over_another_stopped_between_any_two_steps_leaves_one_of_them_wh
         directory, steps = tmp_path / str(stop), iter(range(100))
         save(directory, checkpoint.config, checkpoint.variables, old_size)
         with monkeypatch.context() as patch:
-            for name in ("replace", "unlink"):
+            for name in ("replace", "unlink", "rename", "rmdir"):
                 patch.setattr(os, name, _counted(getattr(os, name), steps, stop))
             patch.setattr(shutil, "rmtree", lambda *arguments, **options: None)  # as if killed: drafts stay
             try:
-                save(directory, checkpoint.config, new, new_size)
+                save(directory, {**checkpoint.config, "stamp": "new"}, new, new_size)
                 finished = True
             except Stop:
                 finished = False
@@ -107,6 +107,7 @@ def test_a_save_over_another_stopped_between_any_two_steps_leaves_one_of_them_wh
         differences = {float((back.variables[path] - array).min()) for path, array in new.items()}
         assert differences in ({0.0}, {-1.0}) or max(differences) - min(differences) < 1e-3, differences
         found.add(max(differences) > -0.5)
+        assert (back.config.get("stamp") == "new") == (max(differences) > -0.5)  # never one's config, another's weights
         save(directory, checkpoint.config, new, new_size)  # and the next save leaves nothing of the broken one
         left = [file.name for file in directory.glob("model*.safetensors")]
         assert sorted(left) == sorted({file.name for file in _files_of(directory)})

@@ -53,6 +53,10 @@ def test_debug_shows_where_it_failed(run):
         (["segment", "china.jpg", "--save", "labels,masks"], "--save: 'masks'; expected some of labels,overlay,json"),
         (["segment", "china.jpg", "--save", ","], "--save: empty; expected some of labels,overlay,json"),
         (["segment", "china.jpg", "--scales", "1", "0"], "--scales: (1.0, 0.0); expected numbers above 0"),
+        (
+            ["segment", "china.jpg", "--merge-queries", "5"],
+            "Input should be less than or equal to 4",
+        ),
         (["segment", "china.jpg", "--window", "64", "64"], "--window: is for --mode slide only"),
         (["segment", "china.jpg", "--mode", "slide", "--window", "3", "0"], "window is (3, 0); expected"),
         (
@@ -83,6 +87,8 @@ def test_several_values_of_scales_are_taken():
     taken = cli._several_values(["segment", "a.jpg", "--scales", "0.75", "1", "b.jpg", "--scales", "1,2"])
     assert taken == ["segment", "a.jpg", "--scales", "0.75", "--scales", "1", "b.jpg", "--scales", "1", "--scales", "2"]
     assert cli._several_values(["--scales", "a.jpg"]) == ["--scales", "a.jpg"]
+    taken = cli._several_values(["--merge-queries", "1", "2", "--scales", "1"])
+    assert taken == ["--merge-queries", "1", "--merge-queries", "2", "--scales", "1"]
 
 
 def test_what_a_terminal_cannot_show_is_escaped():

@@ -67,7 +67,7 @@ def test_assets_name_the_classes_and_where_the_weights_came_from():
     facts = json.loads((exported() / "1/assets.extra/model.json").read_text())
     assert facts["weights_sha256"] == weights_sha256(model())
     assert facts["processor"] == processor().to_dict()
-    assert facts["config"]["depths"] == [1, 1, 1, 1]
+    assert facts["config"]["depths"] == [1, 1]
 
 
 def test_the_hash_of_weights_follows_the_weights():
@@ -190,11 +190,19 @@ def test_models_of_other_channels_take_tensors_only():
 
 
 def test_what_a_graph_cannot_run_is_refused_with_its_cause():
-    logits = signatures.build(model(), processor(), ["logits"])["logits"]
+    built = signatures.build(model(), processor(), ["logits", "segment_tensor", "serving_default"])
+    logits = built["logits"]
     with pytest.raises(tf.errors.InvalidArgumentError, match="a side of under 32 pixels: enlarge or pad"):
         logits(pixel_values=tf.zeros((1, 31, 64, 3)))
     with pytest.raises(tf.errors.InvalidArgumentError, match="pixel_values is an empty batch, expected at least one"):
         logits(pixel_values=tf.zeros((0, 64, 64, 3)))
+    for pixels, batch in (((32, 131_073), 1), ((2048, 2048), 9)):
+        with pytest.raises(
+            tf.errors.InvalidArgumentError, match="have over 4194304 pixels a picture, or over 33554432"
+        ):
+            built["segment_tensor"](images=tf.zeros((batch, *pixels, 3), tf.uint8))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="has over 64 pictures, which is the limit"):
+        built["serving_default"](image_bytes=tf.fill([65], b""))
 
 
 @pytest.mark.parametrize(

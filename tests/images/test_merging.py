@@ -103,3 +103,46 @@ def test_a_part_may_reach_past_the_picture_and_start_between_pixels():
 def test_labels_are_ids_for_any_number_of_classes(classes):
     logits = random(3, 4, classes)
     np.testing.assert_array_equal(merged((3, 4), [(logits,)]).labels, logits.argmax(-1))
+
+
+def bell(length):
+    return np.exp(-0.5 * ((np.arange(length) + 0.5 - length / 2) / (length / 8)) ** 2)
+
+
+def test_a_gaussian_blend_is_the_mean_weighted_by_a_bell_over_each_part():
+    parts, _ = overlapping()
+    total, weights = np.zeros((40, 50, 4)), np.zeros((40, 50, 1))
+    for logits, box in parts:
+        weight = np.outer(bell(24), bell(32))[..., None]
+        place = slice(box.top, box.top + 24), slice(box.left, box.left + 32)
+        total[place] += weight * resized(logits, 24, 32)
+        weights[place] += weight
+    mean = total / weights
+    np.testing.assert_array_equal(merged((40, 50), parts, blend="gaussian").labels, mean.argmax(-1))
+    found = merged((40, 50), parts, blend="gaussian", scores=True)
+    np.testing.assert_allclose(found.scores, softmax(mean).max(-1), atol=1e-3)
+
+
+def test_maps_are_the_probability_of_a_class_and_the_entropy():
+    parts, mean = overlapping()
+    rates = softmax(mean)
+    found = merged((40, 50), parts, maps=(2, "entropy"))
+    assert found.scores is None and set(found.maps) == {2, "entropy"}
+    np.testing.assert_allclose(found.maps[2], rates[..., 2], atol=1e-3)
+    np.testing.assert_allclose(found.maps["entropy"], -(rates * np.log(rates)).sum(-1) / np.log(4), atol=1e-3)
+    even = merged((4, 4), [(np.zeros((2, 2, 3), "float32"),)], maps=("entropy",))
+    np.testing.assert_allclose(even.maps["entropy"], 1, atol=1e-3)
+
+
+def test_rows_of_logits_that_are_done_are_let_go_and_the_rest_labels_the_same():
+    logits = random(40, 8, 4)
+    for size in ((40, 50), (97, 50), (160, 50)):
+        whole, merger = merged(size, [(logits,)]).labels, Merger(size)
+        merger.add(logits)
+        held = []
+        for until in range(0, size[0], 7):
+            merger.finish(until)
+            held.append(len(merger.parts[0].logits))
+        merger.finish()
+        np.testing.assert_array_equal(merger.labels, whole)
+        assert held[0] == 40 and held[-1] < 12

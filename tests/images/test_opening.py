@@ -1,6 +1,7 @@
 """Files that are pictures, the sentences for those that are not, and their pixels."""
 
 import io
+import os
 
 import numpy as np
 import pytest
@@ -66,12 +67,19 @@ def test_what_cannot_be_decoded_is_named(street, tmp_path, monkeypatch):
         open_image(street)
 
 
-def test_a_large_picture_warns_as_pillow_does(street, monkeypatch):
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_picture_of_more_pixels_than_pillow_s_limit_is_refused_unless_that_is_raised(street, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.warns(Image.DecompressionBombWarning):
-        assert open_image(street).size == (40, 30)
-    with pytest.raises(Image.DecompressionBombWarning):  # pytest makes warnings errors here
+    with pytest.raises(OSError, match=r"street.png has 1,200 pixels, expected at most 1,000; make it smaller, or set"):
         open_image(street)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    assert open_image(street).size == (40, 30)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "mask.png")
+    with pytest.raises(OSError, match=r"mask.png is a named pipe; expected an image file"):
+        open_image(tmp_path / "mask.png")
 
 
 def pixels(source, channels=3, data_format=None, exif=False):

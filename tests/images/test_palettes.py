@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from segformer_tf.images import palette_for
+from segformer_tf.images import palette_for, palettes
 from segformer_tf.images.palettes import DATASETS
 
 
@@ -43,3 +43,23 @@ def test_few_classes_are_told_apart_at_a_glance():
     colours = palette_for(20).astype(int)
     distance = np.abs(colours[:, None] - colours[None]).sum(-1) + 999 * np.eye(20, dtype=int)
     assert distance.min() > 60 and colours.sum(1).min() > 60
+
+
+@pytest.mark.parametrize("count", [2, 8, 12])
+def test_safe_colours_differ_for_every_eye_and_others_do_not(count):
+    """The smallest difference between two colours in CIE Lab, where 2.3 is just seen, for four kinds of eyes."""
+
+    def smallest(colours):
+        seen = [palettes._lab(colours / 255, eye) for eye in (None, *palettes.COLOUR_BLIND)]
+        pairs = np.triu_indices(len(colours), 1)
+        return min(np.linalg.norm(lab[pairs[0]] - lab[pairs[1]], axis=1).min() for lab in seen)
+
+    assert smallest(palette_for(count, safe=True)) > 20
+    if count > 2:
+        assert smallest(palette_for(count)) < 2
+
+
+def test_safe_colours_are_no_data_set_s_and_there_are_as_many_as_asked_for():
+    names = palettes.DATASETS["camvid"][0]
+    assert (palette_for(names, safe=True) != palette_for(names)).any()
+    assert len(np.unique(palette_for(300, safe=True), axis=0)) == 300

@@ -16,6 +16,7 @@ from segformer_tf import (
 
 PICTURES = [TFSegformerModel, TFSegformerForImageClassification, TFSegformerForSemanticSegmentation]
 CLASSES = [*PICTURES, TFSegformerDecodeHead]
+KINDS = [*((cls, "channels_last") for cls in CLASSES), (TFSegformerForSemanticSegmentation, "channels_first")]
 pytestmark = pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
 
 
@@ -31,10 +32,9 @@ def _first(output):
     return keras.tree.flatten(output)[0]
 
 
-@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
-@pytest.mark.parametrize("cls", CLASSES)
-def test_copies_give_the_same(tiny_config, cls, data_format):
-    model = cls(tiny_config, data_format=data_format)
+@pytest.mark.parametrize(("cls", "data_format"), KINDS)
+def test_copies_give_the_same(small_config, cls, data_format):
+    model = cls(small_config, data_format=data_format)
     inputs = _inputs(model)
     expected = _first(model(inputs))
     for again in (copy.copy, copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))):
@@ -43,10 +43,9 @@ def test_copies_give_the_same(tiny_config, cls, data_format):
         np.testing.assert_array_equal(_first(other(inputs)), expected)
 
 
-@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
-@pytest.mark.parametrize("cls", CLASSES)
-def test_clone_model_gives_a_functional_model_of_new_layers_that_computes_the_same(tiny_config, cls, data_format):
-    model = cls(tiny_config, data_format=data_format)
+@pytest.mark.parametrize(("cls", "data_format"), KINDS)
+def test_clone_model_gives_a_functional_model_of_new_layers_that_computes_the_same(small_config, cls, data_format):
+    model = cls(small_config, data_format=data_format)
     clone = keras.models.clone_model(model)
     assert not {id(layer) for layer in model.layers} & {id(layer) for layer in clone.layers}
     clone.set_weights(model.get_weights())
@@ -55,21 +54,21 @@ def test_clone_model_gives_a_functional_model_of_new_layers_that_computes_the_sa
 
 
 @pytest.mark.parametrize("mode", ["int8", "float8"])
-def test_a_quantized_model_comes_back_from_a_keras_file(tmp_path, tiny_config, pixels, mode):
-    model = TFSegformerForSemanticSegmentation(tiny_config)
+def test_a_quantized_model_comes_back_from_a_keras_file(tmp_path, small_config, pixels, mode):
+    model = TFSegformerForSemanticSegmentation(small_config)
     model.quantize(mode)
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(again(pixels).logits, model(pixels).logits)
     model.save_weights(tmp_path / "model.weights.h5")
-    other = TFSegformerForSemanticSegmentation(tiny_config)
+    other = TFSegformerForSemanticSegmentation(small_config)
     other.quantize(mode)
     other.load_weights(tmp_path / "model.weights.h5")
     np.testing.assert_array_equal(other(pixels).logits, model(pixels).logits)
 
 
-def test_save_pretrained_of_a_quantized_model_says_what_to_do(tmp_path, tiny_config):
-    model = TFSegformerForSemanticSegmentation(tiny_config)
+def test_save_pretrained_of_a_quantized_model_says_what_to_do(tmp_path, small_config):
+    model = TFSegformerForSemanticSegmentation(small_config)
     model.quantize("int8")
     with pytest.raises(
         ValueError, match=r"The model is quantized \(int8\), and the Hub's files hold floats: save it by"
@@ -78,8 +77,8 @@ def test_save_pretrained_of_a_quantized_model_says_what_to_do(tmp_path, tiny_con
     assert not (tmp_path / "saved").exists()
 
 
-def test_save_pretrained_merges_lora_and_leaves_the_model_as_it_is(tmp_path, tiny_config, pixels):
-    model = TFSegformerForSemanticSegmentation(tiny_config)
+def test_save_pretrained_merges_lora_and_leaves_the_model_as_it_is(tmp_path, small_config, pixels):
+    model = TFSegformerForSemanticSegmentation(small_config)
     layer = model.get_layer("block_1_0").attention.query
     layer.enable_lora(2)
     layer.lora_kernel_b.assign(np.ones(layer.lora_kernel_b.shape))
@@ -104,8 +103,8 @@ def _without_dropout(config):
     return type(config).from_dict({**config.to_dict(), "classifier_dropout_prob": 0.0, "drop_path_rate": 0.0})
 
 
-def test_class_weight_weighs_each_pixel_by_its_class_and_is_forgotten_after(tiny_config, pixels, labels):
-    model = TFSegformerForSemanticSegmentation(_without_dropout(tiny_config))
+def test_class_weight_weighs_each_pixel_by_its_class_and_is_forgotten_after(small_config, pixels, labels):
+    model = TFSegformerForSemanticSegmentation(_without_dropout(small_config))
     model.get_layer("decode_head").batch_norm.trainable = False
     model.compile(keras.optimizers.SGD(0.0), metrics=[])
     logits, table = model(pixels).logits, np.array([1, 3, 1, 1, 0.5])

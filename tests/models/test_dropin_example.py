@@ -16,6 +16,7 @@ def channels_last_again():
     keras.config.set_image_data_format("channels_last")
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:Tensors of another shape")
 def test_the_keras_io_flow_learns(tmp_path, channels_last_again):
     random = np.random.default_rng(0)

@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 import sklearn.metrics
@@ -11,8 +12,12 @@ TRUTH = np.array([[0, 0, 0, 1, 1, 255], [0, 0, 1, 1, 2, 2], [0, 0, 1, 1, 2, 2], 
 FOUND = np.array([[0, 0, 1, 1, 1, 2], [0, 0, 1, 1, 2, 1], [0, 2, 1, 1, 2, 2], [0, 0, 0, 0, 1, 1]])
 
 
-def test_the_confusion_matrix_counts_truth_by_row_and_leaves_ignored_pixels_out():
-    found = confusion(TRUTH, FOUND, 4)
+@pytest.mark.parametrize("kind", [np.asarray, np.uint8, keras.ops.convert_to_tensor])
+def test_the_confusion_matrix_counts_truth_by_row_and_leaves_ignored_pixels_out(kind):
+    found = confusion(kind(TRUTH), kind(FOUND), 4)
+    assert np.sum(confusion(kind(TRUTH % 3), kind(TRUTH % 3), 20)) == TRUTH.size
+    with pytest.raises(ValueError, match="a label is 2, expected 0 to 1 or the ignore index 255"):
+        confusion(kind(TRUTH), kind(FOUND), 2)
     np.testing.assert_array_equal(found, [[7, 1, 1, 0], [1, 8, 0, 0], [0, 1, 3, 0], [0, 0, 0, 0]])
 
 

@@ -30,24 +30,28 @@ def test_keras_and_tensorflow_see_a_structure(map_structure):
     assert type(output) is EncoderOutput and output.to_tuple() == (2, (3, 4))
 
 
+FIELDS = ("hidden_states", "attentions")
+
+
 @pytest.mark.parametrize("size", [(64, 96, 3), (None, None, 3)], ids=["fixed", "dynamic"])
-@pytest.mark.parametrize("field", ["hidden_states", "attentions"])
 @pytest.mark.parametrize(
     "model_class", [TFSegformerModel, TFSegformerForImageClassification, TFSegformerForSemanticSegmentation]
 )
-def test_optional_fields_are_connected_in_a_keras_graph(model_class, field, size, tiny_config, pixels):
-    model = model_class(tiny_config)
+def test_optional_fields_are_connected_in_a_keras_graph(model_class, size, small_config, pixels):
+    model = model_class(small_config)
     x = keras.Input(size)
-    found = keras.Model(x, list(model(x, **{f"output_{field}": True})[field]))(pixels)
-    expected = model(pixels, **{f"output_{field}": True})[field]
-    assert len(found) == len(expected) == {"hidden_states": 4, "attentions": 5}[field]
-    for ours, theirs in zip(found, expected, strict=True):
-        assert relative_difference(ours, theirs) < 1e-5
+    asked = {f"output_{field}": True for field in FIELDS}
+    output, expected = model(x, **asked), model(pixels, **asked)
+    found = keras.Model(x, [list(output[field]) for field in FIELDS])(pixels)
+    for field, maps in zip(FIELDS, found, strict=True):
+        assert len(maps) == len(expected[field]) == 2  # stages of one block
+        for ours, theirs in zip(maps, expected[field], strict=True):
+            assert relative_difference(ours, theirs) < 1e-5
 
 
-def test_a_loss_in_a_keras_graph_and_fields_that_the_config_asks_for(tiny_config, pixels, labels):
-    tiny_config.output_hidden_states = True
-    model = TFSegformerForSemanticSegmentation(tiny_config)
+def test_a_loss_in_a_keras_graph_and_fields_that_the_config_asks_for(small_config, pixels, labels):
+    small_config.output_hidden_states = True
+    model = TFSegformerForSemanticSegmentation(small_config)
     x, y = keras.Input((64, 96, 3)), keras.Input((64, 96), dtype="int32")
     output = model(x, labels=y)
     loss, deepest = keras.Model([x, y], [output.loss, output.hidden_states[-1]])([pixels, labels])
@@ -56,8 +60,8 @@ def test_a_loss_in_a_keras_graph_and_fields_that_the_config_asks_for(tiny_config
     assert relative_difference(deepest, expected.hidden_states[-1]) < 1e-5
 
 
-def test_a_graph_with_hidden_states_is_saved_and_trains_the_model(tiny_config, pixels, tmp_path):
-    model = TFSegformerModel(tiny_config)
+def test_a_graph_with_hidden_states_is_saved_and_trains_the_model(small_config, pixels, tmp_path):
+    model = TFSegformerModel(small_config)
     x = keras.Input((64, 96, 3))
     deepest = model(x, output_hidden_states=True).hidden_states[-1]
     graph = keras.Model(x, keras.layers.GlobalAveragePooling2D()(deepest))

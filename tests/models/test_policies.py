@@ -17,8 +17,8 @@ def trained(config: SegformerConfig, pixels, labels, policy="float32", **how):
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_a_model_trains_in_every_dtype_policy(policy, tiny_config, pixels, labels):
-    model, loss = trained(tiny_config, pixels, labels, policy)
+def test_a_model_trains_in_every_dtype_policy(policy, small_config, pixels, labels):
+    model, loss = trained(small_config, pixels, labels, policy)
     assert loss == pytest.approx(np.log(5), abs=0.1)  # five classes, random weights
     assert all(np.isfinite(np.asarray(weight, "float32")).all() for weight in model.weights)
     logits = model.predict(pixels, verbose=0)["logits"]
@@ -27,9 +27,9 @@ def test_a_model_trains_in_every_dtype_policy(policy, tiny_config, pixels, label
 
 @pytest.mark.parametrize("way", WAYS)
 def test_every_way_of_running_gives_the_same_step(way, pixels, labels):
-    from reference import TINY
+    from reference import SMALL
 
-    config = SegformerConfig(**{**TINY, "drop_path_rate": 0.0, "classifier_dropout_prob": 0.0})
+    config = SegformerConfig(**{**SMALL, "drop_path_rate": 0.0, "classifier_dropout_prob": 0.0})
     model = TFSegformerForSemanticSegmentation(config)
     start = model.get_weights()
     found = []
@@ -43,7 +43,7 @@ def test_every_way_of_running_gives_the_same_step(way, pixels, labels):
     assert any(np.abs(a - b).max() > 1e-5 for a, b in zip(found[0], start, strict=True))
 
 
-def test_auto_means_no_xla_on_a_processor(tiny_config):
-    model = TFSegformerForSemanticSegmentation(tiny_config)
+def test_auto_means_no_xla_on_a_processor(small_config):
+    model = TFSegformerForSemanticSegmentation(small_config)
     model.compile()
     assert model.jit_compile is False

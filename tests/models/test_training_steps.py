@@ -11,8 +11,8 @@ from segformer_tf.models.metrics import MeanIoU
 
 
 @pytest.fixture
-def model(tiny_config):
-    return TFSegformerForSemanticSegmentation(tiny_config)
+def model(small_config):
+    return TFSegformerForSemanticSegmentation(small_config)
 
 
 def test_without_arguments_it_learns_by_its_own_loss(model, pixels, labels):
@@ -55,14 +55,14 @@ def test_sizes_may_change_from_batch_to_batch(model, pixels, labels):
 
 
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
-def test_custom_losses_and_metrics_get_full_size_logits(tiny_config, pixels, labels, data_format):
+def test_custom_losses_and_metrics_get_full_size_logits(small_config, pixels, labels, data_format):
     seen = []
 
     def loss(y_true, y_pred):
         seen.append((y_true.shape, y_pred.shape, y_pred.dtype))
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=255)(y_true, y_pred)
 
-    model = TFSegformerForSemanticSegmentation(tiny_config, data_format=data_format)
+    model = TFSegformerForSemanticSegmentation(small_config, data_format=data_format)
     pixels = pixels.transpose(0, 3, 1, 2) if data_format == "channels_first" else pixels
     model.compile("sgd", loss, [keras.metrics.MeanIoU(5, ignore_class=255, sparse_y_pred=False)], run_eagerly=True)
     model.fit(pixels, labels, verbose=0)

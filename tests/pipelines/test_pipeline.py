@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from reference import ROOT, TINY
+from reference import ROOT, SMALL
 
 from segformer_tf import (
     ImageClassificationPipeline,
@@ -21,13 +21,13 @@ PICTURE = np.random.default_rng(0).integers(0, 256, (50, 70, 3)).astype("uint8")
 
 def random_model(cls=TFSegformerForSemanticSegmentation, **config):
     """A model whose answer depends on the picture."""
-    model = cls(SegformerConfig(**{**TINY, **config}))
+    model = cls(SegformerConfig(**{**SMALL, **config}))
     random = np.random.default_rng(1)
     model.set_weights([random.normal(0, 0.3, value.shape) ** 2 for value in model.get_weights()])
     return model
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def segment():
     return SegmentationPipeline(random_model(), SegformerImageProcessor(size=(64, 96)), "tiny")
 

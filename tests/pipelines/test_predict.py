@@ -205,10 +205,53 @@ def test_ade20k_s_sizes_are_inside_2048_x_512_and_multiples_of_32():
     [
         ({"mode": "tiles"}, "mode is 'tiles'"),
         ({"resize": "half"}, "resize is 'half'"),
-        ({"scales": (0.0,)}, r"scales are \(0.0,\)"),
+        ({"scales": (0.0,)}, r"scales are \(0.0,\); expected each above 0"),
+        ({"scales": (75, 100)}, r"scales are \(75, 100\); expected factors of at most 16: 75 % is 0.75"),
+        ({"scales": 1.5}, "scales are 1.5; expected at least one factor in a list"),
+        ({"scales": "0.5"}, "scales are '0.5'; expected at least one factor in a list"),
+        ({"scales": ("0.5", 1)}, r"scales are \('0.5', 1\); expected each above 0"),
+        ({"blend": "soft"}, 'blend is \'soft\'; expected "mean" or "gaussian"'),
+        ({"window": (31, 64), "stride": (8, 8)}, r"window is \(31, 64\); expected at least 32 pixels a side"),
         ({"window": (10,)}, r"window is \(10,\)"),
     ],
 )
 def test_options_that_make_no_sense_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         How(**options)
+
+
+@pytest.mark.parametrize("scale", [0.6, 1.3])
+def test_windows_of_a_resized_picture_are_those_of_the_picture_at_that_size(model, scale):
+    """Kept as 8 bits, a quarter of the memory, which is what Pillow makes of it anyway."""
+    from PIL import Image
+
+    size = round(90 * scale), round(130 * scale)
+    smaller = np.asarray(Image.fromarray(PICTURE).resize(size[::-1], Image.Resampling.BILINEAR))
+    options = {"mode": "slide", "window": (48, 64), "stride": (32, 40)}
+    expected = predict(model, smaller, size=PICTURE.shape[:2], **options).labels
+    np.testing.assert_array_equal(predict(model, PICTURE, scales=(scale,), **options).labels, expected)
+
+
+def test_a_bell_over_windows_is_an_average_of_the_same_logits(model):
+    options = {"mode": "slide", "window": (64, 64), "stride": (48, 40)}
+    blended = predict(model, PICTURE, blend="gaussian", **options).labels
+    assert (blended == predict(model, PICTURE, **options).labels).mean() > 0.5
+    picture = PICTURE[:64, :64]
+    whole = predict(model, picture, resize="none").labels
+    np.testing.assert_array_equal(predict(model, picture, blend="gaussian", **options).labels, whole)
+
+
+def test_a_large_tiff_is_read_in_windows_with_the_same_labels(model, tmp_path, monkeypatch):
+    from PIL import Image
+
+    from segformer_tf.images import raster
+
+    Image.fromarray(PICTURE).save(tmp_path / "a.tif", compression="tiff_deflate")
+    segment = SegmentationPipeline(model)
+    options = {"mode": "slide", "window": (64, 64), "stride": (48, 48), "scales": (1.0, 0.8), "flip": True}
+    whole = segment(tmp_path / "a.tif", **options)
+    monkeypatch.setattr(raster, "LARGE", 1)
+    in_windows = segment(tmp_path / "a.tif", **options)
+    assert isinstance(in_windows.pixels, raster.Regions) and not isinstance(whole.pixels, raster.Regions)
+    np.testing.assert_array_equal(in_windows.labels, whole.labels)
+    np.testing.assert_array_equal(in_windows.overlay(), whole.overlay())

@@ -163,3 +163,14 @@ def test_long_names_are_cut_to_what_a_file_system_takes(tmp_path):
     for name in names:
         for ending in files.ENDINGS.values():
             (tmp_path / f"{name}{ending}").touch()
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (37, 53, 3)])
+def test_an_overlay_is_packed_without_loss(shape):
+    pixels = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    data = io.BytesIO()
+    files.write_png(Image.fromarray(pixels), data)
+    found = Image.open(data)
+    found.verify()
+    assert found.info["Software"] == files.MAKER
+    np.testing.assert_array_equal(np.asarray(Image.open(data)), pixels)

@@ -15,9 +15,10 @@ from segformer_tf import (
     TFSegformerForImageClassification,
     TFSegformerForSemanticSegmentation,
 )
+from segformer_tf.models import compiled
 from segformer_tf.pipelines import exported
 from segformer_tf.pipelines.description import APPENDED_FILE, Description, append, read_appended
-from segformer_tf.pipelines.runtimes import KerasModel, _graph
+from segformer_tf.pipelines.runtimes import KerasModel, _graph, _graphs
 
 
 def make(cls=TFSegformerForSemanticSegmentation, **options):
@@ -35,6 +36,17 @@ def test_the_graph_is_traced_once_for_all_sizes_and_follows_the_weights(pixels):
     bias = model.get_layer("decode_head").classifier.bias
     bias.assign(bias + 1.0)
     np.testing.assert_allclose(runtime(pixels), before + 1.0, atol=1e-5)
+
+
+def test_one_picture_as_the_first_call_needs_no_graph(pixels, monkeypatch):
+    monkeypatch.setattr(compiled, "WORTH_TRACING", 1)
+    model = make()
+    runtime = KerasModel(model)
+    alone = runtime(pixels[:1])
+    assert model not in _graphs and model not in compiled._graphs
+    again = runtime(pixels[:1])
+    np.testing.assert_allclose(again, alone, atol=1e-5)
+    assert _graphs[model][1].experimental_get_tracing_count() == 1
 
 
 def test_channels_first_models_are_given_and_give_channels_last(pixels):

@@ -43,7 +43,7 @@ def test_bad_requests_are_invalid_arguments_that_name_the_cause(request_, messag
         ({"rows": []}, 400, 'with one of "instances" and "inputs"'),
         ({"instances": []}, 400, "a list of at least one row"),
         ({"instances": [{"b64": "?"}]}, 400, 'A "b64" value is not base64'),
-        ({"instances": [5]}, 400, 'A value is 5, expected a text or {"b64": text}.'),
+        ({"instances": [5]}, 400, 'A value of image_bytes is 5, expected a text or {"b64": text}.'),
         ({"instances": [b64(b"GIF89a")]}, 400, "The data is a GIF"),
         ({"inputs": {"picture": [b64(FILE)]}}, 400, "There is no input 'picture', expected image_bytes."),
         ({"signature_name": "segment_tensor", "instances": [[[[300, 0, 0]]]]}, 400, "uint8 does not hold"),
@@ -79,7 +79,7 @@ def test_other_models_and_versions_are_not_found():
     assert failed.value.code() == grpc.StatusCode.NOT_FOUND
     request = request_for([FILE])
     request.model_spec.version_label = "canary"
-    with pytest.raises(grpc.RpcError, match="There is no label 'canary': this server has one version"):
+    with pytest.raises(grpc.RpcError, match="There is no label 'canary' of street, expected one of none"):
         stub().Predict(request)
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import kubernetes_validate
 import pytest
 import yaml
 from google.protobuf import text_format
@@ -14,7 +15,7 @@ from tensorflow_serving.config import model_server_config_pb2
 from segformer_tf import SegmentationPipeline
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "serving"
-MANIFESTS = sorted((EXAMPLES / "kubernetes").glob("*.yaml"))
+MANIFESTS = [*sorted((EXAMPLES / "kubernetes").glob("*.yaml")), EXAMPLES / "fill-volume.yaml"]
 
 
 @pytest.fixture
@@ -57,13 +58,53 @@ def test_the_load_script_reports_rate_latency_and_errors(pictures):
     assert failed.returncode == 1 and "not a picture" in json.loads(failed.stdout)["first_error"]
 
 
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("version", ["1.30", "1.37"])
+def test_manifests_are_what_kubernetes_takes(path, version):
+    kubernetes_validate.validate(yaml.safe_load(path.read_text()), version, strict=True)
+
+
+def test_the_compose_file_is_what_docker_compose_takes(tmp_path):
+    compose = str(Path(sys.executable).with_name("docker-compose"))  # the program itself; `config` needs no daemon
+    text = (EXAMPLES / "docker-compose.yml").read_text()
+    (tmp_path / "docker-compose.yml").write_text(text)
+    command = [compose, "-f", str(tmp_path / "docker-compose.yml"), "config", "--quiet"]
+    assert subprocess.run(command, capture_output=True, text=True).stderr == ""
+    (tmp_path / "docker-compose.yml").write_text(text.replace("ports:", "portz:"))
+    assert "portz" in subprocess.run(command, capture_output=True, text=True).stderr
+
+
+def test_a_misspelt_key_in_a_manifest_would_be_found():
+    manifest = yaml.safe_load((EXAMPLES / "kubernetes/deployment.yaml").read_text())
+    manifest["spec"]["template"]["spec"]["securitycontext"] = {}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(manifest, "1.37", strict=True)
+
+
 def test_manifests_fit_together():
     kinds = {}
     for path in MANIFESTS:
         manifest = yaml.safe_load(path.read_text())
         kinds[manifest["kind"]] = manifest
-    assert set(kinds) == {"ConfigMap", "Deployment", "Service", "HorizontalPodAutoscaler", "PersistentVolumeClaim"}
+    assert set(kinds) == {
+        "ConfigMap",
+        "Deployment",
+        "HorizontalPodAutoscaler",
+        "PersistentVolumeClaim",
+        "Pod",
+        "PodDisruptionBudget",
+        "Service",
+    }
     deployment = kinds["Deployment"]
+    selected = kinds["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"]
+    assert selected == deployment["spec"]["selector"]["matchLabels"]
+    filling = kinds["Pod"]["spec"]
+    for spec in (deployment["spec"]["template"]["spec"], filling):
+        assert spec["securityContext"]["runAsNonRoot"] and spec["securityContext"]["runAsUser"]
+        assert spec["containers"][0]["securityContext"]["readOnlyRootFilesystem"]
+    (volume,) = filling["volumes"]
+    assert volume["persistentVolumeClaim"] == {"claimName": kinds["PersistentVolumeClaim"]["metadata"]["name"]}
+    assert kinds["PersistentVolumeClaim"]["spec"]["accessModes"] == ["ReadWriteMany"]
     pod = deployment["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert kinds["Service"]["spec"]["selector"].items() <= deployment["spec"]["template"]["metadata"]["labels"].items()

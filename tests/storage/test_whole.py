@@ -1,8 +1,10 @@
 """Files appear whole or not at all."""
 
 import ast
+import errno
 import os
 import resource
+import shutil
 import stat
 import subprocess
 import sys
@@ -13,7 +15,7 @@ from PIL import Image
 from reference import ROOT
 
 from segformer_tf.checkpoints import formats
-from segformer_tf.storage import whole
+from segformer_tf.storage import switch, whole
 
 TENSORS = {"layer/kernel:0": np.zeros((512, 512), np.float32)}
 
@@ -87,12 +89,12 @@ def test_a_directory_in_the_way_of_a_file_is_named(tmp_path):
 
 
 def test_json_files_that_say_what_the_others_are_come_last(tmp_path, monkeypatch):
-    moved = []
-    monkeypatch.setattr(os, "replace", lambda source, target: moved.append(target.name))
+    moved, replace = [], os.replace
+    monkeypatch.setattr(os, "replace", lambda *paths: [moved.append(paths[1].name), replace(*paths)])
     with whole.staged(tmp_path) as stage:
         for name in ("config.json", "model-2-00001-of-00002.safetensors", "a.json", "tf_model.h5"):
             (stage / name).write_text(name)
-    assert moved == ["model-2-00001-of-00002.safetensors", "tf_model.h5", "a.json", "config.json"]
+    assert moved == [switch.SAVE, "model-2-00001-of-00002.safetensors", "tf_model.h5", "a.json", "config.json"]
 
 
 def test_drafts_of_dead_processes_go_and_those_of_living_ones_and_other_files_stay(tmp_path):
@@ -121,12 +123,91 @@ with whole.staged({str(tmp_path)!r}) as stage:
     assert {entry.name for entry in tmp_path.iterdir()} == {f"{whole.PREFIX}mine", "config.json"}
 
 
+def test_a_directory_that_vanishes_meanwhile_is_one_sentence(tmp_path):
+    told = r"^Cannot write .*out \(No such file or directory\); its directory was moved or removed meanwhile"
+    with pytest.raises(OSError, match=told), whole.staged(tmp_path / "out") as stage:
+        shutil.rmtree(tmp_path / "out")
+        formats.write_safetensors(stage / "model.safetensors", TENSORS)
+
+
+def cut_off(directory, monkeypatch):
+    """A save of two files over two others that is stopped as the first of them has moved up."""
+    with whole.staged(directory) as stage:
+        (stage / "a").write_text("old")
+        (stage / "b.json").write_text("old")
+    real, steps = os.replace, iter(range(9))
+
+    def replace(*paths):
+        if next(steps) == 2:
+            raise KeyboardInterrupt
+        real(*paths)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", replace)
+        with pytest.raises(KeyboardInterrupt), whole.staged(directory, lambda: ["c"]) as stage:
+            (stage / "a").write_text("new")
+            (stage / "b.json").write_text("new")
+    assert (directory / "b.json").read_text() == "old"
+
+
+def test_what_a_stopped_save_left_is_finished_by_the_next_that_reads_or_writes(tmp_path, monkeypatch):
+    for number, finish in enumerate((switch.settle, lambda directory: whole.write_text(directory / "d", ""))):
+        directory = tmp_path / str(number)
+        cut_off(directory, monkeypatch)
+        finish(directory)
+        assert {(directory / name).read_text() for name in ("a", "b.json")} == {"new"}
+        assert not (directory / switch.SAVE).exists()
+
+
+def test_a_stopped_save_that_nobody_may_finish_is_refused_in_a_sentence(tmp_path, monkeypatch):
+    cut_off(tmp_path, monkeypatch)
+
+    def denied(*paths):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "replace", denied)
+    with pytest.raises(OSError, match=r"cut off and cannot be finished \(Permission denied\); load or save it once"):
+        switch.settle(tmp_path)
+
+
+def test_a_link_in_the_place_of_a_save_takes_no_files_from_elsewhere(tmp_path):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "secret").write_text("mine")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / switch.SAVE).symlink_to(tmp_path / "home")
+    with switch.settled(tmp_path / "model"):
+        pass
+    assert [file.name for file in (tmp_path / "home").iterdir()] == ["secret"]
+
+
+def test_a_save_waits_for_readers_and_says_when_they_take_too_long(tmp_path, monkeypatch):
+    monkeypatch.setattr(switch, "WAIT_SECONDS", 0.05)
+    with switch.settled(tmp_path), pytest.raises(OSError, match=f"Another program has held {tmp_path} for"):
+        whole.write_text(tmp_path / "a", "a")
+    whole.write_text(tmp_path / "a", "a")
+    assert [file.name for file in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("exchanged", [True, False])
+def test_a_directory_takes_the_place_of_another_where_the_caller_says_so(tmp_path, monkeypatch, exchanged):
+    if not exchanged:
+        monkeypatch.setattr(switch, "_exchanged", lambda *paths: False)
+    for text in ("old", "new"):
+        with whole.staged(tmp_path, lambda: ["1"]) as stage:
+            (stage / "1").mkdir()
+            (stage / "1" / text).write_text(text)
+    assert [file.name for file in tmp_path.rglob("*")] == ["1", "new"]
+    with pytest.raises(OSError, match=r"Directory not empty\); move away"), whole.staged(tmp_path) as stage:
+        (stage / "1" / "2").mkdir(parents=True)
+
+
 # Functions that are given a path inside a draft, or write what is nobody's file.
 INSIDE_A_DRAFT = {
     "write_saved_model",  # export
     "write_warmup",
     "_write",  # pipelines.result
-    "_segmentation",  # training.report
+    "write_png",  # pipelines.files, for the one above
+    "write_page",  # training.page
     "load_tensorflow",  # cli.app writes to the null device
 }
 
@@ -135,7 +216,7 @@ def test_no_other_code_writes_files():
     """Calls that write stand inside `with staged(...)` or `with whole(...)`, or in a function that is given a draft."""
     found = []
     for file in sorted((ROOT / "segformer_tf").rglob("*.py")):
-        if file.name != "whole.py":
+        if file.name not in ("whole.py", "switch.py"):
             found += [f"{file.name}:{line}" for line in _writes(ast.parse(file.read_text("utf-8")), False)]
     assert found == []
 

@@ -12,6 +12,19 @@ TINY = {
     "decoder_hidden_size": 16,
     "num_labels": 5,
 }
+# Half the stages, for what does not depend on how many there are: most of a test's time goes into tracing them.
+SMALL = {
+    "num_encoder_blocks": 2,
+    "depths": [1, 1],
+    "hidden_sizes": [8, 16],
+    "decoder_hidden_size": 16,
+    "sr_ratios": [4, 2],
+    "patch_sizes": [7, 3],
+    "strides": [4, 2],
+    "num_attention_heads": [1, 2],
+    "mlp_ratios": [2, 2],
+    "num_labels": 5,
+}
 
 
 def relative_difference(found, expected) -> float:

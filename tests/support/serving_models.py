@@ -15,6 +15,7 @@ import grpc
 import numpy as np
 import tensorflow as tf
 from PIL import Image
+from reference import SMALL
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from segformer_tf import SegformerConfig, SegformerImageProcessor, TFSegformerForSemanticSegmentation
@@ -23,9 +24,7 @@ from segformer_tf.serving.server import ModelServer
 
 SIZE = (64, 96)
 SMALLEST = {
-    "depths": [1, 1, 1, 1],
-    "hidden_sizes": [8, 16, 20, 32],
-    "decoder_hidden_size": 16,
+    **{key: value for key, value in SMALL.items() if key != "num_labels"},
     "id2label": {0: "road", 1: "sky", 2: "tree", 3: "car", 4: "person"},
 }
 

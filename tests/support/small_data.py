@@ -2,6 +2,7 @@
 
 import numpy as np
 from PIL import Image
+from reference import SMALL
 
 COLOURS = np.array([[40, 90, 160], [200, 60, 40], [60, 190, 70]], np.uint8)
 CLASSES = [{"id": i, "name": name, "color": COLOURS[i].tolist()} for i, name in enumerate(("wall", "box", "leaf"))]
@@ -35,18 +36,7 @@ def tiny_network(dtype="float32", **config):
 
     keras.utils.set_random_seed(0)
     names = {row["id"]: row["name"] for row in CLASSES}
-    values = {
-        "num_encoder_blocks": 2,
-        "depths": [1, 1],
-        "hidden_sizes": [8, 16],
-        "decoder_hidden_size": 16,
-        "sr_ratios": [4, 2],
-        "patch_sizes": [7, 3],
-        "strides": [4, 2],
-        "num_attention_heads": [1, 2],
-        "mlp_ratios": [2, 2],
-        "id2label": names,
-    }
+    values = {**{key: value for key, value in SMALL.items() if key != "num_labels"}, "id2label": names}
     return TFSegformerForSemanticSegmentation(
         SegformerConfig(**{**values, **config}), data_format="channels_last", dtype=dtype
     )

@@ -23,7 +23,7 @@ from segformer_tf import (
 )
 from segformer_tf.training import RECIPES, Augmentation, MeanIoU, evaluate, read_split, state, train, training_data
 from segformer_tf.training.keeper import Keeper
-from segformer_tf.training.plan import Plan, make_plan
+from segformer_tf.training.plan import Plan, expected_memory, make_plan
 
 RECIPE = dataclasses.replace(
     RECIPES["from-scratch"],
@@ -93,6 +93,7 @@ fit.train(tiny_network(), sys.argv[2], sys.argv[3], RECIPE, seed=3, verbose=0)
 """
 
 
+@pytest.mark.long
 def test_a_killed_run_that_goes_on_ends_with_the_same_weights(whole_run, tmp_path):
     root, network, _ = whole_run
     command = [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(root / "data"), str(tmp_path / "run")]
@@ -135,6 +136,7 @@ except KeyboardInterrupt as stop:
 )
 
 
+@pytest.mark.long
 def test_ctrl_c_saves_at_any_step_and_the_run_goes_on_to_the_same_weights(whole_run, tmp_path):
     root, network, _ = whole_run
     command = [sys.executable, "-c", INTERRUPTED, str(Path(__file__).parent), str(root / "data"), str(tmp_path / "run")]
@@ -183,12 +185,18 @@ def test_a_loss_that_is_no_number_stops_the_run_and_saves_nothing(network, tmp_p
     network.compile(RECIPE.make_optimizer(8))
     keeper = Keeper(tmp_path, network, None, plan, {**state.nothing(), "step": 3}, SegformerImageProcessor())
     keeper.set_model(network)
-    with pytest.raises(ValueError, match=r"the loss is nan at step 4, expected a number: lower the learning rate\.$"):
+    with pytest.raises(
+        ValueError,
+        match=r"the loss is nan at step 4, expected a number: lower .*; no weights were saved",
+    ):
         keeper.on_train_batch_end(0, {"loss": float("nan")})
     assert not list(tmp_path.iterdir())
     (tmp_path / "last").mkdir()
     (tmp_path / "last" / state.STATE).touch()
-    with pytest.raises(ValueError, match=r"the loss is inf .*; .*last holds the weights before it\.$"):
+    with pytest.raises(ValueError, match=r"the loss is inf .*: lower the learning rate\.$"):
+        keeper._check(float("inf"))
+    (tmp_path / "last" / "config.json").touch()
+    with pytest.raises(ValueError, match=r"; .*last has the weights of the last evaluation, which another run can"):
         keeper._check(float("inf"))
 
 
@@ -236,6 +244,15 @@ def test_the_warm_up_is_shortened_and_evaluation_takes_a_tenth(data):
     assert "the warm-up of 1500 steps is shortened to 10" in plan.notes[0]
 
 
+def test_the_memory_expected_grows_by_what_a_picture_and_a_class_take(network):
+    pixels = 2 * 32 * 48
+    maps = 8 / 16 + 16 / 64  # values a pixel in the two blocks' maps
+    two, four = (expected_memory(network, dataclasses.replace(RECIPE, batch_size=n)) for n in (2, 4))
+    assert four - two == pytest.approx(pixels * (27 * maps + 2 * 3))
+    assert 1.45e9 < two < 1.46e9  # TensorFlow itself, the weights of a small model
+
+
+@pytest.mark.long
 def test_own_datasets_mixed_precision_accumulation_and_patience_work_together(tmp_path):
     pairs = [picture_and_mask(i) for i in range(4)]
     source = tf.data.Dataset.from_tensor_slices(tuple(np.stack(x) for x in zip(*pairs, strict=True)))

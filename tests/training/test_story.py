@@ -57,6 +57,7 @@ FASTER = ["--crop", *map(str, SIZE), "--set", "batch_size=4", "--set", "learning
 FASTER += ["--set", "ema_momentum=0.8", "--evaluate-every", "20"]
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:.*classifier")
 def test_the_page_s_story_from_masks_in_colours_to_a_served_answer(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

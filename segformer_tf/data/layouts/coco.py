@@ -1,6 +1,5 @@
 """COCO's JSON: polygons and run lengths (RLE), as COCO, CVAT, Label Studio and Roboflow write them."""
 
-import json
 from collections import defaultdict
 from functools import lru_cache, partial
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from segformer_tf.data.files import PICTURES, SPLIT_FOLDERS, Found, drawn_pairs, named, split_folder
 from segformer_tf.data.shapes import BACKGROUND, Shapes, polygon, run_lengths
 from segformer_tf.data.splits import Layout, Split
+from segformer_tf.storage.read import MAX_ANNOTATIONS, read_json, understanding
 
 TREE = """DIR/annotations/instances_train.json   (or train.json, instances_train2017.json, train/_annotations.coco.json)
 DIR/annotations/instances_val.json     (with one file for all, such as instances_default.json, a fifth validates)
@@ -37,12 +37,12 @@ def _is_coco(file: Path) -> bool:
         content = _content(file)
     except ValueError:
         return False
-    return isinstance(content, dict) and {"images", "annotations", "categories"} <= set(content)
+    return {"images", "annotations", "categories"} <= set(content)
 
 
 @lru_cache(maxsize=4)
 def _content(file: Path) -> Any:
-    return json.loads(file.read_text("utf-8-sig"))
+    return read_json(file, "COCO's annotations", most=MAX_ANNOTATIONS)
 
 
 def _of_split(files: list[Path], split: str) -> Path | None:
@@ -69,6 +69,11 @@ def read(directory: Path, split: str, seed: int) -> Split:
             f"{directory} has {named(files)}, expected one whose name says {split!r}, such as instances_{split}.json: "
             "rename one, or add it."
         )
+    with understanding(file or files[0], "COCO's annotations"):
+        return _read(directory, split, seed, file, files, listed)
+
+
+def _read(directory: Path, split: str, seed: int, file: Path | None, files: list[Path], listed: Found) -> Split:
     content = _content(file or files[0])
     classes = [BACKGROUND, *({"id": i, "name": row["name"]} for i, row in enumerate(_categories(content), 1))]
     ids = {row["id"]: number for number, row in enumerate(_categories(content), 1)}
@@ -130,7 +135,7 @@ def _draw(source: Path, annotations, ids, size: tuple[int, int]) -> list[tuple[i
     for annotation in sorted(annotations, key=lambda row: -int(row.get("iscrowd", 0))):
         try:
             masks.append((ids[annotation["category_id"]], _mask(annotation["segmentation"], size)))
-        except (ValueError, TypeError, KeyError) as error:
+        except Exception as error:
             raise ValueError(
                 f"{source}: annotation {annotation.get('id')} cannot be read ({error}): correct it."
             ) from None

@@ -1,6 +1,5 @@
 """labelme's JSON, one file a picture: polygons, rectangles, circles and bitmaps with the names of their classes."""
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from segformer_tf.data.files import (
 )  # fmt: skip
 from segformer_tf.data.shapes import BACKGROUND, Shapes, bitmap, circle, polygon, rectangle
 from segformer_tf.data.splits import UNLABELLED, Layout, Split
+from segformer_tf.storage.read import MAX_ANNOTATIONS, read_json
 
 TREE = """DIR/NAME.jpg    (or in DIR/train and DIR/val; without split folders a fifth validates)
 DIR/NAME.json
@@ -48,11 +48,7 @@ def found(directory: Path) -> bool:
 
 
 def _is_labelme(file: Path) -> bool:
-    try:
-        content = json.loads(file.read_text("utf-8-sig"))
-    except ValueError:
-        return False
-    return isinstance(content, dict) and "shapes" in content
+    return "shapes" in _content(file)
 
 
 def _root(directory: Path) -> Path:
@@ -115,10 +111,12 @@ def _classes(directory: Path, root: Path) -> list[dict[str, Any]]:
 
 def _content(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_text("utf-8-sig"))
+        content = read_json(file, "annotations of labelme", most=MAX_ANNOTATIONS)
     except ValueError:
         return {}  # `_target` says so
-    return content if isinstance(content, dict) else {}
+    shapes = content.get("shapes")
+    right = isinstance(shapes, list) and all(isinstance(shape, dict) for shape in shapes)
+    return content if right else {}
 
 
 def _target(file: Path, ids: dict[str, int], listed: Found) -> Shapes:
@@ -131,7 +129,7 @@ def _target(file: Path, ids: dict[str, int], listed: Found) -> Shapes:
     if unknown := sorted({str(shape.get("label")) for shape in shapes} - set(ids)):
         listed.problems.append(f"{file} has the label {unknown[0]!r}, expected one of {', '.join(ids)}: correct it.")
         shapes = [shape for shape in shapes if str(shape.get("label")) in ids]
-    height, width = content.get("imageHeight"), content.get("imageWidth")
+    height, width = (content.get(key) for key in ("imageHeight", "imageWidth"))
     return Shapes(file, partial(_draw, file, shapes, ids), (height, width) if height and width else None)
 
 
@@ -148,7 +146,7 @@ def _draw(file: Path, shapes, ids: dict[str, int], size: tuple[int, int]) -> lis
                 mask = AREAS[kind](shape["points"], size)
         except Exception as error:
             raise ValueError(f"{file}: shape {number} ({kind}) cannot be drawn ({error!r}): correct it.") from None
-        masks.append((ids[str(shape["label"])], mask))
+        masks.append((ids[str(shape.get("label"))], mask))
     return masks
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from segformer_tf.data.splits import Layout, Split
 from segformer_tf.storage.read import read_json
+from segformer_tf.storage.switch import settle
 
 TREE = """DIR/train-00000-of-00004.tfrecord ...   (from `segformer-tf shard`)
 DIR/train.json"""
@@ -16,6 +17,7 @@ def splits(directory: Path) -> list[str]:
 
 def read(directory: Path, split: str, seed: int) -> Split:
     del seed
+    settle(directory)
     listing = directory / f"{split}.json"
     if not listing.is_file():
         raise FileNotFoundError(
@@ -26,6 +28,17 @@ def read(directory: Path, split: str, seed: int) -> Split:
     if missing := [key for key in ("pictures", "classes", "shards") if key not in about]:
         raise ValueError(
             f"{listing} has no {missing[0]!r}, expected what `segformer-tf shard` writes: write the shards again."
+        )
+    if not (
+        isinstance(about["pictures"], int)
+        and 0 <= about["pictures"] < 2**48
+        and all(isinstance(about[key], list) for key in ("classes", "shards"))
+        and all(isinstance(name, str) and Path(name).name == name for name in about["shards"])
+        and all(isinstance(row, dict) and {"id", "name"} <= set(row) for row in about["classes"])
+    ):
+        raise ValueError(
+            f"{listing} has values of other kinds, expected what `segformer-tf shard` writes, with the names of files "
+            "beside it: write the shards again."
         )
     files = [directory / name for name in about["shards"]]
     for file in files:

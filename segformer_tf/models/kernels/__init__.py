@@ -108,6 +108,7 @@ def attention(project: Callable, x, heads: int, dropout: Callable, training: boo
     """softmax(Q K^T / sqrt(d)) V of each head: `(B, H, W, C) -> (B, H, W, C)`, the weights (B, heads, N, M) or None.
 
     `project(x)` gives the maps of queries (B, H, W, C), keys and values (B, h, w, C); `dropout` works on the weights.
+    A smaller map of queries gives a result of its size.
     Its random numbers are not made a second time, so with it, or where the weights are asked for, the plain form is
     taken.
     """
@@ -117,13 +118,23 @@ def attention(project: Callable, x, heads: int, dropout: Callable, training: boo
     return mixed, (weights if with_weights else None)
 
 
+def merge(x, side: int):
+    """The means of blocks of side x side: `(B, H, W, C) -> (B, ceil(H / side), ceil(W / side), C)`."""
+    return plain.merge(x, side)
+
+
+def spread(merged, like, side: int):
+    """What `merge` made of a map, or a product of it, resized bilinearly to the sides of `like`."""
+    return plain.spread(merged, like, side)
+
+
 def recomputed(run: Callable, x, training: bool | None = None, draws: bool = False):
-    """`run(x, training)`, of which training keeps `x` alone and makes the rest again for the gradient.
+    """`run(x, training=training)`, of which training keeps `x` alone and makes the rest again for the gradient.
 
     Not if it `draws` random numbers.
     """
     table = plain if draws else choose(training)
-    return table.recomputed(lambda x: run(x, training), x)
+    return table.recomputed(lambda x: run(x, training=training), x)
 
 
 def resize_bilinear(x, size):

@@ -57,10 +57,11 @@ def activation(name, x):
 
 
 def attention(project, x, heads, dropout, training=None):
-    query, key, value = split_heads(project(x), heads)
+    projected = project(x)
+    query, key, value = split_heads(projected, heads)
     weights = ops.cast(attention_weights(query, key), query.dtype)
     mixed = ops.matmul(dropout(weights, training=training), value)
-    return merge_heads(mixed, ops.shape(x)), weights
+    return merge_heads(mixed, ops.shape(projected[0])), weights
 
 
 def split_heads(projected, heads):
@@ -70,13 +71,17 @@ def split_heads(projected, heads):
     """
     query, key, value = projected
     channels = query.shape[-1]
-    parts = query, key * (channels // heads) ** -0.5, value
-    shape = (ops.shape(query)[0], -1, heads, channels // heads)
-    return [ops.transpose(ops.reshape(part, shape), (0, 2, 1, 3)) for part in parts]
+    return [heads_of(part, heads) for part in (query, key * (channels // heads) ** -0.5, value)]
+
+
+def heads_of(x, heads):
+    """(B, H, W, C) -> (B, heads, N, d)."""
+    shape = (ops.shape(x)[0], -1, heads, x.shape[-1] // heads)
+    return ops.transpose(ops.reshape(x, shape), (0, 2, 1, 3))
 
 
 def merge_heads(mixed, shape):
-    """(B, heads, N, d) -> (B, H, W, C)."""
+    """(B, heads, N, d) -> (B, H, W, C), the shape of the queries' map."""
     return ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), shape)
 
 
@@ -85,6 +90,20 @@ def attention_weights(query, key):
     scores = at_least_float32(ops.matmul(query, ops.transpose(key, (0, 1, 3, 2))))
     # A small picture leaves one token to attend to, and Keras warns of a softmax over one.
     return ops.ones_like(scores) if scores.shape[-1] == 1 else ops.softmax(scores)
+
+
+def merge(x, side):
+    """Blocks that reach over an edge are the means of what they cover."""
+    return ops.average_pool(x, side, side, padding="same", data_format="channels_last") if side > 1 else x
+
+
+def spread(merged, like, side):
+    """To whole blocks first, and cut then: in a map of odd sides every value stays where it belongs."""
+    if side == 1:
+        return merged
+    (height, width), blocks = ops.shape(like)[1:3], ops.shape(merged)[1:3]
+    whole = resize_bilinear(merged, [side * block for block in blocks])
+    return whole if (height, width) == tuple(whole.shape[1:3]) else whole[:, :height, :width]
 
 
 def recomputed(run, x):

@@ -50,8 +50,8 @@ def attention(project, x, heads, dropout=None, training=None):
     At 1024x1024 the first stage's scores take 268 MB, and the softmax as much again; at 2048x2048 sixteen times that.
     """
     del dropout, training
-    query, key, value = split_heads(project(x), heads)
-    return merge_heads(_in_bands(query, key, value), ops.shape(x)), None
+    projected = project(x)
+    return merge_heads(_in_bands(*split_heads(projected, heads)), ops.shape(projected[0])), None
 
 
 def _attend(query, key, value):

@@ -102,18 +102,20 @@ def attention(project, x, heads, dropout=None, training=None):
     del dropout, training
 
     def parts_of(x):
-        return plain.split_heads(project(x), heads)
+        projected = project(x)
+        return plain.split_heads(projected, heads), ops.shape(projected[0])
 
     @tf.custom_gradient
     def attend(x):
-        query, key, value = parts_of(x)
+        (query, key, value), shape = parts_of(x)
         result = tf.matmul(tf.cast(plain.attention_weights(query, key), value.dtype), value)
 
         def gradient(upstream, variables=()):
+            upstream = plain.heads_of(upstream, heads)
             again = _after(upstream, x)
             with tf.GradientTape() as tape:
                 tape.watch(again)
-                query, key, value = parts = parts_of(again)
+                query, key, value = parts = parts_of(again)[0]
             weights = plain.attention_weights(query, key)
             product = tf.cast(upstream, weights.dtype) * tf.cast(result, weights.dtype)
             sums = tf.reduce_sum(product, -1, keepdims=True)  # (B, heads, N, 1)
@@ -126,9 +128,9 @@ def attention(project, x, heads, dropout=None, training=None):
             )
             return tape.gradient(parts, (again, variables), gradients)
 
-        return result, gradient
+        return plain.merge_heads(result, shape), gradient
 
-    return plain.merge_heads(attend(x), ops.shape(x)), None
+    return attend(x), None
 
 
 def sum_of_products(maps, kernels, bias):

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from segformer_tf.storage.whole import write_text
-
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 1200px; margin: 2em auto; padding: 0 1em; color: #222 }
 img { max-width: 100%; height: auto }
@@ -59,15 +57,13 @@ Block = Heading | Text | Table | Picture | Code
 
 
 def write_page(directory: Path, name: str, blocks: Sequence[Block]) -> None:
-    """Writes `<name>.md` and `<name>.html` into the directory where the pictures are."""
-    write_text(directory / f"{name}.md", "\n\n".join(map(_markdown, blocks)) + "\n")
+    """Writes `<name>.md` and `<name>.html` into the draft of a directory where the pictures are."""
+    (directory / f"{name}.md").write_text("\n\n".join(map(_markdown, blocks)) + "\n", "utf-8")
     title = html.escape(next(block.text for block in blocks if isinstance(block, Heading)))
     head = f'<meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
     body = "\n".join(_html(block, directory) for block in blocks)
-    write_text(
-        directory / f"{name}.html",
-        f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n{body}\n</body></html>\n',
-    )
+    page = f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n{body}\n</body></html>\n'
+    (directory / f"{name}.html").write_text(page, "utf-8")
 
 
 def _markdown(block: Block) -> str:

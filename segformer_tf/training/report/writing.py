@@ -11,7 +11,7 @@ from segformer_tf.data.splits import Split
 from segformer_tf.images import SegformerImageProcessor
 from segformer_tf.models.metrics import confusion, scores
 from segformer_tf.pipelines.description import class_names
-from segformer_tf.storage.whole import whole
+from segformer_tf.storage.whole import staged
 from segformer_tf.training.console import Console, duration
 from segformer_tf.training.datasets import Source, pictures
 from segformer_tf.training.evaluate import Prediction, Protocol, predictions, summary
@@ -34,7 +34,12 @@ def write_report(
     rows: Sequence[dict[str, Any]],
     console: Console,
 ) -> None:
-    """Writes the report of a model that has the run's best weights, and the pictures that it shows."""
+    """Writes the report of a model that has the run's best weights, and the pictures that it shows, all in one step."""
+    with staged(run, lambda: [old.name for old in run.glob("picture_*.png")]) as draft:
+        _write(draft, run, model, source, processor, plan, rows, console)
+
+
+def _write(draft: Path, run: Path, model, source: Source, processor, plan: Plan, rows, console: Console) -> None:
     best = max(rows, key=lambda row: row["score"])
     score = "mIoU" if "mIoU" in best else "accuracy"
     blocks: list[Block] = [
@@ -47,18 +52,19 @@ def write_report(
     ]
     with_charts = can_draw()
     if with_charts:
-        with whole(run / "curves.png") as draft:
-            draw_curves(rows, draft)
+        draw_curves(rows, draft / "curves.png")
         blocks.append(Picture("curves.png", "loss, score and the classes' scores over the steps"))
     else:
         console.line("report without curves and drawn matrix: pip install 'segformer-tf[report]' for matplotlib")
     if not (isinstance(source, Split) and not source.has_masks):
-        blocks += _segmentation(run, model, source, processor, with_charts, console)
+        blocks += _segmentation(draft, model, source, processor, with_charts, console)
     blocks += [Heading("Recipe"), Code(str(plan.recipe).strip())]
-    write_page(run, "report", blocks)
+    write_page(draft, "report", blocks)
 
 
-def _segmentation(run: Path, model, source: Source, processor, with_charts: bool, console: Console) -> Iterator[Block]:
+def _segmentation(
+    draft: Path, model, source: Source, processor, with_charts: bool, console: Console
+) -> Iterator[Block]:
     names_by_id = class_names(model.config)
     total, of_pictures = _counted(model, source, processor)
     result = summary(total, names_by_id, str(Protocol()), len(of_pictures))
@@ -93,8 +99,7 @@ def _segmentation(run: Path, model, source: Source, processor, with_charts: bool
     names = list(names_by_id.values())
     yield Heading("Confusion")
     if with_charts:
-        with whole(run / "confusion.png") as draft:
-            draw_confusion(total, names, draft)
+        draw_confusion(total, names, draft / "confusion.png")
         yield Picture("confusion.png", "confusion matrix: each row a true class, each column a predicted one")
     shares = 100 * total / np.maximum(total.sum(1, keepdims=True), 1)
     if len(names) <= 30:
@@ -102,7 +107,7 @@ def _segmentation(run: Path, model, source: Source, processor, with_charts: bool
             ("true \\ predicted, %", *names),
             [[n, *(f"{v:.1f}" for v in row)] for n, row in zip(names, shares, strict=True)],
         )
-    yield from _examples(run, model, source, processor, of_pictures)
+    yield from _examples(draft, model, source, processor, of_pictures)
 
 
 def _counted(model, source: Source, processor) -> tuple[np.ndarray, list[float]]:
@@ -117,14 +122,12 @@ def _counted(model, source: Source, processor) -> tuple[np.ndarray, list[float]]
     return total, of_pictures
 
 
-def _examples(run: Path, model, source: Source, processor, of_pictures: list[float]) -> Iterator[Block]:
+def _examples(draft: Path, model, source: Source, processor, of_pictures: list[float]) -> Iterator[Block]:
     """Best, typical and worst pictures beside truth, prediction and differences."""
     ranked = [int(i) for i in np.argsort(of_pictures) if np.isfinite(of_pictures[i])]
     middle = max(len(ranked) // 2 - SHOWN // 2, 0)
     kinds = {"worst": ranked[:SHOWN], "best": ranked[::-1][:SHOWN], "typical": ranked[middle : middle + SHOWN]}
     found = _predicted(model, source, processor, {number for chosen in kinds.values() for number in chosen})
-    for old in run.glob("picture_*.png"):
-        old.unlink()
     for kind in ("best", "typical", "worst"):
         yield Heading(f"{kind.capitalize()} pictures")
         for place, number in enumerate(kinds[kind], 1):
@@ -133,8 +136,7 @@ def _examples(run: Path, model, source: Source, processor, of_pictures: list[flo
             title = f"{name}, mIoU {of_pictures[number]:.3f}"
             file = f"picture_{kind}_{place}.png"
             ignored = model.config.semantic_loss_ignore_index
-            with whole(run / file) as draft:
-                side_by_side(found[number], class_names(model.config), ignored, title).save(draft)
+            side_by_side(found[number], class_names(model.config), ignored, title).save(draft / file)
             yield Picture(file, f"{title}: picture, truth, prediction, differences")
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 from serving_models import SIZE, decoded, encoded, model, picture, processor, random_model
 
 from segformer_tf import SegmentationPipeline, TFSegformerForImageClassification
+from segformer_tf.export import formats as export_formats
 from segformer_tf.export.export import export
 from segformer_tf.export.onnx_weights import compress
 
@@ -70,6 +71,20 @@ def test_openvino_finds_the_norms_and_copies_no_maps(tmp_path):
     if "avx512f" not in Path("/proc/cpuinfo").read_text():  # OpenVINO resizes channels-first there: the head's maps too
         copies += 2 * (config.num_encoder_blocks - 1)
     assert kinds.count("Transpose") <= copies
+
+
+@pytest.mark.parametrize("format", FILES)
+def test_merged_queries_are_in_the_file(format, tmp_path):
+    """Of sides that the blocks do not divide; `export` compares the file with the model."""
+    size = (90, 100)
+    merged = random_model(merge_queries=[1, 2, 3])
+    written = export(merged, tmp_path, format, processor=processor(), size=size if format == "litert" else None)
+    assert written.relative_difference < 1e-4
+    pixels = np.random.default_rng(0).normal(size=(1, *size, 3)).astype("float32")
+    file = export_formats.FILES[format].load(written.path)
+    assert file.description.config["merge_queries"] == [1, 2, 3]
+    expected = np.asarray(merged(pixels).logits)
+    np.testing.assert_allclose(file(pixels), expected, atol=1e-4 * np.abs(expected).max())
 
 
 def test_a_classifier_is_exported_and_compared(tmp_path):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from reference import relative_difference
 
-from segformer_tf.config import ACTIVATIONS
+from segformer_tf.bounds import ACTIVATIONS
 from segformer_tf.models.kernels import plain
 
 MAP = np.random.default_rng(0).normal(size=(2, 12, 20, 16)).astype("float32")

@@ -2,10 +2,11 @@ import numpy as np
 from small_data import picture_and_mask
 
 from segformer_tf.images import palette_for
+from segformer_tf.images.views import GAP
 from segformer_tf.training import Augmentation, draw_batch, side_by_side
 from segformer_tf.training.augment import normalize
 from segformer_tf.training.evaluate import Prediction
-from segformer_tf.training.report.sheets import GAP, batch_sheet
+from segformer_tf.training.report.sheets import batch_sheet
 
 NAMES = {0: "wall", 1: "box", 2: "leaf"}
 

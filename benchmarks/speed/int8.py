@@ -1,0 +1,113 @@
+"""float32, bfloat16 and int8 OpenVINO files of one model: milliseconds, mIoU and size.
+
+    .venv/bin/python benchmarks/speed/int8.py --data ../shared/data/camvid [--runs 7] [--write]      # 10 minutes
+
+The int8 file is calibrated by `--calibration-images` training pictures and bound to the model's size; needs the extra
+`int8`. Variants beside the bundled model (`--variants b0 b2 b5`) have random weights: time alone, at 512x512. Times of
+the files are taken in turns, one picture, in this process; mIoU is that of the val split. A processor without VNNI
+(AVX-512 or AVX) computes int8 no faster than float32.
+"""
+
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+from timing import THREADS, command_line, keep, machine, show, table
+
+from segformer_tf import SegformerConfig, SegformerImageProcessor, TFSegformerForSemanticSegmentation
+from segformer_tf.cli.inputs import calibration_of
+from segformer_tf.export.export import export
+from segformer_tf.export.quantized import Calibration
+
+BUNDLED = "segformer-b0-camvid"
+HINTS = {  # row: which file, what computes the rest
+    "float32": ("float32", "f32"),
+    "bfloat16": ("float32", "bf16"),
+    "int8": ("int8", "f32"),
+    "int8, the rest in bfloat16": ("int8", "bf16"),
+}
+
+
+def files(model, processor, size, calibration, directory: Path) -> tuple[dict[str, Path], dict[str, float]]:
+    """The float32 and the int8 file, and their mIoU, or how many labels agree."""
+    shared = {"processor": processor, "size": size, "batch": 1, "tolerance": np.inf}
+    int8 = export(model, directory / "int8", "openvino", weights="int8", calibration=calibration, **shared)
+    scores = int8.quantized
+    print(f"{scores.measure}: float32 {scores.before:.2f}, int8 {scores.after:.2f}", flush=True)
+    float32 = export(model, directory / "float32", "openvino", **shared)
+    return {"float32": float32.path, "int8": int8.path}, {"float32": scores.before, "int8": scores.after}
+
+
+def milliseconds(paths: dict[str, Path], runs: int) -> dict[str, float]:
+    """Medians, in turns; what the processor cannot compute in is left out."""
+    import openvino
+
+    core = openvino.Core()
+    can = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    compiled = {}
+    for row, (file, precision) in HINTS.items():
+        if precision == "f32" or "BF16" in can:
+            settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": THREADS}
+            compiled[row] = core.compile_model(core.read_model(paths[file]), "CPU", settings)
+    shape = next(iter(compiled.values())).input(0).shape
+    pixels = np.random.default_rng(0).normal(size=list(shape)).astype(np.float32)
+    times: dict[str, list[float]] = {row: [] for row in compiled}
+    for turn in range(runs + 1):
+        for row, model in compiled.items():
+            start = time.perf_counter()
+            model(pixels)
+            if turn:
+                times[row].append(1000 * (time.perf_counter() - start))
+    return {row: statistics.median(each) for row, each in times.items()}
+
+
+def main() -> None:
+    parser = command_line(__doc__, "int8", runs=7)
+    parser.add_argument("--data", type=Path, help="a data set with the bundled model's classes, for mIoU")
+    parser.add_argument("--calibration-images", type=int, default=123)
+    parser.add_argument("--variants", nargs="*", default=["b0", "b2", "b5"])
+    arguments = parser.parse_args()
+    results, rows = {}, []
+    with tempfile.TemporaryDirectory() as temporary:
+        for name in ([BUNDLED] if arguments.data else []) + arguments.variants:
+            if name == BUNDLED:
+                model = TFSegformerForSemanticSegmentation.from_pretrained(name, data_format="channels_last")
+                processor = SegformerImageProcessor.from_pretrained(name)
+                size = (processor.size["height"], processor.size["width"])
+                calibration = calibration_of(arguments.data, arguments.calibration_images, 100.0, processor)
+            else:
+                model, size = random_model(name), (512, 512)
+                processor = SegformerImageProcessor(size={"height": 512, "width": 512})
+                noise = np.random.default_rng(0).normal(size=(2, 1, *size, 3)).astype(np.float32)
+                calibration = Calibration(lambda noise=noise: iter(noise), max_drop=100.0)
+            made, scores = files(model, processor, size, calibration, Path(temporary, name))
+            found = milliseconds(made, arguments.runs)
+            for row, ms in found.items():
+                file = HINTS[row][0]
+                size_mb = made[file].with_suffix(".bin").stat().st_size / 1e6
+                mean = f"{scores[file]:.2f} %" if name == BUNDLED and row in scores else ""
+                rows.append([name, row, f"{ms:.1f} ms, {found['float32'] / ms:.2f}x", mean, f"{size_mb:.1f} MB"])
+            results[name] = {"ms": found, "mIoU": scores}
+            keep(arguments, results)
+    text = f"{machine()}; one picture, medians.\n\n" + table(["", "", "a picture", "mIoU", "size"], rows)
+    show(arguments, "int8", text)
+
+
+def random_model(variant: str):
+    """Weights of real spread."""
+    model = TFSegformerForSemanticSegmentation(SegformerConfig.from_variant(variant), data_format="channels_last")
+    random = np.random.default_rng(0)
+    for variable in model.weights:
+        if variable.path.endswith(("gamma", "moving_variance", "beta", "bias", "moving_mean")):
+            near = 1.0 if variable.path.endswith(("gamma", "moving_variance")) else 0.0
+            variable.assign(near + random.uniform(-0.2, 0.2, variable.shape))
+    return model
+
+
+if __name__ == "__main__":
+    main()

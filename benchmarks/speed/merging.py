@@ -1,0 +1,124 @@
+"""What merged queries save in large pictures, and what they cost in mIoU.
+
+    .venv/bin/python benchmarks/speed/merging.py [--data ../shared/data/camvid] [--write]      # 15 minutes
+
+Time: one picture of 1024x1024 and 2048x2048, random weights, 150 classes, the exported SavedModel and the OpenVINO file
+bound to the size; exact and merged in turns, a process each. mIoU: the bundled model on 25 of CamVid's validation
+pictures enlarged to 960x720, and on the same at 480x360. `--write` puts the tables into docs/benchmarks.md.
+"""
+
+import dataclasses
+import functools
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+from timing import Worker, command_line, keep, machine, measure, serve, show, table
+
+JOBS = {"b0-1024": "1,2", "b0-2048": "1,2", "b5-1024": "3"}  # variant-side: the stages merged
+AIMS = {"b0-1024": 1.5, "b0-2048": 2.0, "b5-1024": 1.5}
+FORMATS = {"saved_model": "SavedModel", "openvino": "OpenVINO file"}
+SCORED = ("", "1", "1,2", "1,2,3", "1,2,3,4")
+BUNDLED = "segformer-b0-camvid"
+
+
+def work(variant: str, side: str, stages: str, format: str) -> None:
+    """A worker: one model's file, run on one picture."""
+    import numpy as np
+
+    from segformer_tf import SegformerConfig, SegformerImageProcessor, TFSegformerForSemanticSegmentation
+    from segformer_tf.export.export import export
+    from segformer_tf.pipelines.exported import open_exported
+
+    config = SegformerConfig.from_variant(variant, merge_queries=numbers(stages))
+    model = TFSegformerForSemanticSegmentation(config, data_format="channels_last")
+    size = (int(side), int(side))
+    pixels = np.random.default_rng(0).normal(size=(1, *size, 3)).astype(np.float32)
+    with tempfile.TemporaryDirectory() as directory:
+        # Compared at a small size, so that the peak of memory is not the comparison's.
+        small = SegformerImageProcessor(size={"height": 64, "width": 64})
+        bound = {"size": size, "batch": 1} if format == "openvino" else {"names": ["logits"]}
+        path = export(model, directory, format, processor=small, tolerance=0.01, **bound).path
+        del model
+        runtime = open_exported(path)
+        serve(lambda: lambda: runtime(pixels))
+
+
+def numbers(stages: str) -> list[int] | None:
+    return [int(stage) for stage in stages.split(",") if stage] or None
+
+
+def scores(data: Path, pictures: int) -> dict[str, dict[str, float]]:
+    """mIoU by the stages merged and the size of the pictures."""
+    from segformer_tf import SegformerImageProcessor, TFSegformerForSemanticSegmentation
+    from segformer_tf.training import evaluate, read_split
+
+    split = read_split(data, "val")
+    step = max(len(split.images) // pictures, 1)
+    few = slice(None, step * pictures, step)
+    split = dataclasses.replace(split, images=split.images[few], targets=split.targets[few])
+    found: dict[str, dict[str, float]] = {}
+    for stages in SCORED:
+        model = TFSegformerForSemanticSegmentation.from_pretrained(
+            BUNDLED, data_format="channels_last", merge_queries=numbers(stages)
+        )
+        for width, height in ((960, 720), (480, 360)):
+            processor = SegformerImageProcessor.from_pretrained(BUNDLED, size={"height": height, "width": width})
+            score = evaluate(model, split, "processor", processor, batch_size=1)["mIoU"]
+            found.setdefault(stages, {})[f"{width}x{height}"] = score
+    return found
+
+
+def main() -> None:
+    parser = command_line(__doc__, "merging", runs=3)
+    parser.add_argument("--jobs", nargs="*", default=list(JOBS), help="VARIANT-SIDE")
+    parser.add_argument("--formats", nargs="+", default=list(FORMATS), choices=list(FORMATS))
+    parser.add_argument("--data", type=Path, help="CamVid, for mIoU; left out without it")
+    parser.add_argument("--pictures", type=int, default=25)
+    arguments = parser.parse_args()
+    rows, results = [], {}
+    for job in arguments.jobs:
+        variant, side = job.split("-")
+        for format in arguments.formats:
+            make = {
+                stages: functools.partial(
+                    Worker, ".venv", "benchmarks/speed/merging.py", "worker", variant, side, stages, format
+                )
+                for stages in ("", JOBS[job])
+            }
+            timed = results[f"{job}-{format}"] = measure(make, arguments.runs)
+            exact, merged = timed[""], timed[JOBS[job]]
+            if "ms" not in exact or "ms" not in merged:
+                rows.append([job, FORMATS[format], exact.get("failure", ""), merged.get("failure", ""), ""])
+                continue
+            ratio, aim = exact["ms"] / merged["ms"], AIMS[job]
+            verdict = f"{ratio:.2f}x (aim {aim:g}{'' if ratio >= aim else ', missed'})"
+            cells = [
+                f"{row['ms']:.0f} ms ({row['spread'][0]:.0f} to {row['spread'][1]:.0f})" for row in (exact, merged)
+            ]
+            rows.append([f"{variant}, {side}x{side}, stages {JOBS[job]}", FORMATS[format], *cells, verdict])
+            print(" | ".join(rows[-1]), flush=True)
+    text = f"{machine()}; one picture, float32, medians.\n\n" + table(["", "", "exact", "merged", "faster"], rows)
+    if arguments.data:
+        results["mIoU"] = found = scores(arguments.data, arguments.pictures)
+        sizes = list(found[""])
+        lines = [
+            [f"stages {stages}" if stages else "exact"]
+            + [f"{100 * row[size]:.2f} % ({100 * (row[size] - found[''][size]):+.2f})" for size in sizes]
+            for stages, row in found.items()
+        ]
+        text += f"\n\nmIoU of the bundled model, {arguments.pictures} pictures of CamVid's val enlarged to 960x720:\n\n"
+        text += table(["merged", *sizes], lines)
+    keep(arguments, results)
+    show(arguments, "merging", text)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["worker"]:
+        work(*sys.argv[2:])
+    else:
+        main()

@@ -1,0 +1,267 @@
+"""A server between good clients and hostile ones: every good answer right, memory flat, the end in time.
+
+    python benchmarks/trust/serving.py                          # two minutes
+    python benchmarks/trust/serving.py --seconds 3600 --write   # the hour; --write: into docs/security.md
+
+The bundled model is exported and served by `segformer-tf serve` in a process of its own. Good clients ask for the masks
+of pictures over REST and gRPC, and compare each with the answer that the idle server gave. Hostile clients send what
+`attacks` lists, in turn. Memory is the server's resident set, each second; flat means that the second half's median is
+at most 5 % over that of the first half, after a tenth of the time. Exit 1 where one of these does not hold.
+"""
+
+import argparse
+import base64
+import collections
+import contextlib
+import functools
+import gzip
+import json
+import os
+import random
+import socket
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+import zlib
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT / "examples" / "serving"), str(ROOT / "benchmarks" / "speed")]
+DOCS = ROOT / "docs" / "security.md"
+MARKS = ("<!-- figures of benchmarks/trust/serving.py -->", "<!-- end of figures -->")
+
+
+def png(width: int, height: int) -> bytes:
+    """A picture of zeros: about a thousandth of its pixels in bytes."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    return (
+        b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes((width + 1) * height))) + chunk(b"IEND", b"")
+    )
+
+
+def message(signature: str, **tensors) -> bytes:
+    """A PredictRequest of (dtype, shape, values) by name."""
+    from tensorflow_serving.apis import predict_pb2
+
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name, request.model_spec.signature_name = "segformer", signature
+    for key, (dtype, shape, values) in tensors.items():
+        tensor = request.inputs[key]
+        tensor.dtype = dtype
+        for size in shape:
+            tensor.tensor_shape.dim.add(size=size)
+        for field, value in values.items():
+            getattr(tensor, field).extend(value)
+    return request.SerializeToString()
+
+
+def b64(*files: bytes) -> bytes:
+    return json.dumps({"instances": [{"b64": base64.b64encode(data).decode()} for data in files]}).encode()
+
+
+@functools.cache
+def attacks() -> dict[str, tuple]:
+    """Name -> (how it is sent, what is sent)."""
+    deep = b'{"instances": ' + b"[" * 200_000 + b"]" * 200_000 + b"}"
+    huge = {"int_val": [1]}
+    return {
+        "object array": ("rest", b'{"instances": [["a"], "b"]}'),
+        "deep JSON": ("rest", deep),
+        "no JSON": ("rest", os.urandom(10_000)),
+        "1 million lists": ("rest", b'{"instances": [' + b",".join([b"[]"] * 1_000_000) + b"]}"),
+        "256 pictures of 8 x 8": ("rest", b64(*[png(8, 8)] * 256)),
+        "64 pictures of 8 x 8": ("rest", b64(*[png(8, 8)] * 64)),
+        "eight of 7070 x 7070": ("rest", b64(*[png(7070, 7070)] * 8)),
+        "4900 x 4900": ("rest", b64(png(4900, 4900))),
+        "damaged picture": ("rest", b64(png(64, 64)[:60])),
+        "gzip of 1 GB": ("gzip", gzip.compress(bytes(100_000_000)) * 10),
+        "40 MB body": ("rest", b" " * 40_000_000),
+        "half a body, then silence": ("half", b""),
+        "gone after asking": ("gone", b64(png(640, 480))),
+        "int_val for 20000 x 20000": ("grpc", message("segment_tensor", images=(4, (1, 20000, 20000, 3), huge))),
+        "the same under a wrong name": ("grpc", message("", x=(1, (1, 20000, 20000, 3), huge))),
+        "int_val 999 for uint8": ("grpc", message("segment_tensor", images=(4, (1, 1, 1, 3), {"int_val": [999]}))),
+        "DT_RESOURCE": ("grpc", message("segment_tensor", images=(20, (1,), {}))),
+        "no message": ("grpc", os.urandom(1000)),
+        "40 MB message": ("grpc", message("", image_bytes=(7, (1,), {"string_val": [bytes(40_000_000)]}))),
+    }
+
+
+class Clients:
+    """Threads that ask until the time is over, and what they saw."""
+
+    def __init__(self, server, files: list[bytes]):
+        import grpc
+        import grpc_client
+        import rest_client
+        from tensorflow_serving.apis import prediction_service_pb2_grpc
+
+        self.server, self.files = server, files
+        self.seen: collections.Counter = collections.Counter()
+        self.wrong: list[str] = []
+        self.end = threading.Event()
+        self.channel = grpc.insecure_channel(server.grpc_address)
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(self.channel)
+        self.ways = {
+            "REST": lambda data: base64.b64decode(rest_client.segment(server.url, [data])[0]["mask_bytes"]["b64"]),
+            "gRPC": lambda data: grpc_client.segment(stub, server.name, [data])[0][0],
+        }
+        self.expected = [self.ways["gRPC"](data) for data in files]
+
+    def good(self, way: str) -> None:
+        while not self.end.is_set():
+            i = random.randrange(len(self.files))
+            try:
+                right = self.ways[way](self.files[i]) == self.expected[i]
+                self.seen["right" if right else "wrong"] += 1
+                if not right:
+                    self.wrong.append(f"{way}: another mask of picture {i}")
+            except SystemExit as error:  # how the examples report
+                refused = "is the limit" in str(error)
+                self.seen["refused: full" if refused else "failed"] += 1
+                if not refused:
+                    self.wrong.append(str(error))
+            except Exception as error:
+                self.seen["failed"] += 1
+                self.wrong.append(f"{way}: {error}")
+
+    def hostile(self, turn: int) -> None:
+        kinds = list(attacks().items())
+        open_sockets: collections.deque = collections.deque(maxlen=8)
+        while not self.end.is_set():
+            name, (how, data) = kinds[turn % len(kinds)]
+            turn += 3
+            try:
+                answer = self.send(how, data, open_sockets)
+            except OSError as error:  # cut off
+                answer = type(error).__name__
+            self.seen[f"{name}: {answer}"] += 1
+            if answer in ("500", "INTERNAL", "UNKNOWN"):
+                self.wrong.append(f"{name}: {answer}")
+
+    def send(self, how: str, data: bytes, open_sockets) -> str:
+        import grpc
+
+        if how == "grpc":
+            call = self.channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+            try:
+                call(data, timeout=60)
+                return "OK"
+            except grpc.RpcError as error:
+                return error.code().name
+        if how in ("half", "gone"):
+            host, port = self.server.url.split("/")[2].split(":")
+            connection = socket.create_connection((host, int(port)), timeout=60)
+            size = len(data) or 1000
+            connection.sendall(
+                f"POST /v1/models/segformer:predict HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode()
+            )
+            connection.sendall(data or b"{")
+            if how == "half":
+                open_sockets.append(connection)  # the oldest of eight is closed
+                time.sleep(0.5)
+            else:
+                time.sleep(0.05)
+                connection.close()
+            return "left"
+        headers = {"Content-Encoding": "gzip"} if how == "gzip" else {}
+        request = urllib.request.Request(f"{self.server.url}:predict", data, headers)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return str(answer.status)
+        except urllib.error.HTTPError as error:
+            return str(error.code)
+        except urllib.error.URLError as error:
+            raise error.reason if isinstance(error.reason, OSError) else OSError(str(error.reason)) from None
+
+
+def soak(directory: Path, files: list[bytes], seconds: float, hostile: int = 2) -> dict:
+    """Good and hostile clients at one server of `directory`, for so long."""
+    import local_server
+    from serving import resident_mb
+
+    memory = []
+    with local_server.running(directory, "--name", "segformer") as server:
+        clients = Clients(server, files)
+        threads = [threading.Thread(target=clients.good, args=(way,), daemon=True) for way in clients.ways]
+        threads += [threading.Thread(target=clients.hostile, args=(turn,), daemon=True) for turn in range(hostile)]
+        start = time.monotonic()
+        for thread in threads:
+            thread.start()
+        while time.monotonic() < start + seconds:
+            time.sleep(min(1, seconds / 10))
+            memory.append(resident_mb(server.process.pid))
+        clients.end.set()
+        for thread in threads:
+            thread.join(90)
+        ending = time.monotonic()
+    later = memory[len(memory) // 10 :]
+    halves = statistics.median(later[: len(later) // 2]), statistics.median(later[len(later) // 2 :])
+    seen = clients.seen
+    bad = sum(count for name, count in seen.items() if ": " in name and not name.startswith("refused"))
+    return {
+        "seconds": round(seconds),
+        "good": seen["right"] + seen["wrong"] + seen["failed"] + seen["refused: full"],
+        "right": seen["right"],
+        "refused": seen["refused: full"],
+        "hostile": bad,
+        "median_mb": round(halves[1]),
+        "peak_mb": round(max(memory)),
+        "growth": round(halves[1] / halves[0] - 1, 4),
+        "stop_s": round(time.monotonic() - ending, 1),
+        "wrong": clients.wrong[:10],
+        "answers": dict(sorted((name, count) for name, count in seen.items() if ": " in name)),
+    }
+
+
+def table(result: dict) -> str:
+    rows = [
+        ("good requests: answered right / refused because the queue was full / failed or wrong", "good"),
+        ("hostile requests", "hostile"),
+    ]
+    failed = result["good"] - result["right"] - result["refused"]
+    values = {"good": f"{result['right']} / {result['refused']} / {failed}", "hostile": str(result["hostile"])}
+    lines = [f"| {text} | {values[key]} |" for text, key in rows]
+    lines.append(f"| server's memory: median, highest | {result['median_mb']} MB, {result['peak_mb']} MB |")
+    lines.append(f"| growth of the median, second half over first | {result['growth']:+.1%} |")
+    lines.append(f"| stop after SIGTERM | {result['stop_s']} s |")
+    return "\n".join([f"{result['seconds']} s, {os.cpu_count()} cores:", "", "| | |", "|---|---|", *lines])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="segformer-b0-camvid")
+    parser.add_argument("--seconds", type=float, default=120)
+    parser.add_argument("--write", action="store_true", help="put the table into docs/security.md")
+    arguments = parser.parse_args()
+    from serving import photographs
+
+    with tempfile.TemporaryDirectory() as parent:
+        directory = Path(parent, "segformer")
+        command = [sys.executable, "-m", "segformer_tf.cli", "export", arguments.model, str(directory)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        result = soak(directory, photographs(), arguments.seconds)
+    print(json.dumps(result, indent=1))
+    print(table(result))
+    if arguments.write:
+        text = DOCS.read_text("utf-8")
+        start, end = text.index(MARKS[0]) + len(MARKS[0]), text.index(MARKS[1])
+        DOCS.write_text(f"{text[:start]}\n{table(result)}\n{text[end:]}", "utf-8")
+    if result["wrong"] or result["growth"] > 0.05 or not result["right"]:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        main()

@@ -1,0 +1,71 @@
+"""What values a configuration may have.
+
+The largest are far beyond any SegFormer: they keep a stranger's file from asking for all the memory there is.
+"""
+
+from typing import Any
+
+# transformers' names of activations that a SegFormer config may carry; what each is stands in layers.py.
+ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "swish", "tanh", "sigmoid")
+PROBLEM_TYPES = (None, "regression", "single_label_classification", "multi_label_classification")
+
+MOST = {"num_encoder_blocks": 16, "num_channels": 4096, "decoder_hidden_size": 16384, "num_labels": 100_000}
+_PER_STAGE = {
+    "depths": 256,
+    "sr_ratios": 64,
+    "hidden_sizes": 8192,
+    "patch_sizes": 64,
+    "strides": 64,
+    "num_attention_heads": 1024,
+    "mlp_ratios": 64,
+}
+_RATES = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout_prob", "drop_path_rate")
+_SMALL = ("initializer_range", "layer_norm_eps", "encoder_norm_eps")
+_SWITCHES = ("reshape_last_stage", "output_attentions", "output_hidden_states", "return_dict")
+
+
+def check(config: Any) -> None:
+    """ValueError for a value that no SegFormer can have, which names the key, the value and what was expected."""
+
+    def expect(ok: bool, key: str, expected: str) -> None:
+        if not ok:
+            raise ValueError(f"{key} is {getattr(config, key)!r:.300}, expected {expected}: correct this key.")
+
+    for key, most in MOST.items():
+        expect(is_whole(getattr(config, key), most), key, f"a whole number of at least 1 and at most {most}")
+    stages = config.num_encoder_blocks
+    for key, most in _PER_STAGE.items():
+        values = getattr(config, key)
+        one_each = isinstance(values, list) and len(values) == stages
+        expect(one_each, key, f"a list of num_encoder_blocks = {stages} numbers")
+        if key == "mlp_ratios":
+            expect(all(_number(v) and 0 < v <= most for v in values), key, f"numbers above 0 and at most {most}")
+        else:
+            within = all(is_whole(value, most) for value in values)
+            expect(within, key, f"whole numbers of at least 1 and at most {most}")
+    for size, heads in zip(config.hidden_sizes, config.num_attention_heads, strict=True):
+        wanted = f"numbers that divide hidden_sizes = {config.hidden_sizes} ({heads} does not divide {size})"
+        expect(size % heads == 0, "num_attention_heads", wanted)
+    merged = config.merge_queries
+    numbered = not merged or (isinstance(merged, list) and all(is_whole(number, stages) for number in merged))
+    expect(numbered, "merge_queries", f"a list of stages' numbers, 1 to {stages}")
+    expect(config.hidden_act in ACTIVATIONS, "hidden_act", f"one of {', '.join(ACTIVATIONS)}")
+    expect(config.problem_type in PROBLEM_TYPES, "problem_type", f"one of {PROBLEM_TYPES}")
+    for key in _RATES:
+        rate = getattr(config, key)
+        expect(_number(rate) and 0 <= rate < 1, key, "a rate from 0 up to, not including, 1")
+    for key in _SMALL:
+        expect(_number(getattr(config, key)) and 0 <= getattr(config, key) <= 1, key, "a number from 0 to 1")
+    for key in _SWITCHES:
+        expect(getattr(config, key) in (True, False, None), key, "true or false")
+    expect(isinstance(config.semantic_loss_ignore_index, int), "semantic_loss_ignore_index", "a whole number")
+    ids, last = set(config.id2label), max(len(config.id2label) - 1, 0)
+    expect(ids == set(range(last + 1)), "id2label", f"one name for every id from 0 to {last}")
+
+
+def is_whole(value: Any, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

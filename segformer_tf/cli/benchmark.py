@@ -1,0 +1,172 @@
+"""`benchmark`: what each runtime and precision costs on this machine, and which one to take."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from segformer_tf.cli.app import app, check_model, load_tensorflow, say
+
+# What computes, how its numbers are stored or computed, and where it lives: a dtype policy, or a format of `export`.
+WAYS = [
+    ("tensorflow", "float32"),
+    ("tensorflow", "mixed_bfloat16"),
+    *((format, weights) for format in ("openvino", "onnx", "litert") for weights in ("float32", "float16", "int8")),
+]
+MAY_LOSE = 0.005  # of the score, for a row to be recommended
+
+
+@app.command()
+def benchmark(
+    model: Annotated[
+        str, typer.Argument(help="Hub id, directory, exported file or bundled model.", show_default=False)
+    ],
+    data: Annotated[
+        Path | None, typer.Option(help="Labelled pictures: each row then has its score on their val split.")
+    ] = None,
+    size: Annotated[
+        tuple[int, int] | None,
+        typer.Option(help="Height and width of the pictures; what the processor says, or 512 512.", show_default=False),
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="How long each row is timed.", min=0.01)] = 2.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+) -> None:
+    """Time a model in every runtime and precision installed here; the row to take is marked.
+
+    Files are exported to a temporary directory and each is run in a process of its own: a minute or two for b0. Without
+    --data only float32 rows are recommended, for nobody knows what the others lose.
+    """
+    from segformer_tf.cli import tables
+
+    check_model(model, "MODEL")
+    if size is not None and min(size) < 32:
+        raise typer.BadParameter(f"{size[0]} x {size[1]}; expected at least 32 a side.", param_hint="--size")
+    if data is not None and not data.exists():
+        raise typer.BadParameter(f"there is no {data}; expected a data set's directory.", param_hint="--data")
+    with tempfile.TemporaryDirectory(prefix="segformer-") as directory:
+        rows = [_row(way, model, data, seconds) for way in _prepared(model, size, Path(directory))]
+    chosen = recommended(rows)
+    for row in rows:
+        row["recommended"] = row is chosen
+    if as_json:
+        print(json.dumps(rows, indent=2))
+    else:
+        tables.costs(rows)
+    if chosen is None:
+        raise RuntimeError(f"{model} could not be run here: {rows[0]['failure']}")
+
+
+def _prepared(model: str, size: tuple[int, int] | None, directory: Path) -> Any:
+    """A dictionary for each way, its file exported just before; `failure` where that could not be."""
+    from segformer_tf.pipelines.exported import exported_file, open_exported
+
+    if exported := exported_file(model):
+        runtime = open_exported(exported)
+        processor = runtime.description.image_processor()
+        yield {"runtime": runtime.backend, "numbers": "as exported", "path": str(exported)} | _sides(size, processor)
+        return
+    load_tensorflow()
+    from segformer_tf import checkpoints, images
+    from segformer_tf.checkpoints.names import task_of
+    from segformer_tf.export.export import export
+    from segformer_tf.models.tasks import TFSegformerForImageClassification, TFSegformerForSemanticSegmentation
+
+    task = task_of(checkpoints.load(model).variables)
+    kind = TFSegformerForImageClassification if task == "classifier" else TFSegformerForSemanticSegmentation
+    loaded = kind.from_pretrained(model, data_format="channels_last")
+    processor = images.SegformerImageProcessor.from_pretrained(model, or_default=True)
+    sides = _sides(size, processor)
+    for runtime, numbers in WAYS:
+        way = {"runtime": runtime, "numbers": numbers, "path": model} | sides
+        if runtime != "tensorflow":
+            bound = {"batch": 1} if runtime in ("openvino", "onnx") else {}
+            try:
+                found = export(
+                    loaded,
+                    directory / runtime / numbers,
+                    runtime,
+                    processor=processor,
+                    size=tuple(sides["size"]),
+                    weights=numbers,
+                    **bound,
+                )
+                way["path"] = str(found.path)
+            except Exception as error:  # a converter may fail by any error; the other rows are still worth having
+                way["failure"] = _first_line(error)
+        yield way
+
+
+def _sides(size: tuple[int, int] | None, processor: Any) -> dict[str, Any]:
+    own = processor.size if processor is not None else {}
+    return {"size": list(size or (own.get("height", 512), own.get("width", 512)))}
+
+
+def _row(way: dict[str, Any], model: str, data: Path | None, seconds: float) -> dict[str, Any]:
+    """The way with its size on disk, and what a process of its own found."""
+    say(f"{way['runtime']}, {way['numbers']}")
+    if "failure" in way:
+        return way
+    path = Path(way["path"])
+    files = [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
+    if path.is_file():
+        way["disk_mb"] = sum(file.stat().st_size for file in files if file.exists()) / 1e6
+    task = json.dumps({**way, "data": str(data) if data else None, "seconds": seconds})
+    done = subprocess.run([sys.executable, "-m", __name__, task], capture_output=True, text=True)
+    answers = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    if done.returncode or not answers:
+        lines = done.stderr.strip().splitlines()
+        return {**way, "failure": lines[-1][:300] if lines else f"its process ended with status {done.returncode}"}
+    return {**way, **json.loads(answers[-1])}
+
+
+def recommended(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The row with most pictures a second, among those that lose little; without scores among the float32 ones."""
+    running = [row for row in rows if "failure" not in row]
+    if not running:
+        return None
+    exact = running[0].get("score")
+    if exact is None:
+        kept = [row for row in running if row["numbers"] == "float32"] or running
+    else:
+        kept = [row for row in running if row["score"] >= exact - MAY_LOSE]
+    return max(kept, key=lambda row: 1000 / row["ms"])
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]
+
+
+def run_one(task: dict[str, Any]) -> dict[str, Any]:
+    """Milliseconds, pictures/s, memory and score of one way, in this process."""
+    from segformer_tf.pipelines.exported import exported_file, open_exported
+    from segformer_tf.pipelines.measuring import measure
+
+    processor = None
+    if exported := exported_file(task["path"]):
+        runtime = open_exported(exported)
+    else:
+        load_tensorflow()
+        from segformer_tf import checkpoints
+        from segformer_tf.checkpoints.names import task_of
+        from segformer_tf.pipelines import pipeline as pipelines
+
+        classifies = task_of(checkpoints.load(task["path"]).variables) == "classifier"
+        kind = pipelines.ImageClassificationPipeline if classifies else pipelines.SegmentationPipeline
+        loaded = kind.from_pretrained(task["path"], runtime="tensorflow", dtype=task["numbers"])
+        runtime, processor = loaded.runtime, loaded.processor
+    found: dict[str, Any] = {}
+    if task["data"]:
+        from segformer_tf.training import evaluate, read_split
+
+        scores = evaluate(runtime, read_split(task["data"], "val"), "processor", processor)
+        found["score"] = scores.get("mIoU", scores.get("accuracy"))
+    measured = measure(runtime, tuple(task["size"]), task["seconds"])
+    return {**found, "ms": measured.ms, "rate": measured.rate, "memory_mb": measured.memory}
+
+
+if __name__ == "__main__":
+    print(json.dumps(run_one(json.loads(sys.argv[1]))))

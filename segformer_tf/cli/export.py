@@ -1,0 +1,143 @@
+"""`export`: a checkpoint to files for servers and other runtimes."""
+
+import json
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segformer_tf.cli.app import MergeQueries, app, check_model, load_tensorflow, say
+from segformer_tf.cli.inputs import calibration_of
+
+
+class Format(str, Enum):
+    """What `export` writes."""
+
+    SAVED_MODEL, KERAS, ONNX, OPENVINO, LITERT = "saved_model", "keras", "onnx", "openvino", "litert"
+
+
+class Weights(str, Enum):
+    """How weights are stored."""
+
+    FLOAT32, FLOAT16, INT8 = "float32", "float16", "int8"
+
+
+class DataFormat(str, Enum):
+    """Where the channels lie."""
+
+    LAST, FIRST = "channels_last", "channels_first"
+
+
+class LabelsAt(str, Enum):
+    """The size of `labels`."""
+
+    MAP, INPUT = "map", "input"
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(help="Hub id, directory, file or bundled model.", show_default=False)],
+    directory: Annotated[Path, typer.Argument(help="Where the file or version directory goes.", show_default=False)],
+    format: Annotated[Format, typer.Option(help="What to write.")] = Format.SAVED_MODEL,
+    size: Annotated[
+        tuple[int, int] | None,
+        typer.Option(
+            help="Height and width of the model's input; what the processor says by default.", show_default=False
+        ),
+    ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(help="onnx, openvino: the only batch that the file takes; any by default.", show_default=False),
+    ] = None,
+    dtype: Annotated[str, typer.Option(help="Keras dtype policy to compute in, such as mixed_bfloat16.")] = "float32",
+    weights: Annotated[Weights, typer.Option(help="onnx, openvino, litert: how weights are stored.")] = Weights.FLOAT32,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            help="--weights int8, openvino: a data set or a directory of pictures, to compute in int8 by.",
+            show_default=False,
+        ),
+    ] = None,
+    calibration_images: Annotated[int, typer.Option(help="Pictures of --calibrate at most.", min=1)] = 300,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(
+            help="--calibrate: points that may be lost, of mIoU (0.5), or without masks of labels that agree (3).",
+            min=0,
+            show_default=False,
+        ),
+    ] = None,
+    merge_queries: MergeQueries = None,
+    data_format: Annotated[DataFormat, typer.Option(help="keras, onnx, openvino, litert.")] = DataFormat.LAST,
+    signature: Annotated[
+        list[str] | None, typer.Option(help="saved_model: only this signature; may be given several times.")
+    ] = None,
+    labels_at: Annotated[
+        LabelsAt, typer.Option(help="saved_model: size of `labels`: map (a quarter) or input.")
+    ] = LabelsAt.MAP,
+    tolerance: Annotated[
+        float | None, typer.Option(help="Largest difference kept, as a share of the largest logit.", show_default=False)
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Other formats than saved_model: compare on this picture, not on a made-up one.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+) -> None:
+    """Write a model for TF Serving or another runtime, and compare what was written with the model."""
+    check_model(model, "MODEL")
+    if calibrate and (weights is not Weights.INT8 or format is not Format.OPENVINO):
+        raise typer.BadParameter(
+            "is for --format openvino --weights int8 (ONNX Runtime was slower in int8, LiteRT is not measured).",
+            param_hint="--calibrate",
+        )
+    load_tensorflow()
+    from segformer_tf import checkpoints
+    from segformer_tf.checkpoints.names import task_of
+    from segformer_tf.export.export import export as write
+    from segformer_tf.export.signatures import fixed_size
+    from segformer_tf.images.processor import SegformerImageProcessor
+    from segformer_tf.models.tasks import TFSegformerForImageClassification, TFSegformerForSemanticSegmentation
+
+    task = task_of(checkpoints.load(model).variables)
+    model_class = TFSegformerForImageClassification if task == "classifier" else TFSegformerForSemanticSegmentation
+    processor = SegformerImageProcessor.from_pretrained(model, or_default=True)
+    if format is Format.SAVED_MODEL and size is None and fixed_size(processor) is None:
+        say(
+            f"warning: the processor of {model} gives pictures no fixed size, so the export takes them one by one and "
+            "has no `labels`: --size H W (such as --size 512 512) gives it batches and `labels`."
+        )
+    exported = write(
+        model_class.from_pretrained(
+            model, data_format=data_format.value, dtype=dtype, merge_queries=merge_queries or None
+        ),
+        directory,
+        format.value,
+        processor=processor,
+        size=size,
+        batch=batch,
+        weights=weights.value,
+        calibration=calibration_of(calibrate, calibration_images, max_drop, processor, size) if calibrate else None,
+        tolerance=tolerance,
+        picture=processor.pixels(picture) if picture else None,
+        names=signature or None,
+        labels_at=labels_at.value,
+    )
+    quantized = exported.quantized
+    if as_json:
+        more = {"path": str(exported.path), "quantized": quantized and quantized.to_dict()}
+        print(json.dumps({**exported._asdict(), **more}))
+        return
+    same = "" if exported.same_labels is None else f", {exported.same_labels:.3%} of the labels the same"
+    print(
+        f"wrote {exported.path}: largest difference from the model {exported.difference:.3g} "
+        f"({exported.relative_difference:.2g} of the largest logit){same}"
+    )
+    if quantized:
+        in_int8 = sum(layer.precision == "int8" for layer in quantized.layers)
+        kept = f", {', '.join(quantized.kept_in_float)} kept in float" if quantized.kept_in_float else ""
+        print(
+            f"{quantized.measure} {quantized.before:.2f} in float32, {quantized.after:.2f} in int8: {in_int8} of "
+            f"{len(quantized.layers)} products compute in int8{kept}, {quantized.faster:.2f}x as fast here "
+            "(quantization.json lists them)"
+        )

@@ -1,0 +1,110 @@
+"""What the commands that label have in common: their options, and the checks of these."""
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from segformer_tf.cli.app import load_tensorflow
+from segformer_tf.pipelines import files
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of tables.")]
+Recursive = Annotated[bool, typer.Option("--recursive", help="Look into the folders of directories as well.")]
+BatchSize = Annotated[int, typer.Option(help="Pictures that are computed together at most.", min=1)]
+
+
+class Runtime(str, Enum):
+    """What computes."""
+
+    AUTO, TENSORFLOW, OPENVINO, ONNX = "auto", "tensorflow", "openvino", "onnx"
+
+
+class Mode(str, Enum):
+    """How a picture comes to the model."""
+
+    WHOLE, SLIDE = "whole", "slide"
+
+
+class Blend(str, Enum):
+    """How overlapping windows are averaged."""
+
+    MEAN, GAUSSIAN = "mean", "gaussian"
+
+
+class Legend(str, Enum):
+    """Where an overlay's legend is."""
+
+    OUTSIDE, INSIDE, NONE = "outside", "inside", "none"
+
+
+def kinds_of(save: str, endings: dict[str, str] = files.ENDINGS) -> tuple[str, ...]:
+    """The kinds of files that --save names."""
+    kinds = tuple(filter(None, (kind.strip() for kind in save.split(","))))
+    unknown = [kind for kind in kinds if kind not in endings]
+    if unknown or not kinds:
+        found = repr(unknown[0]) if unknown else "empty"
+        raise typer.BadParameter(f"{found}; expected some of {','.join(endings)}.", param_hint="--save")
+    return kinds
+
+
+def how_of(mode: str, window, stride, scales, flip: bool, blend: str) -> dict[str, Any]:
+    """The pipeline's options; what cannot be is a wrong call, found before anything is loaded."""
+    from segformer_tf.pipelines.windows import check_scales, check_windows
+
+    options: dict[str, Any] = {"mode": mode, "flip": flip, "blend": blend, "scales": tuple(scales or (1.0,))}
+    try:
+        check_scales(options["scales"])
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--scales") from None
+    given = {"--window": window, "--stride": stride, "--blend": blend != "mean"}
+    for name in given if mode == "whole" else ():
+        if given[name]:
+            raise typer.BadParameter("is for --mode slide only.", param_hint=name)
+    if window:
+        options["window"] = window
+        options["stride"] = stride or (max(window[0] * 3 // 4, 1), max(window[1] * 3 // 4, 1))
+    elif stride:
+        options["stride"] = stride
+    try:
+        if window:
+            check_windows(window, options["stride"])
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--window") from None
+    return options
+
+
+def check_classes(names: list[str] | None, id2label: dict[int, str]) -> None:
+    """Ends as a wrong call where --skip-class names no class of the model."""
+    from segformer_tf.pipelines.result import check_class
+
+    for name in names or ():
+        try:
+            check_class(name, id2label)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--skip-class") from None
+
+
+def make_directory(path: Path) -> None:
+    """So that what cannot be written is found before the work."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"{path} cannot be made a directory to write into ({error.strerror}); give another.") from error
+
+
+def load_pipeline(name: str, model: str, runtime: Runtime, merge_queries: list[int] | None = None) -> Any:
+    """A model and its processor; of one for another task it is said which command takes it."""
+    if not model.endswith((".xml", ".onnx", ".tflite")):
+        load_tensorflow()
+    from segformer_tf.pipelines import pipeline as pipelines
+
+    try:
+        chosen: dict[str, Any] = {} if runtime is Runtime.AUTO else {"runtime": runtime.value}
+        chosen |= {"merge_queries": merge_queries} if merge_queries else {}
+        return getattr(pipelines, name).from_pretrained(model, **chosen)
+    except ValueError as error:
+        command = {"classify": "segment", "segment": "classify"}["segment" if name.startswith("Segm") else "classify"]
+        if "random" not in str(error) and "needs a" not in str(error):
+            raise
+        raise ValueError(f"{error} If it is a model for `segformer-tf {command}`, run that.") from error

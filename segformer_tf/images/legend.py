@@ -1,0 +1,105 @@
+"""The legend of an overlay: beside or below the picture, or on it where it hides least."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+PLACES = ("outside", "inside")
+MOST_HIDDEN = 1 / 4  # of a picture; a larger legend goes outside
+STEPS = 24  # places down and across where a legend on the picture may lie
+PAPER, INK, PALE, RIM = (250, 250, 250), (25, 25, 25), (105, 105, 105), (90, 90, 90)
+
+Rows = list[dict[str, Any]]
+
+
+def with_legend(picture: Image.Image, rows: Rows, palette: np.ndarray, where: str = "outside") -> Image.Image:
+    """A picture with the colours, names and shares of `rows` (of `class_table`).
+
+    "outside": below a wide picture, beside a tall one, in as many columns as it takes, read column by column.
+    "inside": on the picture where it covers the fewest details, if it takes a quarter of it at most; else outside.
+    """
+    width, height = picture.size
+    drawer = _Drawer(picture, rows, palette)
+    if where == "inside":
+        panel = drawer.panel(*drawer.shape(width, height, 0.6))
+        if panel.width <= width and panel.height <= height and _share(panel, picture) <= MOST_HIDDEN:
+            place = _quietest(np.asarray(picture.convert("L"), np.float32), panel.height, panel.width)
+            picture = picture.copy()
+            picture.paste(panel, place, Image.new("L", panel.size, 225))
+            return picture
+    beside = width < height
+    panel = drawer.panel(*drawer.shape(width, height, 1.0))
+    size = (
+        (width + panel.width, max(height, panel.height)) if beside else (max(width, panel.width), height + panel.height)
+    )
+    canvas = Image.new("RGB", size, PAPER)
+    canvas.paste(picture, (0, 0))
+    canvas.paste(panel, (width, 0) if beside else (0, height))
+    return canvas
+
+
+def _share(panel: Image.Image, picture: Image.Image) -> float:
+    return panel.width * panel.height / (picture.width * picture.height)
+
+
+class _Drawer:
+    """Sizes and drawing; text grows with the picture."""
+
+    def __init__(self, picture: Image.Image, rows: Rows, palette: np.ndarray):
+        self.rows, self.palette = rows, palette
+        self.text = min(max(round((picture.width * picture.height) ** 0.5 / 34), 11), 64)
+        self.font = _font(self.text)
+        self.line, self.gap, self.swatch = round(self.text * 1.55), round(self.text * 1.3), round(self.text * 1.05)
+        names = max(round(self.font.getlength(row["name"])) for row in rows)
+        self.column = self.swatch + self.text // 2 + names + self.gap + round(self.font.getlength("100.0%"))
+
+    def shape(self, width: int, height: int, most: float) -> tuple[int, int]:
+        """(lines, columns) of the legend of a picture: few lines below a wide one, few columns beside a tall one;
+        of `most` of the side that it lies along."""
+        count = len(self.rows)
+        if width >= height and most == 1:
+            columns = min(max((width - self.gap) // (self.column + self.gap), 1), count)
+            lines = -(-count // columns)
+            return lines, -(-count // lines)
+        lines = min(max((int(height * most) - 2 * self.gap) // self.line, 1), count)
+        columns = -(-count // lines)
+        return -(-count // columns), columns
+
+    def panel(self, lines: int, columns: int) -> Image.Image:
+        gap, line, swatch = self.gap, self.line, self.swatch
+        size = columns * (self.column + gap) + gap, lines * line + 2 * gap
+        panel = Image.new("RGB", size, PAPER)
+        draw = ImageDraw.Draw(panel)
+        for index, row in enumerate(self.rows):
+            x, middle = gap + index // lines * (self.column + gap), gap + index % lines * line + line // 2
+            color = tuple(int(value) for value in self.palette[row["id"]])
+            box = (x, middle - swatch // 2, x + swatch, middle + (swatch + 1) // 2)
+            draw.rectangle(box, fill=color, outline=RIM, width=max(1, self.text // 16))
+            draw.text((x + swatch + self.text // 2, middle), row["name"], INK, self.font, anchor="lm")
+            share = f"{row['share']:.1%}" if row["share"] >= 0.001 else "<0.1%"
+            draw.text((x + self.column, middle), share, PALE, self.font, anchor="rm")
+        return panel
+
+
+def _quietest(grey: np.ndarray, height: int, width: int) -> tuple[int, int]:
+    """(left, top) of the rectangle with the fewest edges in it, a little off the picture's rim."""
+    detail = np.zeros_like(grey)
+    detail[:-1] += np.abs(np.diff(grey, axis=0))
+    detail[:, :-1] += np.abs(np.diff(grey, axis=1))
+    sums = np.pad(detail.cumsum(0, np.float64).cumsum(1), ((1, 0), (1, 0)))
+    rim = max(min(grey.shape) // 60, 1)
+    tops = np.linspace(min(rim, grey.shape[0] - height), max(grey.shape[0] - height - rim, 0), STEPS).astype(int)
+    lefts = np.linspace(min(rim, grey.shape[1] - width), max(grey.shape[1] - width - rim, 0), STEPS).astype(int)
+    top, left = np.meshgrid(tops, lefts, indexing="ij")
+    hidden = sums[top + height, left + width] - sums[top, left + width] - sums[top + height, left] + sums[top, left]
+    row, column = np.unravel_index(hidden.argmin(), hidden.shape)
+    return int(lefts[column]), int(tops[row])
+
+
+@functools.lru_cache(maxsize=8)
+def _font(size: int) -> Any:
+    return ImageFont.load_default(size)

@@ -1,0 +1,142 @@
+"""TIFF files too large to be decoded whole, read window by window, and label maps written tile by tile, by rasterio.
+
+Orthophotos are the commonest: what their pixels lie on (reference system and transform) goes on to the label file.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segformer_tf.images.tiff import STARTS
+
+LARGE = 2**24  # pixels from which on a file is read window by window: decoded whole it would take 50 MB and more
+LARGEST = 2**31  # pixels, whose label map takes 8 GB
+CACHE = 64  # MB of decoded tiles; GDAL would take a twentieth of the machine's memory
+TILE = 512
+ORIENTATION = 274
+KINDS = ("MINISBLACK", "RGB", "YCBCR")
+ALPHA_COLORS = 4  # bands of a picture with an alpha band, which is dropped
+INSTALL = "pip install 'segformer-tf[geo]'"
+
+
+class Regions:
+    """A picture on disk that stands for its array (H, W, C) uint8: `regions[rows, columns]` reads that part."""
+
+    dtype = np.dtype(np.uint8)
+    ndim = 3
+
+    def __init__(self, dataset: Any, channels: int):
+        self._dataset, self._channels = dataset, channels
+        self._lock = threading.Lock()  # GDAL's datasets are for one thread at a time
+        self.shape = (dataset.height, dataset.width, channels)
+
+    def __getitem__(self, place: tuple[slice, slice]) -> np.ndarray:
+        from rasterio.errors import RasterioIOError
+        from rasterio.windows import Window
+
+        (top, bottom, _), (left, right, _) = (s.indices(n) for s, n in zip(place, self.shape, strict=False))
+        bands = [1] * self._channels if self._dataset.count == 1 else list(range(1, self._channels + 1))
+        try:
+            with self._lock:
+                values = self._dataset.read(bands, window=Window(left, top, right - left, bottom - top))  # type: ignore
+        except RasterioIOError as error:
+            raise OSError(
+                f"{self._dataset.name} is damaged or cut off: rows {top} to {bottom} cannot be decoded ({error})."
+            ) from error
+        return np.moveaxis(values, 0, -1)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return self[:, :].astype(dtype or self.dtype, copy=False)
+
+
+def open_regions(source: Any, channels: int) -> Regions | None:
+    """A large TIFF on disk of plain 8-bit grey or colours; None for all else, which is decoded whole.
+
+    Whole are also decoded: files of several pages, turned ones, palettes, other bands than the model's, and all where
+    rasterio is not installed. Raises ValueError for a file over `LARGEST`.
+    """
+    if not isinstance(source, str | os.PathLike) or not _is_tiff(Path(source)):
+        return None
+    try:
+        import rasterio
+        import tifffile
+    except ImportError:
+        return None
+    try:
+        with tifffile.TiffFile(source) as file:
+            pages: Any = [page for page in file.pages if not page.is_reduced]  # type: ignore[union-attr]
+            turned = pages[0].tags.get(ORIENTATION)
+            plain = len(pages) == 1 and (turned is None or turned.value == 1) and pages[0].photometric.name in KINDS
+        if not plain:
+            return None
+        dataset = _opened(source)
+    except (tifffile.TiffFileError, rasterio.errors.RasterioIOError):
+        return None
+    known = dataset.count in (1, channels) or (channels == 3 and dataset.count == ALPHA_COLORS)
+    pixels = dataset.height * dataset.width
+    if not known or channels not in (1, 3) or set(dataset.dtypes) != {"uint8"} or pixels < LARGE:
+        return None
+    if pixels > LARGEST:
+        raise ValueError(
+            f"{source} has {dataset.height} x {dataset.width} pixels; expected at most {LARGEST:,} in all: cut it."
+        )
+    return Regions(dataset, channels)
+
+
+def _is_tiff(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(4) in STARTS
+
+
+def _opened(source: Any) -> Any:
+    import rasterio
+
+    with warnings.catch_warnings(), rasterio.Env(GDAL_CACHEMAX=CACHE):
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        return rasterio.open(source, driver="GTiff")
+
+
+def write_labels(path: Path, labels: np.ndarray, palette: np.ndarray, made_by: str, source: Any = None) -> None:
+    """Class ids (H, W) -> a tiled, losslessly packed TIFF, with the georeference of the TIFF that they are of.
+
+    8 bits with the classes' colours, 16 bits over 256 classes. `path` is a draft (see `storage.whole`).
+    Raises ImportError where rasterio is not installed.
+    """
+    try:
+        import rasterio
+        from rasterio.windows import Window
+    except ImportError:
+        raise ImportError(f"A label map as TIFF needs rasterio, which is not installed: {INSTALL}.") from None
+    many = len(palette) > 256
+    profile = {
+        "driver": "GTiff", "height": labels.shape[0], "width": labels.shape[1], "count": 1,
+        "dtype": "uint16" if many else "uint8", "tiled": True, "blockxsize": TILE, "blockysize": TILE,
+        "compress": "deflate", "BIGTIFF": "IF_SAFER", **_georeference(source),
+    }  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        with rasterio.open(path, "w", **profile) as file:
+            file.update_tags(TIFFTAG_SOFTWARE=made_by)
+            if not many:
+                file.write_colormap(1, {index: (*map(int, color), 255) for index, color in enumerate(palette)})
+            for top in range(0, labels.shape[0], TILE):
+                rows = labels[top : top + TILE].astype(profile["dtype"])
+                file.write(rows, 1, window=Window(0, top, labels.shape[1], len(rows)))  # type: ignore[call-arg]
+
+
+def _georeference(source: Any) -> dict[str, Any]:
+    """Reference system with transform or ground control points, of a TIFF that has them."""
+    if source is None or not _is_tiff(Path(source)):
+        return {}
+    with _opened(source) as file:
+        if file.gcps[0]:
+            return {"gcps": file.gcps[0], "crs": file.gcps[1]}
+        return {} if file.transform.is_identity else {"transform": file.transform, "crs": file.crs}

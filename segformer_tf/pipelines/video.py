@@ -1,0 +1,180 @@
+"""A video in; its overlay, its label frames and what is in each frame out."""
+
+import copy
+import json
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segformer_tf.images.merging import softmax
+from segformer_tf.pipelines import files
+from segformer_tf.pipelines.frames import Frames, Writer, open_frames, shown
+from segformer_tf.pipelines.overlap import Failed
+from segformer_tf.pipelines.result import BACKGROUND
+from segformer_tf.pipelines.runtimes import Runtime
+from segformer_tf.storage.keywords import spell_checked
+from segformer_tf.storage.whole import staged
+
+
+class Smoothed(Runtime):
+    """A runtime whose class probabilities are averaged over time, at the size of its logits.
+
+    Of each frame `1 - keep` counts, and `keep` of what stood before. Frames of another size begin anew.
+    """
+
+    def __init__(self, runtime: Runtime, keep: float):
+        if not 0 <= keep < 1:
+            raise ValueError(f"smoothing is {keep}; expected 0 (off) to less than 1.")
+        super().__init__(runtime.source, runtime.description)
+        self.backend, self.size, self._runtime, self._keep = runtime.backend, runtime.size, runtime, keep
+        self._rates: Any = None
+
+    def __call__(self, pixel_values: np.ndarray) -> np.ndarray:
+        return np.stack([self._next(logits) for logits in self._runtime(pixel_values)])
+
+    def _next(self, logits: np.ndarray) -> np.ndarray:
+        single = logits.shape[-1] == 1  # a second class, the rest, has the logit 0
+        rates = softmax(np.concatenate([np.zeros_like(logits), logits], -1) if single else logits)
+        if self._rates is not None and self._rates.shape == rates.shape:
+            rates = self._keep * self._rates + (1 - self._keep) * rates
+        self._rates = rates
+        logs = np.log(np.maximum(rates, 1e-30))
+        return logs[..., 1:] - logs[..., :1] if single else logs
+
+
+class _Pictures:
+    """The pixels of frames; their times wait in `times`, and what ended them early in `error`."""
+
+    def __init__(self, frames: Frames):
+        self.frames, self.times, self.error = frames, deque[float](), None
+        if frames.count:
+            self.__class__ = _Counted
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        try:
+            for pixels, seconds in self.frames:
+                self.times.append(seconds)
+                yield pixels
+        except (OSError, ValueError) as error:  # told when the frames before it are written
+            self.error = error
+
+
+class _Counted(_Pictures):
+    def __len__(self) -> int:
+        return self.frames.count or 0
+
+
+@spell_checked
+def label_video(
+    pipeline: Any,
+    source: str | os.PathLike,
+    output: str | os.PathLike,
+    kinds: Sequence[str] = files.DEFAULT,
+    *,
+    rate: float | None = None,
+    smoothing: float = 0.0,
+    alpha: float = 0.5,
+    skip: Sequence[str] = BACKGROUND,
+    outline: bool = False,
+    batch_size: int = 8,
+    overwrite: bool = False,
+    frames: Frames | None = None,
+    each: Callable[[], None] = lambda: None,
+    options: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Writes NAME_overlay.mp4 (H.264, with the sound), NAME_labels.mkv (FFV1: grey values are class ids, lossless) and
+    NAME_frames.jsonl (a line for each frame), those of `kinds`.
+
+    Args:
+        pipeline: A `SegmentationPipeline`; `options` are its own, such as `mode`.
+        source: What `open_frames` takes; `rate` is for it, or `frames` are opened already.
+        smoothing: How much of the probabilities stays from frame to frame, 0 (off) to less than 1; for whole frames.
+        each: Called after each frame.
+
+    Returns:
+        {"frames", "seconds", "files", "classes"}: `classes` as in a result, over all frames.
+
+    Raises:
+        Whatever ends the video early: a frame of another size, a file that is cut off, a full disk, Ctrl-C. The frames
+        before it are written, and the files whole, unless there is no frame or no room.
+    """
+    options = dict(options or {})
+    if smoothing:
+        if options.get("mode", "whole") != "whole" or options.get("flip") or tuple(options.get("scales", (1,))) != (1,):
+            raise ValueError(
+                "smoothing is for whole frames at one scale; leave out slide, scales and flip, or smoothing."
+            )
+        pipeline = copy.copy(pipeline)
+        pipeline.runtime, pipeline._may_convert = Smoothed(pipeline.runtime, smoothing), False
+    frames = frames or open_frames(source, rate)
+    name = video_name(frames.name)
+    where = Path(source) if Path(source).exists() else None
+    targets = files.check(output, name, kinds, where, overwrite, files.VIDEO_ENDINGS)
+    wide = len(pipeline.palette) > 256
+
+    def finish(_: Any, result: Any) -> tuple[Any, Any, Any]:
+        drawn = shown(result.overlay(alpha, False, skip, outline)) if "overlay" in kinds else None
+        return drawn, result.labels, result.classes
+
+    pictures, counts, seconds, stopped = _Pictures(frames), Counter(), 0.0, None
+    pixels = number = 0
+    with staged(output) as stage:
+        drafts = {kind: stage / target.name for kind, target in targets.items()}
+        made = {k: Writer(drafts[k], k, frames.rate, frames.sound, wide) for k in ("overlay", "labels") if k in kinds}
+        lines = open(drafts.get("json", os.devnull), "w", encoding="utf-8")  # noqa: SIM115 (`_close`)
+        try:
+            lines.write(_head(frames, pipeline))
+            for answer in pipeline.stream(pictures, finish, batch_size, **options):
+                if isinstance(answer, Failed):
+                    raise answer.error
+                drawn, labels, classes = answer
+                seconds = pictures.times.popleft()
+                for kind, writer in made.items():
+                    writer.add(drawn if kind == "overlay" else labels, seconds)
+                lines.write(json.dumps({"frame": number, "time": round(seconds, 6), "classes": classes}) + "\n")
+                counts.update({row["id"]: row["pixels"] for row in classes})
+                pixels, number = pixels + labels.size, number + 1
+                each()
+            stopped = pictures.error
+        except (Exception, KeyboardInterrupt) as error:
+            stopped = error
+        stopped = _close({"json": lines, **made}, drafts, stopped)
+        if stopped is not None and not number:
+            raise stopped  # nothing moves out of the stage
+    if stopped is not None:
+        raise stopped
+    rows = [
+        {"id": i, "name": pipeline.id2label[i], "pixels": n, "share": n / pixels, "score": None}
+        for i, n in counts.most_common()
+    ]
+    end = seconds + float(1 / Fraction(frames.rate))
+    return {"frames": number, "seconds": end, "files": [str(path) for path in targets.values()], "classes": rows}
+
+
+def _head(frames: Frames, pipeline: Any) -> str:
+    """The first line of the frames' file."""
+    classes = [{"id": key, "name": name} for key, name in pipeline.id2label.items()]
+    said = {"made_by": files.MAKER, "video": frames.name, "rate": float(frames.rate), "model": pipeline.name}
+    return json.dumps({**said, "classes": classes}) + "\n"
+
+
+def _close(writers: dict[str, Any], drafts: dict[str, Path], stopped: Any) -> Any:
+    """Ends every file; one that cannot be ended is given up. What stopped the work, or this did."""
+    for kind, writer in writers.items():
+        try:
+            writer.close()
+        except Exception as error:
+            stopped = stopped or error
+            if kind in drafts:
+                drafts[kind].unlink(missing_ok=True)
+    return stopped
+
+
+def video_name(source: str) -> str:
+    """What the files of a video are called after: its file name without its ending."""
+    return files.name_of(Path(source).stem.replace(" ", "_"))

@@ -1,0 +1,185 @@
+"""From a finished draft to the files of a directory in one step, and errors of the disk in one sentence.
+
+A draft of several files is renamed to `SAVE`: from that moment the save has happened. Its files move up from there, and
+whoever comes first after a stop in between, the next save or the next load, moves the rest (`settle`).
+"""
+
+import ctypes
+import errno
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+SAVE = ".segformer-tf-save"
+REMOVED = ".removed"  # ends the name of an empty file in `SAVE` that says what the save takes away
+WAIT_SECONDS = 60.0  # for another process that reads or writes the directory
+_NO_ROOM = "make room, or choose another directory"
+WAYS_OUT = {
+    errno.ENOSPC: _NO_ROOM,
+    errno.EDQUOT: _NO_ROOM,
+    errno.EFBIG: "raise the limit on a file's size, or choose another directory",
+    errno.EROFS: "choose another directory",
+    errno.EIO: "check the disk, or choose another directory",
+    errno.ENAMETOOLONG: "give the file a shorter name",
+}
+_AWAY = "move away what stands there, or choose another directory"
+GONE = "its directory was moved or removed meanwhile: choose another"
+
+
+@contextmanager
+def settled(directory: str | os.PathLike | None) -> Iterator[None]:
+    """Inside, no save of this package changes the files of `directory`, which are those of one save; None: nothing.
+
+    Raises OSError where a save that was cut off cannot be finished, or another process holds the directory.
+    """
+    if directory is None:
+        yield
+        return
+    while True:
+        settle(directory)
+        with locked(Path(directory), alone=False):
+            if not _pending(Path(directory)):
+                yield
+                return
+
+
+def settle(directory: str | os.PathLike) -> None:
+    """Moves up the files of a save that was stopped while they moved; errors as `settled`."""
+    if _pending(Path(directory)):
+        with locked(Path(directory), alone=True):
+            _move_up(Path(directory))
+
+
+def commit(draft: Path, directory: Path, replaces: set[str]) -> None:
+    """Switches to the files of a draft in one step; those named by `replaces` that it does not have are removed."""
+    _move_up(directory)
+    written = [*draft.iterdir()]
+    for entry in written:
+        target = directory / entry.name
+        if entry.is_file() and target.is_dir():
+            raise refused(errno.EISDIR, f"Cannot write {target} (Is a directory); {_AWAY}.")
+        if entry.suffix == ".json" and target.is_file() and target.read_bytes() == entry.read_bytes():
+            entry.unlink()  # one file less that changes
+    entries = [*draft.iterdir()]
+    gone = [name for name in replaces - {entry.name for entry in written} if (directory / name).exists()]
+    if len(entries) + len(gone) > 1:
+        for name in gone:
+            (draft / (name + REMOVED)).touch()
+        _move(draft, directory / SAVE)
+        _move_up(directory)
+        return
+    for entry in entries:
+        target = directory / entry.name
+        if not (entry.name in replaces and target.is_dir()):
+            _move(entry, target)
+        elif not _exchanged(entry, target):
+            _move(target, draft / (entry.name + REMOVED))
+            _move(entry, target)
+    for name in gone:
+        (directory / name).unlink()
+
+
+def _pending(directory: Path) -> bool:
+    save = directory / SAVE
+    return save.is_dir() and not save.is_symlink()
+
+
+def _move_up(directory: Path) -> None:
+    save = directory / SAVE
+    if not _pending(directory):
+        return
+    entries = sorted(save.iterdir(), key=lambda entry: (entry.suffix == ".json", entry.name))
+    for entry in entries:
+        if entry.suffix != REMOVED:
+            _move(entry, directory / entry.name)
+    for entry in reversed(entries):  # model.safetensors, which loading prefers, before the shards of an index
+        if entry.suffix == REMOVED:
+            try:
+                (directory / entry.name.removesuffix(REMOVED)).unlink(missing_ok=True)
+                entry.unlink()
+            except OSError as error:
+                raise _unfinished(directory, error) from error
+    shutil.rmtree(save, ignore_errors=True)
+
+
+def _exchanged(entry: Path, target: Path) -> bool:
+    """Swaps two directories in one step, where the system knows how (Linux)."""
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    here, exchange = -100, 2
+    return rename(here, os.fsencode(entry), here, os.fsencode(target), exchange) == 0
+
+
+@contextmanager
+def locked(directory: Path, alone: bool) -> Iterator[None]:
+    """Inside, other processes that ask wait: all of them, or those that ask to be alone. Not on disks without locks."""
+    handle = None
+    try:
+        if fcntl is not None:
+            handle = _lock_of(directory, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def _lock_of(directory: Path, kind: int) -> int | None:
+    try:
+        handle = os.open(directory, os.O_RDONLY)
+    except OSError:  # what follows says why
+        return None
+    end = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            fcntl.flock(handle, kind | fcntl.LOCK_NB)
+            return handle
+        except BlockingIOError:
+            if time.monotonic() > end:
+                os.close(handle)
+                raise refused(
+                    errno.ETIMEDOUT,
+                    f"Another program has held {directory} for {WAIT_SECONDS:.0f} seconds; wait for it, or end it.",
+                ) from None
+            time.sleep(0.002)
+        except OSError:
+            os.close(handle)
+            return None
+
+
+def _move(source: Path, target: Path) -> None:
+    try:
+        os.replace(source, target)
+    except OSError as error:
+        if source.parent.name == SAVE:
+            raise _unfinished(source.parent.parent, error) from error
+        hint = GONE if isinstance(error, FileNotFoundError) else way_out(error) or _AWAY
+        raise refused(error.errno, f"Cannot write {target} ({error.strerror}); {hint}.") from error
+
+
+def _unfinished(directory: Path, error: OSError) -> OSError:
+    told = f"A save into {directory} was cut off and cannot be finished ({error.strerror})"
+    return refused(error.errno, f"{told}; load or save it once as a user who may write there.")
+
+
+def way_out(error: Exception) -> str | None:
+    """What to do about a disk that takes no more; None for any other error."""
+    text = str(error)
+    if "PytorchStreamWriter failed writing" in text:
+        return WAYS_OUT[errno.ENOSPC]
+    return next((way for code, way in WAYS_OUT.items() if os.strerror(code) in text), None)
+
+
+def refused(code: int | None, text: str) -> OSError:
+    error = OSError(text)  # given both, Python would put "[Errno 28]" before the sentence
+    error.errno = code
+    return error

@@ -1,0 +1,65 @@
+"""`benchmark`: which row is marked, what a process measures, what a wrong call says."""
+
+import json
+
+import pytest
+
+from segformer_tf.cli import benchmark, main, tables
+
+
+def row(numbers, ms, **more):
+    return {"runtime": "tensorflow", "numbers": numbers, "size": [64, 96], "ms": ms, "rate": 1000 / ms, **more}
+
+
+def test_the_fastest_row_that_loses_little_is_marked():
+    slow, fast, lossy = row("float32", 30, score=0.7), row("float16", 20, score=0.697), row("int8", 10, score=0.69)
+    assert benchmark.recommended([slow, fast, lossy]) is fast
+    assert benchmark.recommended([{**slow, "score": 0.6}, fast, lossy]) is lossy
+
+
+def test_without_scores_only_float32_is_recommended_and_failures_never():
+    slow, fast, small = row("float32", 30), row("float32", 20), row("int8", 10)
+    assert benchmark.recommended([slow, {**fast, "failure": "no"}, small]) is slow
+    assert benchmark.recommended([slow, fast, small]) is fast
+    assert benchmark.recommended([{"failure": "no"}]) is None
+
+
+def test_the_table_marks_the_row_and_says_how_to_get_it(capsys):
+    best = {**row("float16", 20, score=0.5, memory_mb=300.0, disk_mb=7.0), "runtime": "openvino", "recommended": True}
+    tables.costs(
+        [
+            row("float32", 30, score=0.5, recommended=False),
+            best,
+            {**row("int8", 1), "failure": "no", "recommended": False},
+        ]
+    )
+    shown = capsys.readouterr().out
+    assert "->  openvino" in " ".join(shown.split("\n")).replace("   ", "  ")
+    assert "not run: tensorflow, int8: no" in shown
+    assert "-> segformer-tf export MODEL DIRECTORY --format openvino --weights float16 --size 64 96 --batch 1" in shown
+
+
+def test_a_row_is_measured_in_a_process_of_its_own(monkeypatch, capsys):
+    monkeypatch.setattr(benchmark, "WAYS", [("tensorflow", "float32"), ("litert", "float32")])
+    export = "segformer_tf.export.export.export"
+    monkeypatch.setattr(export, lambda *_, **__: (_ for _ in ()).throw(ImportError("litert needs a package")))
+    with pytest.raises(SystemExit) as end:
+        main(["benchmark", "segformer-b0-camvid", "--size", "32", "64", "--seconds", "0.01", "--json"])
+    found, missing = json.loads(capsys.readouterr().out)
+    assert end.value.code == 0 and found["recommended"] and found["ms"] > 0 and found["rate"] > 0
+    assert found["memory_mb"] > 100 and found["size"] == [32, 64]
+    assert missing["failure"] == "litert needs a package" and not missing["recommended"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["no-model"], "'no-model' is no model"),
+        (["segformer-b0-camvid", "--size", "8", "96"], "8 x 96; expected at least 32 a side"),
+        (["segformer-b0-camvid", "--data", "nowhere"], "there is no nowhere"),
+    ],
+)
+def test_a_wrong_call_is_told(arguments, message, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["benchmark", *arguments])
+    assert end.value.code == 2 and message in capsys.readouterr().err

@@ -1,0 +1,106 @@
+"""Large TIFFs read window by window, and label maps that lie where their picture lies."""
+
+import warnings
+
+import numpy as np
+import pytest
+import rasterio
+import tifffile
+from PIL import Image
+from rasterio.transform import Affine
+
+from segformer_tf.images import open_image, palette_for, raster
+from segformer_tf.images.raster import open_regions, write_labels
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (90, 130, 4), dtype=np.uint8)
+PLACE = {"crs": "EPSG:32633", "transform": Affine(0.1, 0, 500_000, 0, -0.1, 5_400_000)}
+
+
+def write(path, pixels, **options):
+    shape = {"height": pixels.shape[0], "width": pixels.shape[1], "count": pixels.shape[2]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        with rasterio.open(path, "w", driver="GTiff", dtype=pixels.dtype, **shape, **options) as file:
+            file.write(np.moveaxis(pixels, -1, 0))
+    return path
+
+
+@pytest.fixture
+def small_is_large(monkeypatch):
+    monkeypatch.setattr(raster, "LARGE", 1)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"tiled": True, "blockxsize": 32, "blockysize": 16, "compress": "deflate", **PLACE},
+        {"blockysize": 7, "compress": "lzw"},
+        {"interleave": "band"},
+    ],
+)
+@pytest.mark.parametrize("bands", [1, 3, 4])
+def test_a_part_is_what_pillow_decodes_there(tmp_path, small_is_large, options, bands):
+    kinds = {1: {}, 3: {"photometric": "RGB"}, 4: {"photometric": "RGB", "ALPHA": "YES"}}
+    file = write(tmp_path / "a.tif", PIXELS[..., :bands], **options, **kinds[bands])
+    regions = open_regions(file, 3)
+    assert regions.shape == (90, 130, 3) and regions.dtype == np.uint8
+    whole = np.repeat(PIXELS[..., :1], 3, -1) if bands == 1 else PIXELS[..., :3]
+    np.testing.assert_array_equal(regions[10:47, 60:130], whole[10:47, 60:130])
+    np.testing.assert_array_equal(np.asarray(regions), whole)
+    if options.get("interleave") != "band":
+        np.testing.assert_array_equal(np.asarray(open_image(file).convert("RGB")), whole)
+
+
+def test_what_needs_more_than_reading_is_decoded_whole(tmp_path, small_is_large):
+    Image.fromarray(PIXELS[..., :3]).save(tmp_path / "a.png")
+    Image.fromarray(PIXELS[..., 0]).convert("P").save(tmp_path / "palette.tif")
+    Image.fromarray(PIXELS[..., :3]).save(tmp_path / "turned.tif", tiffinfo={274: 6})
+    write(tmp_path / "deep.tif", PIXELS[..., :3].astype(np.uint16))
+    write(tmp_path / "two.tif", PIXELS[..., :2])
+    tifffile.imwrite(tmp_path / "pages.tif", np.stack([PIXELS[..., :3]] * 2), photometric="rgb")
+    (tmp_path / "cut.tif").write_bytes((tmp_path / "deep.tif").read_bytes()[:50])
+    for name in ("a.png", "palette.tif", "turned.tif", "deep.tif", "two.tif", "pages.tif", "cut.tif", "missing.tif"):
+        assert open_regions(tmp_path / name, 3) is None, name
+    assert open_regions(PIXELS, 3) is None
+
+
+def test_small_files_are_decoded_whole_and_those_beyond_all_bounds_refused(tmp_path, monkeypatch):
+    file = write(tmp_path / "a.tif", PIXELS[..., :3], photometric="RGB")
+    assert open_regions(file, 3) is None
+    monkeypatch.setattr(raster, "LARGE", 1)
+    monkeypatch.setattr(raster, "LARGEST", 1000)
+    with pytest.raises(ValueError, match=r"a\.tif has 90 x 130 pixels; expected at most 1,000 in all"):
+        open_regions(file, 3)
+
+
+def test_a_file_that_is_cut_off_says_where(tmp_path, small_is_large):
+    file = write(tmp_path / "a.tif", PIXELS[..., :3], photometric="RGB", compress="deflate", blockysize=8)
+    file.write_bytes(file.read_bytes()[:-3000])
+    regions = open_regions(file, 3)
+    if regions is not None:
+        with pytest.raises(OSError, match=r"a\.tif is damaged or cut off: rows 0 to 90 cannot be decoded"):
+            np.asarray(regions)
+
+
+@pytest.mark.parametrize("classes", [5, 300])
+def test_labels_are_written_in_tiles_where_their_picture_lies(tmp_path, classes):
+    source = write(tmp_path / "photo.tif", PIXELS[..., :3], photometric="RGB", **PLACE)
+    labels = np.random.default_rng(1).integers(0, classes, (90, 130)).astype(np.int32)
+    write_labels(tmp_path / "labels.tif", labels, palette_for(classes), "segformer-tf 1", source)
+    with rasterio.open(tmp_path / "labels.tif") as file:
+        assert file.crs == rasterio.crs.CRS.from_epsg(32633) and file.transform == PLACE["transform"]
+        assert file.profile["tiled"] and file.compression.name == "deflate"
+        np.testing.assert_array_equal(file.read(1), labels)
+        if classes <= 256:
+            assert file.colormap(1)[3][:3] == tuple(palette_for(classes)[3].tolist())
+
+
+def test_a_picture_that_lies_nowhere_gives_labels_that_lie_nowhere(tmp_path):
+    labels = np.zeros((3, 4), np.int32)
+    source = write(tmp_path / "photo.tif", PIXELS[..., :3], photometric="RGB")
+    for of in (None, source, tmp_path / "missing.png"):
+        write_labels(tmp_path / "labels.tif", labels, palette_for(2), "segformer-tf 1", of)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with rasterio.open(tmp_path / "labels.tif") as file:
+                assert file.crs is None and file.transform.is_identity

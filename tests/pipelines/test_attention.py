@@ -1,0 +1,48 @@
+"""What a model looks at, held against the weights it gives."""
+
+import numpy as np
+import pytest
+from reference import TINY
+
+from segformer_tf import SegformerConfig, SegformerImageProcessor, SegmentationPipeline
+from segformer_tf import TFSegformerForSemanticSegmentation as Segmentation
+from segformer_tf.pipelines.attention import attention_map, draw_attention
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (90, 130, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module", params=["channels_last", "channels_first"])
+def segment(request):
+    model = Segmentation(SegformerConfig(**TINY), data_format=request.param)
+    return SegmentationPipeline(model, SegformerImageProcessor(size=(64, 96)))
+
+
+def test_a_map_is_the_weights_of_its_layer_head_and_place(segment):
+    values = segment.processor(PICTURE, return_tensors="np", data_format=segment.model.data_format).pixel_values
+    weights = np.asarray(segment.model(values, output_attentions=True)["attentions"][2])[0]  # stage 1, its second layer
+    found, pixels = attention_map(segment, PICTURE, stage=1, layer=1, head=1, point=(65, 45))
+    assert found.shape == (8 // 4, 12 // 4)  # features of 8 x 12, reduced by 4
+    np.testing.assert_allclose(found.ravel(), weights[1, 4 * 12 + 6], rtol=1e-5)
+    assert found.sum() == pytest.approx(1, abs=1e-5)
+    np.testing.assert_array_equal(pixels, PICTURE)
+    mean, _ = attention_map(segment, PICTURE, stage=1)
+    np.testing.assert_allclose(mean.ravel(), weights.mean((0, 1)), rtol=1e-5)
+
+
+def test_it_is_drawn_over_the_picture(segment):
+    drawn = draw_attention(segment, PICTURE, (65, 45), stage=0)
+    assert drawn.width == 130 and drawn.height > 90
+
+
+@pytest.mark.parametrize(
+    ("which", "told"),
+    [
+        ({"stage": 4}, "stage is 4; expected 0 to 3"),
+        ({"stage": 1, "layer": 2}, "layer is 2; expected 0 to 1"),
+        ({"stage": 0, "head": 5}, "head is 5; expected 0 to 0"),
+        ({"point": (130, 0)}, r"point is \(130, 0\); expected \(x, y\) inside 130 x 90"),
+    ],
+)
+def test_what_the_model_does_not_have_is_named(segment, which, told):
+    with pytest.raises(ValueError, match=told):
+        attention_map(segment, PICTURE, **which)

@@ -1,0 +1,210 @@
+"""Videos, folders of frames and streams: what is read, what is written, and what stops them."""
+
+import errno
+import io
+import json
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+from reference import TINY
+
+from segformer_tf import SegformerConfig, SegformerImageProcessor, SegmentationPipeline
+from segformer_tf import TFSegformerForSemanticSegmentation as Segmentation
+from segformer_tf.pipelines import files
+from segformer_tf.pipelines.frames import Writer, open_frames
+from segformer_tf.pipelines.video import Smoothed, label_video
+
+FRAMES = np.random.default_rng(0).integers(0, 256, (7, 50, 70, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def segment():
+    model = Segmentation(SegformerConfig(**TINY), data_format="channels_last")
+    return SegmentationPipeline(model, SegformerImageProcessor(size=64), name="tiny", runtime="tensorflow")
+
+
+def write_video(path, frames=FRAMES, sound=False, rate=10):
+    with av.open(str(path), "w") as file:
+        video = file.add_stream("libx264", rate=rate, options={"crf": "10"})
+        video.height, video.width, video.pix_fmt = *frames[0].shape[:2], "yuv444p"
+        audio = file.add_stream("aac", rate=16000) if sound else None
+        for frame in frames:
+            file.mux(video.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
+            if audio:
+                heard = av.AudioFrame.from_ndarray(np.zeros((1, 1600), np.int16), format="s16", layout="mono")
+                heard.sample_rate = 16000
+                file.mux(audio.encode(heard))
+        file.mux(video.encode(None))
+        if audio:
+            file.mux(audio.encode(None))
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "frames").mkdir()
+    for number, frame in enumerate(FRAMES, 8):
+        Image.fromarray(frame).save(tmp_path / "frames" / f"{number}.png")
+    return tmp_path / "frames"
+
+
+def read_labels(path):
+    with av.open(str(path)) as file:
+        return [(frame.to_ndarray(format="gray"), frame.time) for frame in file.decode(video=0)]
+
+
+def test_a_video_becomes_overlay_labels_and_a_line_for_each_frame(segment, tmp_path):
+    source = write_video(tmp_path / "street.mp4", sound=True)
+    done = []
+    found = label_video(segment, source, tmp_path / "out", batch_size=3, each=lambda: done.append(1))
+    assert len(done) == found["frames"] == 7 and found["seconds"] == pytest.approx(0.7)
+    names = ["street_frames.jsonl", "street_labels.mkv", "street_overlay.mp4"]
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == names
+    assert all(files.ours(tmp_path / "out" / name) for name in names)
+    pictures = [pixels for pixels, _ in open_frames(source)]
+    labels = read_labels(tmp_path / "out" / "street_labels.mkv")
+    for number, (pixels, (ids, time)) in enumerate(zip(pictures, labels, strict=True)):
+        assert (ids == segment(pixels).labels).mean() > 0.999
+        assert time == pytest.approx(number / 10, abs=1e-3)
+    head, *lines = map(json.loads, (tmp_path / "out" / "street_frames.jsonl").read_text().splitlines())
+    assert head["rate"] == 10 and head["classes"][0] == {"id": 0, "name": "LABEL_0"}
+    assert [line["frame"] for line in lines] == list(range(7)) and lines[3]["time"] == pytest.approx(0.3)
+    assert sum(row["pixels"] for row in lines[0]["classes"]) == 50 * 70
+    assert sum(row["share"] for row in found["classes"]) == pytest.approx(1)
+    with av.open(str(tmp_path / "out" / "street_overlay.mp4")) as overlay, av.open(str(source)) as original:
+        kept, before = (list(file.demux(audio=0)) for file in (overlay, original))
+        assert [bytes(packet) for packet in kept if packet.size] == [bytes(packet) for packet in before if packet.size]
+    label_video(segment, source, tmp_path / "out", ("labels",))  # what is ours is replaced
+
+
+def test_odd_sides_are_kept_in_the_labels_and_made_even_in_the_overlay(segment, tmp_path):
+    (tmp_path / "frames").mkdir()
+    for number in range(2):
+        Image.fromarray(FRAMES[number, :49, :67]).save(tmp_path / "frames" / f"{number}.png")
+    label_video(segment, tmp_path / "frames", tmp_path / "out", ("labels", "overlay"), rate=5)
+    assert read_labels(tmp_path / "out" / "frames_labels.mkv")[0][0].shape == (49, 67)
+    with av.open(str(tmp_path / "out" / "frames_overlay.mp4")) as file:
+        assert (file.streams.video[0].height, file.streams.video[0].width) == (50, 68)
+
+
+@pytest.mark.parametrize("count", [5, 300])
+def test_label_frames_are_lossless_for_any_number_of_classes(tmp_path, count):
+    ids = np.random.default_rng(0).integers(0, count, (3, 40, 60))
+    writer = Writer(tmp_path / "labels.mkv", "labels", Fraction(25), wide=count > 256)
+    for number, frame in enumerate(ids):
+        writer.add(frame, number / 25)
+    writer.close()
+    with av.open(str(tmp_path / "labels.mkv")) as file:
+        kind = "gray16le" if count > 256 else "gray"
+        found = [frame.to_ndarray(format=kind) for frame in file.decode(video=0)]
+    np.testing.assert_array_equal(found, ids)
+
+
+def test_frames_of_a_folder_come_by_their_numbers(folder):
+    frames = open_frames(folder, rate=5)
+    assert frames.count == 7 and frames.rate == 5
+    for (pixels, seconds), expected, number in zip(frames, FRAMES, range(7), strict=True):
+        np.testing.assert_array_equal(pixels, expected)
+        assert seconds == number / 5
+
+
+def test_a_stream_comes_from_stdin(tmp_path, monkeypatch):
+    class Stdin:
+        buffer = io.BytesIO(write_video(tmp_path / "a.mkv").read_bytes())
+
+    monkeypatch.setattr("sys.stdin", Stdin)
+    frames = open_frames("-")
+    assert frames.name == "stdin" and len(list(frames)) == 7
+
+
+def test_without_smoothing_nothing_changes_and_with_it_probabilities_are_averaged(segment):
+    pixels = np.random.default_rng(1).normal(size=(4, 64, 64, 3)).astype("float32")
+    plain = segment.runtime(pixels)
+    off = Smoothed(segment.runtime, 0)(pixels)
+    np.testing.assert_array_equal(off.argmax(-1), plain.argmax(-1))
+    rates = np.exp(plain) / np.exp(plain).sum(-1, keepdims=True)
+    np.testing.assert_allclose(np.exp(off), rates, atol=1e-5)
+    smoothed = Smoothed(segment.runtime, 0.7)
+    found = np.concatenate([smoothed(pixels[:3]), smoothed(pixels[3:])])  # it goes on from batch to batch
+    expected = rates[0]
+    for number in range(4):
+        expected = expected if number == 0 else 0.7 * expected + 0.3 * rates[number]
+        np.testing.assert_allclose(np.exp(found[number]), expected, atol=1e-5)
+
+
+def test_smoothing_is_for_whole_frames(segment, folder, tmp_path):
+    with pytest.raises(ValueError, match="smoothing is for whole frames at one scale"):
+        label_video(segment, folder, tmp_path, smoothing=0.5, options={"mode": "slide"})
+    with pytest.raises(ValueError, match="smoothing is 1; expected 0"):
+        label_video(segment, folder, tmp_path, smoothing=1)
+
+
+def test_frames_before_one_of_another_size_are_kept(segment, folder, tmp_path):
+    Image.fromarray(FRAMES[0, :30]).save(folder / "12.png")
+    with pytest.raises(ValueError, match=r"Frame 4 of .*frames is 30 x 70; expected 50 x 70, as the first"):
+        label_video(segment, folder, tmp_path / "out", batch_size=3)
+    assert len(read_labels(tmp_path / "out" / "frames_labels.mkv")) == 4
+    assert len((tmp_path / "out" / "frames_frames.jsonl").read_text().splitlines()) == 5
+    with av.open(str(tmp_path / "out" / "frames_overlay.mp4")) as file:
+        assert len(list(file.decode(video=0))) == 4
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(errno.ENOSPC, "No space left on device")])
+def test_what_stops_a_video_leaves_whole_files_of_the_frames_before(segment, folder, tmp_path, error):
+    done = []
+
+    def stop():
+        done.append(1)
+        if len(done) == 5:
+            raise error
+
+    with pytest.raises(KeyboardInterrupt if error is KeyboardInterrupt else OSError):
+        label_video(segment, folder, tmp_path / "out", each=stop, batch_size=1)
+    assert len(read_labels(tmp_path / "out" / "frames_labels.mkv")) == 5
+    assert len((tmp_path / "out" / "frames_frames.jsonl").read_text().splitlines()) == 6
+
+
+def test_what_is_no_video_is_named_and_writes_nothing(segment, tmp_path):
+    video = write_video(tmp_path / "a.mp4").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(video[:900])
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    (tmp_path / "text.mp4").write_text("no video")
+    (tmp_path / "none").mkdir()
+    for name in ("cut.mp4", "empty.mp4", "text.mp4"):
+        with pytest.raises(OSError, match=rf"{name} is no video that FFmpeg reads, or is cut off"):
+            label_video(segment, tmp_path / name, tmp_path / "out")
+    with pytest.raises(FileNotFoundError, match="none holds no pictures"):
+        open_frames(tmp_path / "none")
+    with pytest.raises(FileNotFoundError, match=r"missing\.mp4 does not exist; expected a video, a folder"):
+        open_frames(tmp_path / "missing.mp4")
+    with av.open(str(tmp_path / "sound.mp4"), "w") as file:
+        heard = file.add_stream("aac", rate=16000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1600), np.int16), format="s16", layout="mono")
+        frame.sample_rate = 16000
+        file.mux(heard.encode(frame))
+        file.mux(heard.encode(None))
+    with pytest.raises(ValueError, match=r"sound\.mp4 has no pictures; expected a video"):
+        open_frames(tmp_path / "sound.mp4")
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+def test_a_camera_that_is_not_there_is_named(monkeypatch):
+    import sys
+    import types
+
+    class Closed:
+        def __init__(self, number):
+            self.number = number
+
+        def isOpened(self):
+            return False
+
+    monkeypatch.setitem(sys.modules, "cv2", types.SimpleNamespace(setLogLevel=lambda level: None, VideoCapture=Closed))
+    with pytest.raises(OSError, match="There is no camera 3, or another program has it; 0 is the first"):
+        open_frames("3")
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(ImportError, match="Camera 3 needs OpenCV, which is not installed"):
+        open_frames("3")
