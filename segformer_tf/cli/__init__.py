@@ -4,7 +4,18 @@ import os
 import sys
 import warnings
 
-from segformer_tf.cli import benchmark, checkpoints, data, demo, export, pictures, serving, training, video  # noqa: F401
+from segformer_tf.cli import (  # noqa: F401  (they register commands)
+    benchmark,
+    checkpoints,
+    data,
+    demo,
+    export,
+    pictures,
+    scoring,
+    serving,
+    training,
+    video,
+)
 from segformer_tf.cli.app import app, say
 
 SEVERAL = ("--scales", "--merge-queries")  # options that take numbers until there are no more

@@ -64,13 +64,22 @@ class Merger:
         maps: Also keep these, (H, W) float16 each: the probability of a class (its id), or "entropy" from 0 (sure) to 1
             (all classes alike).
         blend: "mean", or "gaussian": overlapping parts count by a bell over each, so that their edges do not show.
+        temperature: What logits are divided by for these probabilities; labels are the same for all temperatures.
     """
 
-    def __init__(self, size: tuple[int, int], scores: bool = False, maps: Sequence[Any] = (), blend: str = "mean"):
+    def __init__(
+        self,
+        size: tuple[int, int],
+        scores: bool = False,
+        maps: Sequence[Any] = (),
+        blend: str = "mean",
+        temperature: float = 1.0,
+    ):
         self.labels = np.empty(size, np.int32)
         self.scores = np.empty(size, np.float16) if scores else None
         self.maps = {kind: np.empty(size, np.float16) for kind in maps}
         self.blend = blend
+        self.temperature = np.float32(temperature)
         self.parts: list[Part] = []
         self.done = 0  # rows
 
@@ -120,12 +129,14 @@ class Merger:
                 places = _values(parts, down, across, starts, counts, group[some], column[some])
                 for row, place, values in places:
                     weights = self._weights(parts, row + band.start, place + columns.start)
-                    values = _mean(values, variants, weights, everywhere)
-                    labels[row, place] = values.argmax(-1)
+                    merged = _mean(values, variants, weights, everywhere)
+                    chosen = labels[row, place] = merged.argmax(-1)
+                    if everywhere and self.temperature != 1:
+                        merged = _mean([value / self.temperature for value in values], variants, weights, True)
                     if self.scores is not None:
-                        self.scores[band, columns][row, place] = values.max(-1)
+                        self.scores[band, columns][row, place] = merged[np.arange(len(chosen)), chosen]
                     for kind, drawn in self.maps.items():
-                        found = _entropy(values) if kind == "entropy" else values[:, kind]
+                        found = _entropy(merged) if kind == "entropy" else merged[:, kind]
                         drawn[band, columns][row, place] = found
 
     def _weights(self, parts: list[Part], row: np.ndarray, column: np.ndarray) -> list[Any]:
