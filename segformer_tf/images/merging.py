@@ -129,9 +129,11 @@ class Merger:
                 places = _values(parts, down, across, starts, counts, group[some], column[some])
                 for row, place, values in places:
                     weights = self._weights(parts, row + band.start, place + columns.start)
-                    merged = _mean(values, variants, weights, everywhere)
-                    chosen = labels[row, place] = merged.argmax(-1)
-                    if everywhere and self.temperature != 1:
+                    merged = _mean(values, variants, weights, False)
+                    chosen = labels[row, place] = merged.argmax(-1)  # the same whether probabilities are asked for
+                    if len(set(variants)) == 1:
+                        merged = softmax(merged / self.temperature) if everywhere else merged
+                    elif self.temperature != 1:
                         merged = _mean([value / self.temperature for value in values], variants, weights, True)
                     if self.scores is not None:
                         self.scores[band, columns][row, place] = merged[np.arange(len(chosen)), chosen]

@@ -31,7 +31,7 @@ def around(values: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     wide = mirrored(values, 1)
     height, width = values.shape
     parts = [kernel[r, c] * wide[r : r + height, c : c + width] for r in range(3) for c in range(3) if kernel[r, c]]
-    return sum(parts[1:], parts[0])
+    return np.add.reduce(parts)
 
 
 def with_disk(values: np.ndarray, radius: int, blur: float) -> np.ndarray:

@@ -81,6 +81,19 @@ def test_a_temperature_changes_probabilities_and_no_label():
     assert warm.scores.mean() < plain.scores.mean()
 
 
+def test_labels_are_the_same_whether_probabilities_are_asked_for():
+    """Also where two logits are so near that their probabilities are equal."""
+    logits = np.zeros((3, 4, 2), np.float32)
+    logits[..., 1] = 1e-8
+    for size in ((12, 16), (3, 4)):
+        plain, scored = Merger(size), Merger(size, scores=True)
+        for merger in (plain, scored):
+            merger.add(logits)
+            merger.finish()
+        np.testing.assert_array_equal(plain.labels, scored.labels)
+        assert (plain.labels == 1).all()
+
+
 def test_a_temperature_that_is_no_number_above_0_is_told():
     for value in (0, -1.0, "warm", True, float("nan")):
         with pytest.raises(ValueError, match=r"calibration_temperature is .*, expected a number above 0"):
