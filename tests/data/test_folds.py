@@ -85,7 +85,7 @@ def test_a_class_that_a_group_lacks_or_that_only_one_has_is_told(data):
         ("(", "is no regular expression"),
         ("north", "has 0 groups in brackets, expected one"),
         ("^(n)orth(_)", "has 2 groups in brackets, expected one"),
-        ("^(north)", r"4 of 7 pictures are in no group by '\^\(north\)' \(south_2, south_3, east_4\)"),
+        ("^(north)", r"4 of 7 pictures are in no group by '\^\(north\)' \(east_4, south_2, south_3\)"),
         (r"^\w*(_)", "makes one group, '_', of all 7 pictures, expected two or more"),
     ],
 )
@@ -99,7 +99,7 @@ def test_rules_that_make_no_folds_are_told(data, rule, told):
     ("given", "told"),
     [
         ({"a": ["north_0"], "b": "south_2"}, "values of other kinds"),
-        ({"a": ["north_0", "west_9"]}, "names west_9, expected pictures' names without suffix"),
+        ({"a": ["north_0", "west_9"]}, "names west_9, expected names of pictures without suffix"),
         ({"a": ["north_0"], "b": ["north_0"]}, "has 'north_0' in 'a' and in 'b'"),
         ({"a": ["north_0"]}, "6 of 7 pictures are in no group"),
     ],

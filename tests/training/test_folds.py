@@ -71,6 +71,7 @@ def test_scores_of_one_model_by_group_have_no_best():
     assert found["mean_of_best"] is None and table(found).splitlines()[-2] == "| mean | | 0.6000 |"
 
 
+@pytest.mark.long
 def test_two_folds_are_trained_for_real(groups, tmp_path):
     recipe = RECIPES["fine-tune"].changed({"steps": 1, "batch_size": 1, "augmentation.crop": (32, 32)})
     result = train_folds(lambda part: tiny_network(), groups, tmp_path / "run", recipe, verbose=0)
