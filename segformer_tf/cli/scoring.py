@@ -203,12 +203,15 @@ def _corrupted(model, opened: Opened, pictures, protocol, mapping, names, severi
 
 def _by_group(model: str, data: Path, rule: str, protocol, binary: bool, mapping, merge_queries, as_json: bool) -> None:
     """Scores by group: of a run of folds each by the model that did not see it, else all by one model."""
+    from segformer_tf.data import DataError
     from segformer_tf.data.folds import directory_of, inspect_folds
     from segformer_tf.training import evaluate as score
     from segformer_tf.training.folds import summary, table
 
     try:
         found = inspect_folds(data, rule, binary=binary)
+    except DataError:  # of the data, not of the rule
+        raise
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--folds") from None
     runs = {group: directory_of(model, group) for group in found.splits}
