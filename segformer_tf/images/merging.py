@@ -68,12 +68,7 @@ class Merger:
     """
 
     def __init__(
-        self,
-        size: tuple[int, int],
-        scores: bool = False,
-        maps: Sequence[Any] = (),
-        blend: str = "mean",
-        temperature: float = 1.0,
+        self, size: tuple[int, int], scores=False, maps: Sequence[Any] = (), blend="mean", temperature: float = 1.0
     ):
         self.labels = np.empty(size, np.int32)
         self.scores = np.empty(size, np.float16) if scores else None
@@ -126,15 +121,14 @@ class Merger:
             chunk = max(CHUNK_VALUES // parts[0].logits.shape[-1], 1)
             for start in range(0, len(group), chunk):
                 some = slice(start, start + chunk)
-                places = _values(parts, down, across, starts, counts, group[some], column[some])
-                for row, place, values in places:
+                for row, place, values in _values(parts, down, across, starts, counts, group[some], column[some]):
                     weights = self._weights(parts, row + band.start, place + columns.start)
-                    merged = _mean(values, variants, weights, False)
+                    merged = _mean(values, variants, weights)
                     chosen = labels[row, place] = merged.argmax(-1)  # the same whether probabilities are asked for
                     if len(set(variants)) == 1:
                         merged = softmax(merged / self.temperature) if everywhere else merged
                     elif self.temperature != 1:
-                        merged = _mean([value / self.temperature for value in values], variants, weights, True)
+                        merged = _mean([value / self.temperature for value in values], variants, weights)
                     if self.scores is not None:
                         self.scores[band, columns][row, place] = merged[np.arange(len(chosen)), chosen]
                     for kind, drawn in self.maps.items():
@@ -241,7 +235,7 @@ def _entropy(rates: np.ndarray) -> np.ndarray:
     return -(rates * np.log(np.maximum(rates, 1e-30))).sum(-1) / np.float32(np.log(rates.shape[-1]))
 
 
-def _mean(values: list[np.ndarray], variants: list[int], weights: list[Any], probabilities: bool) -> np.ndarray:
+def _mean(values: list[np.ndarray], variants: list[int], weights: list[Any]) -> np.ndarray:
     """The mean logits of a variant's parts, or the mean probabilities of several variants, (N, C)."""
     kinds = sorted(set(variants))
     means: list[Any] = []
@@ -254,10 +248,10 @@ def _mean(values: list[np.ndarray], variants: list[int], weights: list[Any], pro
         else:
             total = sum((weight for _, weight in own[1:]), own[0][1])
             means.append(sum((value * (weight / total) for value, weight in own), np.float32(0)))
-    if len(kinds) == 1 and not probabilities:
+    if len(kinds) == 1:
         return means[0]
     means = [softmax(mean) for mean in means]
-    return means[0] if len(means) == 1 else sum(means[1:], means[0]) / np.float32(len(means))
+    return sum(means[1:], means[0]) / np.float32(len(means))
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
