@@ -7,9 +7,9 @@ IMAGES ?= 10
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long lint format test-oldest test-newest parity parity-short agreement serving runtimes test-runtimes \
-	test-batch test-distributed \
-	bench bench-quick bench-pipeline bench-gpu soak kills fuzz supply audit sbom camvid keras-io digits clean
+.PHONY: help demo test test-long lint format test-oldest test-newest parity parity-short scores-parity agreement \
+	serving runtimes test-runtimes test-batch test-distributed bench bench-quick bench-pipeline bench-gpu soak kills fuzz supply audit sbom \
+	camvid keras-io digits clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^## /{print "\n" substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -47,6 +47,12 @@ parity parity-short: .venv-parity/.made .venv-hf4/.made
 	.venv-hf4/bin/python -m pytest tests/parity/test_transformers4.py tests/parity/test_transformers4_migration.py -W ignore
 parity:  ## b0 to b5 against PyTorch, transformers 4.57 (TensorFlow) and 5, and Keras' other backends
 parity-short:  ## the same with b0 and b2
+
+MEAN_IOU ?= mean_iou
+scores-parity: .venv-scores/.made .venv-corruptions/.made .venv/.dev  ## scores and corruptions beside the field's programs (Python 3.10 or 3.11)
+	.venv-scores/bin/python -W ignore tests/fixtures/scores/make.py $(MEAN_IOU)
+	.venv-corruptions/bin/python -W ignore tests/fixtures/corruptions/make.py
+	$(BIN)/python -m pytest tests/training/scoring/test_programs.py tests/training/scoring/test_corruptions.py
 
 agreement: .venv-parity/.made  ## the bundled model's labels beside transformers' on CamVid; IMAGES= takes all 101 pictures
 	.venv-parity/bin/python benchmarks/agreement/camvid.py --data $(CAMVID) $(if $(IMAGES),--images $(IMAGES))
@@ -150,12 +156,17 @@ PACKAGES_keras-hub := keras-hub tensorflow
 PACKAGES_batch := -e '.[ray,beam]' pytest hypothesis 'moto[server]' s3fs simpy
 FIRST_runtimes := torch==2.13.0
 PACKAGES_runtimes := 'transformers>=5,<6' onnx onnxscript onnxruntime openvino
+# MMSegmentation 1.2 refuses mmcv from 2.2 on. imagecorruptions is of 2020: old numpy, and scikit-image's last that goes with it.
+FIRST_scores := torch==2.13.0
+PACKAGES_scores := mmsegmentation==1.2.2 'mmcv-lite<2.2' mmengine ftfy regex torchmetrics cityscapesscripts evaluate
+FIRST_corruptions := --only-binary :all: 'numpy<2' scikit-image==0.20.0 'opencv-python-headless<4.11' 'scipy<1.12' 'setuptools<80'
+PACKAGES_corruptions := --no-deps imagecorruptions==1.1.2
 # Nothing but what a user installs: Keras loads scikit-learn where it is found, which costs a second at every start.
 PACKAGES_core := -e .
 # The lowest version of each direct dependency; serving's packages would raise them, so its tests stay out.
 # The tests' own packages are old ones too: newer ones would raise numpy.
 UV_oldest := --resolution lowest-direct -e .
-PACKAGES_oldest := pytest pytest-xdist hypothesis pyyaml setuptools 'numpy<1.26.1' 'scikit-learn<1.6' 'scipy<1.14' 'tifffile<2025'
+PACKAGES_oldest := pytest pytest-xdist hypothesis pyyaml setuptools 'numpy<1.26.1' 'scikit-learn<1.6' 'scipy<1.14' 'tifffile<2025' av 'rasterio<1.5'
 OLDEST_TESTS := tests/images tests/checkpoints tests/models tests/storage tests/pipelines tests/cli/test_pictures.py \
 	tests/test_config.py tests/test_convert.py tests/test_architecture.py
 UPGRADE_newest := --upgrade

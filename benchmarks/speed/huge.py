@@ -1,6 +1,6 @@
 """One huge picture in windows: seconds and peak memory of `segment` with b0 of 150 classes, from file to files.
 
-    .venv/bin/python benchmarks/speed/huge.py [--size 9000 12000] [--blend gaussian] [--format tif|jpg]
+    .venv/bin/python benchmarks/speed/huge.py [--size 9000 12000] [--window 512] [--blend gaussian] [--computed 1]
 
 The picture is examples/china.jpg, enlarged, as a tiled TIFF with a georeference (read window by window) or a JPEG
 (decoded whole). Takes minutes: 192 windows of 1024 x 1024. The weights are random; the time does not depend on them,
@@ -59,6 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, nargs=2, default=(9000, 12000), metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--blend", default="mean")
+    parser.add_argument("--window", type=int, default=1024, help="side of the windows; they overlap by a quarter")
     parser.add_argument("--format", default="tif", choices=("tif", "jpg"))
     parser.add_argument("--batch-size", type=int, default=1)
     parser.add_argument(
@@ -79,14 +80,15 @@ def main() -> None:
         if arguments.computed:
             answer_again(segment.runtime, arguments.computed)
         loaded, start = peak(), time.perf_counter()
-        result = next(
-            iter(segment.stream([picture], batch_size=arguments.batch_size, mode="slide", blend=arguments.blend))
-        )
+        window = (arguments.window, arguments.window)
+        how = {"mode": "slide", "window": window, "blend": arguments.blend}
+        result = next(iter(segment.stream([picture], batch_size=arguments.batch_size, **how)))
         labelled, found = time.perf_counter() - start, peak()
         result.save(directory, ("labels", "overlay", "json", *(["tiff"] if arguments.format == "tif" else [])))
         saved = time.perf_counter() - start - labelled
         said = {
-            "size": list(arguments.size), "format": arguments.format, "blend": arguments.blend,
+            "size": list(arguments.size), "format": arguments.format, "window": arguments.window,
+            "blend": arguments.blend, "batch size": arguments.batch_size,
             "seconds to label": round(labelled, 1), "seconds to save": round(saved, 1),
             "MB with the model loaded": round(loaded), "MB at most until labelled": round(found),
             "MB at most": round(peak()),

@@ -4,7 +4,7 @@ import os
 import sys
 import warnings
 
-from segformer_tf.cli import (  # noqa: F401
+from segformer_tf.cli import (  # noqa: F401  (they register commands)
     batch,
     benchmark,
     checkpoints,
@@ -12,6 +12,7 @@ from segformer_tf.cli import (  # noqa: F401
     demo,
     export,
     pictures,
+    scoring,
     serving,
     training,
     video,

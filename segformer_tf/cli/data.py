@@ -1,4 +1,4 @@
-"""`inspect`, `convert-masks` and `shard`: what a data set holds, and in another form."""
+"""`inspect`, `convert-masks`, `shard` and `corrupt`: what a data set holds, and in another form."""
 
 import json
 import sys
@@ -141,3 +141,29 @@ def shard(
 
     files = write_shards(found.splits[split], output, pictures_per_shard)
     print(f"{len(files)} shards: {files[0]} ...")
+
+
+@app.command()
+def corrupt(
+    data: Annotated[Path, typer.Argument(help="Directory of a data set with masks.")],
+    out: Annotated[Path, typer.Argument(help="New directory: images/, annotations/ and classes.json.")],
+    corruption: Annotated[str, typer.Option(help="One of Cityscapes-C's sixteen, such as gaussian_noise.")],
+    severity: Annotated[int, typer.Option(help="1 (slight) to 5.")] = 3,
+    split: Annotated[str, typer.Option()] = "val",
+) -> None:
+    """Write a split with corrupted pictures, as PNG, and its masks: what `evaluate --corruptions` sees."""
+    load_tensorflow()
+    from segformer_tf.data.converting import convert_masks
+    from segformer_tf.training.scoring import corruptions
+
+    try:
+        corruptions.check([corruption], [severity])
+    except (FileNotFoundError, ValueError) as error:
+        raise typer.BadParameter(str(error)) from None
+    counts = convert_masks(
+        data,
+        out,
+        splits=(split,),
+        change=lambda pixels, number: corruptions.corrupt(pixels, corruption, severity, number),
+    )
+    print(f"wrote {out}: {split} {counts[split]:,} pictures, {corruption} of strength {severity}")

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,6 +35,8 @@ Images = Annotated[
         help='Pictures, directories, patterns such as "p/*.jpg", or - for one on stdin.', show_default=False
     ),
 ]
+STDOUT = "-"
+SEGMENTS = "SegmentationPipeline"
 SEGMENT = """Label every pixel of pictures.
 
 Writes NAME_labels.png (a palette picture whose indices are class ids), NAME_overlay.png (with a legend) and NAME.json \
@@ -43,6 +47,7 @@ segformer-tf segment street.jpg
 segformer-tf segment photos/ --recursive --output masks --skip-existing
 segformer-tf segment "p/*.tif" --mode slide --window 512 512 --save labels,polygons
 segformer-tf segment - --json < street.jpg
+segformer-tf segment - --output - --save labels < street.jpg > labels.png
 segformer-tf segment street.mp4     (see `segformer-tf video`)
 """
 
@@ -51,7 +56,7 @@ segformer-tf segment street.mp4     (see `segformer-tf video`)
 def segment(
     images: Images,
     model: Annotated[str, typer.Option(help="Hub id, directory, run, exported file or bundled model.")] = BUNDLED,
-    output: Annotated[Path, typer.Option(help="Where the files go.")] = Path("out"),
+    output: Annotated[Path, typer.Option(help="Where the files go; - for one file on stdout.")] = Path("out"),
     runtime: Annotated[Runtime, typer.Option(help="What computes; auto chooses.")] = Runtime.AUTO,
     batch_size: BatchSize = 8,
     mode: Annotated[
@@ -96,6 +101,13 @@ def segment(
             videos, model, output, runtime, batch_size, kinds, drawn, options, overwrite, as_json, merge_queries
         )
     pictures = find_pictures(images, recursive)
+    if str(output) == STDOUT:
+        if len(pictures) > 1 or len(kinds) > 1 or as_json:
+            raise typer.BadParameter(
+                "takes one picture and one kind of --save, without --json.", param_hint="--output -"
+            )
+        drawn |= {"skip": skip_class or ("background",), "legend": legend is not Legend.NONE and legend.value}
+        return _to_stdout(pictures[0], load_pipeline(SEGMENTS, model, runtime, merge_queries), options, kinds, drawn)
     planned = plan(pictures, output, kinds, whole_names, overwrite, skip_existing)
     for message in planned.refused.values():
         say(message)
@@ -106,7 +118,7 @@ def segment(
     rows: list[dict[str, Any]] = []
     report = tables.Report(len(todo), len(planned.refused), output)
     if todo:
-        pipeline = load_pipeline("SegmentationPipeline", model, runtime, merge_queries)
+        pipeline = load_pipeline(SEGMENTS, model, runtime, merge_queries)
         check_classes(skip_class, pipeline.id2label)
         skipped = tuple(skip_class) if skip_class else ("background",)
         drawn["legend"] = legend is not Legend.NONE and legend.value
@@ -149,6 +161,16 @@ def classify(
     report = tables.Report(len(pictures))
     _work(pipeline, pictures, finish, batch_size, {"top_k": top_k}, rows, report, "")
     tables.show(rows, report, as_json, tables.likeliest, tables.likeliest)
+
+
+def _to_stdout(picture: Picture, pipeline: Any, options: dict[str, Any], kinds: tuple[str, ...], drawn: Any) -> None:
+    """Writes one file of one picture where the next program reads it."""
+    check_classes([name for name in drawn["skip"] if name != "background"], pipeline.id2label)
+    result = pipeline(picture.source, **options, **({"scores": True} if "scores" in kinds else {}))
+    with tempfile.TemporaryDirectory() as directory:
+        (path,) = result.renamed("stdout").save(directory, kinds, **drawn)
+        sys.stdout.buffer.write(path.read_bytes())
+        sys.stdout.flush()
 
 
 def _work(

@@ -2,23 +2,36 @@
 
 import json
 import shutil
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from segformer_tf.data.inspection import inspect
-from segformer_tf.data.pictures import ids_of
+from segformer_tf.data.pictures import ids_of, picture_of
 from segformer_tf.data.splits import Split
 from segformer_tf.images.drawing import label_image
 from segformer_tf.images.palettes import palette_for
 from segformer_tf.storage.whole import staged
 
+Change = Callable[[np.ndarray, int], np.ndarray]
 
-def convert_masks(src: str | Path, dst: str | Path, *, binary: bool = False, seed: int = 0) -> dict[str, int]:
+
+def convert_masks(
+    src: str | Path,
+    dst: str | Path,
+    *,
+    binary: bool = False,
+    seed: int = 0,
+    splits: Sequence[str] | None = None,
+    change: Change | None = None,
+) -> dict[str, int]:
     """Writes `dst/images/<split>/`, `dst/annotations/<split>/NAME.png` and `dst/classes.json`; pictures of each split.
 
-    Pictures keep their bytes. `dst` appears whole or not at all.
+    Pictures keep their bytes, or with `change(pixels (H, W, 3) uint8, number in its split)` are written as PNG. `dst`
+    appears whole or not at all.
 
     Raises:
         DataError: With everything that is wrong with the data set.
@@ -28,7 +41,7 @@ def convert_masks(src: str | Path, dst: str | Path, *, binary: bool = False, see
     src, dst = Path(src), Path(dst)
     if dst.exists() and (not dst.is_dir() or any(dst.iterdir())):
         raise FileExistsError(f"{dst} exists already, expected none or an empty directory: choose another.")
-    found = inspect(src, binary=binary, seed=seed).check()
+    found = inspect(src, splits=splits, binary=binary, seed=seed).check()
     for split in found.splits.values():
         if not split.has_masks or split.shards:
             raise ValueError(f"the split {split.name!r} has no mask files, expected pictures with masks in files.")
@@ -38,12 +51,12 @@ def convert_masks(src: str | Path, dst: str | Path, *, binary: bool = False, see
     with staged(dst.absolute().parent) as stage:
         whole = stage / dst.name
         for split in found.splits.values():
-            _write(split, whole, np.array(colours, np.uint8))
+            _write(split, whole, np.array(colours, np.uint8), change)
         (whole / "classes.json").write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
     return {name: len(split) for name, split in found.splits.items()}
 
 
-def _write(split: Split, directory: Path, palette: np.ndarray) -> None:
+def _write(split: Split, directory: Path, palette: np.ndarray, change: Change | None) -> None:
     names = _names(split)
     for kind in ("images", "annotations"):
         for name in names:
@@ -51,7 +64,11 @@ def _write(split: Split, directory: Path, palette: np.ndarray) -> None:
 
     def write(number: int) -> None:
         image, name = split.images[number], names[number]
-        shutil.copyfile(image, directory / "images" / split.name / f"{name}{image.suffix}")
+        target = directory / "images" / split.name / name
+        if change is None:
+            shutil.copyfile(image, f"{target}{image.suffix}")
+        else:
+            Image.fromarray(change(picture_of(split, number), number)).save(f"{target}.png")
         mask = directory / "annotations" / split.name / f"{name}.png"
         label_image(ids_of(split, number), palette).save(mask)
 

@@ -64,13 +64,17 @@ class Merger:
         maps: Also keep these, (H, W) float16 each: the probability of a class (its id), or "entropy" from 0 (sure) to 1
             (all classes alike).
         blend: "mean", or "gaussian": overlapping parts count by a bell over each, so that their edges do not show.
+        temperature: What logits are divided by for these probabilities; labels are the same for all temperatures.
     """
 
-    def __init__(self, size: tuple[int, int], scores: bool = False, maps: Sequence[Any] = (), blend: str = "mean"):
+    def __init__(
+        self, size: tuple[int, int], scores=False, maps: Sequence[Any] = (), blend="mean", temperature: float = 1.0
+    ):
         self.labels = np.empty(size, np.int32)
         self.scores = np.empty(size, np.float16) if scores else None
         self.maps = {kind: np.empty(size, np.float16) for kind in maps}
         self.blend = blend
+        self.temperature = np.float32(temperature)
         self.parts: list[Part] = []
         self.done = 0  # rows
 
@@ -117,15 +121,18 @@ class Merger:
             chunk = max(CHUNK_VALUES // parts[0].logits.shape[-1], 1)
             for start in range(0, len(group), chunk):
                 some = slice(start, start + chunk)
-                places = _values(parts, down, across, starts, counts, group[some], column[some])
-                for row, place, values in places:
+                for row, place, values in _values(parts, down, across, starts, counts, group[some], column[some]):
                     weights = self._weights(parts, row + band.start, place + columns.start)
-                    values = _mean(values, variants, weights, everywhere)
-                    labels[row, place] = values.argmax(-1)
+                    merged = _mean(values, variants, weights)
+                    chosen = labels[row, place] = merged.argmax(-1)  # the same whether probabilities are asked for
+                    if len(set(variants)) == 1:
+                        merged = softmax(merged / self.temperature) if everywhere else merged
+                    elif self.temperature != 1:
+                        merged = _mean([value / self.temperature for value in values], variants, weights)
                     if self.scores is not None:
-                        self.scores[band, columns][row, place] = values.max(-1)
+                        self.scores[band, columns][row, place] = merged[np.arange(len(chosen)), chosen]
                     for kind, drawn in self.maps.items():
-                        found = _entropy(values) if kind == "entropy" else values[:, kind]
+                        found = _entropy(merged) if kind == "entropy" else merged[:, kind]
                         drawn[band, columns][row, place] = found
 
     def _weights(self, parts: list[Part], row: np.ndarray, column: np.ndarray) -> list[Any]:
@@ -228,7 +235,7 @@ def _entropy(rates: np.ndarray) -> np.ndarray:
     return -(rates * np.log(np.maximum(rates, 1e-30))).sum(-1) / np.float32(np.log(rates.shape[-1]))
 
 
-def _mean(values: list[np.ndarray], variants: list[int], weights: list[Any], probabilities: bool) -> np.ndarray:
+def _mean(values: list[np.ndarray], variants: list[int], weights: list[Any]) -> np.ndarray:
     """The mean logits of a variant's parts, or the mean probabilities of several variants, (N, C)."""
     kinds = sorted(set(variants))
     means: list[Any] = []
@@ -241,10 +248,10 @@ def _mean(values: list[np.ndarray], variants: list[int], weights: list[Any], pro
         else:
             total = sum((weight for _, weight in own[1:]), own[0][1])
             means.append(sum((value * (weight / total) for value, weight in own), np.float32(0)))
-    if len(kinds) == 1 and not probabilities:
+    if len(kinds) == 1:
         return means[0]
     means = [softmax(mean) for mean in means]
-    return means[0] if len(means) == 1 else sum(means[1:], means[0]) / np.float32(len(means))
+    return sum(means[1:], means[0]) / np.float32(len(means))
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

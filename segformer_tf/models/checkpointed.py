@@ -195,6 +195,7 @@ class Pretrained(TransformersInterface):
         *,
         metrics: dict[str, float] | None = None,
         protocol: str | None = None,
+        about: str | None = None,
         max_shard_size: int | str | None = None,
         **upload_arguments: Any,
     ) -> str:
@@ -202,6 +203,7 @@ class Pretrained(TransformersInterface):
 
         Args:
             metrics: Scores for the card, as fractions; `protocol` says how they were measured.
+            about: Markdown that the card ends with: data, limits, whatever else is to be known.
             upload_arguments: `token`, `private`, `commit_message`, `revision`, `create_pr`.
 
         Raises:
@@ -210,7 +212,7 @@ class Pretrained(TransformersInterface):
         check_keywords("push_to_hub", upload_arguments, (*keywords_of(self.push_to_hub), *publish.ARGUMENTS))
         with tempfile.TemporaryDirectory() as directory:
             self.save_pretrained(directory, max_shard_size)
-            card = publish.model_card(repo_id, find.load_config(directory), metrics, protocol)
+            card = publish.model_card(repo_id, find.load_config(directory), metrics, protocol, about)
             return publish.push_to_hub(directory, repo_id, card=card, **upload_arguments)
 
     def get_config(self) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What an exported file says about itself, so that nothing is needed beside it: classes, colours, pixels, version."""
 
 import json
+import math
 import os
 import zipfile
 from dataclasses import asdict, dataclass, field, replace
@@ -13,6 +14,7 @@ from segformer_tf.images.palettes import palette_for
 from segformer_tf.images.processor import SegformerImageProcessor
 from segformer_tf.storage.read import parse_json, understanding
 
+TEMPERATURE = "calibration_temperature"  # of config.json: what `calibrate` found that logits are to be divided by
 FORMAT = 1  # raised when what is written changes so that older versions cannot read it
 SAVED_MODEL_FILE = Path("assets.extra", "model.json")  # a SavedModel's description
 KEY = "segformer_tf"  # of the text in ONNX's metadata and OpenVINO's rt_info
@@ -41,6 +43,14 @@ class Description:
     data_format: str = "channels_last"
     size: tuple[int, int] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by before they become probabilities; 1 where nobody has calibrated the model."""
+        value = self.config.get(TEMPERATURE, 1.0)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+            raise ValueError(f"{TEMPERATURE} is {value!r}, expected a number above 0: correct config.json.")
+        return float(value)
 
     @classmethod
     def of_model(cls, model: Any, processor: Any = None, size: tuple[int, int] | None = None, **extra: Any):

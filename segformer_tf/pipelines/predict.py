@@ -20,6 +20,7 @@ from segformer_tf.pipelines.runtimes import Runtime
 from segformer_tf.pipelines.windows import SMALLEST_SIDE, STRIDE, WINDOW, check_scales, check_windows, spans
 
 BATCH_PIXELS = 2**21  # of all pictures of a batch together: 8 of 512 x 512
+RESIZES = ("processor", "none", "ade20k", "ade20k-aligned")
 ADE20K_SIDES = (2048, 512)  # long and short side that ADE20K's pictures are fitted into
 
 
@@ -29,7 +30,8 @@ class How:
 
     Args:
         mode: "whole", or "slide" in overlapping windows.
-        resize: "processor": as the model's processor does; "none"; "ade20k": into 2048 x 512, sides rounded up to 32.
+        resize: "processor": as the model's processor does; "none"; "ade20k": fitted into 2048 x 512 as MMSegmentation
+            does; "ade20k-aligned": the same, sides rounded up to 32; or (height, width), whatever the picture's ratio.
             By default "processor" for the whole picture, and "none" for windows.
         window, stride: (height, width) of windows and of the steps between them.
         scales: Factors of the size that the picture has then; `flip` adds the mirror image of each.
@@ -38,7 +40,7 @@ class How:
     """
 
     mode: str = "whole"
-    resize: str | None = None
+    resize: str | tuple[int, int] | None = None
     window: tuple[int, int] = WINDOW
     stride: tuple[int, int] = STRIDE
     scales: Sequence[float] = (1.0,)
@@ -50,26 +52,38 @@ class How:
     def __post_init__(self) -> None:
         if self.mode not in ("whole", "slide"):
             raise ValueError(f'mode is {self.mode!r}; expected "whole" or "slide".')
-        if self.resize not in (None, "processor", "none", "ade20k"):
-            raise ValueError(f'resize is {self.resize!r}; expected "processor", "none" or "ade20k".')
+        if self.resize is not None and not isinstance(self.resize, tuple) and self.resize not in RESIZES:
+            raise ValueError(f"resize is {self.resize!r}; expected {', '.join(RESIZES)} or (height, width).")
         check_windows(self.window, self.stride)
         check_scales(self.scales)
         if self.blend not in BLENDS:
             raise ValueError(f'blend is {self.blend!r}; expected "mean" or "gaussian".')
 
-    def size(self, picture: tuple[int, int], processor: SegformerImageProcessor) -> tuple[int, int] | None:
-        """(height, width) that a picture of (height, width) is resized to at scale 1; None: it is left as it is."""
+    def size(
+        self, picture: tuple[int, int], processor: SegformerImageProcessor, scale: float = 1.0
+    ) -> tuple[int, int] | None:
+        """(height, width) that a picture of (height, width) is resized to at a scale; None: it is left as it is."""
         rule = self.resize or ("processor" if self.mode == "whole" else "none")
-        if rule == "ade20k":
-            return ade20k_size(*picture)
-        return target_size(processor.size, *picture) if rule == "processor" and processor.do_resize else None
+        if rule in ("ade20k", "ade20k-aligned"):
+            return ade20k_size(*picture, scale, 32 if rule == "ade20k-aligned" else 1)
+        base = rule if isinstance(rule, tuple) else None
+        if rule == "processor" and processor.do_resize:
+            base = target_size(processor.size, *picture)
+        if base is None and scale == 1.0:
+            return None
+        height, width = base or picture
+        return max(round(height * scale), 1), max(round(width * scale), 1)
 
 
-def ade20k_size(height: int, width: int) -> tuple[int, int]:
-    """The largest size of the same ratio inside 2048 x 512 (or 512 x 2048), sides rounded up to a multiple of 32."""
-    factor = min(max(ADE20K_SIDES) / max(height, width), min(ADE20K_SIDES) / min(height, width))
-    rounded = [math.ceil(int(side * factor + 0.5) / 32) * 32 for side in (height, width)]
-    return rounded[0], rounded[1]
+def ade20k_size(height: int, width: int, scale: float = 1.0, multiple: int = 1) -> tuple[int, int]:
+    """The largest size of the same ratio inside 2048 x 512 (or 512 x 2048) times `scale`, as MMSegmentation rounds it.
+
+    `multiple`: of what the sides are then rounded up to: 32 in the authors' own evaluation.
+    """
+    long, short = (int(side * scale) for side in ADE20K_SIDES)
+    factor = min(long / max(height, width), short / min(height, width))
+    sides = [max(math.ceil(int(side * factor + 0.5) / multiple), 1) * multiple for side in (height, width)]
+    return sides[0], sides[1]
 
 
 class Window(NamedTuple):
@@ -129,9 +143,10 @@ class Predictor:
         """The work on one picture (H, W, C), whose result is of `size` (by default the picture's)."""
         size = size or pixels.shape[:2]
         windows = sorted(self._windows(pixels, how, size), key=lambda window: window.box.top)
-        return Job(
-            pixels, windows, Vector() if self.runtime.classifies else Merger(size, how.scores, how.maps, how.blend)
-        )
+        if self.runtime.classifies:
+            return Job(pixels, windows, Vector())
+        temperature = self.runtime.description.temperature
+        return Job(pixels, windows, Merger(size, how.scores, how.maps, how.blend, temperature))
 
     def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, list[tuple[int, np.ndarray]]]]:
         """Runs all windows of the jobs, those of equal shape together; each time what a job got, for its `add`."""
@@ -150,12 +165,10 @@ class Predictor:
         return job.merger
 
     def _windows(self, pixels: np.ndarray, how: How, size: tuple[int, int]) -> Iterator[Window]:
-        base = how.size(pixels.shape[:2], self.processor)
         variant = 0
         for scale in how.scales:
-            height, width = base or pixels.shape[:2]
-            sides = (max(round(height * scale), 1), max(round(width * scale), 1))
-            resized = base is not None or scale != 1.0
+            wanted = how.size(pixels.shape[:2], self.processor, scale)
+            sides, resized = wanted or pixels.shape[:2], wanted is not None
             # Windows are normalised one by one: as floats a picture takes four times the memory.
             shown, whole = pixels, None
             if how.mode == "slide" and resized and pixels.dtype == np.uint8:

@@ -35,11 +35,13 @@ def model_card(
     config: Mapping[str, Any],
     metrics: Mapping[str, float] | None = None,
     protocol: str | None = None,
+    about: str | None = None,
 ) -> str:
     """README.md of a repository: what the model is, how to load it, and its scores as `evaluate` gives them.
 
     `metrics` are fractions by name; `protocol` says how they were measured. The Hub shows them as evaluation results of
-    an unknown data set, since only the protocol may name one.
+    an unknown data set, since only the protocol may name one. `about` is Markdown that follows, such as
+    `training.scoring.card.card_text` writes.
     """
     from huggingface_hub import EvalResult, ModelCardData
 
@@ -82,7 +84,7 @@ def model_card(
         card += f"\n## Scores\n\n| Measure | Value |\n|---|---|\n{rows}"
         if protocol:
             card += f"\nProtocol: {protocol}\n"
-    return card
+    return f"{card}\n{about.strip()}\n" if about else card
 
 
 @spell_checked

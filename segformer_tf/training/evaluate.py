@@ -1,11 +1,11 @@
 """The score of a model on a data set, and the protocol it was measured by."""
 
-import math
+import dataclasses
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,84 +15,33 @@ from segformer_tf.config import SegformerConfig
 from segformer_tf.data.classes import label_map
 from segformer_tf.data.splits import UNLABELLED, Split
 from segformer_tf.images import SegformerImageProcessor, label_image, palette_for
-from segformer_tf.models.metrics import confusion, scores
 from segformer_tf.models.network import to_boundary
 from segformer_tf.pipelines import overlap
 from segformer_tf.pipelines.description import class_names
 from segformer_tf.pipelines.exported import exported_file, open_exported
 from segformer_tf.pipelines.predict import How, Predictor
 from segformer_tf.pipelines.runtimes import KerasModel, Runtime
-from segformer_tf.pipelines.windows import STRIDE, WINDOW
 from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.storage.whole import whole
 from segformer_tf.training.augment import Augmentation, normalize
 from segformer_tf.training.datasets import Source, pictures
-
-
-class Row(NamedTuple):
-    """One protocol: the rule that pictures are resized by, whether whole or in windows, and in words."""
-
-    resize: str
-    mode: str
-    words: str
-
+from segformer_tf.training.scoring.calibration import Reliability
+from segformer_tf.training.scoring.corruptions import corrupt
+from segformer_tf.training.scoring.groups import Groups, read_groups
+from segformer_tf.training.scoring.protocols import Protocol
+from segformer_tf.training.scoring.tally import Tally
 
 LOSS_PICTURES = 16  # at most, that the validation loss is taken of, so that it costs little beside the scores
-PROTOCOLS = {
-    "plain": Row("none", "whole", "whole picture at its own size"),
-    "processor": Row("processor", "whole", "whole picture, resized as the model's processor does"),
-    "ade20k": Row("ade20k", "whole", "whole picture, fitted into 2048 x 512, sides rounded up to a multiple of 32"),
-    "slide": Row("none", "slide", "windows of {0} x {1} every {2} x {3} pixels"),
-}
-
-
-@spell_checked
-@dataclass(frozen=True)
-class Protocol:
-    """How a picture comes to the model. The prediction is always compared at the mask's own size.
-
-    Args:
-        name: "plain": whole, at its own size; "processor": whole, as the model's processor resizes it; "ade20k": whole,
-            fitted into 2048 x 512, sides rounded up to 32; "slide": in windows, at its own size.
-        window, stride: Height and width, for "slide".
-        scales, flip: Several sizes, and mirror images; class probabilities are averaged.
-    """
-
-    name: str = "plain"
-    window: tuple[int, int] = WINDOW
-    stride: tuple[int, int] = STRIDE
-    scales: tuple[float, ...] = (1.0,)
-    flip: bool = False
-
-    def __post_init__(self) -> None:
-        if self.name not in PROTOCOLS:
-            raise ValueError(
-                f"protocol is {self.name!r}, expected plain, processor, ade20k or slide: choose one of these."
-            )
-        _ = self.how  # which checks the numbers
-
-    @property
-    def how(self) -> How:
-        """The same for a predictor."""
-        row = PROTOCOLS[self.name]
-        return How(row.mode, row.resize, self.window, self.stride, self.scales, self.flip)
-
-    def __str__(self) -> str:
-        how = PROTOCOLS[self.name].words.format(*self.window, *self.stride)
-        single = tuple(self.scales) == (1.0,)
-        scales = "single scale" if single else f"scales {', '.join(f'{scale:g}' for scale in self.scales)}"
-        flip = "flip" if self.flip else "no flip"
-        end = "" if single and not self.flip else ", class probabilities averaged"
-        return f"{self.name}: {how}; {scales}, {flip}, logits resized bilinearly to the mask's size{end}"
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """One picture (H, W, 3) uint8 with its truth and prediction, (H, W) ids."""
+    """One picture (H, W, 3) uint8 with its truth and prediction, (H, W) ids; each pixel's probability if asked for."""
 
     image: np.ndarray
     labels: np.ndarray
     predicted: np.ndarray
+    scores: np.ndarray | None = None
 
 
 @spell_checked
@@ -103,11 +52,16 @@ def predictions(
     processor: SegformerImageProcessor | None = None,
     batch_size: int = 8,
     ignore_index: int | None = None,
+    *,
+    scores: bool = False,
+    corruption: tuple[str, int] | None = None,
 ) -> Iterator[Prediction]:
     """Every picture of a segmentation data set, in order, with what the model (or exported file) says.
 
     Args:
         ignore_index: The label of pixels that do not count; None: the model's own.
+        scores: Also the probability of each pixel's label.
+        corruption: Name and severity, 1 to 5, of what is done to the pictures first.
     """
     protocol = Protocol(protocol) if isinstance(protocol, str) else protocol
     runtime = runtime_of(model)
@@ -117,12 +71,19 @@ def predictions(
         else ignore_index
     )
     processor = processor or runtime.description.image_processor() or SegformerImageProcessor(do_resize=False)
+
+    def read(item):
+        number, (image, mask) = item
+        protocol.check(tuple(image.shape[:2]), name_of(source, number))
+        pixels = image.numpy()
+        return pixels if corruption is None else corrupt(pixels, *corruption, number), tuple(mask.shape)
+
     task = overlap.Task(
-        read=lambda pair: (pair[0].numpy(), tuple(pair[1].shape)),
-        finish=lambda pair, pixels, merged: Prediction(pixels, pair[1].numpy(), merged.labels),
-        how=protocol.how,
+        read=read,
+        finish=lambda item, pixels, merged: Prediction(pixels, item[1][1].numpy(), merged.labels, merged.scores),
+        how=dataclasses.replace(protocol.how, scores=scores),
     )
-    for found in overlap.many(Predictor(runtime, processor, batch_size), task, pictures(source, ignored)):
+    for found in overlap.many(Predictor(runtime, processor, batch_size), task, enumerate(pictures(source, ignored))):
         if isinstance(found, overlap.Failed):
             raise found.error
         yield found
@@ -148,8 +109,14 @@ def evaluate(
     dump: str | Path | None = None,
     map_classes: Mapping[str | int, str | int | None] | None = None,
     batch_size: int = 8,
+    *,
+    boundary: bool = False,
+    intervals: bool = False,
+    groups: str | Path | Groups | None = None,
+    calibration: bool = False,
+    corruption: tuple[str, int] | None = None,
 ) -> dict[str, Any]:
-    """Scores as fractions: `mIoU`, `mAcc`, `aAcc`, `per_class` [{"id", "name", "IoU", "Acc"}], `protocol`, `images`.
+    """Scores as fractions: `mIoU`, `mAcc`, `aAcc`, `mDice`, `per_class` with the same, `protocol`, `images`.
 
     A classifier's are `accuracy`, `per_class` [{"id", "name", "Acc"}], `protocol`, `images`. What a class that never
     occurs would score is None.
@@ -159,48 +126,55 @@ def evaluate(
         dump: Directory that every prediction is written to, as a palette PNG named like its picture.
         map_classes: Which class of the model each class of the data set is, by name or id; None leaves it out. Needed
             where they differ.
+        boundary: Also boundary IoU (Cheng et al. 2021).
+        intervals: Also intervals of 95 % for the means and each IoU, by bootstrap over pictures. Pictures of one video
+            are alike, so for them the true intervals are wider.
+        groups: Also the scores of classes together, {"flat": ["road", "sidewalk"], ...}, a JSON file of that, or
+            "cityscapes".
+        calibration: Also `calibration`: the expected calibration error of the probabilities and its bins.
+        corruption: Name and severity, 1 to 5, of what is done to the pictures first.
 
     Raises:
-        ValueError: The data set's classes are others than the model's; shows both.
+        ValueError: The data set's classes are others than the model's; shows both. The protocol does not fit the data.
     """
     runtime = runtime_of(model)
     config = SegformerConfig.from_dict(runtime.description.config)
     protocol = Protocol(protocol) if isinstance(protocol, str) else protocol
     if isinstance(source, Split) and not source.has_masks:
+        protocol.check_classifier()
+        if boundary or intervals or groups or calibration or corruption:
+            raise ValueError(
+                "boundary, intervals, groups, calibration and corruption are of masks, and the data set has none: "
+                "leave them out."
+            )
         return _evaluate_classes(runtime, config, source, processor, batch_size)
     names = class_names(config)
     data_names = source.id2label if isinstance(source, Split) else {}
     ids_of = label_map(names, data_names, map_classes, config.semantic_loss_ignore_index)
-    total, images = np.zeros((len(names), len(names)), np.int64), 0
+    chosen = None if groups is None else read_groups(groups, names)
+    tally = Tally(names, config.semantic_loss_ignore_index, boundary, intervals, chosen)
     unlabelled = None if map_classes is None else UNLABELLED  # as the data set's own ids have it, until they are mapped
-    for found in predictions(runtime, source, protocol, processor, batch_size, unlabelled):
-        total += confusion(ids_of(found.labels), found.predicted, len(names), config.semantic_loss_ignore_index)
+    reliability = Reliability() if calibration else None
+    asked = {"scores": calibration, "corruption": corruption}
+    for found in predictions(runtime, source, protocol, processor, batch_size, unlabelled, **asked):
         if dump is not None:
-            _dump(Path(dump), source, images, found.predicted, names)
-        images += 1
-    return summary(total, names, str(protocol), images)
+            with whole(Path(dump) / f"{name_of(source, tally.images)}.png") as draft:
+                label_image(found.predicted, palette_for(names)).save(draft)
+        labels = ids_of(found.labels)
+        tally.add(labels, found.predicted)
+        if reliability is not None and found.scores is not None:
+            counted = labels != config.semantic_loss_ignore_index
+            reliability.add(found.scores[counted], (labels == found.predicted)[counted])
+    result = tally.result(str(protocol))
+    if reliability is not None:
+        result["calibration"] = {"temperature": runtime.description.temperature, **reliability.result()}
+    return result
 
 
-def summary(matrix, id2label: dict[int, str], protocol: str, images: int) -> dict[str, Any]:
-    """The scores of a confusion matrix as `evaluate` gives them."""
-    found = scores(matrix)
-    per_class = [
-        {"id": i, "name": id2label[i], **{key: _known(found[key][i]) for key in ("IoU", "Acc", "Dice")}}
-        for i in id2label
-    ]
-    means = {key: _known(found[key]) for key in ("mIoU", "mAcc", "aAcc", "mDice")}
-    return {**means, "per_class": per_class, "protocol": protocol, "images": images}
-
-
-def _known(value: float) -> float | None:
-    return None if math.isnan(value) else value
-
-
-def _dump(directory: Path, source: Source, number: int, predicted: np.ndarray, id2label) -> None:
+def name_of(source: Source, number: int) -> str:
+    """A picture's name, without suffix; its number where it has none."""
     named = isinstance(source, Split) and not source.shards
-    name = source.images[number].stem if named else f"{number:06}"
-    with whole(directory / f"{name}.png") as draft:
-        label_image(predicted, palette_for(id2label)).save(draft)
+    return source.images[number].stem if named else f"{number:06}"
 
 
 def _evaluate_classes(

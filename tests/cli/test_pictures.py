@@ -142,6 +142,17 @@ def test_a_picture_comes_from_stdin(run, tmp_path):
     assert json.loads((tmp_path / "stdin.json").read_text())["path"] is None
 
 
+def test_one_file_goes_to_stdout(call, pictures, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["segment", pictures / "palette.png", "--model", TINY, "--output", "-"]
+    status, stdout, stderr = call(*arguments, "--save", "svg")
+    assert (status, stderr) == (0, "") and stdout.startswith("<svg ") and stdout.count("<path") >= 1
+    assert [path.name for path in tmp_path.iterdir()] == ["pictures"]
+    for more in ([], ["--save", "json", "--json"], [pictures / "rgb.png", "--save", "json"]):
+        status, _, stderr = call(*arguments, *more)
+        assert status == 2 and "--output -: takes one picture and one kind of --save" in stderr
+
+
 def test_sliding_follows_window_and_stride(call, pictures, tmp_path):
     arguments = ["segment", pictures / "palette.png", "--model", TINY, "--output", tmp_path, "--mode", "slide"]
     assert call(*arguments, "--window", "32", "32", "--stride", "16", "16")[0] == 0

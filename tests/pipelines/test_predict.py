@@ -195,9 +195,17 @@ def test_windows_of_many_megapixels_do_not_share_a_batch(model):
     assert set(runtime.shapes) == {(2, 1024, 1024, 3)}
 
 
-def test_ade20k_s_sizes_are_inside_2048_x_512_and_multiples_of_32():
-    assert ade20k_size(480, 640) == (512, 704)
-    assert ade20k_size(300, 1500) == (416, 2048)
+def test_ade20k_s_sizes_are_inside_2048_x_512_and_multiples_of_32_where_asked():
+    assert ade20k_size(480, 640) == (512, 683) and ade20k_size(300, 1500) == (410, 2048)
+    assert ade20k_size(480, 640, multiple=32) == (512, 704)
+    assert ade20k_size(300, 1500, multiple=32) == (416, 2048)
+    assert ade20k_size(480, 640, 1.75) == (896, 1195) and ade20k_size(480, 640, 0.5, 32) == (256, 352)
+
+
+def test_a_resize_of_two_numbers_is_a_size_whatever_the_picture_s_ratio(model):
+    how, processor = How(resize=(512, 512), scales=(1.0, 0.5)), SegformerImageProcessor()
+    assert how.size((30, 90), processor) == (512, 512) and how.size((30, 90), processor, 0.5) == (256, 256)
+    assert How(resize="none").size((30, 90), processor) is None
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,8 @@ def test_the_card_says_what_the_model_is_how_to_load_it_and_what_it_scores(fixtu
 
 def test_a_card_without_scores_has_no_table_of_them(fixtures):
     card = ModelCard(model_card("me/tiny", load_config(fixtures / "hf4-cls")))
+    more = model_card("me/tiny", load_config(fixtures / "hf4-cls"), about="## Data\n\nNone.\n")
+    assert more.endswith("\n\n## Data\n\nNone.\n") and ModelCard(more).text.startswith(card.text.rstrip())
     assert "Scores" not in card.text and card.data.eval_results is None
     assert card.data.pipeline_tag == "image-classification"
 

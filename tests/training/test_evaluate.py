@@ -69,7 +69,7 @@ def test_other_protocols_resize_the_picture_and_compare_at_the_mask_s_size(data,
     logits = network(processor(found.image, return_tensors="np")["pixel_values"]).logits
     np.testing.assert_array_equal(found.predicted, tf.argmax(tf.image.resize(logits, (48, 72)), -1)[0])
     small = dataclasses.replace(split, images=split.images[:1], targets=split.targets[:1])
-    assert evaluate(network, small, "ade20k")["protocol"].startswith("ade20k: whole picture, fitted into 2048 x 512")
+    assert evaluate(network, small, "ade20k")["protocol"].startswith("ade20k: whole picture, fitted into 2048 x 512 as")
 
 
 def test_predictions_are_dumped_as_palette_pictures_of_class_ids(data, network, tmp_path):
@@ -92,7 +92,7 @@ def test_a_class_that_never_occurs_has_no_score_and_none_in_json(data):
 
 
 def test_an_unknown_protocol_is_told():
-    with pytest.raises(ValueError, match="protocol is 'fast', expected plain, processor, ade20k or slide"):
+    with pytest.raises(ValueError, match="protocol is 'fast', expected plain, processor, hf-512, ade20k"):
         Protocol("fast")
 
 

@@ -14,11 +14,13 @@ from segformer_tf.pipelines.description import class_names
 from segformer_tf.storage.whole import staged
 from segformer_tf.training.console import Console, duration
 from segformer_tf.training.datasets import Source, pictures
-from segformer_tf.training.evaluate import Prediction, Protocol, predictions, summary
+from segformer_tf.training.evaluate import Prediction, predictions
 from segformer_tf.training.plan import Plan
 from segformer_tf.training.report.charts import can_draw, draw_confusion, draw_curves
 from segformer_tf.training.report.page import Block, Code, Heading, Picture, Table, Text, write_page
 from segformer_tf.training.report.sheets import side_by_side
+from segformer_tf.training.scoring.protocols import Protocol
+from segformer_tf.training.scoring.tally import summary
 from segformer_tf.training.statistics import BOTH_PICTURES, both_scores
 
 SHOWN = 3  # best, typical and worst pictures, of each

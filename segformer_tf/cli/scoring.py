@@ -1,0 +1,237 @@
+"""`evaluate`: how good a model is on a data set, in all the ways that the field asks."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import typer
+
+from segformer_tf.cli.app import MergeQueries, app, load_tensorflow
+
+Data = Annotated[Path, typer.Option(help="Directory of a data set, in one of the layouts of docs/training.md.")]
+Binary = Annotated[bool, typer.Option("--binary", help="Masks of one foreground class, as for `train`.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+PROTOCOLS = "plain, processor, hf-512, ade20k, ade20k-aligned, cityscapes, cityscapes-whole or slide."
+COLUMNS = ("IoU", "Acc", "Dice", "BoundaryIoU")
+
+
+class Opened(NamedTuple):
+    """A model or exported file, its configuration, and its processor if it has one."""
+
+    network: Any
+    config: Any
+    processor: Any
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Option(help="Hub id, directory, run, checkpoint or exported file, or bundled model.")],
+    data: Data,
+    split: Annotated[str, typer.Option()] = "val",
+    protocol: Annotated[str, typer.Option(help=PROTOCOLS)] = "plain",
+    window: Annotated[tuple[int, int] | None, typer.Option(help="Height and width of a window, for slide.")] = None,
+    stride: Annotated[tuple[int, int] | None, typer.Option(help="Steps between windows, for slide.")] = None,
+    scales: Annotated[
+        list[float] | None, typer.Option(help="A size beside the picture's own, such as 0.75; repeat it.")
+    ] = None,
+    flip: Annotated[bool, typer.Option("--flip", help="Mirror images too; probabilities are averaged.")] = False,
+    map_classes: Annotated[
+        Path | None,
+        typer.Option(help='JSON: {"class of the data": "class of the model", or null}, where they differ.'),
+    ] = None,
+    merge_queries: MergeQueries = None,
+    binary: Binary = False,
+    boundary: Annotated[bool, typer.Option("--boundary", help="Boundary IoU too (2 % of the diagonal).")] = False,
+    intervals: Annotated[
+        bool, typer.Option("--intervals", help="Intervals of 95 % too, by bootstrap over pictures.")
+    ] = False,
+    groups: Annotated[
+        str | None, typer.Option(help='Classes scored together: cityscapes, or JSON {"flat": ["road", ...], ...}.')
+    ] = None,
+    calibration: Annotated[
+        bool, typer.Option("--calibration", help="The expected calibration error of the probabilities too.")
+    ] = False,
+    folds: Annotated[
+        str | None,
+        typer.Option(help="Score by group: drive, a regular expression with one group, or groups.json, as `train`."),
+    ] = None,
+    corruptions: Annotated[
+        str | None, typer.Option(help="Score corrupted pictures: cityscapes-c, or names with commas between them.")
+    ] = None,
+    severity: Annotated[
+        list[int] | None, typer.Option(help="A strength of --corruptions, 1 to 5; repeat it. All if not given.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="JSON file of --corruptions: written after each score, gone on with.")
+    ] = None,
+    dump: Annotated[Path | None, typer.Option(help="Directory to write the predictions to.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Score a model on a data set: mIoU, mAcc, aAcc and the classes, with the protocol."""
+    if corruptions is None and (severity or output):
+        raise typer.BadParameter("--severity and --output are of --corruptions: give that too")
+    extra = {"boundary": boundary, "intervals": intervals, "groups": groups, "calibration": calibration}
+    if (corruptions or folds) and (dump or any(extra.values()) or (corruptions and folds)):
+        raise typer.BadParameter(
+            "--corruptions and --folds go neither together nor with --dump, --boundary, --intervals, --groups or "
+            "--calibration: score these in calls of their own"
+        )
+    load_tensorflow()
+    from segformer_tf.storage.read import read_json
+    from segformer_tf.training import Protocol
+    from segformer_tf.training import evaluate as score
+    from segformer_tf.training.scoring.groups import read_groups
+    from segformer_tf.training.scoring.robustness import corruption_names
+
+    try:
+        sides = {key: value for key, value in (("window", window), ("stride", stride)) if value is not None}
+        chosen = Protocol(protocol, **sides, scales=tuple(scales or (1.0,)), flip=flip)
+        mapping = read_json(map_classes, "class ids of the data set and of the model") if map_classes else None
+        names = corruption_names(corruptions) if corruptions else ()
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(str(error)) from None
+    if folds:
+        _by_group(model, data, folds, chosen, binary, mapping, merge_queries, as_json)
+        return
+    pictures, opened = open_both(model, data, split, binary, mapping, merge_queries)
+    if groups:
+        from segformer_tf.pipelines.description import class_names
+
+        try:
+            extra["groups"] = {name: list(ids) for name, ids in read_groups(groups, class_names(opened.config)).items()}
+        except (OSError, ValueError) as error:
+            raise typer.BadParameter(str(error)) from None
+    if names:
+        _corrupted(model, opened, pictures, chosen, mapping, names, severity, output, as_json)
+        return
+    found = score(opened.network, pictures, chosen, opened.processor, dump, mapping, **extra)
+    if as_json:
+        print(json.dumps(found, indent=2))
+    else:
+        _show(found)
+
+
+def open_both(
+    model: str, data: Path, split: str, binary: bool, mapping: Any = None, merge_queries: Any = None
+) -> tuple[Any, Opened]:
+    """The split, checked against the model, and the model."""
+    from segformer_tf.data import inspect
+    from segformer_tf.training import read_split
+
+    pictures = read_split(data, split)
+    opened = _load(model, pictures.has_masks, merge_queries)
+    if binary or (mapping is None and opened.config.num_labels == 1):
+        # All splits, since what 255 means shows in all masks together.
+        found = inspect(data, opened.config, binary=True).check(opened.config if mapping is None else None)
+        pictures = found.splits[split]
+    elif mapping is None:
+        pictures = inspect(pictures, opened.config).check(opened.config).splits[split]
+    return pictures, opened
+
+
+def _load(model: str, has_masks: bool, merge_queries: Any = None) -> Opened:
+    from segformer_tf import (
+        SegformerConfig,
+        SegformerImageProcessor,
+        TFSegformerForImageClassification,
+        TFSegformerForSemanticSegmentation,
+    )
+    from segformer_tf.pipelines.exported import exported_file, open_exported
+
+    if exported := exported_file(model):
+        if merge_queries:
+            raise typer.BadParameter(f"{model} is an exported file: give it to `export`.", param_hint="--merge-queries")
+        runtime = open_exported(exported)
+        return Opened(runtime, SegformerConfig.from_dict(runtime.description.config), None)
+    kind = TFSegformerForSemanticSegmentation if has_masks else TFSegformerForImageClassification
+    network = kind.from_pretrained(model, data_format="channels_last", merge_queries=merge_queries or None)
+    try:
+        processor = SegformerImageProcessor.from_pretrained(model)
+    except OSError:  # weights alone, in a file: ImageNet's mean and deviation, no resizing
+        processor = None
+    return Opened(network, network.config, processor)
+
+
+def _show(found: dict[str, Any]) -> None:
+    between = found.get("intervals", {})
+    rows = [(row, between.get("IoU", {})[i] if between else None) for i, row in enumerate(found["per_class"])]
+    for row, interval in rows:
+        print(f"{row['id']:4} {row['name']:24} {_line(row)}{_interval(interval)}")
+    for row in found.get("groups", ()):
+        print(f"     {row['name']:24} {_line(row)}")
+    keys = ("mIoU", "mAcc", "aAcc", "accuracy", "mBoundaryIoU", "mIoU_groups")
+    print(
+        "  ".join(f"{key} {found[key]:.4f}{_interval(between.get(key))}" for key in keys if found.get(key) is not None)
+    )
+    if sure := found.get("calibration"):
+        told = f"confidence {sure['confidence']:.4f}, accuracy {sure['accuracy']:.4f}, temperature"
+        print(f"ECE {sure['ECE']:.4f}: {told} {sure['temperature']:.3f}")
+    print(f"{found['images']} pictures; {found['protocol']}")
+
+
+def _line(row: dict[str, Any]) -> str:
+    return "  ".join(f"{key} " + ("   -  " if row[key] is None else f"{row[key]:.4f}") for key in COLUMNS if key in row)
+
+
+def _interval(ends: list[float] | None) -> str:
+    return "" if ends is None else f" [{ends[0]:.4f}, {ends[1]:.4f}]"
+
+
+def _corrupted(model, opened: Opened, pictures, protocol, mapping, names, severity, output, as_json: bool) -> None:
+    from segformer_tf.cli.app import say
+    from segformer_tf.training import evaluate as score
+    from segformer_tf.training.scoring.corruptions import STRENGTHS, check
+    from segformer_tf.training.scoring.robustness import robustness, table, table_of_strengths
+
+    try:
+        check(names, severity or STRENGTHS)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+    def one(name: str | None, strength: int) -> dict[str, Any]:
+        corruption = None if name is None else (name, strength)
+        return score(opened.network, pictures, protocol, opened.processor, None, mapping, corruption=corruption)
+
+    found = robustness(one, names, severity or STRENGTHS, output, say)
+    if as_json:
+        print(json.dumps(found, indent=2))
+    else:
+        print(f"{table(found, Path(model).name)}\n\n{table_of_strengths(found)}\n")
+        print("mIoU in per cent; a mean of noise is over strengths 1 to 3")
+        print(f"{found['images']} pictures; {found['protocol']}")
+
+
+def _by_group(model: str, data: Path, rule: str, protocol, binary: bool, mapping, merge_queries, as_json: bool) -> None:
+    """Scores by group: of a run of folds each by the model that did not see it, else all by one model."""
+    from segformer_tf.data import DataError
+    from segformer_tf.data.folds import directory_of, inspect_folds
+    from segformer_tf.training import evaluate as score
+    from segformer_tf.training.folds import summary, table
+
+    try:
+        found = inspect_folds(data, rule, binary=binary)
+    except DataError:  # of the data, not of the rule
+        raise
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--folds") from None
+    runs = {group: directory_of(model, group) for group in found.splits}
+    left_out = any(run.is_dir() for run in runs.values())
+    if left_out and (missing := [run for run in runs.values() if not (run / "last").is_dir()]):
+        raise FileNotFoundError(
+            f"{missing[0] / 'last'} does not exist, expected the run of a fold: finish the training."
+        )
+    rows, opened = [], None
+    for group, pictures in found.splits.items():
+        if left_out or opened is None:
+            opened = _load(str(runs[group] / "last") if left_out else model, pictures.has_masks, merge_queries)
+        result = score(opened.network, pictures, protocol, opened.processor, None, mapping)
+        key = "IoU" if "mIoU" in result else "Acc"
+        classes = {row["name"]: row[key] for row in result["per_class"]}
+        mean = result.get("mIoU", result.get("accuracy"))
+        rows.append({"name": group, "images": result["images"], "score": mean, "classes": classes})
+    whose = "each group by the last weights of the run that left it out" if left_out else "all groups by one model"
+    result = {**summary(rows), "models": whose, "protocol": str(protocol)}
+    if as_json:
+        print(json.dumps(result, indent=2))
+    else:
+        print("\n".join([*found.warnings, table(result), f"{whose}; {protocol}"]))

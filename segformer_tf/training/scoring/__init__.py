@@ -1,0 +1,1 @@
+"""How scores are taken: protocols, measures beside mIoU, calibration, corruptions."""

@@ -1,0 +1,220 @@
+"""Whether a probability means what it says: reliability, expected calibration error, a temperature that mends it."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segformer_tf.data.splits import UNLABELLED
+from segformer_tf.images import SegformerImageProcessor
+from segformer_tf.images.merging import Box
+from segformer_tf.pipelines.description import TEMPERATURE
+from segformer_tf.pipelines.predict import Predictor
+from segformer_tf.pipelines.runtimes import Runtime
+from segformer_tf.storage.read import read_json
+from segformer_tf.storage.whole import whole, write_text
+from segformer_tf.training.datasets import Source, pictures
+from segformer_tf.training.scoring.protocols import Protocol
+
+BINS = 15  # of the confidence, as wide each, as Guo et al. (2017) have them
+PIXELS = 2000  # of each picture that a temperature is fitted on
+COLDEST, WARMEST = 0.05, 20.0
+
+
+class Reliability:
+    """Confidences 0 to 1 and whether each was right, counted in 15 bins."""
+
+    def __init__(self):
+        self.sums = np.zeros((3, BINS))  # pixels, their confidence, those that are right
+
+    def add(self, confidence: np.ndarray, right: np.ndarray) -> None:
+        """Two arrays of one shape."""
+        confidence = confidence.astype(np.float64).ravel()
+        place = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+        for row, weight in zip(self.sums, (None, confidence, right.ravel()), strict=True):
+            row += np.bincount(place, weight, BINS)
+
+    def result(self) -> dict[str, Any]:
+        """`ECE`, `confidence`, `accuracy` of all, and `bins` [{"from", "to", "pixels", "confidence", "accuracy"}].
+
+        The expected calibration error is the mean distance of confidence and accuracy, bins weighed by their pixels.
+        """
+        pixels, confidence, right = self.sums
+        total = pixels.sum()
+        if not total:
+            raise ValueError("no pixel is labelled, expected some: a model cannot be calibrated on this split.")
+        bins = [
+            {
+                "from": i / BINS,
+                "to": (i + 1) / BINS,
+                "pixels": int(pixels[i]),
+                "confidence": confidence[i] / pixels[i] if pixels[i] else None,
+                "accuracy": right[i] / pixels[i] if pixels[i] else None,
+            }
+            for i in range(BINS)
+        ]
+        error = float(np.abs(confidence - right).sum() / total)
+        return {"ECE": error, "confidence": confidence.sum() / total, "accuracy": right.sum() / total, "bins": bins}
+
+
+class Sampler:
+    """What a `Merger` is to label maps, to the logits of some pixels: their mean over the windows that cover them."""
+
+    def __init__(self, rows: np.ndarray, columns: np.ndarray):
+        self.rows, self.columns = rows, columns
+        self.total: Any = 0.0
+        self.count = np.zeros((len(rows), 1))
+
+    def add(self, logits: np.ndarray, box: Box, variant: int) -> None:
+        """Logits (h, w, C) of a box, resized bilinearly with half-pixel centres."""
+        if logits.shape[-1] == 1:
+            logits = np.concatenate([np.zeros_like(logits), logits], -1)
+        sides = [_between(self.rows, box.top, box.height, logits.shape[0])]
+        sides.append(_between(self.columns, box.left, box.width, logits.shape[1]))
+        (top, bottom, down), (left, right, across) = sides
+        above = logits[top, left] * (1 - across) + logits[top, right] * across
+        below = logits[bottom, left] * (1 - across) + logits[bottom, right] * across
+        inside = (self.rows >= box.top) & (self.rows < box.top + box.height)
+        inside &= (self.columns >= box.left) & (self.columns < box.left + box.width)
+        self.total = self.total + np.where(inside[:, np.newaxis], above * (1 - down) + below * down, 0)
+        self.count += inside[:, np.newaxis]
+
+    def finish(self, until: float) -> None:
+        pass
+
+    @property
+    def logits(self) -> np.ndarray:
+        """(N, C) of the pixels."""
+        return self.total / self.count
+
+
+def _between(pixels: np.ndarray, start: float, extent: float, length: int):
+    place = np.clip((pixels + 0.5 - start) * (length / extent) - 0.5, 0, length - 1)
+    before = np.minimum(place.astype(int), length - 1)
+    return before, np.minimum(before + 1, length - 1), (place - before)[:, np.newaxis]
+
+
+def sampled_logits(
+    runtime: Runtime,
+    source: Source,
+    protocol: Protocol,
+    processor: SegformerImageProcessor,
+    per_picture: int = PIXELS,
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logits (N, C) and class ids (N,) of labelled pixels drawn from every picture."""
+    if len(protocol.scales) > 1 or protocol.flip:
+        raise ValueError(
+            f"protocol is {protocol}; expected one scale and no flip, since a temperature is of logits, which several "
+            "scales do not have together: leave them out."
+        )
+    random = np.random.default_rng(seed)
+    predictor, found, truths = Predictor(runtime, processor), [], []
+    for number, (image, mask) in enumerate(pictures(source)):
+        labels = mask.numpy()
+        protocol.check(tuple(image.shape[:2]), f"picture {number}")
+        places = np.flatnonzero(labels != UNLABELLED)
+        if not len(places):
+            continue
+        places = random.choice(places, min(per_picture, len(places)), replace=False)
+        job = predictor.job(image.numpy(), protocol.how, labels.shape)
+        job.merger = Sampler(*np.unravel_index(places, labels.shape))
+        found.append(predictor.answer(job).logits)
+        truths.append(labels.ravel()[places])
+    if not found:
+        raise ValueError("no pixel is labelled, expected some: a model cannot be calibrated on this split.")
+    return np.concatenate(found).astype(np.float64), np.concatenate(truths)
+
+
+def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """The number that logits (N, C) are divided by for the least cross-entropy to labels (N,); 0.05 to 20.
+
+    The cross-entropy is convex in its inverse, so the search by golden sections finds the one minimum.
+    """
+    low, high = 1 / WARMEST, 1 / COLDEST
+    ratio = (5**0.5 - 1) / 2
+    inner = [high - ratio * (high - low), low + ratio * (high - low)]
+    losses = [cross_entropy(logits * value, labels) for value in inner]
+    while high - low > 1e-5 * high:
+        if losses[0] < losses[1]:
+            high, inner[1], losses[1] = inner[1], inner[0], losses[0]
+            inner[0] = high - ratio * (high - low)
+            losses[0] = cross_entropy(logits * inner[0], labels)
+        else:
+            low, inner[0], losses[0] = inner[0], inner[1], losses[1]
+            inner[1] = low + ratio * (high - low)
+            losses[1] = cross_entropy(logits * inner[1], labels)
+    return float(2 / (low + high))
+
+
+def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Of logits (N, C) and class ids (N,), mean."""
+    shifted = logits - logits.max(-1, keepdims=True)
+    return float((np.log(np.exp(shifted).sum(-1)) - shifted[np.arange(len(labels)), labels]).mean())
+
+
+def calibrate(
+    runtime: Runtime, source: Source, protocol: Protocol, processor: SegformerImageProcessor, seed: int = 0
+) -> dict[str, Any]:
+    """Fits a temperature on 2000 labelled pixels of each picture.
+
+    Returns:
+        `temperature`, `before` and `after`: each `Reliability.result` with `loss`, the cross-entropy, over these
+        pixels; `protocol`, `pixels`. The temperature is of logits as they are, whatever the model had before.
+    """
+    logits, labels = sampled_logits(runtime, source, protocol, processor, seed=seed)
+    temperature = fit_temperature(logits, labels)
+    found: dict[str, Any] = {"temperature": temperature, "protocol": str(protocol), "pixels": len(labels)}
+    for name, value in (("before", 1.0), ("after", temperature)):
+        shifted = np.exp((logits - logits.max(-1, keepdims=True)) / value)
+        counted = Reliability()
+        counted.add(1 / shifted.sum(-1), logits.argmax(-1) == labels)
+        found[name] = {"loss": cross_entropy(logits / value, labels), **counted.result()}
+    return found
+
+
+def draw(results: Sequence[tuple[str, dict[str, Any]]], file: str | Path) -> None:
+    """The reliability diagram of (title, `Reliability.result`) as a picture; needs the extra `[plots]`, matplotlib."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ImportError("a reliability diagram needs matplotlib: pip install 'segformer-tf[plots]'.") from None
+    figure = Figure(figsize=(4.2 * len(results), 4.2), layout="constrained")
+    for place, (title, result) in enumerate(results, 1):
+        axes = figure.add_subplot(1, len(results), place)
+        full = [row for row in result["bins"] if row["pixels"]]
+        axes.bar(
+            [row["from"] for row in full], [row["accuracy"] for row in full], 1 / BINS, align="edge", edgecolor="k"
+        )
+        axes.plot([0, 1], [0, 1], "k--")
+        axes.plot([row["confidence"] for row in full], [row["accuracy"] for row in full], "o", color="tab:red")
+        axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy")
+        axes.set_title(f"{title}: ECE {result['ECE']:.4f}")
+    with whole(file) as draft:
+        figure.savefig(draft, dpi=100)
+
+
+def config_of(model: str | Path) -> Path:
+    """The config.json that a temperature is saved in: of a directory, or of the best weights of a run.
+
+    Raises:
+        ValueError: The model is no directory of the user's: it is bundled, on the Hub, or one file.
+    """
+    for directory in (Path(model), Path(model) / "best"):
+        if (directory / "config.json").is_file():
+            return directory / "config.json"
+    raise ValueError(f"{model} is no directory with a config.json to save the temperature in: give --output.")
+
+
+def write_temperature(config: Path, temperature: float) -> None:
+    """Adds it to a config.json, whose other keys stay as they are."""
+    values = read_json(config, "a model's configuration")
+    write_text(config, json.dumps({**values, TEMPERATURE: temperature}, indent=2) + "\n")
+
+
+def save_into(model: Any, temperature: float, directory: str | Path) -> None:
+    """Saves a model with its temperature into another directory."""
+    model.save_pretrained(directory)
+    write_temperature(Path(directory) / "config.json", temperature)

@@ -1,0 +1,119 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from small_data import CLASSES, tiny_network, write_split
+
+from segformer_tf.training.scoring.corruptions import corrupt
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Two pictures a split, of the drives a and b."""
+    root = tmp_path / "data"
+    for split in ("train", "val"):
+        write_split(root, split, 2)
+        for number, name in enumerate((f"a_{split}", f"b_{split}")):
+            for kind, suffix in (("images", "jpg"), ("annotations", "png")):
+                folder = root / kind / split
+                (folder / f"p{number}.{suffix}").rename(folder / f"{name}.{suffix}")
+    (root / "classes.json").write_text(json.dumps(CLASSES))
+    return root
+
+
+@pytest.fixture
+def model(tmp_path):
+    tiny_network().save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_evaluate_shows_all_that_is_asked_for(call, data, model, tmp_path):
+    (tmp_path / "groups.json").write_text(json.dumps({"things": ["box", "leaf"]}))
+    asked = ("--boundary", "--intervals", "--calibration", "--groups", tmp_path / "groups.json")
+    status, out, _ = call("evaluate", "--model", model, "--data", data, *asked)
+    assert status == 0 and "BoundaryIoU" in out and "ECE 0." in out and "things" in out and "mIoU_groups" in out
+    lines = out.splitlines()
+    assert lines[-1].startswith("2 pictures; plain: whole") and "mIoU 0." in lines[-3] and "[" in lines[0]
+    status, out, _ = call("evaluate", "--model", model, "--data", data, "--json", *asked)
+    found = json.loads(out)
+    assert {"mBoundaryIoU", "groups", "mIoU_groups", "intervals", "calibration"} <= set(found)
+
+
+def test_corrupted_pictures_score_as_those_that_corrupt_writes(call, data, model, tmp_path):
+    status, out, _ = call("corrupt", data, tmp_path / "dark", "--corruption", "contrast", "--severity", 5)
+    assert status == 0 and out.strip().endswith("val 2 pictures, contrast of strength 5")
+    with Image.open(data / "images/val/b_val.jpg") as picture:
+        expected = corrupt(np.asarray(picture), "contrast", 5, 1)
+    with Image.open(tmp_path / "dark/images/val/b_val.png") as picture:
+        np.testing.assert_array_equal(np.asarray(picture), expected)
+    file = tmp_path / "scores.json"
+    asked = ("--corruptions", "contrast", "--severity", 5, "--output", file)
+    status, out, told = call("evaluate", "--model", model, "--data", data, *asked)
+    assert status == 0 and "| model |" in out and "Digital: Contr" in out and "contrast 5: mIoU" in told
+    status, out, _ = call("evaluate", "--model", model, "--data", tmp_path / "dark", "--json")
+    score = json.loads(out)["mIoU"]
+    assert json.loads(file.read_text())["scores"]["contrast"]["5"] == pytest.approx(score, abs=1e-12)
+
+
+def test_scores_by_group_are_of_one_model_or_of_the_folds_of_a_run(call, data, model, tmp_path):
+    status, out, _ = call("evaluate", "--model", model, "--data", data, "--folds", "drive", "--json")
+    by_one = json.loads(out)
+    assert status == 0 and by_one["models"] == "all groups by one model"
+    assert [(row["name"], row["images"]) for row in by_one["folds"]] == [("a", 2), ("b", 2)]
+    for group in "ab":
+        tiny_network().save_pretrained(tmp_path / f"run/fold-{group}/last")
+    status, out, _ = call("evaluate", "--model", tmp_path / "run", "--data", data, "--folds", "drive")
+    assert status == 0 and "that left it out" in out and f"| mean | | {by_one['mean']:.4f} |" in out
+    (tmp_path / "run/fold-b/last").rename(tmp_path / "run/fold-b/best")
+    status, _, told = call("evaluate", "--model", tmp_path / "run", "--data", data, "--folds", "drive")
+    assert status == 1 and "fold-b/last does not exist, expected the run of a fold" in told
+
+
+def test_a_temperature_is_saved_with_the_model(call, data, model, tmp_path):
+    diagram = tmp_path / "diagram.png"
+    status, out, _ = call("calibrate", model, "--data", data, "--diagram", diagram)
+    assert status == 0 and f"saved in {model / 'config.json'}" in out and diagram.is_file()
+    saved = json.loads((model / "config.json").read_text())["calibration_temperature"]
+    assert f"temperature {saved:.4f}, of 4,000 pixels of 2 pictures" in out
+    status, _, _ = call("calibrate", model, "--data", data, "--output", tmp_path / "warm")
+    assert status == 0 and (tmp_path / "warm/preprocessor_config.json").is_file()
+    assert json.loads((tmp_path / "warm/config.json").read_text())["calibration_temperature"] == saved
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (("evaluate", "--protocol", "fast"), "protocol is 'fast', expected plain, processor"),
+        (("evaluate", "--window", 32, 32), "whose windows cannot be changed"),
+        (("evaluate", "--corruptions", "rain"), "corruption is 'rain', expected one of motion_blur"),
+        (("evaluate", "--severity", 3), "are of --corruptions: give that too"),
+        (("evaluate", "--corruptions", "fog", "--boundary"), "score these in calls of their own"),
+        (("evaluate", "--folds", "drive", "--corruptions", "fog"), "score these in calls of their own"),
+        (("evaluate", "--folds", "(x"), "is no regular expression"),
+        (("train", "--folds", "^(a|b)", "--model", "b0", "--output", "nowhere", "--batch-size", 0), "batch-size"),
+        (("train", "--folds", "(v)al", "--model", "b0", "--output", "nowhere"), "2 of 4 pictures are in no group"),
+    ],
+)
+def test_a_wrong_call_ends_with_2_and_says_why(call, data, model, command, told, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    more = ("--model", model) if command[0] == "evaluate" else ()
+    status, _, line = call(*command, *more, "--data", data)
+    assert status == 2 and told in line and not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (("--corruption", "rain"), "corruption is 'rain'"),
+        (("--corruption", "fog", "--severity", 6), "severity is 6, expected 1, 2, 3, 4 or 5"),
+    ],
+)
+def test_corrupt_tells_what_is_no_corruption(call, data, tmp_path, given, told):
+    status, _, line = call("corrupt", data, tmp_path / "out", *given)
+    assert status == 2 and told in line and not (tmp_path / "out").exists()
+
+
+def test_a_model_that_is_not_one_s_own_is_calibrated_into_an_output(call, data):
+    status, _, line = call("calibrate", "segformer-b0-camvid", "--data", data)
+    assert status == 2 and "give --output" in line

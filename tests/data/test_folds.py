@@ -1,0 +1,116 @@
+import json
+
+import pytest
+from small_data import CLASSES, write_split
+
+from segformer_tf.data.folds import directory_of, fold, group_pictures, inspect_folds
+from segformer_tf.data.layouts import read_split
+
+NAMES = {"train": ["north_0", "north_1", "south_2", "south_3", "east_4"], "val": ["north_5", "east_6"]}
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Pictures of three drives in two splits."""
+    root = tmp_path / "data"
+    for split, names in NAMES.items():
+        write_split(root, split, len(names))
+        for number, name in enumerate(names):
+            for kind, suffix in (("images", "jpg"), ("annotations", "png")):
+                folder = root / kind / split
+                (folder / f"p{number}.{suffix}").rename(folder / f"{name}.{suffix}")
+    (root / "classes.json").write_text(json.dumps(CLASSES))
+    return root
+
+
+def names_of(groups):
+    return {name: [image.stem for image in split.images] for name, split in groups.items()}
+
+
+def test_drives_are_what_names_begin_with_and_come_from_both_splits(data):
+    found = names_of(group_pictures([read_split(data, "train"), read_split(data, "val")], "drive"))
+    assert found == {
+        "east": ["east_4", "east_6"],
+        "north": ["north_0", "north_1", "north_5"],
+        "south": ["south_2", "south_3"],
+    }
+
+
+def test_a_pattern_says_groups_and_so_does_a_file_either_way_round(data, tmp_path):
+    splits = [read_split(data, "train"), read_split(data, "val")]
+    assert names_of(group_pictures(splits, r"_(\d)$"))["5"] == ["north_5"]
+    of_group = {"even": ["north_0", "south_2", "east_4", "east_6"], "odd": ["north_1", "south_3", "north_5"]}
+    of_name = {name: group for group, names in of_group.items() for name in names}
+    for number, given in enumerate((of_group, of_name)):
+        file = tmp_path / f"{number}.json"
+        file.write_text(json.dumps(given))
+        assert {group: set(names) for group, names in names_of(group_pictures(splits, file)).items()} == {
+            group: set(names) for group, names in of_group.items()
+        }
+
+
+def test_a_fold_trains_on_all_other_groups(data):
+    found = inspect_folds(data, "drive")
+    part = fold(found, "south")
+    assert [image.stem for image in part.splits["val"].images] == ["south_2", "south_3"]
+    assert len(part.splits["train"]) == 5 and not {"south_2", "south_3"} & {
+        image.stem for image in part.splits["train"].images
+    }
+    for row, whole in zip(part.classes, found.classes, strict=True):
+        assert row["pixels"]["val"] == whole["pixels"]["south"]
+        assert sum(row["pixels"].values()) == sum(whole["pixels"].values())
+    assert part.unlabelled["train"] == 5 * 72 and part.counts("train") is not None
+
+
+def test_a_class_that_a_group_lacks_or_that_only_one_has_is_told(data):
+    import numpy as np
+    from PIL import Image
+
+    for file in data.glob("annotations/*/*.png"):
+        mask = np.asarray(Image.open(file)).copy()
+        mask[mask == 2] = 0
+        if file.stem.startswith("south"):
+            mask[mask == 1] = 0
+        if file.stem == "north_0":
+            mask[5, 5] = 2
+        Image.fromarray(mask).save(file)
+    told = inspect_folds(data, "drive").warnings
+    assert any(text.startswith("only the group 'north' has the class 'leaf'") for text in told)
+    assert any(text.startswith("the group 'south' has no 'box'") for text in told)
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        ("(", "is no regular expression"),
+        ("north", "has 0 groups in brackets, expected one"),
+        ("^(n)orth(_)", "has 2 groups in brackets, expected one"),
+        ("^(north)", r"4 of 7 pictures are in no group by '\^\(north\)' \(east_4, south_2, south_3\)"),
+        (r"^\w*(_)", "makes one group, '_', of all 7 pictures, expected two or more"),
+    ],
+)
+def test_rules_that_make_no_folds_are_told(data, rule, told):
+    splits = [read_split(data, "train"), read_split(data, "val")]
+    with pytest.raises(ValueError, match=told):
+        group_pictures(splits, rule)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"a": ["north_0"], "b": "south_2"}, "values of other kinds"),
+        ({"a": ["north_0", "west_9"]}, "names west_9, expected names of pictures without suffix"),
+        ({"a": ["north_0"], "b": ["north_0"]}, "has 'north_0' in 'a' and in 'b'"),
+        ({"a": ["north_0"]}, "6 of 7 pictures are in no group"),
+    ],
+)
+def test_files_that_make_no_folds_are_told(data, tmp_path, given, told):
+    file = tmp_path / "groups.json"
+    file.write_text(json.dumps(given))
+    with pytest.raises(ValueError, match=told):
+        group_pictures([read_split(data, "train"), read_split(data, "val")], file)
+
+
+def test_a_fold_s_directory_is_a_plain_name(tmp_path):
+    assert directory_of(tmp_path, "0016E5") == tmp_path / "fold-0016E5"
+    assert directory_of(tmp_path, "a/b c") == tmp_path / "fold-a-b-c"

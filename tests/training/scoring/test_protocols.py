@@ -1,0 +1,59 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from segformer_tf import SegformerConfig, SegformerImageProcessor, TFSegformerForImageClassification
+from segformer_tf.training import Protocol, evaluate, read_split
+from segformer_tf.training.evaluate import predictions
+
+
+def test_hf_512_squashes_the_picture_whatever_the_processor_says(data, network):
+    split = read_split(data, "val")
+    found = next(predictions(network, split, "hf-512", SegformerImageProcessor(do_resize=False)))
+    logits = network(SegformerImageProcessor()(found.image, return_tensors="np")["pixel_values"]).logits
+    np.testing.assert_array_equal(found.predicted, tf.argmax(tf.image.resize(logits, (48, 72)), -1)[0])
+
+
+def test_ade20k_keeps_the_ratio_and_aligned_rounds_the_sides_up(network):
+    image = np.random.default_rng(0).integers(0, 256, (50, 93, 3), np.uint8)
+    source = tf.data.Dataset.from_tensors((image, np.zeros((50, 93), np.int32)))
+    for name, size in (("ade20k", (512, 952)), ("ade20k-aligned", (512, 960))):
+        found = next(predictions(network, source, name))
+        logits = network(SegformerImageProcessor(size=size)(image, return_tensors="np")["pixel_values"]).logits
+        expected = tf.argmax(tf.image.resize(logits, (50, 93)), -1)[0].numpy()
+        assert (found.predicted == expected).mean() > 0.999, name
+
+
+def test_cityscapes_is_windows_of_1024_every_768(network):
+    image = np.zeros((1024, 1100, 3), np.uint8)
+    source = tf.data.Dataset.from_tensors((image, np.zeros((1024, 1100), np.int32)))
+    found = evaluate(network, source, "cityscapes")
+    assert found["protocol"].startswith("cityscapes: windows of 1024 x 1024 every 768 x 768 pixels")
+    assert found["aAcc"] == evaluate(network, source, "slide")["aAcc"]
+
+
+@pytest.mark.parametrize("name", ["cityscapes", "cityscapes-whole"])
+def test_cityscapes_over_smaller_pictures_is_refused(data, network, name):
+    with pytest.raises(ValueError, match=f"p0 is 48 x 72, and protocol {name} is for pictures of 1024 x 1024 pixels"):
+        evaluate(network, read_split(data, "val"), name)
+
+
+def test_windows_of_another_protocol_are_refused():
+    with pytest.raises(ValueError, match="protocol is 'cityscapes', whose windows cannot be changed"):
+        Protocol("cityscapes", (512, 512), (256, 256))
+
+
+def test_protocols_of_masks_do_not_fit_a_classifier_s_data(tmp_path, network):
+    (tmp_path / "val" / "a").mkdir(parents=True)
+    Image.new("RGB", (40, 50)).save(tmp_path / "val/a/x.png")
+    classifier = TFSegformerForImageClassification(SegformerConfig.from_dict(network.config.to_dict()))
+    split = dataclasses.replace(read_split(tmp_path, "val"), classes=())
+    with pytest.raises(ValueError, match=r"protocol is ade20k.*has a class for each picture, no masks"):
+        evaluate(classifier, split, "ade20k")
+    with pytest.raises(ValueError, match="flip"):
+        evaluate(classifier, split, Protocol(flip=True))
+    with pytest.raises(ValueError, match="boundary, intervals, groups, calibration and corruption are of masks"):
+        evaluate(classifier, split, boundary=True)
