@@ -89,7 +89,7 @@ def rows():
         yield pytest.param(commands, id=name, marks=[] if quick else [pytest.mark.long])
 
 
-@pytest.mark.parametrize("commands", rows())
+@pytest.mark.parametrize("commands", list(rows()))
 def test_a_row_s_command_runs_on_the_data_set_s_own_layout(stand_ins, commands, monkeypatch, capsys):
     monkeypatch.chdir(stand_ins)
     for command in commands:
