@@ -197,6 +197,11 @@ def _mask(file: Path) -> None:
     mask_values(file, Coding())
 
 
+def _process(file: Path) -> None:
+    processor = SegformerImageProcessor.from_pretrained(file)
+    processor(np.zeros((30, 40, processor.channels), np.uint8), input_data_format="channels_last")
+
+
 READERS = {
     "safetensors": Reader(_saved("model.safetensors"), lambda file: load(file.parent)),
     "safetensors alone": Reader(_alone, load),
@@ -206,7 +211,7 @@ READERS = {
     "config": Reader(_saved("config.json"), lambda file: load(file.parent), True),
     "preprocessor": Reader(
         _text("preprocessor_config.json", SegformerImageProcessor().to_dict()),
-        lambda file: SegformerImageProcessor.from_pretrained(file)(np.zeros((30, 40, 3), np.uint8)),
+        _process,
         True,
     ),
     "description": Reader(
