@@ -8,8 +8,8 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long lint format test-oldest test-newest parity parity-short scores-parity agreement \
-	serving runtimes test-runtimes test-batch test-distributed bench bench-quick bench-pipeline bench-gpu soak kills fuzz supply audit sbom \
-	camvid keras-io digits clean
+	serving runtimes test-runtimes bench bench-quick bench-pipeline bench-gpu soak hostile kills fuzz supply audit sbom \
+	camvid keras-io digits clean test-batch test-distributed
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^## /{print "\n" substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -100,6 +100,9 @@ kills: .venv/.dev  ## kill -9 at 1,000 moments of every kind of save, ten minute
 
 fuzz: .venv/.dev  ## mutated files for every reader, ten minutes
 	$(BIN)/python benchmarks/trust/fuzz.py --seconds 600 --keep $(OUT)/fuzz
+
+hostile: .venv/.dev  ## the local server between good and hostile clients for two minutes; an hour: SECONDS=3600
+	$(BIN)/python benchmarks/trust/serving.py --seconds $(or $(SECONDS),120)
 
 supply: .venv/.dev  ## the wheel twice byte for byte; a read-only installation, run by a user who is not root
 	$(BIN)/python benchmarks/trust/supply.py

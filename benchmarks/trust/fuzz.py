@@ -197,6 +197,11 @@ def _mask(file: Path) -> None:
     mask_values(file, Coding())
 
 
+def _process(file: Path) -> None:
+    processor = SegformerImageProcessor.from_pretrained(file)
+    processor(np.zeros((30, 40, processor.channels), np.uint8), input_data_format="channels_last")
+
+
 READERS = {
     "safetensors": Reader(_saved("model.safetensors"), lambda file: load(file.parent)),
     "safetensors alone": Reader(_alone, load),
@@ -206,7 +211,7 @@ READERS = {
     "config": Reader(_saved("config.json"), lambda file: load(file.parent), True),
     "preprocessor": Reader(
         _text("preprocessor_config.json", SegformerImageProcessor().to_dict()),
-        lambda file: SegformerImageProcessor.from_pretrained(file)(np.zeros((30, 40, 3), np.uint8)),
+        _process,
         True,
     ),
     "description": Reader(
@@ -233,7 +238,8 @@ def mutated_json(values: Any, rng: random.Random) -> Any:
     """A copy with one to three values put in the place of others, keys renamed or things taken out."""
     values = copy.deepcopy(values)
     for _ in range(rng.randint(1, 3)):
-        parent, key = None, None
+        parent: Any = None
+        key: Any = None
         node = values
         while isinstance(node, (dict, list)) and node and (parent is None or rng.random() < 0.7):
             parent, key = node, rng.choice(list(node) if isinstance(node, dict) else range(len(node)))
@@ -352,7 +358,7 @@ def _where(error: BaseException) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=600.0, help="for all readers together")
     parser.add_argument("--inputs", type=int, default=10**9, help="of each reader, at most")
     parser.add_argument("--seed", type=int, default=0)

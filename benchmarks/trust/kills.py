@@ -263,7 +263,7 @@ def race(case: Case, seconds: float) -> Counter:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--kills", type=int, default=1000, help="of all kinds of save together")
     parser.add_argument("--race", type=float, default=5.0, help="seconds of two savers at once, for each format")
     parser.add_argument("--seed", type=int, default=0)

@@ -10,6 +10,7 @@ from PIL import Image
 
 from segformer_tf.images.legend import PLACES, with_legend
 from segformer_tf.images.opening import to_pixels
+from segformer_tf.images.raster import Regions
 from segformer_tf.storage.keywords import spell_checked
 
 BAND_PIXELS = 2**20  # pixels that are worked on together
@@ -108,7 +109,7 @@ def overlay(
     if legend not in (True, False, *PLACES):
         raise ValueError(f'legend is {legend!r}; expected True, False, "outside" or "inside".')
     labels = _check(labels)
-    told = isinstance(image, np.ndarray) and image.shape == (*labels.shape, 3) and image.dtype == np.uint8
+    told = isinstance(image, np.ndarray | Regions) and image.shape == (*labels.shape, 3) and image.dtype == np.uint8
     pixels = image if told else to_pixels(image, 3, None, strict=True)
     if pixels.shape[:2] != labels.shape:
         raise ValueError(f"labels have size {labels.shape}; expected the image's, {pixels.shape[:2]}.")
@@ -124,20 +125,22 @@ def overlay(
     blended = np.rint(colours * float(alpha)).astype(np.uint8)
     plain = np.isin(np.arange(len(colours)), [*skipped, len(palette)])
     thickness = max(round((labels.size**0.5) / 400), 1)
-    mixed = np.empty_like(pixels)
+    mixed = np.empty(pixels.shape, np.uint8)
     rows = max(BAND_PIXELS // max(labels.shape[1], 1), 1)
     for top in range(0, len(labels), rows):  # what is made for each pixel on the way takes eight times the picture
         band = slice(top, top + rows)
         ids = _known(labels[band], len(palette))
-        np.add(shares.take(pixels[band]), blended.take(ids, axis=0), out=mixed[band])
+        below = pixels[band, :]
+        np.add(shares.take(below), blended.take(ids, axis=0), out=mixed[band])
         if outline:
             above = min(thickness, top)
             rim = _rims(labels[top - above : top + rows + thickness], thickness)[above:][: len(ids)]
             mixed[band][rim] = colours.take(ids[rim], axis=0)
         untouched = plain.take(ids)
         if untouched.any():
-            mixed[band][untouched] = pixels[band][untouched]
+            mixed[band][untouched] = below[untouched]
     picture = Image.fromarray(mixed)
+    del mixed  # a huge picture's legend makes one more of that size
     table = [row for row in class_table(labels, names) if row["id"] < len(palette) and row["id"] not in skipped]
     if not legend or not table:
         return picture

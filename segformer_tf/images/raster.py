@@ -37,13 +37,14 @@ class Regions:
         self.shape = (dataset.height, dataset.width, channels)
 
     def __getitem__(self, place: tuple[slice, slice]) -> np.ndarray:
+        import rasterio
         from rasterio.errors import RasterioIOError
         from rasterio.windows import Window
 
         (top, bottom, _), (left, right, _) = (s.indices(n) for s, n in zip(place, self.shape, strict=False))
         bands = [1] * self._channels if self._dataset.count == 1 else list(range(1, self._channels + 1))
         try:
-            with self._lock:
+            with self._lock, rasterio.Env(GDAL_CACHEMAX=CACHE):
                 values = self._dataset.read(bands, window=Window(left, top, right - left, bottom - top))  # type: ignore
         except RasterioIOError as error:
             raise OSError(
@@ -99,7 +100,7 @@ def _is_tiff(path: Path) -> bool:
 def _opened(source: Any) -> Any:
     import rasterio
 
-    with warnings.catch_warnings(), rasterio.Env(GDAL_CACHEMAX=CACHE):
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
         return rasterio.open(source, driver="GTiff")
 

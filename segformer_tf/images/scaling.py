@@ -30,7 +30,7 @@ def scale_pixels(image: np.ndarray, scaling: Scaling, planes: np.ndarray) -> Non
         return
     pixels = np.moveaxis(planes, 0, -1)
     if pixels.flags.c_contiguous and image.flags.c_contiguous and scaling.factor is not None:
-        _scale_rows(image, scaling, pixels)
+        _scale_rows(image, scaling, scaling.factor, pixels)
         return
     height, width, channels = image.shape  # 8 bits: the 256 results of each channel are computed once, then looked up
     table = _scale(np.repeat(np.arange(256, dtype=np.uint8)[:, np.newaxis], channels, axis=1), scaling)
@@ -46,7 +46,7 @@ def scale_pixels(image: np.ndarray, scaling: Scaling, planes: np.ndarray) -> Non
             np.take(table[:, channel], taken, out=planes[channel, start : start + rows], mode="clip")
 
 
-def _scale_rows(image: np.ndarray, scaling: Scaling, pixels: np.ndarray) -> None:
+def _scale_rows(image: np.ndarray, scaling: Scaling, factor: float, pixels: np.ndarray) -> None:
     """As `_scale`, (H, W, C) into (H, W, C), a few rows at a time: half the time of looking values up."""
     height, width, channels = image.shape
     given, made = image.reshape(height, -1), pixels.reshape(height, -1)
@@ -58,7 +58,7 @@ def _scale_rows(image: np.ndarray, scaling: Scaling, pixels: np.ndarray) -> None
     )
     for start in range(0, height, rows):
         band = made[start : start + rows]
-        np.multiply(given[start : start + rows], scaling.factor, out=products[: len(band)])
+        np.multiply(given[start : start + rows], factor, out=products[: len(band)])
         band[...] = products[: len(band)]
         if mean is not None and std is not None:
             np.subtract(band, mean, out=band)

@@ -87,7 +87,7 @@ def _state(model: Any) -> list[Any] | None:
 def _traced(model: Any, wanted: dict[str, bool]) -> Any:
     import tensorflow as tf
 
-    network = weakref.ref(model.network)  # through its layers a graph would keep what it is kept by
+    network: Any = weakref.ref(model.network)  # through its layers a graph would keep what it is kept by
     channels = model.config.num_channels
     shape = (channels, None, None) if model.data_format == "channels_first" else (None, None, channels)
 

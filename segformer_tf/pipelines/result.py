@@ -109,8 +109,7 @@ class SegmentationResult:
         skip = (skip,) if isinstance(skip, str) else tuple(skip)
         for name in skip if skip != BACKGROUND else ():
             check_class(name, self.id2label)
-        pixels = np.asarray(self.pixels)
-        return images.overlay(pixels, self.labels, self.palette, self.id2label, alpha, legend, skip, outline)
+        return images.overlay(self.pixels, self.labels, self.palette, self.id2label, alpha, legend, skip, outline)
 
     def compare(self, truth: Any, ignore_index: int = 255) -> Image.Image:
         """Picture, truth, prediction and wrong pixels side by side; `truth` is a mask: ids (H, W), or its file."""

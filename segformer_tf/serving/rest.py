@@ -5,8 +5,7 @@ import hmac
 import json
 import logging
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 
 from google.protobuf import json_format
@@ -84,21 +83,30 @@ class Predict:
     async def _predicted(self, request: Request, body: bytes) -> bytes:
         with self.gate.enter(), self.model.using(**_model_of(request)) as version:
             packed = request.headers.get("content-encoding", "").lower() == "gzip"
-            futures, rows = await self._in_thread(self._submitted, body, packed, version)
+            job = self.workers.submit(self._submitted, body, packed, version)
+            try:
+                futures, rows = await asyncio.wrap_future(job)
+            except asyncio.CancelledError:  # a thread goes on: what it will put into the queue is taken out again
+                job.add_done_callback(_dropped)
+                raise
             try:
                 parts = await asyncio.gather(*map(asyncio.wrap_future, futures))
             finally:
                 for future in futures:
                     future.cancel()
-            return await self._in_thread(write_json, checked(joined(parts), None), rows)
-
-    def _in_thread(self, function: Callable, *arguments):
-        return asyncio.get_running_loop().run_in_executor(self.workers, function, *arguments)
+            answer = self.workers.submit(write_json, checked(joined(parts), None), rows)
+            return await asyncio.wrap_future(answer)
 
     def _submitted(self, body: bytes, packed: bool, version: Version):
         body = unpack(body, self.limits.max_body) if packed else body
         signature, inputs, rows = read_json(body, version.servable)
         return version.submit(signature, inputs), rows
+
+
+def _dropped(job: Future) -> None:
+    if not job.cancelled() and not job.exception():
+        for future in job.result()[0]:
+            future.cancel()
 
 
 async def _unless_gone(request: Request, work) -> bytes:

@@ -123,17 +123,18 @@ def _exchanged(entry: Path, target: Path) -> bool:
 @contextmanager
 def locked(directory: Path, alone: bool) -> Iterator[None]:
     """Inside, other processes that ask wait: all of them, or those that ask to be alone. Not on disks without locks."""
-    handle = None
+    handle = _lock_of(directory, alone)
     try:
-        if fcntl is not None:
-            handle = _lock_of(directory, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         yield
     finally:
         if handle is not None:
             os.close(handle)
 
 
-def _lock_of(directory: Path, kind: int) -> int | None:
+def _lock_of(directory: Path, alone: bool) -> int | None:
+    if fcntl is None:
+        return None
+    kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
     try:
         handle = os.open(directory, os.O_RDONLY)
     except OSError:  # what follows says why

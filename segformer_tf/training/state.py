@@ -80,7 +80,7 @@ def restore(run: Path, model: keras.Model) -> dict[str, Any]:
         if sizes["about"] > MAX_BYTES:
             raise ValueError(f"its log has {sizes['about']} bytes")
         with open(file, "rb") as stream, np.load(stream) as arrays:
-            values = {name: arrays[name] for name in arrays.files}
+            values = {name: np.asarray(arrays[name]) for name in arrays.files}
         about = _checked(json.loads(str(values.pop("about"))))
     except _Another:
         raise

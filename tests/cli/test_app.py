@@ -52,7 +52,7 @@ def test_debug_shows_where_it_failed(run):
         (["segment", "china.jpg", "--alpha", "2"], "'--alpha': "),
         (["segment", "china.jpg", "--save", "labels,masks"], "--save: 'masks'; expected some of labels,overlay,json"),
         (["segment", "china.jpg", "--save", ","], "--save: empty; expected some of labels,overlay,json"),
-        (["segment", "china.jpg", "--scales", "1", "0"], "--scales: (1.0, 0.0); expected numbers above 0"),
+        (["segment", "china.jpg", "--scales", "1", "0"], "--scales: scales are (1.0, 0.0); expected each above 0"),
         (
             ["segment", "china.jpg", "--merge-queries", "5"],
             "Input should be less than or equal to 4",

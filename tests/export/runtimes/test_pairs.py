@@ -50,7 +50,7 @@ def labels(files, picture):
     return found
 
 
-@pytest.mark.parametrize("pair", itertools.combinations(WAYS, 2), ids=" and ".join)
+@pytest.mark.parametrize("pair", [*itertools.combinations(WAYS, 2)], ids=" and ".join)
 def test_two_runtimes_give_the_same_labels(pair, labels):
     one, other = (labels[kind] for kind in pair)
     assert one.shape == SIZE and len(np.unique(one)) > 3
