@@ -1,6 +1,7 @@
 """A checkpoint as files for servers and other runtimes, each compared with the Keras model before it is kept."""
 
 import importlib.util
+import json
 import os
 import tempfile
 from collections.abc import Iterable
@@ -13,7 +14,7 @@ from segformer_tf.checkpoints import check_finite
 from segformer_tf.export import signatures
 from segformer_tf.export.formats import FILES, WEIGHTS, pixels_shape
 from segformer_tf.export.picture_bytes import MAX_PIXELS
-from segformer_tf.export.quantized import Calibration, Quantized, quantize
+from segformer_tf.export.quantized import REPORT, Calibration, Quantized, quantize
 from segformer_tf.export.saved_model import facts, next_version, write_saved_model
 from segformer_tf.export.warmup import sample_picture
 from segformer_tf.images.postprocess import post_process_semantic_segmentation
@@ -150,6 +151,7 @@ def _export_runtime(
             full = Path(directory_of_full, runtime.file)
             runtime.write(model, full, shape, "float32", about)
             quantized = quantize(full, file, runtime.load, calibration)
+            (draft / REPORT).write_text(json.dumps(quantized.to_dict(), indent=1) + "\n", "utf-8")
         else:
             runtime.write(model, file, shape, weights, about)
         found = runtime.load(file)(pixels)

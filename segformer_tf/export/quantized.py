@@ -7,7 +7,6 @@ gain most stay in float, until the loss is small enough.
 
 import contextlib
 import io
-import json
 import logging
 import re
 import time
@@ -20,7 +19,6 @@ import numpy as np
 
 from segformer_tf.pipelines.description import KEY
 from segformer_tf.pipelines.runtimes import Runtime
-from segformer_tf.storage.whole import write_text
 
 REPORT = "quantization.json"
 TIMED = 5
@@ -68,6 +66,7 @@ class Quantized(NamedTuple):
     kept_in_float: list[str]
     layers: list[Layer]
     faster: float
+    max_drop: float
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -75,7 +74,7 @@ class Quantized(NamedTuple):
 
 
 def quantize(full: Path, path: Path, load: Callable[[Path], Runtime], calibration: Calibration) -> Quantized:
-    """Writes `path`, the int8 form of the float32 file `full`, and `quantization.json` beside it.
+    """Writes `path`, the int8 form of the float32 file `full`.
 
     Raises:
         ValueError: There are no pictures, or int8 loses more than it may with every part's help.
@@ -118,9 +117,7 @@ def quantize(full: Path, path: Path, load: Callable[[Path], Runtime], calibratio
             "the model is for, or allow more."
         )
     faster = _seconds(float_runtime, first_pixels) / _seconds(load(path), first_pixels)
-    found = Quantized(measure, before, after, gains, kept, layers(path), faster)
-    report = json.dumps({**found.to_dict(), "max_drop": most}, indent=1)
-    write_text(path.parent / REPORT, report + "\n")
+    found = Quantized(measure, before, after, gains, kept, layers(path), faster, most)
     return found
 
 
