@@ -18,6 +18,8 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
+# Hidden: TF Serving looks for directories named by integers, `glob("*.png")` for pictures.
+PREFIX = ".segformer-tf-draft-"
 SAVE = ".segformer-tf-save"
 REMOVED = ".removed"  # ends the name of an empty file in `SAVE` that says what the save takes away
 WAIT_SECONDS = 60.0  # for another process that reads or writes the directory
@@ -132,7 +134,7 @@ def locked(directory: Path, alone: bool) -> Iterator[None]:
 
 
 def _lock_of(directory: Path, alone: bool) -> int | None:
-    if fcntl is None:
+    if fcntl is None or directory.name.startswith(PREFIX):  # a draft is its own process's, which holds it
         return None
     kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
     try:

@@ -12,16 +12,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from segformer_tf.storage.switch import GONE, WAYS_OUT, commit, locked, refused, settle, way_out
+from segformer_tf.storage.switch import GONE, PREFIX, WAYS_OUT, commit, locked, refused, settle, way_out
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None
 
-PREFIX = (
-    ".segformer-tf-draft-"  # hidden: TF Serving looks for directories named by integers, `glob("*.png")` for pictures
-)
 _cleared: set[Path] = set()  # directories whose leftovers this process has looked for
 
 

@@ -188,6 +188,14 @@ def test_a_save_waits_for_readers_and_says_when_they_take_too_long(tmp_path, mon
     assert [file.name for file in tmp_path.iterdir()] == ["a"]
 
 
+def test_a_draft_may_be_saved_into_and_loaded_from(tmp_path):
+    with whole.staged(tmp_path) as stage:
+        whole.write_text(stage / "a", "a")
+        with switch.settled(stage):
+            assert (stage / "a").read_text() == "a"
+    assert [file.name for file in tmp_path.iterdir()] == ["a"]
+
+
 @pytest.mark.parametrize("exchanged", [True, False])
 def test_a_directory_takes_the_place_of_another_where_the_caller_says_so(tmp_path, monkeypatch, exchanged):
     if not exchanged:
