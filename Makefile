@@ -139,7 +139,7 @@ PIP := bin/pip install --quiet --disable-pip-version-check
 	touch $@ $(addprefix .venv/.,$(ALSO_$*))
 EXTRAS_dev := [dev]
 ALSO_dev := core
-EXTRAS_export := [dev,export]
+EXTRAS_export := [dev,export,int8]
 ALSO_export := core dev
 
 # The others hold what PACKAGES_NAME lists, after FIRST_NAME: torch comes first, at the version whose CPU build is small.

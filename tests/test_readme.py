@@ -44,10 +44,10 @@ def test_links_lead_to_files(page):
         assert target.startswith("https://") or (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-def test_ten_everyday_changes_name_files_that_exist():
+def test_everyday_changes_name_one_or_two_files_that_exist():
     text = (ROOT / "docs" / "architecture.md").read_text("utf-8").split("## Where to change what")[1]
     rows = [line for line in text.splitlines() if line.startswith("| a")]
-    assert len(rows) == 10
+    assert len(rows) >= 10
     for row in rows:
         files = re.findall(r"`(segformer_tf/[^`]+)`", row)
         assert 1 <= len(files) <= 2

@@ -2,6 +2,8 @@
 
 import io
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from segformer_tf.batch import inputs
@@ -33,7 +35,6 @@ def test_a_list_file_is_relative_to_itself(photos):
 
 @pytest.mark.parametrize("form", ["paths", "bytes", "hub"])
 def test_parquet_of_paths_or_bytes_gives_the_bytes_of_the_files(photos, tmp_path, form):
-    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     files = sorted(photos.glob("p0*.jpg"))
     columns = {
         "paths": {"path": [str(file) for file in files]},
@@ -46,7 +47,6 @@ def test_parquet_of_paths_or_bytes_gives_the_bytes_of_the_files(photos, tmp_path
 
 
 def test_parquet_without_such_a_column_is_told_with_those_that_it_has(tmp_path):
-    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     pq.write_table(pa.table({"a": [1], "path": [2]}), tmp_path / "x.parquet")
     with pytest.raises(ValueError, match=r"has the columns a, path; expected photo"):
         inputs.find(tmp_path / "x.parquet", "photo")

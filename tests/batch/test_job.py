@@ -10,7 +10,6 @@ from segformer_tf.batch.job import Job
 from segformer_tf.batch.labeller import Labeller
 from segformer_tf.batch.store import Store, StoreError
 
-pytest.importorskip("pyarrow")
 ABOUT = {"model": "m"}
 
 

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+import yaml
 from reference import ROOT
 
 from segformer_tf.training import RECIPES, Augmentation, read_split, training_data, workers, write_shards
@@ -82,7 +83,6 @@ def test_what_several_devices_cannot_do_as_one_does_is_refused(change, told):
 
 
 def test_the_kubernetes_manifest_gives_the_variables_that_workers_are_found_by():
-    yaml = pytest.importorskip("yaml")
     service, job = yaml.safe_load_all((ROOT / "examples" / "distributed" / "job.yaml").read_text())
     spec = job["spec"]
     pod = spec["template"]["spec"]

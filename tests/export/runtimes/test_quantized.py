@@ -14,7 +14,6 @@ from segformer_tf.export.export import export
 from segformer_tf.export.formats import FILES
 from segformer_tf.export.quantized import Calibration, quantize
 
-pytest.importorskip("nncf")
 load = FILES["openvino"].load
 PARTS = [*(f"stage {i + 1}" for i in range(model().config.num_encoder_blocks)), "head"]
 
