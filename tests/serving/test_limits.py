@@ -143,9 +143,12 @@ def test_work_of_clients_that_have_gone_is_dropped(small):
 
 
 def test_slow_requests_are_given_up_and_take_no_place_in_the_queue(directory):
-    limits = Limits(max_waiting=1, body_timeout=0.5)
-    with serving(directory, limits=limits) as server, grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
-        slow = socket.create_connection(("127.0.0.1", server.rest_port))
+    limits = Limits(max_waiting=2, body_timeout=0.5)  # the two slow ones would fill it
+    with (
+        serving(directory, limits=limits) as server,
+        grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel,
+        socket.create_connection(("127.0.0.1", server.rest_port)) as slow,
+    ):
         slow.sendall(b"POST /v1/models/small:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{")
         start_stream = channel.stream_unary("/tensorflow.serving.PredictionService/Predict")
         never = threading.Event()
@@ -156,7 +159,6 @@ def test_slow_requests_are_given_up_and_take_no_place_in_the_queue(directory):
         assert call.exception(20)
         assert call.code() in (grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED)
         never.set()
-        slow.close()
 
 
 def test_a_connection_that_says_nothing_is_closed(directory, monkeypatch):
