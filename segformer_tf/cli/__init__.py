@@ -17,8 +17,16 @@ from segformer_tf.cli import (  # noqa: F401  (they register commands)
     training,
     video,
 )
-from segformer_tf.cli.app import app, say
+from segformer_tf.cli.app import app, arrange, say
 
+arrange(
+    {
+        "Pictures": ("demo", "segment", "video", "classify", "segment-many"),
+        "Data and training": ("inspect", "convert-masks", "shard", "corrupt", "train", "evaluate", "calibrate"),
+        "Models": ("info", "convert", "export", "benchmark"),
+        "Serving": ("serve", "serve-config"),
+    }
+)
 SEVERAL = ("--scales", "--merge-queries")  # options that take numbers until there are no more
 
 

@@ -1,6 +1,7 @@
 """The command line's frame: its name and help, how commands end, and how TensorFlow is loaded without noise."""
 
 import difflib
+import inspect
 import os
 import sys
 from collections.abc import Callable
@@ -58,6 +59,23 @@ def _options(
     ] = False,
 ) -> None:
     pass
+
+
+def arrange(panels: dict[str, tuple[str, ...]]) -> None:
+    """Shows the commands in this order under these headings; their help in paragraphs, its examples line by line."""
+    order = [name for names in panels.values() for name in names]
+    panel = {name: title for title, names in panels.items() for name in names}
+    for command in app.registered_commands:
+        callback = command.callback
+        command.name = command.name or callback.__name__.replace("_", "-")
+        command.rich_help_panel = panel.get(command.name)
+        command.help = _paragraphs(command.help or inspect.getdoc(callback) or "")
+    app.registered_commands.sort(key=lambda command: [*order, command.name].index(command.name))
+
+
+def _paragraphs(text: str) -> str:
+    parts = [part.splitlines() for part in text.strip().replace("[", r"\[").split("\n\n")]
+    return "\n\n".join(("\n" if lines[0].startswith("segformer-tf ") else " ").join(lines) for lines in parts)
 
 
 def say(message: str) -> None:

@@ -39,6 +39,9 @@ def benchmark(
 
     Files are exported to a temporary directory and each is run in a process of its own: a minute or two for b0. Without
     --data only float32 rows are recommended, for nobody knows what the others lose.
+
+    segformer-tf benchmark segformer-b0-camvid
+    segformer-tf benchmark RUN --data photos --size 512 512
     """
     from segformer_tf.cli import tables
 

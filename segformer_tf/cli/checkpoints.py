@@ -27,7 +27,11 @@ def convert(
         Format | None, typer.Option(help="Of DST; by default as its suffix says.", show_default=False)
     ] = None,
 ) -> None:
-    """Convert a checkpoint between file formats and frameworks."""
+    """Convert a checkpoint between file formats and frameworks.
+
+    segformer-tf convert nvidia/segformer-b0-finetuned-ade-512-512 b0.keras
+    segformer-tf convert iter_160000.pth converted
+    """
     from segformer_tf.convert import convert as write
 
     check_model(src, "SRC")
@@ -42,7 +46,10 @@ def info(
     model: Annotated[str, typer.Argument(help="Hub id, directory, file or bundled model.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
-    """Tell what a checkpoint is: task, size, classes, input, file."""
+    """Tell what a checkpoint is: task, size, classes, input, file.
+
+    segformer-tf info segformer-b0-camvid
+    """
     check_model(model, "MODEL")
     facts = _facts(model)
     if as_json:
@@ -92,7 +99,10 @@ def calibrate(
     binary: scoring.Binary = False,
     as_json: scoring.Json = False,
 ) -> None:
-    """Find the temperature that makes a model's probabilities true, and save it with the model."""
+    """Find the temperature that makes a model's probabilities true, and save it with the model.
+
+    segformer-tf calibrate RUN/best --data photos --diagram reliability.png
+    """
     load_tensorflow()
     from segformer_tf import SegformerImageProcessor
     from segformer_tf.pipelines.exported import exported_file

@@ -42,7 +42,11 @@ def inspect(
         bool, typer.Option("--layouts", callback=show_layouts, is_eager=True, help="Show every layout, and end.")
     ] = False,
 ) -> None:
-    """Tell what a data set holds and what is wrong with it; exit 1 if something is."""
+    """Tell what a data set holds and what is wrong with it; exit 1 if something is.
+
+    segformer-tf inspect photos --picture sheet.png
+    segformer-tf inspect --layouts
+    """
     del layouts
     from segformer_tf.data import inspect as look_at
 
@@ -114,7 +118,10 @@ def convert_masks(
     binary: Binary = False,
     seed: Seed = 0,
 ) -> None:
-    """Write any data set with masks as pictures and PNGs of class ids, whole or not at all."""
+    """Write any data set with masks as pictures and PNGs of class ids, whole or not at all.
+
+    segformer-tf convert-masks cvat-export data
+    """
     from segformer_tf.data.converting import convert_masks as convert
 
     counts = convert(src, dst, binary=binary, seed=seed)
@@ -131,7 +138,10 @@ def shard(
     value_range: ValueRange = None,
     seed: Seed = 0,
 ) -> None:
-    """Write a split as TFRecord shards, which `train --data` and `evaluate --data` read."""
+    """Write a split as TFRecord shards, which `train --data` and `evaluate --data` read.
+
+    segformer-tf shard --data photos --output shards
+    """
     from segformer_tf.data import inspect as look_at
 
     names = None if binary else (split,)  # what 255 means shows in all splits together
@@ -151,7 +161,10 @@ def corrupt(
     severity: Annotated[int, typer.Option(help="1 (slight) to 5.")] = 3,
     split: Annotated[str, typer.Option()] = "val",
 ) -> None:
-    """Write a split with corrupted pictures, as PNG, and its masks: what `evaluate --corruptions` sees."""
+    """Write a split with corrupted pictures, as PNG, and its masks: what `evaluate --corruptions` sees.
+
+    segformer-tf corrupt photos foggy --corruption fog --severity 3
+    """
     load_tensorflow()
     from segformer_tf.data.converting import convert_masks
     from segformer_tf.training.scoring import corruptions

@@ -84,7 +84,12 @@ def export(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
-    """Write a model for TF Serving or another runtime, and compare what was written with the model."""
+    """Write a model for TF Serving or another runtime, and compare what was written with the model.
+
+    segformer-tf export RUN served
+    segformer-tf export RUN file --format openvino --size 512 512 --batch 1
+    segformer-tf export RUN small --format openvino --weights int8 --calibrate photos
+    """
     check_model(model, "MODEL")
     if calibrate and (weights is not Weights.INT8 or format is not Format.OPENVINO):
         raise typer.BadParameter(

@@ -28,6 +28,7 @@ from segformer_tf.cli.options import (
     make_directory,
 )
 from segformer_tf.pipelines import files
+from segformer_tf.pipelines.progress import progress
 
 Images = Annotated[
     list[str],
@@ -149,7 +150,11 @@ def classify(
     recursive: Recursive = False,
     as_json: AsJson = False,
 ) -> None:
-    """Name the likeliest classes of pictures."""
+    """Name the likeliest classes of pictures.
+
+    segformer-tf classify cat.jpg dog.jpg --model nvidia/mit-b0
+    segformer-tf classify photos/ --model RUN --top-k 1 --json
+    """
     check_model(model)
     pictures = find_pictures(images, recursive)
     pipeline = load_pipeline("ImageClassificationPipeline", model, runtime)
@@ -187,7 +192,7 @@ def _work(
     sources = [picture.source for picture in pictures]
     answers = pipeline.stream(sources, finish=finish, batch_size=batch_size, **options)
     try:
-        with tables.progress(len(pictures)) as advance:
+        with progress(len(pictures)) as advance:
             for picture, answer in zip(pictures, answers, strict=True):
                 advance()
                 if answer:

@@ -67,7 +67,11 @@ def evaluate(
     dump: Annotated[Path | None, typer.Option(help="Directory to write the predictions to.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Score a model on a data set: mIoU, mAcc, aAcc and the classes, with the protocol."""
+    """Score a model on a data set: mIoU, mAcc, aAcc and the classes, with the protocol.
+
+    segformer-tf evaluate --model RUN --data photos
+    segformer-tf evaluate --model RUN --data photos --scales 0.75 1 1.25 --flip --json
+    """
     if corruptions is None and (severity or output):
         raise typer.BadParameter("--severity and --output are of --corruptions: give that too")
     extra = {"boundary": boundary, "intervals": intervals, "groups": groups, "calibration": calibration}

@@ -43,7 +43,10 @@ def serve(
         Path | None, typer.Option(help="File of a token; clients send it as Authorization: Bearer TOKEN.")
     ] = None,
 ) -> None:
-    """Answer TF Serving's gRPC and REST requests on this machine, to try an export; needs the `serve` extra."""
+    """Answer TF Serving's gRPC and REST requests on this machine, to try an export; needs the `serve` extra.
+
+    segformer-tf serve served
+    """
     if (tls_certificate is None) != (tls_key is None):
         raise typer.BadParameter("Give both, or neither.", param_hint="--tls-certificate, --tls-key")
     if config and (version or label):
@@ -126,7 +129,10 @@ def serve_config(
     batch_timeout_ms: Annotated[float, typer.Option(help="How long a batch waits for more.")] = 5.0,
     threads: Annotated[int, typer.Option(help="Batches that run at the same time.")] = 2,
 ) -> None:
-    """Write TF Serving's models.config, batching_params.txt and monitoring.config."""
+    """Write TF Serving's models.config, batching_params.txt and monitoring.config.
+
+    segformer-tf serve-config served --output config --label stable=1 --label canary=2
+    """
     from segformer_tf.serving.config import serving_config
     from segformer_tf.storage.whole import staged
 

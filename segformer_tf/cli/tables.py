@@ -1,9 +1,8 @@
-"""What `segment` and `classify` show: a progress bar, a table for one picture or for many, JSON."""
+"""What `segment` and `classify` show: a table for one picture or for many, JSON."""
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,24 +18,6 @@ class Report:
     failed: int = 0
     output: Path | None = None
     start: float = field(default_factory=time.monotonic)
-
-
-@contextmanager
-def progress(total: int | None, what: str = "pictures") -> Iterator[Callable[[], None]]:
-    """A bar on stderr with pictures a second and the time left, where that is a terminal and there are several."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TimeRemainingColumn
-    from rich.text import Text
-
-    class Rate(ProgressColumn):
-        def render(self, task: Any) -> Text:
-            return Text(f"{task.speed:.1f} {what}/s" if task.speed else "")
-
-    console = Console(stderr=True)
-    columns = what.capitalize(), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True, disable=total == 1 or not console.is_terminal) as bar:
-        task = bar.add_task("", total=total)
-        yield lambda: bar.advance(task)
 
 
 def show(

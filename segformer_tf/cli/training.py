@@ -66,7 +66,12 @@ def train(
         ),
     ] = None,
 ) -> None:
-    """Train a model on a data set; a stopped run goes on with --resume."""
+    """Train a model on a data set; a stopped run goes on with --resume.
+
+    segformer-tf train --data photos --model segformer-b0-camvid --output RUN --steps 600
+    segformer-tf train --data photos --model segformer-b0-camvid --output RUN --resume
+    segformer-tf train --data photos --model nvidia/mit-b2 --output RUN --set learning_rate=1e-4 --crop 512 512
+    """
     if epochs is not None and steps is not None:
         raise typer.BadParameter("give --epochs or --steps, not both")
     if folds is not None and distribute is not Distribute.NONE:

@@ -10,6 +10,7 @@ from segformer_tf.cli import options as choices
 from segformer_tf.cli import tables
 from segformer_tf.cli.app import BUNDLED, MergeQueries, app, check_model, printable, say
 from segformer_tf.pipelines import files
+from segformer_tf.pipelines.progress import progress
 
 VIDEO = """Label every frame of a video.
 
@@ -86,7 +87,7 @@ def label(
     rows = []
     for source, frames in opened:
         start, done = time.monotonic(), 0
-        with tables.progress(frames.count, "frames") as advance:
+        with progress(frames.count, "frames") as advance:
 
             def each(advance: Any = advance) -> None:
                 nonlocal done

@@ -120,6 +120,11 @@ def _area(points: np.ndarray) -> int:
     return int((x * np.roll(y, -1) - np.roll(x, -1) * y).sum()) // 2
 
 
+def svg_path(mask: np.ndarray) -> str:
+    """(H, W) bool -> the `d` of an SVG path around its pixels."""
+    return "".join("M" + "L".join(f"{x},{y}" for x, y in polygon.corners.tolist()) + "Z" for polygon in polygons(mask))
+
+
 def svg(labels: np.ndarray, rows: Sequence[dict[str, Any]], palette: np.ndarray, size: tuple[int, int], **shown) -> str:
     """Class ids (H, W) -> the text of an SVG: a path for each class of `rows` (of `class_table`), named as one points
     at it.
@@ -129,14 +134,10 @@ def svg(labels: np.ndarray, rows: Sequence[dict[str, Any]], palette: np.ndarray,
     said = "".join(f' {name.replace("_", "-")}="{value}"' for name, value in shown.items())
     paths = []
     for row in rows:
-        outlines = "".join(
-            "M" + "L".join(f"{x},{y}" for x, y in polygon.corners.tolist()) + "Z"
-            for polygon in polygons(labels == row["id"])
-        )
         score = "" if row["score"] is None else f", score {row['score']:.3f}"
         title = f"{html.escape(row['name'])}: {row['share']:.1%}{score}"
         color = "#{:02x}{:02x}{:02x}".format(*map(int, palette[row["id"]]))
-        paths.append(f'<path fill="{color}"{said} d="{outlines}"><title>{title}</title></path>')
+        paths.append(f'<path fill="{color}"{said} d="{svg_path(labels == row["id"])}"><title>{title}</title></path>')
     height, width = labels.shape
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{size[1]}" '

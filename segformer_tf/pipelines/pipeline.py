@@ -18,7 +18,8 @@ from segformer_tf.pipelines.description import class_names
 from segformer_tf.pipelines.exported import converted, exported_file, open_exported
 from segformer_tf.pipelines.loading import fastest, whole_model
 from segformer_tf.pipelines.predict import How, Predictor
-from segformer_tf.pipelines.result import SegmentationResult, map_kind
+from segformer_tf.pipelines.progress import tracked
+from segformer_tf.pipelines.result import ClassificationResult, SegmentationResult, map_kind
 from segformer_tf.pipelines.runtimes import KerasModel, Runtime
 from segformer_tf.pipelines.windows import WINDOW, check_scales
 from segformer_tf.storage import find
@@ -91,14 +92,14 @@ class Pipeline:
         """The answer for one picture (path, bytes, PIL image or array); a list for a list; otherwise an iterator.
 
         Other iterables are worked off as their answers are asked for, up to three batches ahead, with a progress bar on
-        a terminal. A picture of many that cannot be done has a `Failed` in its place, and a line on stderr; one alone
-        raises.
+        a terminal or a line in a notebook. A picture of many that cannot be done has a `Failed` in its place, and a
+        line on stderr; one alone raises.
         """
         self._check(options)
         if _is_one(pictures):
             return overlap.one(Predictor(self.runtime, self.processor), self._work(None, **options), pictures)
         total = len(pictures) if hasattr(pictures, "__len__") else None
-        answers = _with_progress(_told(self.stream(pictures, batch_size=batch_size, **options)), total)
+        answers = tracked(_told(self.stream(pictures, batch_size=batch_size, **options)), total)
         return list(answers) if isinstance(pictures, (list, tuple)) else answers
 
     def stream(
@@ -213,7 +214,9 @@ class ImageClassificationPipeline(Pipeline):
             scores = softmax(found.logits)
             names = self.config.id2label
             best = np.argsort(-scores, kind="stable")[:top_k]
-            answer = [{"id": int(i), "label": names[int(i)], "score": float(scores[i])} for i in best]
+            answer = ClassificationResult(
+                {"id": int(i), "label": names[int(i)], "score": float(scores[i])} for i in best
+            )
             return answer if finish is None else finish(picture, answer)
 
         return overlap.Task(self._read, likeliest, How())
@@ -233,17 +236,6 @@ def _told(answers: Iterable[Any]) -> Iterator[Any]:
         if isinstance(answer, overlap.Failed):
             print(f"segformer-tf: {answer.why}", file=sys.stderr)
         yield answer
-
-
-def _with_progress(answers: Iterable[Any], total: int | None) -> Iterator[Any]:
-    """The answers, with a progress bar on stderr where that is a terminal."""
-    if not sys.stderr.isatty():
-        yield from answers
-        return
-    from rich.console import Console
-    from rich.progress import track
-
-    yield from track(answers, "Pictures", total, console=Console(stderr=True))
 
 
 def _name(picture: Any) -> str:

@@ -1,7 +1,6 @@
 """What a pipeline says about one picture: the label map, its classes, and the pictures and files made of them."""
 
 import difflib
-import io
 import json
 import os
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ from segformer_tf.storage.whole import staged
 BACKGROUND = ("background",)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SegmentationResult:
     """One segmented picture.
 
@@ -213,13 +212,22 @@ class SegmentationResult:
         else:
             path.write_text(json.dumps(self.to_dict(), indent=2) + "\n", "utf-8")
 
-    def _repr_png_(self) -> bytes:
-        return _png(self.overlay())
+    def __repr__(self) -> str:
+        height, width = self.labels.shape
+        names = ", ".join(row["name"] for row in self.classes)
+        return f"SegmentationResult({self.name!r}, {height} x {width}: {names})"
 
     def _repr_html_(self) -> str:
         """The overlay, whose classes are named as one points at them, and their table; nothing is fetched."""
         title = f"{self.name}, {self.model}"
-        return notebook.page(self.labels, self.classes, self.palette, _png(self.overlay(legend=False)), title)
+        return notebook.segmentation(self.labels, self.pixels, self.classes, self.palette, BACKGROUND, title)
+
+
+class ClassificationResult(list):
+    """A classifier's answer: a list `[{"id", "label", "score"}]`, the likeliest first; a table in a notebook."""
+
+    def _repr_html_(self) -> str:
+        return notebook.classification(self)
 
 
 def check_class(name: str, id2label: dict[int, str]) -> None:
@@ -237,9 +245,3 @@ def map_kind(name: str, id2label: dict[int, str]) -> Any:
         return name
     check_class(name, id2label)
     return next(key for key, own in id2label.items() if own == name)
-
-
-def _png(picture: Image.Image) -> bytes:
-    data = io.BytesIO()
-    files.write_png(picture, data)
-    return data.getvalue()

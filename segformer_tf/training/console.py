@@ -1,5 +1,6 @@
-"""What a run says on the terminal: its beginning in some lines, one bar, a line an evaluation, its end."""
+"""What a run says on a terminal or in a notebook: its beginning, one bar, a line an evaluation, its end."""
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -7,14 +8,22 @@ from typing import Any
 import rich.console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from segformer_tf.pipelines.progress import Line, in_notebook
+
 
 class Console:
-    """Lines and one bar on stderr, or nothing with `speaks=False`. The bar is for terminals; lines go anywhere."""
+    """Lines and one bar on stderr, or nothing with `speaks=False`. The bar is for terminals; lines go anywhere.
+
+    A notebook paints what is on stderr as an error, so there all goes to stdout, and one line stands for the bar.
+    """
 
     def __init__(self, speaks: bool = True):
         self.speaks = speaks
-        self.terminal = rich.console.Console(stderr=True, highlight=False, soft_wrap=True)
+        self.terminal = rich.console.Console(
+            stderr=not in_notebook(), highlight=False, soft_wrap=True, force_jupyter=False
+        )
         self.bar: Progress | None = None
+        self.shown: Line | None = None
 
     def line(self, text: str) -> None:
         """One line, as it is: names in square brackets are no markup."""
@@ -30,6 +39,11 @@ class Console:
     @contextmanager
     def running(self, step: int, steps: int) -> Iterator[None]:
         """Shows the bar meanwhile."""
+        if self.speaks and in_notebook():
+            self.shown, self.steps, self.begin = Line(), steps, (time.monotonic(), step)
+            yield
+            self.shown = None
+            return
         if not (self.speaks and self.terminal.is_terminal):
             yield
             return
@@ -48,9 +62,15 @@ class Console:
 
     def step(self, step: int, loss: float, rate: float, score: float | None) -> None:
         """Moves the bar."""
+        known = "" if score is None else f"  score {score:.4f}"
+        told = f"loss {loss:.4f}  rate {rate:.2e}{known}"
         if self.bar:
-            known = "" if score is None else f"  score {score:.4f}"
-            self.bar.update(self.task, completed=step, description=f"loss {loss:.4f}  rate {rate:.2e}{known}")
+            self.bar.update(self.task, completed=step, description=told)
+        elif self.shown:
+            begin, first = self.begin
+            left = (time.monotonic() - begin) * (self.steps - step) / max(step - first, 1)
+            more = f"  {duration(left)} left" if step < self.steps else ""
+            self.shown.show(f"step {step} of {self.steps}  {told}{more}", at_once=step >= self.steps)
 
     def evaluated(self, row: dict[str, Any], best: bool) -> None:
         """A line of one evaluation."""

@@ -25,6 +25,7 @@ from segformer_tf.training.recipe import Recipe
 from segformer_tf.training.recipes import RECIPES
 from segformer_tf.training.report.tensorboard import TensorBoard
 from segformer_tf.training.report.writing import write_report
+from segformer_tf.training.run import Run
 from segformer_tf.training.statistics import PICTURES, Statistics
 from segformer_tf.training.watch import Watch
 from segformer_tf.training.workers import Workers
@@ -45,7 +46,7 @@ def train(
     tensorboard: bool = False,
     verbose: int | str = "auto",
     strategy: Any = None,
-) -> dict[str, Any]:
+) -> Run:
     """Trains a segmentation model or classifier, which then has the last weights; returns the best row of the log.
 
     `run/best` and `run/last` are directories that `from_pretrained` reads; `run/log.csv` has one row an evaluation,
@@ -99,7 +100,7 @@ def train(
     masks = not isinstance(val_source, Split) or val_source.has_masks
     validation_loss = ValidationLoss(model, val_source, recipe.augmentation) if masks else None
 
-    def learn(resume: bool, slower: int) -> dict[str, Any]:
+    def learn(resume: bool, slower: int) -> Run:
         keras.utils.set_random_seed(seed)
         with strategy.scope() if strategy is not None else contextlib.nullcontext():
             trained = _learner(model, recipe)
@@ -133,7 +134,7 @@ def train(
                     shuffle=False,  # the data comes shuffled
                     verbose=0,
                 )
-        return _finish(run, model, trained, keeper, plan) if workers.chief else {}
+        return _finish(run, model, trained, keeper, plan) if workers.chief else Run(run, {})
 
     retries = recipe.retries if strategy is None else 0  # the chief alone sees it, and the others would wait
     for slower in range(retries):
@@ -144,7 +145,7 @@ def train(
     return learn(resume or retries > 0, retries)
 
 
-def _finish(run: Path, model, trained, keeper: Keeper, plan: Plan) -> dict[str, Any]:
+def _finish(run: Path, model, trained, keeper: Keeper, plan: Plan) -> Run:
     """Leaves the last weights in the model, and the report of the best ones in the run."""
     keeper.copy_weights(trained)
     if keeper.interrupted:
@@ -157,7 +158,7 @@ def _finish(run: Path, model, trained, keeper: Keeper, plan: Plan) -> dict[str, 
         model.set_weights(last)
     if keeper.interrupted and not keeper.done():
         raise KeyboardInterrupt(f"stopped at step {keeper.step} of {plan.steps}, which {run / 'last'} holds")
-    return keeper.best
+    return Run(run, keeper.best)
 
 
 def _inspected(data: dict[str, Any], config: SegformerConfig, broken: str) -> tuple[Source, Source, Inspection]:

@@ -1,10 +1,14 @@
 """The frame of the command line: help, version, exit statuses, and errors in one line."""
 
+import contextlib
 import os
+import re
+import shlex
 import subprocess
 import sys
 
 import pytest
+import typer
 
 from segformer_tf import __version__, cli
 from segformer_tf.cli.app import printable
@@ -33,6 +37,59 @@ def test_the_version_is_printed(call):
 def test_without_a_command_the_help_is_shown(call):
     status, stdout, stderr = call()
     assert status == 2 and "Usage: segformer-tf" in stdout + stderr
+
+
+@pytest.fixture(scope="module")
+def commands():
+    """name -> the command, as click has it."""
+    return typer.main.get_command(cli.app).commands
+
+
+def test_every_command_has_its_heading_and_its_help_has_examples_that_could_be_typed(commands):
+    assert next(iter(commands)) == "demo" and len(commands) > 15
+    for name, command in commands.items():
+        assert command.rich_help_panel, name
+        if name == "demo":  # alone, it is its own example
+            continue
+        lines = command.help.replace("\\[", "[").splitlines()
+        examples = [line for line in lines if line.startswith(f"segformer-tf {name} ")]
+        assert examples, name
+        for line in examples:
+            words = shlex.split(line.partition("     ")[0].partition(" <")[0])[2:]
+            # What is parsed may name files that are not there; that they are looked for comes later.
+            command.make_context(name, cli._several_values(words), resilient_parsing=True)
+            options = {word for word in words if word.startswith("--")}
+            assert options <= {option for parameter in command.params for option in parameter.opts}, line
+
+
+def test_a_help_is_in_whole_paragraphs_and_keeps_its_brackets(run):
+    shown = run("segment-many", "--help", env={**os.environ, "COLUMNS": "300"}).stdout
+    assert "needs segformer-tf[ray]." in shown
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [("segformer-tf segm", {"segment", "segment-many"}), ("segformer-tf segment --mode ", {"whole", "slide"})],
+)
+def test_a_shell_completes_commands_and_values(run, line, expected):
+    asked = {"_SEGFORMER_TF_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
+    assert set(run(env={**os.environ, **asked}).stdout.split()) == expected
+    assert "_segformer_tf_completion" in run("--show-completion", "bash").stdout
+
+
+@pytest.mark.parametrize("colours", [True, False])
+def test_no_color_takes_the_colours_from_a_terminal(colours):
+    ours, theirs = os.openpty()
+    environment = os.environ if colours else {**os.environ, "NO_COLOR": "1"}
+    command = [sys.executable, "-m", "segformer_tf.cli", "--help"]
+    process = subprocess.Popen(command, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError), open(ours, "rb", buffering=0) as terminal:  # it ends with an error
+        while part := terminal.read(65536):
+            shown += part
+    process.wait()
+    assert bool(re.search(rb"\x1b\[[0-9;]*3[0-7]m", shown)) is colours
 
 
 def test_debug_shows_where_it_failed(run):
