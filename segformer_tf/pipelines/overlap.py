@@ -1,6 +1,8 @@
 """Many pictures through a predictor: reading, the model, and what is made of the answers run at the same time."""
 
 import os
+import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,6 +14,7 @@ import numpy as np
 from segformer_tf.pipelines.predict import How, Job, Predictor
 
 GROUPS = 3  # that exist at one time: one is read, one computed, one finished
+LOWER = 10  # steps of niceness by which reading and writing stand behind the model
 SLIDING_GROUP = 1  # pictures of a group that is cut into windows: each makes batches of its own
 
 
@@ -66,7 +69,7 @@ def many(predictor: Predictor, task: Task, items: Iterable[Any]) -> Iterator[Any
     What is batched together depends on the order of the pictures alone, never on which thread was faster.
     """
     size = SLIDING_GROUP if task.how.mode == "slide" else predictor.batch_size
-    workers = ThreadPoolExecutor(os.cpu_count() or 1, "segformer-pictures")
+    workers = ThreadPoolExecutor(os.cpu_count() or 1, "segformer-pictures", _step_back)
     computing = ThreadPoolExecutor(1, "segformer-model")  # waits for the workers, who never wait for it
 
     def read(item: Any) -> Job:
@@ -90,6 +93,12 @@ def many(predictor: Predictor, task: Task, items: Iterable[Any]) -> Iterator[Any
     finally:
         computing.shutdown(cancel_futures=True)
         workers.shutdown(cancel_futures=True)
+
+
+def _step_back() -> None:
+    """This thread takes what the model's threads leave: one of them that waits for a core makes all the others wait."""
+    if sys.platform == "linux":  # elsewhere threads have no priority of their own
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWER)
 
 
 def _group(predictor: Predictor, task: Task, items: list, jobs: list[Future], workers) -> list[tuple[Any, Future]]:

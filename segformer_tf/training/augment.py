@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from segformer_tf.images.scaling import IMAGENET_MEAN, IMAGENET_STD
 from segformer_tf.storage.keywords import spell_checked
+from segformer_tf.training.distortion import distort, weather
 
 CHEAP_AREA = 3  # up to so many times the crop's area the whole picture is resized, which is less work than a part of it
 CROP_TRIES = 10  # of the authors' code: how often a crop with too much of one class is drawn again
@@ -25,6 +26,8 @@ class Augmentation:
         class_crop_rate: Rate of crops that are laid over a pixel of a class drawn evenly from those in the picture.
         flip_rate: Rate of horizontal flips.
         photometric: Whether brightness, contrast, saturation and hue are distorted, each at rate 0.5.
+        light_rate: Rate of pictures with other tones, white balance and a slope of brightness, as at another hour.
+        blur_rate, noise_rate: Rates of pictures blurred by 0.4 to 1.6 pixels, and with noise of up to 16 grey levels.
     """
 
     crop: tuple[int, int] = (512, 512)
@@ -34,6 +37,9 @@ class Augmentation:
     class_crop_rate: float = 0.0
     flip_rate: float = 0.5
     photometric: bool = True
+    light_rate: float = 0.0
+    blur_rate: float = 0.0
+    noise_rate: float = 0.0
     image_mean: tuple[float, ...] = IMAGENET_MEAN
     image_std: tuple[float, ...] = IMAGENET_STD
 
@@ -43,7 +49,7 @@ class Augmentation:
             raise ValueError(f"crop is {crop}, expected a height and a width of at least 32: enlarge it.")
         if len(scale) != 2 or not 0 < scale[0] <= scale[1]:
             raise ValueError(f"scale is {scale}, expected two factors above 0, the smaller first: correct them.")
-        for key in ("max_class_share", "class_crop_rate", "flip_rate"):
+        for key in ("max_class_share", "class_crop_rate", "flip_rate", "light_rate", "blur_rate", "noise_rate"):
             if not 0 <= getattr(self, key) <= 1:
                 raise ValueError(f"{key} is {getattr(self, key)}, expected a rate from 0 to 1: correct it.")
 
@@ -65,8 +71,7 @@ def augment(image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, how: Augmentatio
     offset, mask = _crop(mask, resized, draws[2:5], seed, how, ignore_index)
     inside = tf.minimum(resized - offset, tf.constant(how.crop))  # what of the crop lies in the picture
     image = _part_of_resized(image, resized, offset, inside)
-    if how.photometric:
-        image = distort(image, draws[5:])
+    image = _distorted(image, draws[5:], seed, how)
     below, right = tf.unstack(tf.constant(how.crop) - inside)
     image = tf.pad(normalize(image, how), ((0, below), (0, right), (0, 0)))
     return tf.ensure_shape(image, (*how.crop, 3)), tf.ensure_shape(mask, how.crop)
@@ -86,9 +91,15 @@ def augment_for_classes(image: tf.Tensor, target: tf.Tensor, seed: tf.Tensor, ho
     offset = tf.stack(draws[3:5]) * (size - part)
     image = tf.cond(draws[0] < how.flip_rate, lambda: tf.reverse(image, [1]), lambda: image)
     image = _scaled(image, how.crop, scale, -offset * scale)
+    return normalize(_distorted(image, draws[5:], seed, how), how), target
+
+
+def _distorted(image, draws, seed, how: Augmentation):
     if how.photometric:
-        image = distort(image, draws[5:])
-    return normalize(image, how), target
+        image = distort(image, draws)
+    if how.light_rate or how.blur_rate or how.noise_rate:
+        image = weather(image, seed + 2, how.light_rate, how.blur_rate, how.noise_rate)
+    return image
 
 
 def normalize(image: tf.Tensor, how: Augmentation) -> tf.Tensor:
@@ -99,32 +110,6 @@ def normalize(image: tf.Tensor, how: Augmentation) -> tf.Tensor:
     shift = tf.tile(tf.constant(np.divide(how.image_mean, how.image_std), tf.float32), shape[-2:-1])
     rows = tf.reshape(image, (-1, shape[-2] * shape[-1]))
     return tf.ensure_shape(tf.reshape(rows * scale - shift, shape), image.shape)
-
-
-def distort(image: tf.Tensor, draws) -> tf.Tensor:
-    """Photometric distortion of (H, W, 3) in 0 to 255: brightness, then contrast before or after saturation and hue.
-
-    Args:
-        draws: At least nine random numbers from 0 to 1.
-    """
-
-    def contrast(x):
-        return _maybe(draws[4], lambda: tf.floor(tf.clip_by_value(x * (0.5 + draws[5]), 0.0, 255.0)), x)
-
-    image = _maybe(draws[0], lambda: tf.floor(tf.clip_by_value(image + 64.0 * draws[1] - 32.0, 0.0, 255.0)), image)
-    contrast_first = draws[2] < 0.5
-    image = tf.cond(contrast_first, lambda: contrast(image), lambda: image)
-    saturation, turn = (
-        0.5 + draws[8],
-        tf.floor(draws[3] * 36.0 - 18.0) / 180.0,
-    )  # turns by -36 to 34 degrees, in steps of 2
-    image = _maybe(draws[6], lambda: tf.raw_ops.AdjustSaturation(images=image, scale=saturation), image)
-    image = _maybe(draws[7], lambda: tf.raw_ops.AdjustHue(images=image, delta=turn), image)
-    return tf.cond(contrast_first, lambda: image, lambda: contrast(image))
-
-
-def _maybe(draw, change, otherwise):
-    return tf.cond(draw < 0.5, change, lambda: otherwise)
 
 
 def _resized_size(size, factor, fit_within):
