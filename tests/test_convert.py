@@ -116,6 +116,6 @@ def test_a_keras_file_that_is_missing_or_another_model_is_refused(tmp_path):
 
 def test_formats_of_pytorch_without_it_leave_nothing_behind(fixtures, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(ImportError, match=r"pytorch_model\.bin needs PyTorch: run `pip install segformer-tf\[torch\]`"):
+    with pytest.raises(ImportError, match=r"pytorch_model\.bin needs PyTorch: run `pip install 'segformer-tf\["):
         convert(fixtures / "hf4-seg", tmp_path / "m", format="bin")
     assert list((tmp_path / "m").iterdir()) == []

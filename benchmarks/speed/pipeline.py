@@ -86,7 +86,10 @@ def ways(pipeline, split, folder: Path, output: Path):
             pipeline.runtime(batch)
 
     def segment(save: str):
-        with mock.patch.object(command, "load_pipeline", lambda *_: pipeline), contextlib.redirect_stdout(io.StringIO()):
+        with (
+            mock.patch.object(command, "load_pipeline", lambda *_: pipeline),
+            contextlib.redirect_stdout(io.StringIO()),
+        ):
             command.segment([str(folder)], output=Path(tempfile.mkdtemp(dir=output)), save=save)
 
     return {
@@ -186,10 +189,9 @@ def main() -> None:
         peaks = [found["memory"] for found in results.values()]
         cells = [f"{p[str(FEW)]:.0f} and {p[str(MANY)]:.0f} MB ({p[str(MANY)] / p[str(FEW)]:.3f})" for p in peaks]
         rows.append([f"peak after {FEW} and {MANY:,} pictures", *cells])
-    text = (
-        f"{machine()}; {arguments.pictures} pictures, median of {arguments.runs} turns: pictures/s, how many times "
-    )
-    text += f"the model's in the same turn (lowest to highest turn), processor time a picture.\n\n{table(['', *results], rows)}"
+    text = f"{machine()}; {arguments.pictures} pictures, median of {arguments.runs} turns: pictures/s, how many times "
+    text += "the model's in the same turn (lowest to highest turn), processor time a picture.\n\n"
+    text += table(["", *results], rows)
     show(arguments, "pipeline", text)
 
 

@@ -157,7 +157,7 @@ def _torch(path: Path) -> Any:
         import torch
     except ImportError as error:
         raise ImportError(
-            f"{path.name} needs PyTorch: run `pip install segformer-tf[torch]`, or convert it to model.safetensors "
+            f"{path.name} needs PyTorch: run `pip install 'segformer-tf[torch]'`, or convert it to model.safetensors "
             "where PyTorch is installed."
         ) from error
     return torch

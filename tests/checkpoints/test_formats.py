@@ -172,6 +172,6 @@ def test_without_pytorch_the_error_says_what_to_install_and_what_to_convert(fixt
     monkeypatch.setitem(sys.modules, "torch", None)
     directory = "hf4-seg" if name.endswith(".bin") else "nvlabs"
     with pytest.raises(
-        ImportError, match=rf"{name} needs PyTorch: run `pip install segformer-tf\[torch\]`, or convert"
+        ImportError, match=rf"{name} needs PyTorch: run `pip install 'segformer-tf\[torch\]'`, or convert"
     ):
         formats.read(fixtures / directory / name)

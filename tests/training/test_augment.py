@@ -112,7 +112,7 @@ def test_a_mask_without_labels_can_be_cropped():
     assert (labels == 255).all()
 
 
-@pytest.mark.parametrize("change", [augment, lambda *given: augment_for_classes(given[0], 1, *given[2:])])
+@pytest.mark.parametrize("change", [augment, lambda *given: augment_for_classes(given[0], tf.constant(1), *given[2:])])
 @pytest.mark.parametrize("rate", ["light_rate", "blur_rate", "noise_rate"])
 def test_light_blur_and_noise_change_the_picture_at_their_rate_and_never_the_labels(rate, change):
     always, never, again = (run(Augmentation((48, 72), **PLAIN, **{rate: x}), change=change) for x in (1.0, 0.0, 1.0))
