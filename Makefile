@@ -9,7 +9,8 @@ BIN := .venv/bin
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long lint format test-oldest test-newest parity parity-short scores-parity agreement \
 	serving runtimes test-runtimes bench bench-quick bench-pipeline bench-gpu soak hostile kills fuzz supply audit sbom \
-	camvid keras-io digits clean test-batch test-distributed
+	camvid keras-io digits clean test-batch test-distributed \
+	test-page page-pictures
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^## /{print "\n" substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -65,6 +66,14 @@ runtimes: .venv/.export  ## the same through ONNX Runtime, OpenVINO and LiteRT
 
 test-batch: .venv-batch/.made  ## segment-many on Ray, the handler on Beam, both against an S3 server of this machine
 	.venv-batch/bin/python -m pytest tests/batch -o addopts='-q --import-mode=importlib'
+
+NPM := examples/browser/node_modules/.made
+PAGE := .venv-demo/bin/python -m pytest -o addopts='-q --import-mode=importlib' tests/page/chromium
+test-page: .venv-demo/.made $(NPM)  ## the demo page and the page without a server, in Chromium (CHROMIUM=/usr/bin/chromium)
+	$(PAGE)
+
+page-pictures: .venv-demo/.made  ## the pictures of docs/demo.md
+	.venv-demo/bin/python tests/page/chromium/pictures.py
 
 test-distributed: .venv/.dev  ## two devices, two processes and a killed worker learn what one process does
 	$(BIN)/python -m pytest tests/distributed -o addopts='-q --import-mode=importlib'
@@ -157,6 +166,8 @@ PACKAGES_audit := pip-audit cyclonedx-bom
 PACKAGES_keras-hub := keras-hub tensorflow
 # Ray and Beam lower Pillow and protobuf, so they have an environment to themselves.
 PACKAGES_batch := -e '.[ray,beam]' pytest hypothesis 'moto[server]' s3fs simpy
+# Gradio lowers Pillow.
+PACKAGES_demo := -e '.[demo]' playwright pytest hypothesis onnx tf2onnx onnxruntime
 FIRST_runtimes := torch==2.13.0
 PACKAGES_runtimes := 'transformers>=5,<6' onnx onnxscript onnxruntime openvino
 # MMSegmentation 1.2 refuses mmcv from 2.2 on. imagecorruptions is of 2020: old numpy, and scikit-image's last that goes with it.
@@ -174,3 +185,7 @@ OLDEST_TESTS := tests/images tests/checkpoints tests/models tests/storage tests/
 	tests/test_config.py tests/test_convert.py tests/test_architecture.py
 UPGRADE_newest := --upgrade
 PACKAGES_newest := -e '.[dev]'
+
+$(NPM): examples/browser/package.json
+	npm install --prefix examples/browser --ignore-scripts --no-audit --no-fund
+	touch $@

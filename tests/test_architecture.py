@@ -19,6 +19,7 @@ BELOW = {
     "convert": {"models", "checkpoints", "config", "storage"},
     "pipelines": {"models", "checkpoints", "config", "storage", "images"},
     "batch": {"pipelines", "models", "checkpoints", "config", "storage", "images"},
+    "page": {"pipelines", "storage", "images"},
     "export": {"pipelines", "models", "checkpoints", "config", "storage", "images"},
     "data": {"config", "storage", "images"},
     "training": {"data", "pipelines", "models", "checkpoints", "config", "storage", "images"},

@@ -1,37 +1,82 @@
-// A picture -> class ids, by ONNX Runtime in WebAssembly. The file comes from `segformer-tf export MODEL DIR --format onnx`.
-import * as ort from "./node_modules/onnxruntime-web/dist/ort.wasm.min.mjs";
+// What people see: a picture under its colours, their opacity, the name of what is pointed at, the legend.
+import { load, segment } from "./segformer.js";
 
-const MEAN = [0.485, 0.456, 0.406], STD = [0.229, 0.224, 0.225];
-ort.env.wasm.numThreads = 1; // more need cross-origin isolation
-const session = ort.InferenceSession.create("model.onnx");
+const $ = (id) => document.getElementById(id);
+const said = $("said"), colours = $("colours"), below = $("below"), tip = $("tip");
+let shown; // {labels, height, width} of the picture that is seen
 
-// RGBA bytes of height x width pixels -> {labels, height, width} at the model's quarter size.
-export async function segment(rgba, height, width) {
-  const pixels = new Float32Array(3 * height * width);
-  for (let i = 0; i < height * width; i++)
-    for (let c = 0; c < 3; c++) pixels[3 * i + c] = (rgba[4 * i + c] / 255 - MEAN[c]) / STD[c];
-  const input = new ort.Tensor("float32", pixels, [1, height, width, 3]);
-  const { logits } = await (await session).run({ pixel_values: input });
-  const [, rows, columns, classes] = logits.dims;
-  const labels = new Uint8Array(rows * columns);
-  for (let i = 0; i < labels.length; i++) {
-    const scores = logits.data.subarray(i * classes, (i + 1) * classes);
-    labels[i] = scores.indexOf(Math.max(...scores));
+const model = load();
+model.then(
+  ({ provider }) => (said.value = `Ready (${provider}).`),
+  (error) => (said.value = `The model cannot be loaded: ${error.message}`),
+);
+
+async function show(blob, name) {
+  let picture;
+  try {
+    picture = await createImageBitmap(blob);
+  } catch {
+    said.value = `${name} is not a picture that this browser reads.`;
+    return;
   }
-  return { labels, height: rows, width: columns };
+  const { classes, provider } = await model;
+  said.value = `Labelling ${name}.`;
+  await new Promise((painted) => setTimeout(painted, 30));
+  try {
+    [below.width, below.height] = [picture.width, picture.height];
+    const context = below.getContext("2d", { willReadFrequently: true });
+    context.drawImage(picture, 0, 0);
+    const start = performance.now();
+    shown = await segment(await model, context.getImageData(0, 0, picture.width, picture.height));
+    said.value = `${name}: ${picture.width} x ${picture.height}, ${provider}, ${((performance.now() - start) / 1000).toFixed(1)} s`;
+    paint(classes);
+  } catch (error) {
+    said.value = `${name} cannot be labelled: ${error.message}`;
+  }
 }
-window.segment = segment;
 
-document.getElementById("file").onchange = async ({ target }) => {
-  const picture = await createImageBitmap(target.files[0]);
-  const canvas = document.getElementById("canvas"), context = canvas.getContext("2d");
-  [canvas.width, canvas.height] = [480, 360];
-  context.drawImage(picture, 0, 0, 480, 360);
-  const start = performance.now();
-  const { labels, height, width } = await segment(context.getImageData(0, 0, 480, 360).data, 360, 480);
-  document.getElementById("said").value = `${(performance.now() - start).toFixed(0)} ms`;
-  const colours = await (await fetch("classes.json")).json();
-  const map = new ImageData(width, height);
-  labels.forEach((label, i) => map.data.set([...colours[label].color, 140], 4 * i));
-  context.drawImage(await createImageBitmap(map), 0, 0, 480, 360);
+function paint(classes) {
+  const { labels, height, width } = shown;
+  const map = new ImageData(width, height), counts = new Map();
+  const packed = new Uint32Array(map.data.buffer);
+  const word = classes.map(({ name, color: [r, g, b] }) => (name === "background" ? 0 : ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0));
+  for (let i = 0; i < labels.length; i++) {
+    packed[i] = word[labels[i]];
+    counts.set(labels[i], (counts.get(labels[i]) ?? 0) + 1);
+  }
+  [colours.width, colours.height] = [width, height];
+  colours.getContext("2d").putImageData(map, 0, 0);
+  $("picture").style.setProperty("--ratio", width / height);
+  $("picture").hidden = false;
+  $("legend").replaceChildren(...[...counts].sort((a, b) => b[1] - a[1]).map(([id, count]) => {
+    const row = document.createElement("li"), swatch = document.createElement("span");
+    swatch.style.background = `rgb(${classes[id].color})`;
+    row.append(swatch, `${classes[id].name} ${((100 * count) / labels.length).toFixed(1)} %`);
+    return row;
+  }));
+}
+
+$("file").onchange = ({ target }) => target.files[0] && show(target.files[0], target.files[0].name);
+$("example").onclick = async () => show(await (await fetch("example.jpg")).blob(), "The example");
+$("opacity").oninput = ({ target }) => $("picture").style.setProperty("--opacity", target.value / 100);
+document.ondragover = (event) => event.preventDefault();
+document.ondrop = (event) => {
+  event.preventDefault();
+  const [file] = event.dataTransfer.files;
+  if (file) show(file, file.name);
 };
+document.onpaste = ({ clipboardData }) => {
+  const file = [...clipboardData.files].find(({ type }) => type.startsWith("image/"));
+  if (file) show(file, file.name);
+};
+$("picture").onpointermove = async ({ clientX, clientY }) => {
+  const box = colours.getBoundingClientRect(), { classes } = await model;
+  const x = Math.floor(((clientX - box.left) / box.width) * shown.width), y = Math.floor(((clientY - box.top) / box.height) * shown.height);
+  const found = classes[shown.labels[y * shown.width + x]];
+  tip.hidden = !found;
+  if (!found) return;
+  tip.textContent = found.name;
+  const left = Math.min(clientX - box.left + 14, box.width - tip.offsetWidth - 4);
+  tip.style.transform = `translate(${left}px, ${Math.max(clientY - box.top - 34, 4)}px)`;
+};
+$("picture").onpointerleave = () => (tip.hidden = true);

@@ -17,9 +17,9 @@ HELP = f"""SegFormer on Keras 3 and TensorFlow: segment, classify, train, evalua
 
 A start that needs no network, with the bundled model {BUNDLED}:
 
-segformer-tf demo
 segformer-tf segment street.jpg
 segformer-tf segment photos/ --recursive --output masks
+segformer-tf demo     (a page; needs the extra demo)
 segformer-tf export {BUNDLED} models/street
 
 Models are also Hub ids such as nvidia/segformer-b2-finetuned-ade-512-512, directories and files.

@@ -1,27 +1,45 @@
-"""`demo`: the example photograph, labelled."""
+"""`demo`: a page where pictures are labelled."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from segformer_tf.cli.app import app
-from segformer_tf.cli.pictures import segment
+from segformer_tf.cli.app import BUNDLED, app, check_model, load_tensorflow
+from segformer_tf.cli.options import EXPORTED, Runtime
 
 
 @app.command()
 def demo(
-    output: Annotated[Path, typer.Option(help="Where the pictures go.")] = Path("out"),
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Hub id, directory, run, exported file or bundled model; given several times, the page offers them.",
+            show_default=BUNDLED,
+        ),
+    ] = None,
+    port: Annotated[int, typer.Option(help="Where the page is.", min=1, max=65535)] = 7860,
+    host: Annotated[
+        str, typer.Option(help="The address that is listened on; 0.0.0.0 lets other computers in.")
+    ] = "127.0.0.1",
+    runtime: Annotated[Runtime, typer.Option(help="What computes at first; auto chooses.")] = Runtime.AUTO,
 ) -> None:
-    """Segment the example photograph with the bundled model."""
-    segment([str(example())], output=output)
+    """Serve a page where pictures are labelled: drop, paste or photograph one. Needs the extra [demo].
+
+    segformer-tf demo --model RUN/best --model nvidia/segformer-b2-finetuned-ade-512-512
+    """
+    models = list(dict.fromkeys(model or [BUNDLED]))
+    for name in models:
+        check_model(name)
+    if not all(name.endswith(EXPORTED) for name in models):
+        load_tensorflow()
+    from segformer_tf.page.app import serve
+
+    serve(models, runtime.value, host, port, example())
 
 
-def example() -> Path:
-    """The photograph that comes with this package: in its wheel, or in a checkout's `examples/`."""
+def example() -> Path | None:
+    """The photograph that comes with this package, in its wheel or in a checkout's `examples/`, if it is there."""
     package = Path(__file__).parents[1]
     places = [package / "_examples" / "china.jpg", package.parent / "examples" / "china.jpg"]
-    found = next((path for path in places if path.is_file()), None)
-    if found is None:
-        raise FileNotFoundError(f"The example photograph is not in {places[0].parent}; install segformer-tf again.")
-    return found
+    return next((path for path in places if path.is_file()), None)

@@ -29,6 +29,12 @@ class DataFormat(str, Enum):
     LAST, FIRST = "channels_last", "channels_first"
 
 
+class Program(str, Enum):
+    """Who loads what is written."""
+
+    TRANSFORMERS_JS = "transformers.js"
+
+
 class LabelsAt(str, Enum):
     """The size of `labels`."""
 
@@ -40,6 +46,14 @@ def export(
     model: Annotated[str, typer.Argument(help="Hub id, directory, file or bundled model.", show_default=False)],
     directory: Annotated[Path, typer.Argument(help="Where the file or version directory goes.", show_default=False)],
     format: Annotated[Format, typer.Option(help="What to write.")] = Format.SAVED_MODEL,
+    program: Annotated[
+        Program | None,
+        typer.Option(
+            "--for",
+            help="onnx: write the folder that this program loads, for a page without a server.",
+            show_default=False,
+        ),
+    ] = None,
     size: Annotated[
         tuple[int, int] | None,
         typer.Option(
@@ -96,6 +110,9 @@ def export(
             "is for --format openvino --weights int8 (ONNX Runtime was slower in int8, LiteRT is not measured).",
             param_hint="--calibrate",
         )
+    if program and format is not Format.ONNX:
+        raise typer.BadParameter("is for --format onnx.", param_hint="--for")
+    layout = DataFormat.FIRST.value if program else data_format.value
     load_tensorflow()
     from segformer_tf import checkpoints
     from segformer_tf.checkpoints.names import task_of
@@ -113,9 +130,7 @@ def export(
             "has no `labels`: --size H W (such as --size 512 512) gives it batches and `labels`."
         )
     exported = write(
-        model_class.from_pretrained(
-            model, data_format=data_format.value, dtype=dtype, merge_queries=merge_queries or None
-        ),
+        model_class.from_pretrained(model, data_format=layout, dtype=dtype, merge_queries=merge_queries or None),
         directory,
         format.value,
         processor=processor,
@@ -127,6 +142,7 @@ def export(
         picture=processor.pixels(picture) if picture else None,
         names=signature or None,
         labels_at=labels_at.value,
+        program=program and program.value,
     )
     quantized = exported.quantized
     if as_json:

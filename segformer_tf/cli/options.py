@@ -11,6 +11,7 @@ from segformer_tf.pipelines import files
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of tables.")]
 Recursive = Annotated[bool, typer.Option("--recursive", help="Look into the folders of directories as well.")]
+EXPORTED = (".xml", ".onnx", ".tflite")  # files that are run without TensorFlow
 BatchSize = Annotated[int, typer.Option(help="Pictures that are computed together at most.", min=1)]
 
 
@@ -95,7 +96,7 @@ def make_directory(path: Path) -> None:
 
 def load_pipeline(name: str, model: str, runtime: Runtime, merge_queries: list[int] | None = None) -> Any:
     """A model and its processor; of one for another task it is said which command takes it."""
-    if not model.endswith((".xml", ".onnx", ".tflite")):
+    if not model.endswith(EXPORTED):
         load_tensorflow()
     from segformer_tf.pipelines import pipeline as pipelines
 

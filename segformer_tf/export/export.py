@@ -20,13 +20,19 @@ from segformer_tf.export.warmup import sample_picture
 from segformer_tf.images.postprocess import post_process_semantic_segmentation
 from segformer_tf.images.processor import SegformerImageProcessor
 from segformer_tf.models.base import SegformerBase
-from segformer_tf.pipelines.description import Description
+from segformer_tf.pipelines.description import Description, class_rows
 from segformer_tf.pipelines.runtimes import KerasModel
 from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.storage.whole import staged
 
 FORMATS = ("saved_model", *FILES)
 BATCHED = ("onnx", "openvino")  # formats whose file may be bound to a batch
+# transformers.js's names of ONNX files, in a folder `onnx`, and of the kinds of weights in them.
+TRANSFORMERS_JS = {
+    "float32": ("model.onnx", "fp32"),
+    "float16": ("model_fp16.onnx", "fp16"),
+    "int8": ("model_quantized.onnx", "q8"),
+}
 ANY_SIZE = (512, 512)  # of the warm-up and of the comparison, where any size would do
 # Largest difference from the Keras model's logits that a file may have, as a share of the largest logit.
 TOLERANCES = {"float32": 1e-3, "float16": 0.02, "int8": 0.2}
@@ -62,6 +68,7 @@ def export(
     names: Iterable[str] | None = None,
     labels_at: str = "map",
     max_pixels: int = MAX_PIXELS,
+    program: str | None = None,
 ) -> Exported:
     """Writes a segmentation or classification model for one runtime and compares it with the model.
 
@@ -83,6 +90,8 @@ def export(
             for float16, 0.2 for int8, any where `calibration` judges.
         picture: The uint8 picture (H, W, channels) to compare on; default one made up.
         names, labels_at, max_pixels: saved_model: which signatures, the size of `labels`, the largest picture taken.
+        program: onnx: "transformers.js" writes the folder that it loads, `onnx/model.onnx` with `config.json` and
+            `preprocessor_config.json`, of a channels-first model.
 
     Raises:
         ValueError: An argument that does not fit, weights that are no numbers, or a file that differs more than the
@@ -113,10 +122,47 @@ def export(
             f'calibration is for weights "int8" and openvino; weights is {weights!r} for {format}: leave it out, or '
             "change these (ONNX Runtime was slower in int8 than in float32, LiteRT is not measured)."
         )
+    if program is not None:
+        _check_program(model, format, program)
     tolerance = (np.inf if calibration else TOLERANCES[weights]) if tolerance is None else tolerance
     if format == "saved_model":
         return _export_saved_model(model, directory, processor, tolerance, names, labels_at, max_pixels)
-    return _export_runtime(model, directory, format, processor, size, batch, weights, tolerance, picture, calibration)
+    if program is None:
+        file = directory / FILES[format].file
+        return _export_runtime(model, file, format, processor, size, batch, weights, tolerance, picture, calibration)
+    name, kind = TRANSFORMERS_JS[weights]
+    file = directory / "onnx" / name
+    exported = _export_runtime(model, file, format, processor, size, batch, weights, tolerance, picture, calibration)
+    with staged(directory) as draft:
+        (draft / "config.json").write_text(_config_of_transformers_js(model, kind), "utf-8")
+        (draft / "preprocessor_config.json").write_text(processor.to_json_string(), "utf-8")
+    return exported
+
+
+def _check_program(model: SegformerBase, format: str, program: str) -> None:
+    if program != "transformers.js" or format != "onnx":
+        raise ValueError(f'program is {program!r} for {format}, expected "transformers.js" for onnx: correct it.')
+    if model.data_format != "channels_first":
+        raise ValueError(
+            f'The model has data_format {model.data_format!r}, transformers.js expects "channels_first": load it so.'
+        )
+    if model.config.num_channels != 3 or model.config.num_labels == 1:
+        raise ValueError(
+            f"The model has num_channels {model.config.num_channels} and num_labels {model.config.num_labels}, "
+            "transformers.js expects 3 channels and 2 classes or more: take the ONNX file alone, without program."
+        )
+
+
+def _config_of_transformers_js(model: SegformerBase, kind: str) -> str:
+    """`config.json` with the classes' colours, and which weights are loaded where the caller does not say."""
+    about = Description.of_model(model)
+    more = {
+        "architectures": [about.model.removeprefix("TF")],
+        "palette": [row["color"] for row in class_rows(model.config)],
+        "transformers.js_config": {"dtype": kind},
+    }
+    values = json.loads(model.config.to_json_string())
+    return json.dumps({**values, **more}, indent=2, sort_keys=True) + "\n"
 
 
 def _export_saved_model(model, directory: Path, processor, tolerance, names, labels_at, max_pixels) -> Exported:
@@ -132,7 +178,7 @@ def _export_saved_model(model, directory: Path, processor, tolerance, names, lab
 
 
 def _export_runtime(
-    model, directory: Path, format, processor, size, batch, weights, tolerance, picture, calibration
+    model, path: Path, format, processor, size, batch, weights, tolerance, picture, calibration
 ) -> Exported:
     runtime = FILES[format]
     packages, extra = (runtime.packages + " nncf", "int8") if calibration else (runtime.packages, "export")
@@ -145,8 +191,8 @@ def _export_runtime(
     expected = KerasModel(model)(pixels)
     about = Description.of_model(model, processor, size, **facts(model))
     shape, quantized = pixels_shape(model, size, batch), None
-    with staged(directory) as draft, tempfile.TemporaryDirectory() as directory_of_full:
-        file = draft / runtime.file  # the .bin of OpenVINO moves before its .xml
+    with staged(path.parent) as draft, tempfile.TemporaryDirectory() as directory_of_full:
+        file = draft / path.name  # the .bin of OpenVINO moves before its .xml
         if calibration:
             full = Path(directory_of_full, runtime.file)
             runtime.write(model, full, shape, "float32", about)
@@ -156,9 +202,9 @@ def _export_runtime(
             runtime.write(model, file, shape, weights, about)
         found = runtime.load(file)(pixels)
         difference, scale = float(np.abs(found - expected).max()), float(np.abs(expected).max())
-        _check_difference(runtime.file, difference, scale, tolerance)
+        _check_difference(path.name, difference, scale, tolerance)
     same = _same_labels(found, expected, pixels)
-    return Exported(directory / runtime.file, difference, _relative(difference, scale), same, quantized)
+    return Exported(path, difference, _relative(difference, scale), same, quantized)
 
 
 def _relative(difference: float, scale: float) -> float:

@@ -1,4 +1,4 @@
-"""`segment`, `classify` and `demo` as people call them: in their own process where noise and signals are tested."""
+"""`segment` and `classify` as people call them: in their own process where noise and signals are tested."""
 
 import errno
 import json
@@ -265,8 +265,3 @@ def test_a_model_for_another_task_is_refused_and_the_command_named(call, tmp_pat
     arguments = [] if command == "classify" else ["--output", tmp_path]
     status, stdout, stderr = call(command, EXAMPLE, "--model", FIXTURES / model, *arguments)
     assert status == 1 and f"`segformer-tf {other}`" in stderr and stdout == "" and stderr.count("\n") == 1
-
-
-def test_the_demo_needs_nothing(call, tmp_path):
-    status, stdout, _ = call("demo", "--output", tmp_path)
-    assert status == 0 and "sky" in stdout and (tmp_path / "china_overlay.png").is_file()

@@ -250,3 +250,15 @@ def test_a_pipeline_needs_nothing_beside_a_directory_of_versions():
     expected = own(image).labels
     for result in (segment(image), *segment([image, image])):
         assert (result.labels == expected).mean() >= 0.999
+
+
+def test_what_transformers_js_cannot_load_is_refused_before_the_work(tmp_path):
+    for format, program in [("openvino", "transformers.js"), ("onnx", "tensorflow.js")]:
+        with pytest.raises(ValueError, match=rf'program is \'{program}\' for {format}, expected "transformers.js"'):
+            export(model(), tmp_path, format, program=program)
+    with pytest.raises(ValueError, match=r"has data_format 'channels_last', transformers\.js expects"):
+        export(model(), tmp_path, "onnx", program="transformers.js")
+    binary = random_model(num_labels=1, id2label=None, data_format="channels_first")
+    with pytest.raises(ValueError, match=r"num_labels 1, transformers\.js expects 3 channels and 2 classes or more"):
+        export(binary, tmp_path, "onnx", program="transformers.js")
+    assert not any(tmp_path.iterdir())

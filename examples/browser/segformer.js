@@ -1,0 +1,97 @@
+// Pixels -> class ids, by ONNX Runtime on the graphics card (WebGPU) or in WebAssembly. The folder `model` is what
+// `segformer-tf export MODEL model --format onnx --for transformers.js` writes.
+const FILES = { fp32: "model.onnx", fp16: "model_fp16.onnx", q8: "model_quantized.onnx" };
+const MOST = 1280; // pixels of the longer side of a label map
+
+// -> {session, provider, classes: [{name, color}], processor, ort}
+export async function load(folder = "model", providers = ["webgpu", "wasm"]) {
+  const read = async (name) => (await fetch(`${folder}/${name}`)).json();
+  const [config, processor] = await Promise.all([read("config.json"), read("preprocessor_config.json")]);
+  const { height, width } = processor.size;
+  if (!height || !width || processor.resample !== 2)
+    throw new Error(`${folder} resizes to ${JSON.stringify(processor.size)} by filter ${processor.resample}; this page knows a height, a width and filter 2.`);
+  const classes = config.palette.map((color, id) => ({ name: config.id2label[id], color }));
+  const file = `${folder}/onnx/${FILES[config["transformers.js_config"].dtype]}`;
+  for (const provider of providers) {
+    if (provider === "webgpu" && !(await navigator.gpu?.requestAdapter())) continue;
+    try {
+      const ort = await import(`./ort/ort.${provider}.min.mjs`); // what is not needed is not loaded: 27 and 14 MB
+      ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency, 8) : 1;
+      const session = await ort.InferenceSession.create(file, { executionProviders: [provider] });
+      return { session, provider, classes, processor, ort };
+    } catch (error) {
+      if (provider === providers.at(-1)) throw error;
+    }
+  }
+  throw new Error(`None of ${providers.join(", ")} is there in this browser.`);
+}
+
+// ImageData -> {labels, height, width} at the picture's own size, or at 1280 pixels a side where it is larger.
+export async function segment(model, { data, width, height }) {
+  const { size, image_mean: mean, image_std: std, rescale_factor: factor } = model.processor;
+  const small = resize(data, width, height, size.width, size.height);
+  const area = size.width * size.height, pixels = new Float32Array(3 * area);
+  for (let c = 0; c < 3; c++)
+    for (let i = 0; i < area; i++) pixels[c * area + i] = (small[4 * i + c] * factor - mean[c]) / std[c];
+  const input = new model.ort.Tensor("float32", pixels, [1, 3, size.height, size.width]);
+  const { logits } = await model.session.run({ pixel_values: input });
+  const shrunk = Math.min(1, MOST / Math.max(width, height));
+  return largest(logits, Math.round(height * shrunk), Math.round(width * shrunk));
+}
+
+// RGBA bytes -> RGBA bytes, as Pillow's bilinear filter gives them: it averages where it shrinks, and rounds twice.
+export function resize(data, width, height, newWidth, newHeight) {
+  const across = weights(width, newWidth), down = weights(height, newHeight);
+  const between = new Uint8ClampedArray(4 * newWidth * height);
+  for (let y = 0; y < height; y++)
+    for (let x = 0; x < newWidth; x++) blend(data, 4 * y * width, 4, across[x], between, 4 * (y * newWidth + x));
+  const result = new Uint8ClampedArray(4 * newWidth * newHeight);
+  for (let y = 0; y < newHeight; y++)
+    for (let x = 0; x < newWidth; x++) blend(between, 4 * x, 4 * newWidth, down[y], result, 4 * (y * newWidth + x));
+  return result;
+}
+
+const BITS = 22; // of a weight, as Pillow counts
+
+function blend(from, start, step, { first, values }, to, place) {
+  for (let c = 0; c < 4; c++) {
+    let sum = 1 << (BITS - 1);
+    for (let i = 0; i < values.length; i++) sum += from[start + (first + i) * step + c] * values[i];
+    to[place + c] = sum >> BITS;
+  }
+}
+
+function weights(size, newSize) {
+  const scale = size / newSize, support = Math.max(scale, 1);
+  return Array.from({ length: newSize }, (_, x) => {
+    const centre = (x + 0.5) * scale;
+    const first = Math.max(Math.trunc(centre - support + 0.5), 0), end = Math.min(Math.trunc(centre + support + 0.5), size);
+    const plain = Array.from({ length: end - first }, (_, i) => Math.max(1 - Math.abs((i + first - centre + 0.5) / support), 0));
+    const sum = plain.reduce((a, b) => a + b);
+    return { first, values: plain.map((value) => Math.round((value / sum) * (1 << BITS))) };
+  });
+}
+
+// Logits (1, C, h, w) -> the class of the largest one at each pixel of height x width, between which they are interpolated.
+function largest({ dims: [, classes, rows, columns], data }, height, width) {
+  const along = (size, cells) => Array.from({ length: size }, (_, i) => {
+    const at = Math.min(Math.max(((i + 0.5) * cells) / size - 0.5, 0), cells - 1), first = Math.floor(at);
+    return [first, Math.min(first + 1, cells - 1), at - first];
+  });
+  const ys = along(height, rows), xs = along(width, columns);
+  const labels = new Uint16Array(height * width), best = new Float32Array(width), line = new Float32Array(columns);
+  for (let y = 0; y < height; y++) {
+    const [top, bottom, share] = ys[y];
+    best.fill(-Infinity);
+    for (let c = 0; c < classes; c++) {
+      const plane = c * rows * columns;
+      for (let x = 0; x < columns; x++)
+        line[x] = data[plane + top * columns + x] * (1 - share) + data[plane + bottom * columns + x] * share;
+      for (let x = 0; x < width; x++) {
+        const [left, right, part] = xs[x], value = line[left] * (1 - part) + line[right] * part;
+        if (value > best[x]) [best[x], labels[y * width + x]] = [value, c];
+      }
+    }
+  }
+  return { labels, height, width };
+}

@@ -1,0 +1,1 @@
+"""A page where pictures are labelled: `view.py` writes the answer's HTML, `app.py` is the page around it (Gradio)."""

@@ -1,0 +1,233 @@
+"""The page as a Gradio app: what it shows, who may be asked, and what becomes of the pictures that people give it."""
+
+import io
+import os
+import re
+import socket
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from segformer_tf.page import view
+from segformer_tf.pipelines.pipeline import RUNTIMES, SegmentationPipeline
+
+HERE = Path(__file__).parent
+MAX_FILE = 100 * 2**20  # bytes of a picture
+KEPT = 600  # seconds that a picture stays in memory, for another model or runtime to label it
+SESSIONS = 50  # pages whose pictures are in memory at a time
+# Nothing is loaded from, or sent to, another host, whatever Gradio's own pages ask for.
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; "
+    "worker-src 'self' blob:; form-action 'self'; base-uri 'self'"
+)
+FOREIGN = re.compile(rb"<(?:script|link|meta)\b[^>]*https://[^>]*>(?:\s*</script>)?", re.IGNORECASE)
+WELCOME = "<p class='sf-said'>The labelled picture will be here.</p>"
+
+
+class Picture(NamedTuple):
+    """A picture as it was given, in memory only."""
+
+    name: str
+    data: bytes
+
+
+class Labeller:
+    """Pictures to the HTML of their answers; opens each model and runtime once, and labels one picture at a time."""
+
+    def __init__(self, open_model: Callable[..., Any] = SegmentationPipeline.from_pretrained):
+        self._open, self._opened, self._lock = open_model, {}, threading.Lock()
+
+    def open(self, model: str, runtime: str) -> Any:
+        """The pipeline; errors are `SegmentationPipeline.from_pretrained`'s."""
+        key = (model, runtime)
+        if key not in self._opened:
+            self._opened[key] = self._open(model, runtime=runtime)
+        return self._opened[key]
+
+    def __call__(self, picture: Picture, model: str, runtime: str) -> str:
+        """The answer's HTML, or one sentence that says why there is none."""
+        source = io.BytesIO(picture.data)
+        source.name = picture.name  # messages call it so
+        try:
+            with self._lock:
+                pipeline = self.open(model, runtime)
+                start = time.perf_counter()
+                result = pipeline(source, scores=True)
+                seconds = time.perf_counter() - start
+            return view.answer(result.renamed(Path(picture.name).stem), seconds)
+        except MemoryError:
+            return view.problem(f"{picture.name} takes more memory than there is here; make it smaller.")
+        except (OSError, ValueError, ImportError) as error:
+            return view.problem(str(error))
+        except Exception:
+            traceback.print_exc()
+            return view.problem(f"{picture.name} could not be labelled; the log of the server says why.")
+
+
+def taken(path: str | None, folder: str) -> Picture | None:
+    """What an upload holds; its file and the folder made for it are deleted. None for a path outside `folder`."""
+    if path is None or not (file := Path(path).resolve()).is_relative_to(Path(folder).resolve()):
+        return None
+    try:
+        return Picture(file.name, file.read_bytes())
+    finally:
+        file.unlink(missing_ok=True)
+        if not any(file.parent.iterdir()):
+            file.parent.rmdir()
+
+
+def installed() -> list[str]:
+    """The runtimes that can be chosen here."""
+    from importlib.util import find_spec
+
+    needs = {"openvino": "openvino", "onnx": "onnxruntime"}
+    return [name for name in RUNTIMES if name not in needs or find_spec(needs[name])]
+
+
+def build(models: Sequence[str], runtime: str, example: Path | None, labeller: Labeller) -> Any:
+    """The page as Gradio's Blocks. `models` are offered, the first one is chosen; so is `runtime`."""
+    import gradio as gr
+
+    folder = os.environ["GRADIO_TEMP_DIR"]
+
+    def given(file: Any, model: str, runtime: str) -> tuple[Any, ...]:
+        picture = taken(file and file["path"], folder)
+        return (None, picture, WELCOME if picture is None else labeller(picture, model, runtime))
+
+    def again(picture: Picture | None, model: str, runtime: str) -> Any:
+        return gr.skip() if picture is None else labeller(picture, model, runtime)
+
+    def shown(model: str, runtime: str) -> tuple[Picture, str]:
+        assert example is not None
+        picture = Picture(example.name, example.read_bytes())
+        return picture, labeller(picture, model, runtime)
+
+    # Files that no event came for, such as of pages closed in the middle of an upload, go after some minutes.
+    with gr.Blocks(title="SegFormer", analytics_enabled=False, delete_cache=(60, KEPT)) as page:
+        held = gr.State(None, time_to_live=KEPT)
+        gr.Markdown(
+            "# SegFormer\nA class for every pixel. Pictures are labelled on the computer that serves this page; "
+            "their files are deleted at once."
+        )
+        with gr.Row():
+            with gr.Column(scale=1, min_width=300):
+                upload = gr.Image(
+                    label="Picture",
+                    type="filepath",
+                    sources=["upload", "webcam", "clipboard"],
+                    placeholder="Drop, paste or click",
+                    buttons=[],
+                    height=220,
+                    elem_id="sf-upload",
+                )
+                button = gr.Button("Show the example", visible=example is not None, elem_id="sf-example")
+                model = gr.Dropdown(
+                    list(models), value=models[0], label="Model", interactive=len(models) > 1, elem_id="sf-model"
+                )
+                choice = gr.Dropdown(installed(), value=runtime, label="Runtime", elem_id="sf-runtime")
+                opacity = gr.Slider(0, 100, 50, step=1, label="Opacity, %", elem_id="sf-opacity")
+            with gr.Column(scale=3, min_width=300):
+                answer = gr.HTML(WELCOME, elem_id="sf-answer")
+        how: dict[str, Any] = {"concurrency_id": "model", "api_visibility": "private", "show_progress_on": answer}
+        asked = [model, choice]
+        # Gradio would decode the upload, and write it once more.
+        upload.input(given, [upload, *asked], [upload, held, answer], preprocess=False, **how)
+        button.click(shown, asked, [held, answer], **how)
+        gr.on([model.input, choice.input], again, [held, *asked], answer, **how)
+        opacity.input(
+            None, opacity, None, js="(v) => document.documentElement.style.setProperty('--sf-opacity', v / 100)"
+        )
+    page.queue(default_concurrency_limit=1)
+    return page
+
+
+class NoOtherHost:
+    """Middleware: the policy on every answer, and Gradio's page without what it names on other hosts."""
+
+    def __init__(self, app: Any):
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        start: dict[str, Any] = {}
+        body = b""
+
+        async def checked(message: Any) -> None:
+            nonlocal start, body
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"content-security-policy", POLICY.encode())]
+                message["headers"].append((b"referrer-policy", b"no-referrer"))
+                kind = dict(message["headers"]).get(b"content-type", b"")
+                if kind.startswith(b"text/html"):
+                    start = message
+                    return
+            elif start and message["type"] == "http.response.body":
+                body += message.get("body", b"")
+                if message.get("more_body"):
+                    return
+                body = FOREIGN.sub(b"", body)
+                headers = [header for header in start["headers"] if header[0] != b"content-length"]
+                await send({**start, "headers": [*headers, (b"content-length", str(len(body)).encode())]})
+                message = {"type": "http.response.body", "body": body}
+            await send(message)
+
+        headers = scope["headers"]
+        if b"text/html" in dict(headers).get(b"accept", b""):  # not compressed, so that its text can be read
+            headers = [header for header in headers if header[0] != b"accept-encoding"]
+        await self.app({**scope, "headers": headers}, receive, checked)
+
+
+def serve(
+    models: Sequence[str], runtime: str = "auto", host: str = "127.0.0.1", port: int = 7860, example=None
+) -> None:
+    """Serves the page until it is stopped. Errors of the first model, and of a port that is taken, come at once.
+
+    Raises:
+        OSError: The port is taken.
+        ImportError: Gradio is not installed.
+    """
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as error:
+        told = f"Port {port} of {host} cannot be listened on ({error.strerror or error})"
+        raise OSError(f"{told}: choose another with --port, or another --host.") from None
+    # Gradio asks its own server whether it answers, which a proxy would not find.
+    direct = ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1,localhost"]))
+    os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "NO_PROXY": direct}
+    try:
+        import gradio as gr
+    except ImportError as error:
+        raise ImportError("The page needs gradio: pip install 'segformer-tf[demo]'.") from error
+    from starlette.middleware import Middleware
+
+    labeller = Labeller()
+    for model in models:
+        labeller.open(model, runtime)
+    fonts = ["system-ui", "sans-serif"]
+    with tempfile.TemporaryDirectory(prefix="segformer-tf-page-") as folder:
+        os.environ["GRADIO_TEMP_DIR"] = folder
+        page = build(models, runtime, example, labeller)
+        print(f"segformer-tf: http://{host}:{port} (Ctrl-C stops it)", file=sys.stderr, flush=True)
+        page.launch(
+            server_name=host,
+            server_port=port,
+            quiet=True,
+            share=False,
+            ssr_mode=False,
+            pwa=False,
+            run_history=False,
+            footer_links=[],
+            max_file_size=MAX_FILE,
+            state_session_capacity=SESSIONS,
+            app_kwargs={"middleware": [Middleware(NoOtherHost)]},
+            theme=gr.themes.Default(font=fonts, font_mono=["ui-monospace", "monospace"]),
+            css=(HERE / "page.css").read_text("utf-8"),
+            head=f"<script>{(HERE / 'page.js').read_text('utf-8')}</script>",
+        )

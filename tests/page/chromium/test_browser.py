@@ -1,0 +1,152 @@
+"""The page without a server in Chromium: the labels that Python gives, and what people see; and transformers.js."""
+
+import functools
+import http.server
+import json
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from page_server import BUNDLED, visit
+from reference import ROOT
+
+from segformer_tf import SegmentationPipeline
+
+BROWSER = ROOT / "examples" / "browser"
+EXAMPLE = ROOT / "examples" / "china.jpg"
+WAIT = 120_000
+
+
+class Files(http.server.SimpleHTTPRequestHandler):
+    """A host of files that lets WebAssembly use threads; `/npm/` is what npm installed."""
+
+    def translate_path(self, path):
+        if path.startswith("/npm/"):
+            return str(BROWSER / "node_modules" / path.removeprefix("/npm/").partition("?")[0])
+        return super().translate_path(path)
+
+    def end_headers(self):
+        self.send_header("Cross-Origin-Opener-Policy", "same-origin")
+        self.send_header("Cross-Origin-Embedder-Policy", "require-corp")
+        super().end_headers()
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    out = tmp_path_factory.mktemp("browser") / "site"
+    subprocess.run([sys.executable, BROWSER / "build.py", out], check=True)
+    (out / "empty.html").write_text("<!doctype html><link rel=icon href='data:,'>")
+    return out
+
+
+@pytest.fixture(scope="module")
+def site(folder):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Files, directory=folder))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def labels():
+    return SegmentationPipeline.from_pretrained(BUNDLED)(EXAMPLE).labels
+
+
+LABELS = """async (provider) => {
+  const { load, segment } = await import("./segformer.js");
+  const picture = await createImageBitmap(await (await fetch("example.jpg")).blob());
+  const canvas = new OffscreenCanvas(picture.width, picture.height), context = canvas.getContext("2d");
+  context.drawImage(picture, 0, 0);
+  const model = await load("model", [provider]);
+  const found = await segment(model, context.getImageData(0, 0, picture.width, picture.height));
+  return { labels: [...found.labels], provider: model.provider, isolated: crossOriginIsolated };
+}"""
+
+
+def test_webassembly_gives_the_labels_that_python_gives(browser, site, labels):
+    with visit(browser, site) as page:
+        found = page.evaluate(LABELS, "wasm")
+    same = np.mean(np.array(found["labels"]).reshape(labels.shape) == labels)
+    print(f"page, {found['provider']}: {same:.4%} of {labels.size} labels are Python's")
+    assert found["isolated"] and same >= 0.999
+
+
+RESIZE = """async ([pixels, width, height, newWidth, newHeight]) => {
+  const { resize } = await import("./segformer.js");
+  return [...resize(Uint8ClampedArray.from(pixels), width, height, newWidth, newHeight)];
+}"""
+
+
+@pytest.mark.parametrize("size", [(31, 17), (120, 90)])
+def test_pictures_are_resized_as_pillow_does(browser, site, size):
+    """Pillow may take heights before widths; each step rounds, so a value may be one off."""
+    from PIL import Image
+
+    pixels = np.random.default_rng(0).integers(0, 256, (53, 71, 4), np.uint8)
+    pixels[..., 3] = 255
+    expected = np.asarray(Image.fromarray(pixels[..., :3]).resize(size, Image.Resampling.BILINEAR)).astype(int)
+    with visit(browser, site) as page:
+        found = np.array(page.evaluate(RESIZE, [pixels.ravel().tolist(), 71, 53, *size])).reshape(*size[::-1], 4)
+    assert np.abs(found[..., :3] - expected).max() <= 1 and np.mean(found[..., :3] == expected) > 0.9
+
+
+def test_people_see_colours_their_names_and_what_is_wrong(browser, site, labels, tmp_path):
+    with visit(browser, site, viewport={"width": 1000, "height": 900}) as page:
+        said = page.locator("#said")
+        page.get_by_text("Ready").wait_for(timeout=WAIT)
+        page.get_by_role("button", name="Show the example").click()
+        said.filter(has_text="The example: 640 x 427").wait_for(timeout=WAIT)
+        legend = page.locator("#legend li").all_inner_texts()
+        assert legend[0] == "sky 44.1 %" and len(legend) == len(np.unique(labels))
+        opacity = "getComputedStyle(document.querySelector('#colours')).opacity"
+        assert page.evaluate(opacity) == "0.5"
+        page.get_by_label("Opacity").fill("20")
+        assert page.evaluate(opacity) == "0.2"
+        box = page.locator("#colours").bounding_box()
+        page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.05 * box["height"])
+        assert page.locator("#tip").inner_text() == "sky"
+        (tmp_path / "text.png").write_text("no picture")
+        page.set_input_files("#file", tmp_path / "text.png")
+        said.filter(has_text="text.png is not a picture that this browser reads.").wait_for(timeout=WAIT)
+        page.set_input_files("#file", EXAMPLE)
+        said.filter(has_text="china.jpg: 640 x 427").wait_for(timeout=WAIT)
+        page.set_viewport_size({"width": 375, "height": 667})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 375
+
+
+def test_a_folder_without_a_model_is_told(browser, site):
+    with visit(browser, f"{site}empty.html") as page:
+        told = page.evaluate("import('./segformer.js').then((m) => m.load('nothing')).catch((e) => String(e))")
+    assert "SyntaxError" in told or "JSON" in told
+
+
+TRANSFORMERS = """async (runtime) => {
+  const { env, pipeline } = await import("/npm/@huggingface/transformers/dist/transformers.min.js");
+  env.allowRemoteModels = false;
+  env.localModelPath = "/";
+  env.useBrowserCache = false;
+  env.backends.onnx.wasm.wasmPaths = `${location.origin}/npm/${runtime}/dist/`;
+  const segment = await pipeline("image-segmentation", "model", { device: "wasm" });
+  const found = await segment("/example.jpg");
+  return found.map(({ label, mask }) => [label, mask.width, mask.height, [...mask.data]]);
+}"""
+
+
+def test_transformers_js_loads_the_folder_and_finds_the_same_classes(browser, site, folder, labels):
+    """It resizes by a canvas, not as Pillow does, so some labels at the edges differ."""
+    with visit(browser, f"{site}empty.html") as page:
+        own = "@huggingface/transformers/node_modules/onnxruntime-web"
+        found = page.evaluate(TRANSFORMERS, own if (BROWSER / "node_modules" / own).is_dir() else "onnxruntime-web")
+    config = json.loads((folder / "model" / "config.json").read_text())
+    made = np.full(labels.shape, -1)
+    for label, width, height, mask in found:
+        assert (height, width) == labels.shape
+        made[np.array(mask).reshape(labels.shape) > 0] = config["label2id"][label]
+    same = np.mean(made == labels)
+    print(f"transformers.js: {same:.4%} of {labels.size} labels are Python's")
+    assert same > 0.98
