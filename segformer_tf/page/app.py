@@ -29,6 +29,8 @@ POLICY = (
 FOREIGN = re.compile(rb"<(?:script|link|meta)\b[^>]*https://[^>]*>(?:\s*</script>)?", re.IGNORECASE)
 WELCOME = "<p class='sf-said'>The labelled picture will be here.</p>"
 
+SEEN = "() => { if (innerWidth < 700) document.getElementById('sf-answer').scrollIntoView({ behavior: 'smooth' }); }"
+
 
 class Picture(NamedTuple):
     """A picture as it was given, in memory only."""
@@ -137,8 +139,9 @@ def build(models: Sequence[str], runtime: str, example: Path | None, labeller: L
         how: dict[str, Any] = {"concurrency_id": "model", "api_visibility": "private", "show_progress_on": answer}
         asked = [model, choice]
         # Gradio would decode the upload, and write it once more.
-        upload.input(given, [upload, *asked], [upload, held, answer], preprocess=False, **how)
-        button.click(shown, asked, [held, answer], **how)
+        done = upload.input(given, [upload, *asked], [upload, held, answer], preprocess=False, **how)
+        done.then(None, js=SEEN)
+        button.click(shown, asked, [held, answer], **how).then(None, js=SEEN)
         gr.on([model.input, choice.input], again, [held, *asked], answer, **how)
         opacity.input(
             None, opacity, None, js="(v) => document.documentElement.style.setProperty('--sf-opacity', v / 100)"
@@ -210,6 +213,8 @@ def serve(
     labeller = Labeller()
     for model in models:
         labeller.open(model, runtime)
+    if example is not None:
+        labeller(Picture(example.name, example.read_bytes()), models[0], runtime)  # the first picture takes longest
     fonts = ["system-ui", "sans-serif"]
     with tempfile.TemporaryDirectory(prefix="segformer-tf-page-") as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder
