@@ -128,6 +128,7 @@ camvid: .venv/.core  ## the bundled model from random weights: an hour on two co
 	$(BIN)/segformer-tf train --data $(CAMVID) --model b0 --output $(OUT)/camvid --recipe docs/camvid/recipe.json \
 		$(if $(wildcard $(OUT)/camvid/recipe.json),--resume)
 	$(BIN)/segformer-tf evaluate --model $(OUT)/camvid/best --data $(CAMVID)
+	$(BIN)/segformer-tf calibrate $(OUT)/camvid/best --data $(CAMVID) --diagram $(OUT)/camvid/reliability.png
 
 keras-io: .venv/.dev  ## the old keras.io fine-tuning flow on real pictures; fails unless the loss falls
 	$(BIN)/python examples/keras_io_finetuning.py --data $(CAMVID) --limit 24
