@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from segformer_tf.models import kernels
 from segformer_tf.models.losses import check_range
 from segformer_tf.models.predicted import predicted_labels
 
@@ -24,7 +25,7 @@ def confusion(labels, predictions, num_labels: int, ignore_index: int = 255):
     valid = ops.not_equal(labels, ignore_index)
     ids = check_range(ops.where(valid, labels, 0), classes, ignore_index)
     pairs = ops.where(valid, ids * classes + predictions, classes**2)  # ignored pixels are counted last, and dropped
-    counts = ops.segment_sum(ops.ones_like(pairs), pairs, classes**2 + 1)[: classes**2]  # XLA has no bincount
+    counts = kernels.counts(pairs, classes**2 + 1)[: classes**2]
     return ops.cast(ops.reshape(counts, (classes, classes)), "int32")
 
 

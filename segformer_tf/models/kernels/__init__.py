@@ -175,3 +175,10 @@ def cross_entropy_sum(ids, logits, weights):
     if keras.backend.backend() != "tensorflow" or on_gpu() or _tracing.get().xla:
         return plain.cross_entropy_sum(ids, logits, weights)
     return banded_loss.cross_entropy_sum(ids, logits, weights)
+
+
+def counts(ids, bins: int):
+    """How often each of 0 to bins - 1 is among `ids`, (N,) int32 -> (bins,) int32; ids are not negative."""
+    if keras.backend.backend() != "tensorflow" or _tracing.get().xla or _tracing.get().portable:
+        return plain.counts(ids, bins)
+    return tensorflow.counts(ids, bins)

@@ -133,5 +133,9 @@ def cross_entropy_sum(ids, logits, weights):
     return ops.sum(ops.sparse_categorical_crossentropy(ids, resized, from_logits=True) * weights)
 
 
+def counts(ids, bins):
+    return ops.segment_sum(ops.ones_like(ids), ids, bins)
+
+
 def at_least_float32(x):
     return ops.cast(x, "float32") if keras.backend.standardize_dtype(x.dtype) in ("float16", "bfloat16") else x

