@@ -33,6 +33,7 @@ ENDINGS = {
 VIDEO_ENDINGS = {"labels": "_labels.mkv", "overlay": "_overlay.mp4", "json": "_frames.jsonl"}
 DEFAULT = ("labels", "overlay", "json")
 LONGEST = 255 - max(map(len, ENDINGS.values()))  # bytes of a name, so that file systems take it with every ending
+PACKED_AT_ONCE = 2**22  # bytes of a PNG's rows
 SOFTWARE = 305  # the tag of a TIFF
 PLAIN = (".jpg", ".jpeg", ".png")
 # Of the files that are taken for pictures in a directory.
@@ -170,16 +171,22 @@ def _packed(picture: Image.Image) -> bytes:
     import numpy as np
 
     width, height = picture.size
-    rows = np.asarray(picture).reshape(height, -1)
-    filtered = np.empty((height, 1 + rows.shape[1]), np.uint8)
-    filtered[:, 0] = 2
-    filtered[0, 1:] = rows[0]
-    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
     packer = zlib.compressobj(1, zlib.DEFLATED, 15, 9, zlib.Z_RLE)
+    packed, above = [], np.zeros(3 * width, np.uint8)
+    step = max(PACKED_AT_ONCE // (3 * width), 1)
+    for top in range(0, height, step):  # a huge picture is in memory once already
+        rows = np.asarray(picture.crop((0, top, width, min(top + step, height)))).reshape(-1, 3 * width)
+        filtered = np.empty((len(rows), 1 + 3 * width), np.uint8)
+        filtered[:, 0] = 2
+        np.subtract(rows[0], above, out=filtered[0, 1:])
+        np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
+        packed.append(packer.compress(filtered))
+        above = rows[-1]
+    packed.append(packer.flush())
     chunks = (
         (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)),
         (b"tEXt", b"Software\0" + MAKER.encode("latin-1")),
-        (b"IDAT", packer.compress(filtered) + packer.flush()),
+        (b"IDAT", b"".join(packed)),
         (b"IEND", b""),
     )
     parts = [b"\x89PNG\r\n\x1a\n"]

@@ -169,7 +169,9 @@ def test_long_names_are_cut_to_what_a_file_system_takes(tmp_path):
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (37, 53, 3)])
-def test_an_overlay_is_packed_without_loss(shape):
+@pytest.mark.parametrize("at_once", [1, 10 * 3 * 53, files.PACKED_AT_ONCE])
+def test_an_overlay_is_packed_without_loss(shape, at_once, monkeypatch):
+    monkeypatch.setattr(files, "PACKED_AT_ONCE", at_once)
     pixels = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
     data = io.BytesIO()
     files.write_png(Image.fromarray(pixels), data)
