@@ -1,4 +1,4 @@
-// Pointing at regions and rows. The listeners are the document's: every picture replaces the answer's HTML.
+// Pointing at regions and rows, and pictures from the clipboard. The listeners are the document's: every picture replaces the answer's HTML.
 (() => {
   const percent = (share) => (share < 0.001 ? "<0.1 %" : `${(100 * share).toFixed(1)} %`);
 
@@ -29,6 +29,17 @@
     for (const path of regions) path.classList.add("sf-on");
   }
 
+  function paste({ clipboardData }) {
+    const file = [...(clipboardData?.files ?? [])].find(({ type }) => type.startsWith("image/"));
+    const input = document.querySelector("#sf-upload input[type=file]");
+    if (!file || !input) return;
+    const given = new DataTransfer();
+    given.items.add(file);
+    input.files = given.files;
+    input.dispatchEvent(new Event("change", { bubbles: true }));
+  }
+
+  document.addEventListener("paste", paste);
   for (const kind of ["pointermove", "pointerdown"]) document.addEventListener(kind, point);
   for (const kind of ["pointerover", "pointerout", "focusin", "focusout"]) document.addEventListener(kind, mark);
 })();

@@ -50,6 +50,7 @@ def site(folder):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/"
     server.shutdown()
+    server.server_close()
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +128,7 @@ def test_a_folder_without_a_model_is_told(browser, site):
 
 TRANSFORMERS = """async (runtime) => {
   const { env, pipeline } = await import("/npm/@huggingface/transformers/dist/transformers.min.js");
-  env.allowRemoteModels = false;
+  [env.allowLocalModels, env.allowRemoteModels] = [true, false];
   env.localModelPath = "/";
   env.useBrowserCache = false;
   env.backends.onnx.wasm.wasmPaths = `${location.origin}/npm/${runtime}/dist/`;
