@@ -10,7 +10,7 @@ BIN := .venv/bin
 .PHONY: help demo test test-long lint format test-oldest test-newest parity parity-short scores-parity agreement \
 	serving runtimes test-runtimes bench bench-quick bench-pipeline bench-gpu soak hostile kills fuzz supply audit sbom \
 	camvid keras-io digits clean test-batch test-distributed \
-	test-page page-pictures
+	test-page page-pictures docs docs-pictures notebooks
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^## /{print "\n" substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -136,6 +136,18 @@ keras-io: .venv/.dev  ## the old keras.io fine-tuning flow on real pictures; fai
 digits: .venv/.dev  ## a classifier on scikit-learn's digits, two minutes
 	$(BIN)/python -W ignore examples/finetune_classification.py
 
+## Pages
+docs: .venv-docs/.made  ## the pages as a site in out/site; fails at a dead link, or a call to another host
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build
+	@! grep -rlE '<(script|link|img|iframe)[^>]*(src|href)="https?:|url\(["'"'"']?https?:' --include=*.html --include=*.css out/site
+
+docs-pictures: .venv/.export  ## draw every picture of the pages anew, from the tables there and with the bundled model
+	$(BIN)/python benchmarks/speed/plots.py
+	$(BIN)/python docs/drawings.py
+
+notebooks: .venv-docs/.made  ## run examples/notebooks, three minutes; WRITE=1 keeps what they show
+	.venv-docs/bin/python examples/notebooks/run.py $(if $(WRITE),--write)
+
 ## The rest
 clean:  ## remove what builds and tests leave; environments stay
 	rm -rf $(OUT) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
@@ -163,6 +175,8 @@ FIRST_parity := torch==2.13.0
 PACKAGES_parity := 'transformers>=5,<6' jax pytest hypothesis -e .
 FIRST_hf4 := torch==2.13.0
 PACKAGES_hf4 := transformers==4.57.6 tf-keras pytest hypothesis -e .
+# Notebooks need the package with what they export to and serve by; the site reads docstrings only.
+PACKAGES_docs := -e '.[report,export,serve]' ipykernel nbclient nbconvert scikit-learn mkdocs-material 'mkdocstrings[python]' ruff
 PACKAGES_audit := pip-audit cyclonedx-bom
 PACKAGES_keras-hub := keras-hub tensorflow
 # Ray and Beam lower Pillow and protobuf, so they have an environment to themselves.

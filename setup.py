@@ -22,7 +22,7 @@ class BuildWithWeightsAndPages(build_py):
         ):
             for file in Path(source).glob(pattern):
                 target = Path(self.build_lib, "segformer_tf", f"_{source}", file.relative_to(source))
-                if file.is_file():
+                if file.is_file() and file.suffix != ".py":
                     target.parent.mkdir(parents=True, exist_ok=True)
                     self.copy_file(str(file), str(target))
 

@@ -16,7 +16,7 @@ from segformer_tf.images.polygons import svg_path
 LONGEST = 1000  # pixels of the longer side of a picture that is shown
 POINTED_AT = 500  # pixels of the longer side of the regions that are named as one points at them
 MOST = 300_000  # characters of these regions' outlines; a map with more of them is drawn coarser
-QUALITY = 88  # of JPEG
+QUALITY = 85  # of JPEG
 _number = itertools.count(1)
 STYLE = """
 .segformer-tf .shown{position:relative;display:inline-block;max-width:100%}
@@ -84,14 +84,18 @@ def classification(rows: Sequence[dict[str, Any]]) -> str:
     return f"<div class='segformer-tf'><style>{STYLE}</style><table>{head}{lines}</table></div>"
 
 
-def image(picture: Image.Image, shows: str) -> str:
-    """A picture inside HTML, of at most `LONGEST` pixels a side, as JPEG."""
+def image(picture: Image.Image, shows: str, longest: int = LONGEST) -> str:
+    """A picture inside HTML, of at most `longest` pixels a side, as JPEG or PNG, whichever is smaller."""
     picture = picture.convert("RGB")
-    picture.thumbnail((LONGEST, LONGEST))
-    data = io.BytesIO()
-    picture.save(data, "JPEG", quality=QUALITY, optimize=True)
-    packed = base64.b64encode(data.getvalue()).decode()
-    return f"<img alt='{html.escape(shows, quote=True)}' src='data:image/jpeg;base64,{packed}'>"
+    picture.thumbnail((longest, longest))
+    packed = {}
+    for kind, how in (("jpeg", {"quality": QUALITY}), ("png", {})):
+        data = io.BytesIO()
+        picture.save(data, kind, optimize=True, **how)
+        packed[kind] = data.getvalue()
+    kind, least = min(packed.items(), key=lambda item: len(item[1]))
+    address = f"data:image/{kind};base64,{base64.b64encode(least).decode()}"
+    return f"<img alt='{html.escape(shows, quote=True)}' src='{address}'>"
 
 
 def _regions(labels: np.ndarray, told: dict[int, str]) -> str:

@@ -100,8 +100,8 @@ def label_video(
         {"frames", "seconds", "files", "classes"}: `classes` as in a result, over all frames.
 
     Raises:
-        Whatever ends the video early: a frame of another size, a file that is cut off, a full disk, Ctrl-C. The frames
-        before it are written, and the files whole, unless there is no frame or no room.
+        Exception: Whatever ends the video early: a frame of another size, a file that is cut off, a full disk, Ctrl-C.
+            The frames before it are written, and the files whole, unless there is no frame or no room.
     """
     options = dict(options or {})
     if smoothing:

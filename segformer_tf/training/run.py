@@ -5,11 +5,14 @@ import html
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from segformer_tf.pipelines import notebook
 from segformer_tf.training import state
 from segformer_tf.training.console import duration
+
+WIDEST = 800  # pixels of a picture that a notebook shows
 
 
 class Run(dict):
@@ -20,7 +23,7 @@ class Run(dict):
     """
 
     def __init__(self, directory: str | Path, best: dict[str, Any]):
-        super().__init__(best)
+        super().__init__({key: value.item() if isinstance(value, np.generic) else value for key, value in best.items()})
         self.directory = Path(directory)
 
     @property
@@ -63,6 +66,6 @@ class Run(dict):
         ):
             if (self.directory / file).is_file():
                 with Image.open(self.directory / file) as picture:
-                    parts.append(f"<p>{notebook.image(picture, shows)}</p>")
+                    parts.append(f"<p>{notebook.image(picture, shows, WIDEST)}</p>")
         style = "<style>.segformer-tf-run img{max-width:100%}</style>"
         return f"<div class='segformer-tf-run'>{style}{''.join(parts)}</div>"

@@ -49,7 +49,7 @@ def shown(labels, pixels=None, skip=()):
 
 
 def picture_of(text):
-    data = re.search(r"data:image/jpeg;base64,([^']+)", text)[1]
+    data = re.search(r"data:image/(?:jpeg|png);base64,([^']+)", text)[1]
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
 
 

@@ -2,8 +2,10 @@
 
 import base64
 import io
+import json
 import re
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -32,10 +34,17 @@ def test_a_run_is_the_best_row_and_knows_its_files(run, tmp_path):
     assert not Run(tmp_path, {}), "a worker that is not the chief"
 
 
+def test_a_run_s_values_are_plain_numbers(tmp_path):
+    assert json.loads(json.dumps(Run(tmp_path, {"step": np.int64(3), "mIoU": np.float64(0.5)}))) == {
+        "step": 3,
+        "mIoU": 0.5,
+    }
+
+
 def test_a_notebook_shows_curves_and_worst_pictures_of_a_run(run):
     text = run._repr_html_()
     pictures = [Image.open(io.BytesIO(base64.b64decode(data))).size for data in re.findall(r"base64,([^']+)", text)]
-    assert pictures == [(1000, 321), (1000, 150), (1000, 150)]
+    assert pictures == [(800, 257), (800, 120), (800, 120)]
     assert "best mIoU 0.5000 at step 4" in text and "last step 8" in text and "http" not in text
 
 
