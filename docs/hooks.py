@@ -1,7 +1,9 @@
-"""A hook of mkdocs.yml: the notebooks of `examples/notebooks/`, with what they show, as pages of the site."""
+"""What mkdocs.yml adds to the pages: the notebooks of `examples/notebooks/`; and no links to what the site has not."""
 
 import base64
 import json
+import posixpath
+import re
 from pathlib import Path
 
 from mkdocs.structure.files import File, Files
@@ -18,6 +20,16 @@ def on_files(files: Files, config) -> Files:
         for name, data in pictures.items():
             files.append(File.generated(config, f"notebooks/{name}", content=data))
     return files
+
+
+def on_page_markdown(markdown: str, page, config, files) -> str:
+    """A link to a file beside `docs/`, which the repository has and the site has not, becomes the file's name."""
+
+    def told(link: re.Match) -> str:
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(page.file.src_uri), link[2]))
+        return f"`{target.removeprefix('../')}`" if target.startswith("../") else link[0]
+
+    return re.sub(r"(?<!!)\[([^\]]*)\]\((\.\./[^)#\s]+)[^)]*\)", told, markdown)
 
 
 def page_of(notebook: dict, name: str, pictures: dict[str, bytes]) -> str:
