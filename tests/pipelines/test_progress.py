@@ -1,6 +1,8 @@
 """How far the work is, said in a notebook in one line."""
 
+import io
 import sys
+import time
 import types
 
 import pytest
@@ -61,6 +63,19 @@ def test_one_picture_and_a_pipe_need_no_bar(notebook, monkeypatch, capsys):
     monkeypatch.delitem(sys.modules, "IPython")
     list(progress.tracked("abc", 3))
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_terminal_shows_a_bar_with_pictures_a_second_and_the_time_left(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.delitem(sys.modules, "IPython", raising=False)
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    for _ in progress.tracked(range(4), 4):
+        time.sleep(0.15)  # the bar is drawn ten times a second
+    shown = sys.stderr.getvalue()
+    assert "Pictures" in shown and "4/4" in shown and "pictures/s" in shown and "0:00:0" in shown
 
 
 def test_a_run_in_a_notebook_speaks_on_stdout_and_moves_one_line(notebook, capsys):
