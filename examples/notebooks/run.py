@@ -32,7 +32,7 @@ NOISE = re.compile(
 def run(notebook: nbformat.NotebookNode, directory: Path) -> None:
     """Fills in the notebook's outputs; `directory` stands for its folder."""
     where = {"metadata": {"path": directory}}
-    NotebookClient(notebook, timeout=170, kernel_name="python3", coalesce_streams=True, resources=where).execute()
+    NotebookClient(notebook, timeout=600, kernel_name="python3", coalesce_streams=True, resources=where).execute()
 
 
 def small(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
