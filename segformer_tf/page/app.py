@@ -219,7 +219,8 @@ def serve(
     with tempfile.TemporaryDirectory(prefix="segformer-tf-page-") as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder
         page = build(models, runtime, example, labeller)
-        print(f"segformer-tf: http://{host}:{port} (Ctrl-C stops it)", file=sys.stderr, flush=True)
+        shown = f"[{host}]" if ":" in host else host
+        print(f"segformer-tf: http://{shown}:{port} (Ctrl-C stops it)", file=sys.stderr, flush=True)
         page.launch(
             server_name=host,
             server_port=port,
