@@ -36,13 +36,13 @@ def run(notebook: nbformat.NotebookNode, directory: Path) -> None:
 
 
 def small(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Without when it ran, without TensorFlow's log lines, and with pictures as JPEG of a few hundred pixels."""
+    """Without when and where it ran, without TensorFlow's log lines, and with pictures as JPEG of a few hundred pixels."""
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         kept = []
         for output in cell.get("outputs", ()):
             if output.output_type == "stream":
-                output.text = NOISE.sub("", output.text)
+                output.text = NOISE.sub("", output.text).replace(f"{HERE.parents[1]}/", "")
                 if not output.text.strip():
                     continue
             data = output.get("data", {})
