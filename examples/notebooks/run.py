@@ -36,7 +36,7 @@ def run(notebook: nbformat.NotebookNode, directory: Path) -> None:
 
 
 def small(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Without when and where it ran, without TensorFlow's log lines, and with pictures as JPEG of a few hundred pixels."""
+    """Without time, place and TensorFlow's log lines of the run, and with pictures as JPEG of a few hundred pixels."""
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         kept = []
