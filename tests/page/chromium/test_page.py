@@ -20,7 +20,7 @@ def give(page, file):
 
 def answered(page, said):
     """Waits until the answer says so."""
-    page.locator(".sf-said", has_text=said).wait_for(timeout=WAIT)
+    page.locator(".sf-said", has_text=said).wait_for(timeout=2 * WAIT)
 
 
 def shown(page):
