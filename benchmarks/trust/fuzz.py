@@ -1,18 +1,22 @@
 """Every reader of strangers' files on mutated ones: nothing but documented errors, in time and within memory.
 
     python benchmarks/trust/fuzz.py --seconds 600
+    python benchmarks/trust/fuzz.py --inputs 1000000 --progress out/fuzz.json
 
+The first reads for that time; the second so many inputs, and goes on from what the file says when it was stopped.
 Documented are ValueError and OSError whose text names the file, and warnings. An input may take 10 seconds of the
 processor's time, two minutes in all, and 1 GB more than the process has at its start. Inputs are valid files with bytes
 changed, cut, repeated and put in, numbers set to extremes, and JSON (also inside of safetensors files) with values put
 in the place of others. Each worker is a process of its own, so that a crash is found and its input kept in `--keep`.
-The same `--seed` gives the same inputs. A .keras file is read as far as it is checked before Keras is given it.
+Input N of a reader is the same for the same `--seed`, whatever came before. A .keras file is read as far as it is checked before Keras is given it.
 """
 
 import argparse
 import copy
 import io
 import json
+import logging
+import math
 import multiprocessing
 import os
 import random
@@ -304,10 +308,12 @@ def _alarm(*_: Any) -> None:
     raise TooLong
 
 
-def attack(name: str, seed: int, end: float, most: int, queue: Any, keep: Path | None) -> None:
-    """Reads mutated files of one kind until the time is over; tells counts, and each kind of fault once."""
+def attack(name: str, seed: int, begin: int, end: int, seconds: float, tell: Any, keep: Path | None) -> None:
+    """Reads inputs `begin` to `end` of one kind, or until the time is over; tells how far it is, and faults."""
     warnings.simplefilter("ignore")
-    reader, rng = READERS[name], random.Random(f"{seed} {name}")
+    logging.disable()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what C libraries have to say of broken pictures
+    reader = READERS[name]
     with tempfile.TemporaryDirectory() as place:
         file = reader.write(Path(place))
         data = file.read_bytes()
@@ -318,20 +324,18 @@ def attack(name: str, seed: int, end: float, most: int, queue: Any, keep: Path |
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         for number in (signal.SIGALRM, signal.SIGPROF):
             signal.signal(number, _alarm)
-        done, faults = 0, Counter()
-        while time.monotonic() < end and done < most:
-            file.write_bytes(mutated(data, reader, rng))
-            if keep:
-                (keep / f"{name}.last").write_bytes(file.read_bytes())
+        stop, done, seen = time.monotonic() + seconds, begin, set()
+        while done < end and time.monotonic() < stop:
+            content = mutated(data, reader, random.Random(f"{seed} {name} {done}"))
+            file.write_bytes(content)
             fault = _fault(reader, file, place)
+            if fault and keep and fault not in seen:
+                (keep / f"{name}.{done}").write_bytes(content)
+            seen.add(fault)
             done += 1
-            if fault:
-                faults[fault] += 1
-                if keep and faults[fault] == 1:
-                    (keep / f"{name}.{len(faults)}").write_bytes(file.read_bytes())
-            if done % 50 == 0 or fault:
-                queue.put((name, done, dict(faults)))
-        queue.put((name, done, dict(faults)))
+            if done % 100 == 0 or fault or done == end:
+                tell.send((done, fault))
+        tell.send((done, None))
 
 
 def _fault(reader: Reader, file: Path, place: str) -> str | None:
@@ -357,39 +361,72 @@ def _where(error: BaseException) -> str:
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "?"
 
 
+def run(name: str, begin: int, end: int, options: argparse.Namespace, note: Callable[[int, dict], Any]) -> None:
+    """One reader in a process of its own, in another one after a crash: that is a fault of the input it was at."""
+    context = multiprocessing.get_context("fork")
+    faults: Counter = Counter()
+    stop = time.monotonic() + options.seconds / len(options.readers)
+    while begin < end and time.monotonic() < stop:
+        hear, tell = context.Pipe(duplex=False)
+        seconds = stop - time.monotonic()
+        worker = context.Process(target=attack, args=(name, options.seed, begin, end, seconds, tell, options.keep))
+        worker.start()
+        tell.close()
+        try:
+            while True:
+                begin, fault = hear.recv()
+                if fault:
+                    faults[fault] += 1
+                note(begin, faults)
+        except EOFError:
+            worker.join()
+        if not worker.exitcode:
+            break
+        faults[f"the process ended with {worker.exitcode} in the 100 inputs after {begin}"] += 1
+        begin = min(begin + 100, end)
+        note(begin, faults)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=600.0, help="for all readers together")
-    parser.add_argument("--inputs", type=int, default=10**9, help="of each reader, at most")
+    parser.add_argument("--seconds", type=float, help="for all readers together; 600 where no --inputs are given")
+    parser.add_argument("--inputs", type=int, help="of all readers together")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--progress", type=Path, help="JSON of how far it is, which it goes on from")
     parser.add_argument("--keep", type=Path, help="a directory for inputs that show a fault")
     parser.add_argument("--readers", nargs="*", default=list(READERS))
-    arguments = parser.parse_args()
-    if arguments.keep:
-        arguments.keep.mkdir(parents=True, exist_ok=True)
-    context = multiprocessing.get_context("fork")
-    total, bad = 0, 0
-    print("| reader | inputs | faults |\n|---|--:|--:|", flush=True)
-    for name in arguments.readers:
-        queue = context.Queue()
-        end = time.monotonic() + arguments.seconds / len(arguments.readers)
-        more = (name, arguments.seed, end, arguments.inputs, queue, arguments.keep)
-        worker = context.Process(target=attack, args=more)
-        worker.start()
-        done, faults = 0, {}
-        while worker.is_alive() or not queue.empty():
-            try:
-                _, done, faults = queue.get(timeout=0.1)
-            except Exception:
-                continue
-        worker.join()
-        if worker.exitcode:
-            faults = {**faults, f"the process ended with {worker.exitcode}": 1}
-        total, bad = total + done, bad + sum(faults.values())
-        print(f"| {name} | {done:,} | {sum(faults.values())} |", flush=True)
-        for fault, count in faults.items():
+    options = parser.parse_args()
+    options.seconds = options.seconds or (math.inf if options.inputs else 600.0)
+    if options.keep:
+        options.keep.mkdir(parents=True, exist_ok=True)
+    end = -(-(options.inputs or 10**9) // len(options.readers))
+    file = options.progress
+    found: dict[str, Any] = json.loads(file.read_text()) if file and file.exists() else {"seed": options.seed}
+    if found["seed"] != options.seed:
+        parser.error(f"{file} is of seed {found['seed']}, not {options.seed}")
+    print("| reader | inputs | seconds | faults |\n|---|--:|--:|--:|", flush=True)
+    for name in options.readers:
+        was = found.get(name, {"inputs": 0, "seconds": 0.0, "faults": {}})
+        start, noted = time.monotonic(), -math.inf
+
+        def note(done: int, faults: dict, was: dict = was, name: str = name, start: float = start) -> None:
+            nonlocal noted
+            together = dict(Counter(was["faults"]) + Counter(faults))
+            found[name] = {"inputs": done, "seconds": was["seconds"] + time.monotonic() - start, "faults": together}
+            if file and (time.monotonic() - noted > 5 or done == end):
+                noted = time.monotonic()
+                draft = file.with_suffix(".draft")
+                draft.write_text(json.dumps(found, indent=1))
+                draft.replace(file)
+
+        run(name, was["inputs"], end, options, note)
+        row = found.get(name, was)
+        print(f"| {name} | {row['inputs']:,} | {row['seconds']:.0f} | {sum(row['faults'].values())} |", flush=True)
+        for fault, count in row["faults"].items():
             print(f"  {count} x {fault}", flush=True)
-    print(f"| **together** | {total:,} | {bad} |")
+    rows = [found[name] for name in options.readers if name in found]
+    total, bad = sum(row["inputs"] for row in rows), sum(sum(row["faults"].values()) for row in rows)
+    print(f"| **together** | {total:,} | {sum(row['seconds'] for row in rows):.0f} | {bad} |")
     return int(bad > 0)
 
 

@@ -163,7 +163,7 @@ class SegformerImageProcessor(Settings):
 
     def _scaling(self) -> Scaling:
         mean, std = (self.image_mean, self.image_std) if self.do_normalize else (None, None)
-        return Scaling(self.rescale_factor if self.do_rescale else None, mean, std)
+        return Scaling(float(self.rescale_factor) if self.do_rescale else None, mean, std)
 
     def _labels(self, source: Any) -> np.ndarray:
         ids = to_class_ids(source, self.do_exif_transpose, self.page)
