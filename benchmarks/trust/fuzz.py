@@ -5,10 +5,11 @@
 
 The first reads for that time; the second so many inputs, and goes on from what the file says when it was stopped.
 Documented are ValueError and OSError whose text names the file, and warnings. An input may take 10 seconds of the
-processor's time, two minutes in all, and 1 GB more than the process has at its start. Inputs are valid files with bytes
-changed, cut, repeated and put in, numbers set to extremes, and JSON (also inside of safetensors files) with values put
-in the place of others. Each worker is a process of its own, so that a crash is found and its input kept in `--keep`.
-Input N of a reader is the same for the same `--seed`, whatever came before. A .keras file is read as far as it is checked before Keras is given it.
+processor's time, four minutes in all, and 1 GB more than the process has at its start. Inputs are valid files with
+bytes changed, cut, repeated and put in, numbers set to extremes, and JSON (also inside of safetensors files) with
+values put in the place of others. Each reader runs in a process of its own, so that a crash is found; `--keep` keeps
+inputs that show a fault. Input N of a reader is the same for the same `--seed`, whatever came before. A .keras file is
+read as far as it is checked before Keras is given it.
 """
 
 import argparse
@@ -304,7 +305,11 @@ class TooLong(BaseException):
     """The time of an input is over."""
 
 
-def _alarm(*_: Any) -> None:
+def _alarm(number: int, _: Any) -> None:
+    """The second time: of the first the cause may be a stop of this program (SIGSTOP), while the clock runs on."""
+    if number == signal.SIGALRM and not signal.getitimer(signal.ITIMER_REAL)[1]:
+        signal.setitimer(signal.ITIMER_REAL, WAITING, WAITING)
+        return
     raise TooLong
 
 
@@ -333,7 +338,7 @@ def attack(name: str, seed: int, begin: int, end: int, seconds: float, tell: Any
                 (keep / f"{name}.{done}").write_bytes(content)
             seen.add(fault)
             done += 1
-            if done % 100 == 0 or fault or done == end:
+            if done % 100 == 0 or fault:
                 tell.send((done, fault))
         tell.send((done, None))
 

@@ -158,8 +158,7 @@ class Clients:
             except OSError as error:  # cut off
                 answer = type(error).__name__
             self.seen[f"{name}: {answer}"] += 1
-            # What is no message at all is answered INTERNAL by gRPC itself.
-            if answer in ("500", "INTERNAL", "UNKNOWN") and name != "no message":
+            if answer in ("500", "INTERNAL", "UNKNOWN"):
                 self.wrong.append(f"{name}: {answer}")
 
     def send(self, how: str, data: bytes, open_sockets) -> str:

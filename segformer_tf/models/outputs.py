@@ -24,6 +24,10 @@ class ModelOutput(dict):
 
     def __init_subclass__(cls):
         optree.register_pytree_node_class(cls, namespace="keras")
+        if keras.backend.backend() == "jax":
+            import jax
+
+            jax.tree_util.register_pytree_node_class(cls)
 
     def __getattr__(self, name: str):
         if name in type(self).fields:

@@ -1,5 +1,6 @@
 """TF Serving's gRPC services over a `Model`: Predict, GetModelMetadata, GetModelStatus; beside them gRPC's health."""
 
+import functools
 import hmac
 import logging
 import threading
@@ -9,6 +10,7 @@ from concurrent.futures import CancelledError
 
 import grpc
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, predict_pb2
 
 from segformer_tf.serving.batching import joined
@@ -28,7 +30,9 @@ def add_services(server: grpc.Server, model: Model, gate: Gate, token: str | Non
         # A call of one message looks the same on the wire as a stream of one, and a stream is handed over before its
         # message has come: so a slow one can be given up, and one too many is refused before it is read.
         return grpc.stream_unary_rpc_method_handler(
-            _Call(answer, model, gate, token, name), request.FromString, lambda response: response.SerializeToString()
+            _Call(answer, model, gate, token, name),
+            functools.partial(_parsed, request),
+            lambda response: response.SerializeToString(),
         )
 
     status, metadata = get_model_status_pb2.GetModelStatusRequest, get_model_metadata_pb2.GetModelMetadataRequest
@@ -96,8 +100,18 @@ class _Call:
         finally:
             timer.cancel()
         if request is None:
-            raise InvalidRequest("The call has no message that can be read: send one.")
+            raise InvalidRequest("The call has no message: send one.")
+        if isinstance(request, InvalidRequest):
+            raise request
         return request
+
+
+def _parsed(kind: type, data: bytes):
+    """The message, or the error to answer with: gRPC makes INTERNAL of one that is raised here."""
+    try:
+        return kind.FromString(data)
+    except DecodeError as error:
+        return InvalidRequest(f"The {len(data):,} bytes are no {kind.__name__}: {error}.")
 
 
 def _predict(model: Model, gate: Gate, request, context: grpc.ServicerContext):

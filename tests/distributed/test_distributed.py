@@ -108,7 +108,9 @@ def test_two_processes_learn_what_one_does_and_a_killed_worker_changes_nothing(s
     try:
         assert processes[0].wait(120) != 0  # it cannot go on alone, and says so
     finally:
-        processes[0].kill()
+        for process in processes:
+            process.kill()
+            process.wait()
     processes, run = two(start, "killed", "--resume")
     for process in processes:
         assert process.wait(900) == 0, process.told.read_text()
@@ -143,5 +145,6 @@ def test_keras_still_needs_mending(tmp_path):
     finally:
         for process in processes:
             process.kill()
+            process.wait()
     assert any(codes), "Keras has mended keras-team/keras#20585"
     assert any("keras" in process.told.read_text() for process in processes)

@@ -288,11 +288,9 @@ def test_a_map_with_an_axis_of_one_is_one_map_and_a_batch_of_them_a_batch():
         assert [labels.tolist() for labels in processor(images, several).labels] == [ids.tolist()] * 2
 
 
-@pytest.mark.parametrize("factor", [2, -1, 2**31, 10**30])
+@pytest.mark.parametrize("factor", [2, -1, 2**31])
 def test_a_whole_number_as_rescale_factor_is_a_number_like_others(factor):
     picture = np.full((8, 12, 3), 200, np.uint8)
-    found = [
-        SegformerImageProcessor(do_resize=False, rescale_factor=value)(picture)["pixel_values"][0]
-        for value in (factor, float(factor))
-    ]
-    assert np.array_equal(*found) and np.all(np.isfinite(found[0]))
+    processors = [SegformerImageProcessor(do_resize=False, rescale_factor=value) for value in (factor, float(factor))]
+    whole, other = (processor(picture)["pixel_values"][0] for processor in processors)
+    assert np.array_equal(whole, other) and np.all(np.isfinite(whole))

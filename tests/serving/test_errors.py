@@ -4,7 +4,7 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
-from serving_models import b64, encoded, picture, post, request_for
+from serving_models import b64, encoded, picture, post, request_for, running_server
 from serving_models import running_stub as stub
 
 FILE = encoded(picture(40, 60), "JPEG")
@@ -34,6 +34,23 @@ def test_bad_requests_are_invalid_arguments_that_name_the_cause(request_, messag
     assert failed.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert message in failed.value.details()
     assert stub().Predict(request_for([FILE])).outputs["error"].string_val == [b""]  # the server goes on
+
+
+@pytest.mark.parametrize(
+    ("method", "kind"),
+    [
+        ("PredictionService/Predict", "PredictRequest"),
+        ("PredictionService/GetModelMetadata", "GetModelMetadataRequest"),
+        ("ModelService/GetModelStatus", "GetModelStatusRequest"),
+    ],
+)
+@pytest.mark.parametrize("data", [b"no message", bytes(1000), b"\x0a\xff\xff\xff\xff\x0f"], ids=["a", "b", "c"])
+def test_bytes_that_are_no_message_are_invalid_arguments(method, kind, data):
+    address = f"127.0.0.1:{running_server().grpc_port}"
+    with grpc.insecure_channel(address) as channel, pytest.raises(grpc.RpcError) as failed:
+        channel.unary_unary(f"/tensorflow.serving.{method}")(data, timeout=60)
+    assert failed.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert f"The {len(data):,} bytes are no {kind}: " in failed.value.details()
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import errno
 import os
 import resource
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -73,6 +74,45 @@ def test_a_disk_that_takes_no_more_is_one_sentence_and_the_old_file_stays(tmp_pa
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert file.read_bytes() == b"old" and [entry.name for entry in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("moment", ["mkdir", "replace", "fsync"])
+def test_a_disk_that_is_or_becomes_read_only_is_one_sentence_and_the_old_file_stays(tmp_path, monkeypatch, moment):
+    file = tmp_path / "config.json"
+    file.write_text("old")
+
+    def read_only(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, moment, read_only)
+    with pytest.raises(OSError, match=r"^Cannot write .*\(Read-only file system\).*choose another directory") as told:
+        whole.write_text(file, "new")
+    assert told.value.errno == errno.EROFS and str(tmp_path) in str(told.value) and file.read_text() == "old"
+
+
+def test_a_library_that_meets_a_read_only_disk_is_one_sentence(tmp_path):
+    told = r"^Cannot write .*model.safetensors \(Read-only file system\), so what was there is left as it was"
+    with pytest.raises(OSError, match=told), whole.whole(tmp_path / "model.safetensors"):
+        raise RuntimeError("I/O error: Read-only file system (os error 30)")  # as safetensors words it
+
+
+def test_signals_in_the_midst_of_saves_change_nothing(tmp_path):
+    """System calls that a signal interrupts (EINTR) go on."""
+    seen = []
+    before = signal.signal(signal.SIGALRM, lambda *_: seen.append(1))
+    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+    try:
+        while len(seen) < 50:
+            for name in ("model.safetensors", "tf_model.h5", "state.npz"):
+                with whole.whole(tmp_path / name) as draft:
+                    WRITERS[name](draft)
+            with switch.settled(tmp_path):
+                found = formats.read(tmp_path / "model.safetensors")[0], np.load(tmp_path / "state.npz")["a"]
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["model.safetensors", "state.npz", "tf_model.h5"]
+    assert found[0]["layer/kernel:0"].shape == found[1].shape == (512, 512)
 
 
 def test_an_error_that_is_not_the_disks_passes_and_nothing_is_written(tmp_path):
