@@ -41,7 +41,7 @@ FILES = {
     "keras",
 }
 PACKAGES = {
-    "models": {"keras", "tensorflow", "numpy", "optree", "torch"},
+    "models": {"keras", "tensorflow", "numpy", "optree", "torch", "jax"},
     **dict.fromkeys(("storage", "config", "checkpoints", "images", "data"), FILES),
 }
 HEAVY = {"tifffile", "rasterio", "av", "tensorflow", "keras", "torch", "huggingface_hub"}

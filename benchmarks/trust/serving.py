@@ -122,6 +122,8 @@ class Clients:
         self.seen: collections.Counter = collections.Counter()
         self.wrong: list[str] = []
         self.end = threading.Event()
+        self.pauses, self.resumed = 0, 0.0
+        threading.Thread(target=self.watch, daemon=True).start()
         self.channel = grpc.insecure_channel(server.grpc_address)
         stub = prediction_service_pb2_grpc.PredictionServiceStub(self.channel)
         self.ways = {
@@ -130,8 +132,17 @@ class Clients:
         }
         self.expected = [self.ways["gRPC"](data) for data in files]
 
+    def watch(self) -> None:
+        """Notes when this program and the server were stopped (SIGSTOP): timeouts of that time are nobody's fault."""
+        while not self.end.is_set():
+            before = time.monotonic()
+            time.sleep(0.5)
+            if time.monotonic() - before > 10:
+                self.pauses, self.resumed = self.pauses + 1, time.monotonic()
+
     def good(self, way: str) -> None:
         while not self.end.is_set():
+            begin = time.monotonic()
             i = random.randrange(len(self.files))
             try:
                 right = same(self.ways[way](self.files[i]), self.expected[i])
@@ -139,13 +150,20 @@ class Clients:
                 if not right:
                     self.wrong.append(f"{way}: another mask of picture {i}")
             except SystemExit as error:  # how the examples report
-                refused = "is the limit" in str(error)
-                self.seen["refused: full" if refused else "failed"] += 1
-                if not refused:
-                    self.wrong.append(str(error))
+                if "is the limit" in str(error):
+                    self.seen["refused: full"] += 1
+                else:
+                    self.failed(way, error, begin)
             except Exception as error:
-                self.seen["failed"] += 1
-                self.wrong.append(f"{way}: {error}")
+                self.failed(way, error, begin)
+
+    def failed(self, way: str, error: BaseException, begin: float) -> None:
+        time.sleep(1)  # until a pause is noticed
+        if begin > self.resumed:
+            self.seen["failed"] += 1
+            self.wrong.append(f"{way}: {error}")
+        else:
+            self.seen["paused"] += 1
 
     def hostile(self, turn: int) -> None:
         kinds = list(attacks().items())
@@ -231,6 +249,8 @@ def soak(directory: Path, files: list[bytes], seconds: float, hostile: int = 2) 
         "peak_mb": round(max(memory)),
         "growth": round(halves[1] / halves[0] - 1, 4),
         "stop_s": round(time.monotonic() - ending, 1),
+        "pauses": clients.pauses,
+        "good requests cut off by pauses": seen["paused"],
         "wrong": clients.wrong[:10],
         "answers": dict(sorted((name, count) for name, count in seen.items() if ": " in name)),
     }

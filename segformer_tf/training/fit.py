@@ -77,6 +77,11 @@ def train(
         KeyboardInterrupt: Ctrl-C, after the state of the run was saved and its report written.
     """
     run = Path(run)
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            f"Keras runs on {keras.backend.backend()}, expected tensorflow, which this training loop is made of: unset "
+            "KERAS_BACKEND, or train with the model's own fit."
+        )
     if validation is None and not isinstance(data, (str, Path, Inspection)):
         raise ValueError("validation is None, expected a split to validate on where data is not a directory: give one.")
     workers = Workers(strategy)
@@ -87,6 +92,7 @@ def train(
     for text in [*found.warnings, *found.notes]:
         console.line(text)
     counts = found.counts("train") if "train" in found.splits else None
+    workers.check_same(model, recipe, seed, {"train": train_source, "val": val_source})
     plan = make_plan(recipe, train_source, val_source)
     loss = _loss(recipe, train_source, counts, model.config)
     lengthened = None

@@ -7,15 +7,21 @@ Kubernetes indexed Job say. Worker 0, the chief, alone evaluates and writes.
 import json
 import os
 import re
+import socket
+import threading
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import tensorflow as tf
 
+from segformer_tf import __version__
+from segformer_tf.data.splits import Split
 from segformer_tf.models.distribution import several_workers
 
 KINDS = ("none", "mirrored", "multiworker")
 PORT = 12345
+WAIT_SECONDS = 600.0  # for the workers to come
 HOSTS = re.compile(r"([^,\[]+)(?:\[([^\]]+)\])?([^,\[]*)")
 
 
@@ -27,6 +33,7 @@ def make_strategy(kind: str, environment: Mapping[str, str] = os.environ) -> tf.
 
     Raises:
         ValueError: Another kind, or nothing says which workers there are.
+        TimeoutError: Not all workers came in `WORKER_SECONDS`, 600 if not given.
     """
     if kind not in KINDS:
         raise ValueError(f"distribute is {kind!r}; expected one of {', '.join(KINDS)}.")
@@ -35,8 +42,42 @@ def make_strategy(kind: str, environment: Mapping[str, str] = os.environ) -> tf.
     if kind == "mirrored":
         devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
         return tf.distribute.MirroredStrategy([device.name for device in devices])
-    os.environ["TF_CONFIG"] = json.dumps(cluster(environment))
-    return tf.distribute.MultiWorkerMirroredStrategy()
+    found = cluster(environment)
+    os.environ["TF_CONFIG"] = json.dumps(found)
+    return _joined(found["cluster"]["worker"], float(environment.get("WORKER_SECONDS", WAIT_SECONDS)))
+
+
+def _joined(workers: list[str], seconds: float) -> tf.distribute.Strategy:
+    """The strategy, once all workers are there; TensorFlow alone would wait for an hour, and not say for whom."""
+    came: list[Any] = []
+
+    def join() -> None:
+        try:
+            came.append(tf.distribute.MultiWorkerMirroredStrategy())
+        except Exception as error:
+            came.append(error)
+
+    thread = threading.Thread(target=join, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not came:
+        absent = [worker for worker in workers if not _answers(worker)]
+        raise TimeoutError(
+            f"{', '.join(absent) or 'One of the workers'} did not come in {seconds:g} s, expected all of "
+            f"{', '.join(workers)}: start the same command on each, and open the port between them."
+        )
+    if isinstance(came[0], Exception):
+        raise came[0]
+    return came[0]
+
+
+def _answers(worker: str) -> bool:
+    host, _, port = worker.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), 5.0).close()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def cluster(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -155,3 +196,39 @@ class Workers:
         strategy: Any = self.strategy
         mine = tf.constant(int(value and self.chief))
         return bool(strategy.reduce("SUM", strategy.run(lambda: tf.identity(mine)), axis=None) > 0)
+
+    def check_same(self, model: Any, recipe: Any, seed: int, sources: Mapping[str, Any]) -> None:
+        """Compares what the workers are about to train, by checksums that all of them add up.
+
+        Raises:
+            ValueError: They differ, in the versions, the recipe, the model's weights or the data.
+        """
+        if self.count == 1:
+            return
+        weights = 0
+        for value in model.get_weights():
+            weights = zlib.crc32(value.tobytes(), weights)
+        told: dict[str, Any] = {
+            "versions": (__version__, tf.__version__),
+            "recipe": (recipe.to_dict(), seed),
+            "model": weights,
+            **{f"data ({name})": _named(source) for name, source in sources.items()},
+        }
+        # 20 bits of each, so that the sum over all devices is exact in 32.
+        sums = tf.constant([zlib.crc32(repr(value).encode()) >> 12 for value in told.values()])
+        strategy: Any = self.strategy
+        total = strategy.reduce("SUM", strategy.run(lambda: tf.identity(sums)), axis=None)
+        other = [name for name, same in zip(told, (total == sums * self.devices).numpy(), strict=True) if not same]
+        if other:
+            raise ValueError(
+                f"Worker {self.index} has not the same {', '.join(other)} as the others, expected the same on all: "
+                "install one version everywhere, and give all workers the same files and options."
+            )
+
+
+def _named(source: Any) -> Any:
+    """What a split is known by on every machine, wherever it lies there: names, and how many pictures there are."""
+    if not isinstance(source, Split):
+        return None
+    files = source.shards or source.images
+    return len(source), [file.name for file in files], [row["name"] for row in source.classes]

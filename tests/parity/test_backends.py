@@ -1,4 +1,4 @@
-"""The same weights give the same numbers whichever backend Keras runs on, each in a process of its own."""
+"""The same weights give the same numbers whichever backend Keras runs on; two devices learn what one does."""
 
 import os
 import subprocess
@@ -48,3 +48,42 @@ def test_every_backend_gives_the_reference_numbers(name, backend, numbers, tmp_p
     assert len(compared) >= 6 * len(numbers) and set(compared) < set(found)
     for key in compared:
         assert relative_difference(found[key], expected[key]) < 1e-4, key
+
+
+FIT = """
+import os, sys
+result, devices = sys.argv[1], int(sys.argv[2])
+os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
+import numpy as np, keras, jax
+from segformer_tf import SegformerConfig, TFSegformerForSemanticSegmentation
+assert len(jax.devices()) == devices and keras.backend.backend() == "jax"
+if devices > 1:
+    keras.distribution.set_distribution(keras.distribution.DataParallel(devices=keras.distribution.list_devices()))
+keras.utils.set_random_seed(1)
+rates = dict.fromkeys(("drop_path_rate", "classifier_dropout_prob"), 0.0)
+sizes = {"num_encoder_blocks": 2, "depths": [1, 1], "hidden_sizes": [8, 16], "decoder_hidden_size": 16}
+sizes |= {"sr_ratios": [2, 1], "patch_sizes": [7, 3], "strides": [4, 2], "num_attention_heads": [1, 2]}
+config = SegformerConfig(**sizes, mlp_ratios=[2, 2], num_labels=3, **rates)
+model = TFSegformerForSemanticSegmentation(config, data_format="channels_last")
+model.compile(optimizer=keras.optimizers.AdamW(1e-3))
+random = np.random.default_rng(0)
+pictures, labels = random.normal(size=(24, 32, 64, 3)).astype("f4"), random.integers(0, 3, (24, 32, 64))
+labels[:5] = 255
+model.fit(pictures, labels, batch_size=4, epochs=1, shuffle=False, verbose=0)
+np.savez(result, **{variable.path: np.asarray(variable) for variable in model.weights})
+"""
+
+
+def test_two_devices_of_jax_learn_what_one_does(tmp_path):
+    """`fit` under Keras' own `DataParallel`: BatchNorm's statistics and the loss are those of the whole batch."""
+    found = []
+    for devices in (1, 2):
+        result = tmp_path / f"{devices}.npz"
+        environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3"}
+        command = [sys.executable, "-W", "ignore", "-c", FIT, result, str(devices)]
+        subprocess.run(command, check=True, cwd=ROOT, env=environment)
+        found.append(np.load(result))
+    one, two = found
+    assert set(one) == set(two) and len(one) > 40
+    for name in one:
+        assert relative_difference(two[name], one[name]) < 1e-4, name

@@ -180,6 +180,14 @@ def test_another_model_on_resume_is_told(whole_run):
         train(other, root / "data", root / "run", RECIPE, seed=3, resume=True, verbose=0)
 
 
+def test_another_backend_of_keras_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(
+        ValueError, match="Keras runs on jax, expected tensorflow, .* or train with the model's own fit"
+    ):
+        train(None, tmp_path, tmp_path / "run")
+
+
 def test_a_loss_that_is_no_number_stops_the_run_and_saves_nothing(network, tmp_path):
     plan = Plan(RECIPE, 8, 4, 2, 7, 3, (48, 72))
     network.compile(RECIPE.make_optimizer(8))

@@ -2,6 +2,11 @@
 
 import dataclasses
 import json
+import os
+import socket
+import subprocess
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -80,6 +85,54 @@ def test_what_several_devices_cannot_do_as_one_does_is_refused(change, told):
     pair.strategy = Two()
     with pytest.raises(ValueError, match=told):
         pair.check(recipe)
+
+
+def test_workers_that_do_not_come_are_named_in_good_time():
+    """In a process of its own, for TensorFlow waits on in a thread."""
+    with socket.socket() as here, socket.socket() as there:
+        for free in (here, there):
+            free.bind(("127.0.0.1", 0))
+        ports = [free.getsockname()[1] for free in (here, there)]
+    code = """
+import sys
+from segformer_tf.training import make_strategy
+try:
+    make_strategy("multiworker")
+except TimeoutError as error:
+    print(error)
+"""
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
+    config = {"cluster": cluster, "task": {"type": "worker", "index": 0}}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CONFIG": json.dumps(config), "WORKER_SECONDS": "3"}
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300)
+    assert run.stdout.startswith(f"127.0.0.1:{ports[1]} did not come in 3 s, expected all of 127.0.0.1:{ports[0]}, ")
+
+
+def test_workers_with_other_data_recipes_or_weights_are_refused(data):
+    class Others:
+        """Three devices, of which the other two have what `theirs` was before."""
+
+        num_replicas_in_sync = 3
+        theirs = None
+
+        def run(self, step):
+            return step()
+
+        def reduce(self, how, mine, axis):
+            self.theirs = mine if self.theirs is None else self.theirs
+            return mine + 2 * self.theirs
+
+    def check(model, recipe, seed, **sources):
+        pair.check_same(types.SimpleNamespace(get_weights=lambda: [np.full(3, model)]), recipe, seed, sources)
+
+    pair, recipe, split = workers.Workers(), RECIPES["fine-tune"], read_split(data, "train")
+    pair.strategy, pair.count, pair.index = Others(), 3, 1
+    for _ in range(2):
+        check(1.0, recipe, 0, train=split)
+    fewer = dataclasses.replace(split, images=split.images[1:], targets=split.targets[1:])
+    told = r"Worker 1 has not the same recipe, model, data \(train\) as the others, expected the same on all: "
+    with pytest.raises(ValueError, match=told):
+        check(2.0, recipe, 1, train=fewer)
 
 
 def test_the_kubernetes_manifest_gives_the_variables_that_workers_are_found_by():
