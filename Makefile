@@ -9,7 +9,7 @@ BIN := .venv/bin
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long lint format test-oldest test-newest parity parity-short scores-parity agreement \
 	serving runtimes test-runtimes bench bench-quick bench-pipeline bench-gpu soak hostile kills fuzz supply audit sbom \
-	camvid keras-io digits clean test-batch test-distributed \
+	camvid keras-io digits clean test-batch test-distributed test-servers many fuzz-million training-kills \
 	test-page page-pictures docs docs-pictures notebooks
 
 help:  ## list the targets
@@ -78,6 +78,12 @@ page-pictures: .venv-demo/.made  ## the pictures of docs/demo.md
 test-distributed: .venv/.dev  ## two devices, two processes and a killed worker learn what one process does
 	$(BIN)/python -m pytest tests/distributed -o addopts='-q --import-mode=importlib'
 
+test-servers: .venv/.dev .venv-kserve/.made .venv-triton/.made  ## the exported model behind KServe's server and NVIDIA's Triton
+	$(BIN)/python -m pytest tests/servers -o addopts='-q --import-mode=importlib'
+
+many: .venv-batch/.made  ## segment-many over 2,000 pictures, killed at 20 random moments
+	.venv-batch/bin/python benchmarks/scale/many.py $(CAMVID)/images/val --pictures 2000 --kills 20 --moment 45
+
 test-runtimes: .venv/.export  ## the tests of the exported files in those runtimes
 	$(BIN)/python -m pytest tests/export/runtimes
 
@@ -109,6 +115,13 @@ kills: .venv/.dev  ## kill -9 at 1,000 moments of every kind of save, ten minute
 
 fuzz: .venv/.dev  ## mutated files for every reader, ten minutes
 	$(BIN)/python benchmarks/trust/fuzz.py --seconds 600 --keep $(OUT)/fuzz
+
+fuzz-million: .venv/.dev  ## a million of them, an hour of one core; goes on where it was stopped
+	mkdir -p $(OUT)
+	$(BIN)/python benchmarks/trust/fuzz.py --inputs 1000000 --seed 1 --progress $(OUT)/fuzz.json --keep $(OUT)/fuzz
+
+training-kills: .venv/.dev  ## training killed 50 times ends with the same weights, 15 minutes
+	$(BIN)/python benchmarks/trust/training_kills.py --kills 50
 
 hostile: .venv/.dev  ## the local server between good and hostile clients for two minutes; an hour: SECONDS=3600
 	$(BIN)/python benchmarks/trust/serving.py --seconds $(or $(SECONDS),120)
@@ -180,7 +193,9 @@ PACKAGES_docs := -e '.[report,export,serve]' ipykernel nbclient nbconvert scikit
 PACKAGES_audit := pip-audit cyclonedx-bom
 PACKAGES_keras-hub := keras-hub tensorflow
 # Ray and Beam lower Pillow and protobuf, so they have an environment to themselves.
-PACKAGES_batch := -e '.[ray,beam]' pytest hypothesis 'moto[server]' s3fs simpy
+PACKAGES_batch := -e '.[ray,beam]' pytest hypothesis 'moto[server]' s3fs gcsfs gcp-storage-emulator simpy
+PACKAGES_kserve := kserve tensorflow
+PACKAGES_triton := nvidia-pytriton tensorflow
 # Gradio lowers Pillow.
 PACKAGES_demo := -e '.[demo]' playwright pytest hypothesis onnx tf2onnx onnxruntime
 FIRST_runtimes := torch==2.13.0

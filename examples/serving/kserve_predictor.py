@@ -27,10 +27,10 @@ class Predictor(kserve.Model):
         return True
 
     def predict(self, payload, headers=None, response_headers=None):
-        try:
-            files = [base64.b64decode(row["image_bytes"]["b64"]) for row in payload["instances"]]
-        except (KeyError, TypeError, ValueError) as error:
-            raise kserve.errors.InvalidInput(f'expected rows of {{"image_bytes": {{"b64": text}}}}: {error}') from None
+        rows = payload["instances"]
+        files = [row.get("image_bytes") if isinstance(row, dict) else None for row in rows]
+        if not all(isinstance(file, bytes) for file in files):  # KServe has decoded {"b64": text}
+            raise kserve.errors.InvalidInput('expected rows of {"image_bytes": {"b64": text}}')
         answer = self.signature(image_bytes=tf.constant(files))
         masks, errors = answer["mask_bytes"].numpy(), answer["error"].numpy()
         rows = zip(masks, errors, strict=True)

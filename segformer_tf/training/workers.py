@@ -7,8 +7,8 @@ Kubernetes indexed Job say. Worker 0, the chief, alone evaluates and writes.
 import json
 import os
 import re
-import socket
-import threading
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -21,7 +21,7 @@ from segformer_tf.models.distribution import several_workers
 
 KINDS = ("none", "mirrored", "multiworker")
 PORT = 12345
-WAIT_SECONDS = 600.0  # for the workers to come
+WAIT_SECONDS = "600"  # for the workers to come
 HOSTS = re.compile(r"([^,\[]+)(?:\[([^\]]+)\])?([^,\[]*)")
 
 
@@ -33,7 +33,8 @@ def make_strategy(kind: str, environment: Mapping[str, str] = os.environ) -> tf.
 
     Raises:
         ValueError: Another kind, or nothing says which workers there are.
-        TimeoutError: Not all workers came in `WORKER_SECONDS`, 600 if not given.
+
+    Where not all workers come in `WORKER_SECONDS`, 600 if not given, the missing are named and the process is killed.
     """
     if kind not in KINDS:
         raise ValueError(f"distribute is {kind!r}; expected one of {', '.join(KINDS)}.")
@@ -44,40 +45,35 @@ def make_strategy(kind: str, environment: Mapping[str, str] = os.environ) -> tf.
         return tf.distribute.MirroredStrategy([device.name for device in devices])
     found = cluster(environment)
     os.environ["TF_CONFIG"] = json.dumps(found)
-    return _joined(found["cluster"]["worker"], float(environment.get("WORKER_SECONDS", WAIT_SECONDS)))
+    return _joined(found["cluster"]["worker"], environment.get("WORKER_SECONDS", WAIT_SECONDS))
 
 
-def _joined(workers: list[str], seconds: float) -> tf.distribute.Strategy:
-    """The strategy, once all workers are there; TensorFlow alone would wait for an hour, and not say for whom."""
-    came: list[Any] = []
-
-    def join() -> None:
-        try:
-            came.append(tf.distribute.MultiWorkerMirroredStrategy())
-        except Exception as error:
-            came.append(error)
-
-    thread = threading.Thread(target=join, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if not came:
-        absent = [worker for worker in workers if not _answers(worker)]
-        raise TimeoutError(
-            f"{', '.join(absent) or 'One of the workers'} did not come in {seconds:g} s, expected all of "
-            f"{', '.join(workers)}: start the same command on each, and open the port between them."
-        )
-    if isinstance(came[0], Exception):
-        raise came[0]
-    return came[0]
-
-
-def _answers(worker: str) -> bool:
+# Run beside a process that waits for its workers: TensorFlow waits for an hour, does not say for whom, and lets no
+# other thread of Python run meanwhile. The input ends when they have come, or the process has ended.
+GUARD = """
+import os, select, signal, socket, sys
+seconds, process, workers = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
+def answers(worker):
     host, _, port = worker.rpartition(":")
     try:
-        socket.create_connection((host, int(port)), 5.0).close()
+        socket.create_connection((host, int(port)), 5).close()
     except (OSError, ValueError):
         return False
     return True
+if not select.select([sys.stdin], [], [], float(seconds))[0]:
+    absent = [worker for worker in workers if not answers(worker)]
+    told = f"{', '.join(absent) or 'One of the workers'} did not come in {seconds} s, expected all of"
+    told += f" {', '.join(workers)}: start the same command on each, and open the port between them."
+    print(f"segformer-tf: {told}", file=sys.stderr, flush=True)
+    os.kill(process, signal.SIGKILL)
+"""
+
+
+def _joined(workers: list[str], seconds: str) -> tf.distribute.Strategy:
+    """The strategy, once all workers are there."""
+    command = [sys.executable, "-S", "-c", GUARD, seconds, str(os.getpid()), *workers]
+    with subprocess.Popen(command, stdin=subprocess.PIPE):  # its end closes the guard's input, and waits for it
+        return tf.distribute.MultiWorkerMirroredStrategy()
 
 
 def cluster(environment: Mapping[str, str]) -> dict[str, Any]:

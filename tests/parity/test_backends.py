@@ -85,5 +85,5 @@ def test_two_devices_of_jax_learn_what_one_does(tmp_path):
         found.append(np.load(result))
     one, two = found
     assert set(one) == set(two) and len(one) > 40
-    for name in one:
-        assert relative_difference(two[name], one[name]) < 1e-4, name
+    for name in one:  # a bias that no output depends on is of rounding alone, 1e-15
+        assert np.abs(two[name] - one[name]).max() < 1e-4 * max(np.abs(one[name]).max(), 1e-6), name
