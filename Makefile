@@ -193,7 +193,7 @@ PACKAGES_docs := -e '.[report,export,serve]' ipykernel nbclient nbconvert scikit
 PACKAGES_audit := pip-audit cyclonedx-bom
 PACKAGES_keras-hub := keras-hub tensorflow
 # Ray and Beam lower Pillow and protobuf, so they have an environment to themselves.
-PACKAGES_batch := -e '.[ray,beam]' pytest hypothesis 'moto[server]' s3fs gcsfs gcp-storage-emulator simpy
+PACKAGES_batch := -e '.[ray,beam]' pytest hypothesis 'moto[server]' s3fs simpy
 PACKAGES_kserve := kserve tensorflow
 PACKAGES_triton := nvidia-pytriton tensorflow
 # Gradio lowers Pillow.

@@ -181,36 +181,3 @@ def test_a_store_that_denies_access_or_is_away_is_told_without_the_keys(bucket, 
     with caplog.at_level("DEBUG", "segformer_tf"), pytest.raises((StoreError, FileNotFoundError)) as told:
         Store("s3://nobodys-bucket/out", patience=0.1).put("a.png", b"1")
     assert "nobodys-bucket" in str(told.value) and "hush" not in str(told.value) + caplog.text
-
-
-@pytest.fixture(scope="module")
-def google_bucket():
-    """The URL of a bucket of a Google Cloud Storage emulator on this machine."""
-    import fsspec.config
-    from gcp_storage_emulator.server import create_server
-
-    server = create_server("127.0.0.1", 0, in_memory=True, default_bucket="alleys")
-    server.start()
-    os.environ["STORAGE_EMULATOR_HOST"] = f"http://127.0.0.1:{server._api._httpd.server_address[1]}"
-    before = dict(fsspec.config.conf)
-    fsspec.config.conf.update({name: {"token": "anon"} for name in ("gs", "gcs")})
-    yield "gs://alleys"
-    fsspec.config.conf.clear()
-    fsspec.config.conf.update(before)
-    del os.environ["STORAGE_EMULATOR_HOST"]
-    server.stop()
-
-
-def test_a_google_bucket_is_read_and_written(google_bucket, photos):
-    store = Store(f"{google_bucket}/out", patience=5)
-    assert store.names("index") == set() and store.get("index/a.parquet") is None
-    for data in (b"1", b"22"):
-        store.put("index/a.parquet", data)
-        assert store.get("index/a.parquet") == data
-    assert store.names("index") == {"a.parquet"}
-    files = sorted(photos.glob("p*.jpg"))
-    for file in files:
-        Store(f"{google_bucket}/in").put(file.name, file.read_bytes())
-    items = inputs.find(f"{google_bucket}/in")
-    assert [item.source.rpartition("/")[2] for item in items] == [file.name for file in files]
-    assert [inputs.encoded(item) for item in items] == [file.read_bytes() for file in files]
