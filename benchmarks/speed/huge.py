@@ -1,6 +1,7 @@
 """One huge picture in windows: seconds and peak memory of `segment` with b0 of 150 classes, from file to files.
 
     .venv/bin/python benchmarks/speed/huge.py [--size 9000 12000] [--window 512] [--blend gaussian] [--computed 1]
+    .venv/bin/python benchmarks/speed/huge.py --size 1024 2048 --beside 3     # beside its windows alone; aim 1.1
 
 The picture is examples/china.jpg, enlarged, as a tiled TIFF with a georeference (read window by window) or a JPEG
 (decoded whole). Takes minutes: 192 windows of 1024 x 1024. The weights are random; the time does not depend on them,
@@ -9,6 +10,7 @@ but for the labels, which change more often from pixel to pixel than a trained m
 
 import argparse
 import json
+import math
 import multiprocessing
 import tempfile
 import time
@@ -55,6 +57,27 @@ def answer_again(runtime, computed: int) -> None:
     runtime._run = again
 
 
+def beside(segment, picture: Path, window: tuple[int, int], how: dict, turns: int, batch_size: int) -> str:
+    """Seconds of the whole way from file to labels, and of the model on as many windows; medians of turns."""
+    from segformer_tf.pipelines.windows import spans
+
+    with Image.open(picture) as opened:
+        sides = opened.height, opened.width
+    count = math.prod(len(list(spans(side, part, part * 3 // 4))) for side, part in zip(sides, window, strict=True))
+    values = np.random.default_rng(0).normal(size=(batch_size, *window, 3)).astype(np.float32)
+    whole, alone = [], []
+    for _ in range(turns):
+        start = time.perf_counter()
+        next(iter(segment.stream([picture], batch_size=batch_size, **how)))
+        labelled = time.perf_counter()
+        for first in range(0, count, batch_size):
+            segment.runtime(values[: min(batch_size, count - first)])
+        whole.append(labelled - start)
+        alone.append(time.perf_counter() - labelled)
+    ratio = np.median(whole) / np.median(alone)
+    return f"{count} windows: {np.median(whole):.2f} s, alone {np.median(alone):.2f} s, {ratio:.2f}x"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, nargs=2, default=(9000, 12000), metavar=("HEIGHT", "WIDTH"))
@@ -65,6 +88,8 @@ def main() -> None:
     parser.add_argument(
         "--computed", type=int, help="batches that the model computes; later ones get the last answer: for memory only"
     )
+    parser.add_argument("--model", help="a trained one, such as segformer-b0-camvid, in place of random weights")
+    parser.add_argument("--beside", type=int, help="also time the model alone on the windows, in so many turns")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     with tempfile.TemporaryDirectory() as directory:
@@ -75,8 +100,11 @@ def main() -> None:
 
         from segformer_tf import SegformerConfig, SegmentationPipeline, TFSegformerForSemanticSegmentation
 
-        config = SegformerConfig(num_labels=150)
-        segment = SegmentationPipeline(TFSegformerForSemanticSegmentation(config, data_format="channels_last"))
+        if arguments.model:
+            segment = SegmentationPipeline.from_pretrained(arguments.model, runtime="tensorflow")
+        else:
+            config = SegformerConfig(num_labels=150)
+            segment = SegmentationPipeline(TFSegformerForSemanticSegmentation(config, data_format="channels_last"))
         if arguments.computed:
             answer_again(segment.runtime, arguments.computed)
         loaded, start = peak(), time.perf_counter()
@@ -86,6 +114,8 @@ def main() -> None:
         labelled, found = time.perf_counter() - start, peak()
         result.save(directory, ("labels", "overlay", "json", *(["tiff"] if arguments.format == "tif" else [])))
         saved = time.perf_counter() - start - labelled
+        if arguments.beside:
+            print(beside(segment, picture, window, how, arguments.beside, arguments.batch_size))
         said = {
             "size": list(arguments.size), "format": arguments.format, "window": arguments.window,
             "blend": arguments.blend, "batch size": arguments.batch_size,
