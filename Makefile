@@ -10,7 +10,7 @@ BIN := .venv/bin
 .PHONY: help demo test test-long lint format test-oldest test-newest parity parity-short scores-parity agreement \
 	serving runtimes test-runtimes bench bench-quick bench-pipeline bench-gpu soak hostile kills fuzz supply audit sbom \
 	camvid keras-io digits clean test-batch test-distributed test-servers many fuzz-million training-kills \
-	test-page page-pictures docs docs-pictures notebooks
+	test-page test-page-short page-pictures docs docs-pictures notebooks
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^## /{print "\n" substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -71,6 +71,9 @@ NPM := examples/browser/node_modules/.made
 PAGE := .venv-demo/bin/python -m pytest -o addopts='-q --import-mode=importlib' tests/page/chromium
 test-page: .venv-demo/.made $(NPM)  ## the demo page and the page without a server, in Chromium (CHROMIUM=/usr/bin/chromium)
 	$(PAGE)
+
+test-page-short: .venv-demo/.made $(NPM)  ## one test of either page
+	$(PAGE) -k 'webassembly_gives or upload_is_labelled'
 
 page-pictures: .venv-demo/.made  ## the pictures of docs/demo.md
 	.venv-demo/bin/python tests/page/chromium/pictures.py
