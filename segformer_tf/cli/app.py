@@ -67,8 +67,9 @@ def arrange(panels: dict[str, tuple[str, ...]]) -> None:
     panel = {name: title for title, names in panels.items() for name in names}
     for command in app.registered_commands:
         callback = command.callback
-        command.name = command.name or callback.__name__.replace("_", "-")
-        command.rich_help_panel = panel.get(command.name)
+        if command.name is None and callback is not None:
+            command.name = callback.__name__.replace("_", "-")
+        command.rich_help_panel = panel.get(command.name or "")
         command.help = _paragraphs(command.help or inspect.getdoc(callback) or "")
     app.registered_commands.sort(key=lambda command: [*order, command.name].index(command.name))
 
