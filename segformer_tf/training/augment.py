@@ -28,6 +28,8 @@ class Augmentation:
         photometric: Whether brightness, contrast, saturation and hue are distorted, each at rate 0.5.
         light_rate: Rate of pictures with other tones, white balance and a slope of brightness, as at another hour.
         blur_rate, noise_rate: Rates of pictures blurred by 0.4 to 1.6 pixels, and with noise of up to 16 grey levels.
+        cut_rate, paste_rate: Rates of crops that are laid over with a box of another crop of the batch, and with the
+            pixels of half of its classes; for segmentation.
     """
 
     crop: tuple[int, int] = (512, 512)
@@ -40,6 +42,8 @@ class Augmentation:
     light_rate: float = 0.0
     blur_rate: float = 0.0
     noise_rate: float = 0.0
+    cut_rate: float = 0.0
+    paste_rate: float = 0.0
     image_mean: tuple[float, ...] = IMAGENET_MEAN
     image_std: tuple[float, ...] = IMAGENET_STD
 
@@ -49,7 +53,8 @@ class Augmentation:
             raise ValueError(f"crop is {crop}, expected a height and a width of at least 32: enlarge it.")
         if len(scale) != 2 or not 0 < scale[0] <= scale[1]:
             raise ValueError(f"scale is {scale}, expected two factors above 0, the smaller first: correct them.")
-        for key in ("max_class_share", "class_crop_rate", "flip_rate", "light_rate", "blur_rate", "noise_rate"):
+        rates = [key for key in self.__dataclass_fields__ if key.endswith("_rate")]
+        for key in ("max_class_share", *rates):
             if not 0 <= getattr(self, key) <= 1:
                 raise ValueError(f"{key} is {getattr(self, key)}, expected a rate from 0 to 1: correct it.")
 

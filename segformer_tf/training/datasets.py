@@ -17,6 +17,7 @@ from segformer_tf.training import shards
 from segformer_tf.training.augment import IMAGENET_MEAN, Augmentation, augment, augment_for_classes, normalize
 from segformer_tf.training.reading import load_pair
 from segformer_tf.training.recipe import Recipe
+from segformer_tf.training.regions import lay_over
 
 STEPS_APART = 1_000_003  # a layer draws several times a step, and must not meet the next step's numbers
 LEAST = 32  # pixels of a side that a model needs
@@ -77,17 +78,32 @@ def training_data(
         source: A split, or a `tf.data.Dataset` of single (image uint8, mask or class id) pairs, which is repeated in
             its own order: shuffle it yourself.
         ignore_index: The model's label of pixels that do not count: unlabelled ones and those beside the picture.
-        share: The part of each step's pictures that this worker learns from; `batch_size` is then a device's.
+        share: The part of each step's pictures that this worker learns from; `batch_size` is then a device's, and
+            regions are laid over within what a device sees.
     """
     elements = _numbered_elements(source, seed, start, share or Share(batch_size))
     by_class = isinstance(source, Split) and not source.has_masks
     change = augment_for_classes if by_class else augment
+    mixes = how.cut_rate > 0 or how.paste_rate > 0
+    if by_class and mixes:
+        raise ValueError(
+            f"the augmentation's cut_rate and paste_rate are {how.cut_rate} and {how.paste_rate}, expected 0 for class "
+            "ids: they lay regions of masks over each other; the recipe's mixup_alpha is for classification."
+        )
 
     def prepare(number, image, target):
         image, target = change(image, target, tf.stack([tf.constant(seed, tf.int64), number]), how)
         return image, target if by_class else _for_the_model(target, ignore_index)
 
     batches = elements.map(prepare, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size, drop_remainder=True)
+    if mixes:
+        batches = tf.data.Dataset.zip(tf.data.Dataset.range(start, ENDLESS), batches)
+
+        def change_batch(step, batch):
+            step_seed = tf.stack([tf.constant(seed, tf.int64), step * STEPS_APART])
+            return lay_over(*batch, step_seed, how.cut_rate, how.paste_rate, ignore_index)
+
+        batches = batches.map(change_batch, num_parallel_calls=tf.data.AUTOTUNE)
     return batches.prefetch(2)
 
 
