@@ -6,7 +6,9 @@ BOX = (0.3, 0.8)  # height and width of the box, in those of the crop
 BYTES = 256
 
 
-def lay_over(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, cut_rate: float, paste_rate: float, ignore_index: int):
+def lay_over(
+    images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, cut_rate: float, paste_rate: float, ignore_index: int
+):
     """Pictures (B, h, w, 3) and ids (B, h, w) -> the same, with regions of the picture before each in the batch.
 
     CutMix (Yun et al. 2019, for masks French et al. 2020) takes a box, its unlabelled pixels too. ClassMix (Olsson et

@@ -66,5 +66,5 @@ def test_regions_are_not_for_class_ids(tmp_path):
     for name in ("cats", "dogs"):
         (tmp_path / "train" / name).mkdir(parents=True)
         Image.new("RGB", (40, 40)).save(tmp_path / "train" / name / "1.png")
-    with pytest.raises(ValueError, match="cut_rate.*mixup_alpha"):
+    with pytest.raises(ValueError, match=r"cut_rate.*mixup_alpha"):
         training_data(read_split(tmp_path), Augmentation((32, 32), cut_rate=0.5), 2)
