@@ -149,11 +149,11 @@ def begin(run: Path, recipe: Recipe, seed: int, resume: bool) -> str | None:
         raise FileNotFoundError(
             f"{file} does not exist, expected a run to go on with: leave --resume out to start one."
         )
-    found = {**Recipe().to_dict(), **read_json(file, "the recipe of a run")}
+    # An older version has not written every key of today: what it did then is the default.
+    found = {**_flat(Recipe().to_dict()), **_flat(read_json(file, "the recipe of a run"))}
+    now = _flat(wanted)
     changed = {
-        key: f"{key} {found.get(key)} to {wanted.get(key)}"
-        for key in {**found, **wanted}
-        if found.get(key) != wanted.get(key)
+        key: f"{key} {found.get(key)} to {now.get(key)}" for key in {**found, **now} if found.get(key) != now.get(key)
     }
     if refused := [text for key, text in changed.items() if key not in FREE]:
         raise ValueError(
@@ -163,6 +163,15 @@ def begin(run: Path, recipe: Recipe, seed: int, resume: bool) -> str | None:
     if changed:
         write_text(file, json.dumps(wanted, indent=2) + "\n")
     return "; ".join(changed.values()) or None
+
+
+def _flat(recipe: dict[str, Any]) -> dict[str, Any]:
+    """A recipe's values by key, those of its augmentation as `augmentation.KEY`."""
+    pictures = recipe.get("augmentation")
+    if not isinstance(pictures, dict):
+        return recipe
+    rest = {key: value for key, value in recipe.items() if key != "augmentation"}
+    return rest | {f"augmentation.{key}": value for key, value in pictures.items()}
 
 
 def read_weights(directory: Path, model: keras.Model) -> None:

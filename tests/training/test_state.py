@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import errno
 
 import keras
@@ -90,3 +91,17 @@ def test_only_a_run_s_length_and_intervals_may_change(tmp_path):
     assert state.read_recipe(tmp_path / "run") == (longer, 5)
     with pytest.raises(ValueError, match=r"was changed \(batch_size 8 to 4\), .*Only steps, epochs, .* may be changed"):
         state.begin(tmp_path / "run", dataclasses.replace(longer, batch_size=4), 5, True)
+
+
+def test_a_run_of_an_older_version_goes_on(tmp_path):
+    from segformer_tf.training.recipes import RECIPES
+
+    recipe = RECIPES["fine-tune"]
+    state.begin(tmp_path, recipe, 5, False)
+    values = json.loads((tmp_path / "recipe.json").read_text())
+    del values["retries"], values["augmentation"]["light_rate"]  # keys that came later
+    (tmp_path / "recipe.json").write_text(json.dumps(values))
+    assert state.begin(tmp_path, recipe, 5, True) is None
+    bright = dataclasses.replace(recipe, augmentation=dataclasses.replace(recipe.augmentation, light_rate=0.5))
+    with pytest.raises(ValueError, match=r"was changed \(augmentation.light_rate 0.0 to 0.5\), "):
+        state.begin(tmp_path, bright, 5, True)
