@@ -1,6 +1,6 @@
 import dataclasses
-import json
 import errno
+import json
 
 import keras
 import numpy as np
