@@ -91,11 +91,12 @@ def _show(found: Any) -> None:
 
 
 def _histogram(found: Any, table_of: Any) -> Any:
+    from rich.markup import escape
     from rich.text import Text
 
     key = "pixels" if "pixels" in found.classes[0] else "pictures"
     splits = list(found.splits)
-    table = table_of("id", "class", *(f"{split} {key}" for split in splits), "share", "")
+    table = table_of("id", "class", *(escape(f"{split} {key}") for split in splits), "share", "")
     for column in (0, *range(2, 3 + len(splits))):
         table.columns[column].justify = "right"
     most = max(row["share"] for row in found.classes) or 1

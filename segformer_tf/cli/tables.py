@@ -52,9 +52,7 @@ def _table(*headings: str, title: str | None = None) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(
-        *headings, title=Text(title) if title else None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD
-    )
+    table = Table(*headings, title=Text(title) if title else None, box=box.SIMPLE_HEAD)
     for column in table.columns[1:]:
         column.justify = "right"
     return table
@@ -66,6 +64,9 @@ def _print(table: Any) -> None:
     console = Console()
     if not console.is_terminal:  # a file or a pipe has no width that names would have to be cut to
         console = Console(width=200)
+    if table.title:  # in a line of its own: above the table it would be broken at the table's width
+        console.print(table.title, style="bold", soft_wrap=True)
+        table.title = None
     console.print(table)
 
 
