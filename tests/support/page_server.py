@@ -14,6 +14,7 @@ from reference import FIXTURES
 
 BUNDLED, TINY = "segformer-b0-camvid", str(FIXTURES / "hf4-seg")
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+CONTEXTS: dict = {}
 CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 
 
@@ -75,17 +76,26 @@ def chromium():
         browser.close()
 
 
+def context_of(browser, options: dict):
+    """One context for all pages with the same options: scripts are then loaded and compiled once, not for each page."""
+    key = browser, repr(sorted(options.items()))
+    if key not in CONTEXTS:
+        CONTEXTS[key] = browser.new_context(permissions=["clipboard-read", "clipboard-write", "camera"], **options)
+    return CONTEXTS[key]
+
+
 @contextmanager
 def visit(browser, url: str, **options):
     """A page of its own at `url`; at its end it is asked whether anything went to another host, or failed in it."""
-    context = browser.new_context(permissions=["clipboard-read", "clipboard-write", "camera"], **options)
-    page = context.new_page()
+    page = context_of(browser, options).new_page()
     requests, errors = [], []
     page.on("request", lambda request: requests.append(request.url))
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(url)
-    yield page
-    context.close()
+    try:
+        yield page
+    finally:
+        page.close()
     hosts = {urlsplit(url).netloc for url in requests if not url.startswith(("data:", "blob:"))}
     assert hosts == {urlsplit(url).netloc}, f"requests went to {hosts}"
     assert not errors, errors

@@ -71,13 +71,14 @@ def test_the_opacity_changes_at_once_without_the_server_and_stays(page):
     assert page.evaluate(opacity) == "0.5"
     slider.focus()
     slider.press("ArrowRight")
-    assert page.evaluate(opacity) == "0.51"
+    page.wait_for_function(f"{opacity} === '0.51'", timeout=WAIT)
     slider.fill("80")
-    assert page.evaluate(opacity) == "0.8" and not [url for url in requests if "queue/join" in url]
+    page.wait_for_function(f"{opacity} === '0.8'", timeout=WAIT)
+    assert not [url for url in requests if "queue/join" in url]
     page.get_by_role("button", name="Show the example").click()
     page.wait_for_timeout(500)
     answered(page, "china: 640 x 427")
-    assert page.evaluate(opacity) == "0.8"
+    page.wait_for_function(f"{opacity} === '0.8'", timeout=WAIT)  # the new picture takes the slider's value
 
 
 def test_pointing_at_a_region_names_its_class_and_score(page, result):
@@ -192,7 +193,7 @@ def test_a_keyboard_is_enough(page):
             and "chooser" not in reached
             and page.evaluate("document.activeElement.tagName") == "BUTTON"
         ):
-            with page.expect_file_chooser() as chooser:
+            with page.expect_file_chooser(timeout=WAIT) as chooser:
                 page.keyboard.press("Enter")
             reached.append("chooser")
             assert chooser.value.element
