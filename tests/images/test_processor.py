@@ -13,6 +13,7 @@ import tensorflow as tf
 from PIL import Image
 
 from segformer_tf.images import BatchFeature, SegformerFeatureExtractor, SegformerImageProcessor, label_map
+from segformer_tf.images.resize import PILLOW_VERSION
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "processor"
 CASES = json.loads((FIXTURES / "cases.json").read_text())
@@ -38,7 +39,11 @@ def test_pixels_and_labels_equal_those_of_transformers(case, golden):
     processor = SegformerImageProcessor(**case["kwargs"], data_format="channels_first")
     batch = processor(golden[f"{name}.image"], golden.get(f"{name}.map"), return_tensors="np")
     assert batch.pixel_values.dtype == np.float32
-    np.testing.assert_allclose(batch.pixel_values, golden[f"{name}.pixel_values"], rtol=0, atol=1e-6)
+    # Stored with Pillow 13. Older ones take height and width in another order, which rounds otherwise in places.
+    grey_level = 1.0 if case["kwargs"].get("do_rescale") is False else 1 / 255
+    grey_level /= min(processor.image_std) if processor.do_normalize else 1.0
+    tolerance = 1e-6 if PILLOW_VERSION >= (13,) else 1.001 * grey_level
+    np.testing.assert_allclose(batch.pixel_values, golden[f"{name}.pixel_values"], rtol=0, atol=tolerance)
     if f"{name}.labels" in golden:
         assert batch.labels.dtype == np.int64
         np.testing.assert_array_equal(batch.labels, golden[f"{name}.labels"])
