@@ -89,12 +89,13 @@ def fixtures() -> Path:
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
     """A running local Hub that huggingface_hub talks to, with an empty cache and no waiting between retries."""
-    from huggingface_hub import constants
+    from huggingface_hub import constants, file_download
 
     server = HubServer()
     monkeypatch.setattr(constants, "ENDPOINT", server.url)
     template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    for module in (constants, file_download):  # huggingface_hub 0.27 has it in both
+        monkeypatch.setattr(module, "HUGGINGFACE_CO_URL_TEMPLATE", template, raising=False)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_PROGRESS_BARS", True)
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 10_000)

@@ -3,11 +3,13 @@
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -18,6 +20,12 @@ from segformer_tf.pipelines import files
 
 EXAMPLE = ROOT / "examples" / "china.jpg"
 TINY = FIXTURES / "hf4-seg"
+
+
+def said(stderr: str) -> str:
+    """What a command said, but for what TensorFlow 2.18 logs before it is asked to be silent."""
+    old = tuple(map(int, version("tensorflow").split(".")[:2])) < (2, 19)
+    return re.sub(r"(?m)^(WARNING: All log messages before absl|I0000 ).*\n", "", stderr) if old else stderr
 
 
 @pytest.fixture
@@ -42,7 +50,7 @@ def pictures(tmp_path):
 
 def test_a_fresh_process_segments_a_picture_and_says_nothing_else(run, tmp_path):
     done = run("segment", EXAMPLE, "--output", tmp_path / "out", "--json")
-    assert done.returncode == 0 and done.stderr == ""
+    assert done.returncode == 0 and said(done.stderr) == ""
     (row,) = json.loads(done.stdout)
     assert row["classes"][0]["name"] == "sky" and row["size"] == {"height": 427, "width": 640}
     written = {file.name: file for file in (tmp_path / "out").iterdir()}
@@ -136,7 +144,7 @@ def test_folders_of_folders_are_written_the_same_way(call, pictures, tmp_path):
 
 def test_a_picture_comes_from_stdin(run, tmp_path):
     done = run("segment", "-", "--output", tmp_path, "--json", input=EXAMPLE.read_bytes(), text=False)
-    assert done.returncode == 0 and done.stderr == b""
+    assert done.returncode == 0 and said(done.stderr.decode()) == ""
     (row,) = json.loads(done.stdout)
     assert row["path"] == "-" and (tmp_path / "stdin_labels.png").is_file()
     assert json.loads((tmp_path / "stdin.json").read_text())["path"] is None

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
@@ -153,6 +154,9 @@ def test_a_gated_repository_asks_for_a_token_and_opens_with_it(repo):
 
 def test_a_connection_cut_half_way_is_resumed_where_it_stopped(repo):
     repo.cut["model.safetensors"] = [100_000]
+    if version("huggingface_hub").startswith("0."):  # it does not try again by itself, but goes on when asked again
+        with pytest.raises(OSError, match=r"Downloading model\.safetensors of .* failed .*try again"):
+            load(REPO)
     assert len(load(REPO).variables) == 145
     ranges = [headers.get("range") for method, path, headers in repo.requests if method == "GET" and "model" in path]
     assert ranges == [None, "bytes=100000-"]
