@@ -76,18 +76,25 @@ def chromium():
         browser.close()
 
 
+def new_context(browser, options: dict):
+    return browser.new_context(permissions=["clipboard-read", "clipboard-write", "camera"], **options)
+
+
 def context_of(browser, options: dict):
     """One context for all pages with the same options: scripts are then loaded and compiled once, not for each page."""
     key = browser, repr(sorted(options.items()))
     if key not in CONTEXTS:
-        CONTEXTS[key] = browser.new_context(permissions=["clipboard-read", "clipboard-write", "camera"], **options)
+        CONTEXTS[key] = new_context(browser, options)
     return CONTEXTS[key]
 
 
 @contextmanager
-def visit(browser, url: str, **options):
-    """A page of its own at `url`; at its end it is asked whether anything went to another host, or failed in it."""
-    page = context_of(browser, options).new_page()
+def visit(browser, url: str, fresh: bool = False, **options):
+    """A page of its own at `url`; at its end it is asked whether anything went to another host, or failed in it.
+
+    `fresh`: with a context of its own. Chromium tells of a file chooser only in a context's first page.
+    """
+    page = (new_context if fresh else context_of)(browser, options).new_page()
     requests, errors = [], []
     page.on("request", lambda request: requests.append(request.url))
     page.on("pageerror", lambda error: errors.append(str(error)))

@@ -222,11 +222,13 @@ def test_training_holds_one_model_beside_the_one_it_is_given(data, network, tmp_
 
 def test_averaged_weights_are_saved_with_their_own_statistics(data, network, tmp_path):
     """The running statistics follow other weights: far from the saved ones where the rate is high."""
+    network.config.calibration_temperature = 1.4
     recipe = dataclasses.replace(
         RECIPE, steps=8, learning_rate=0.3, ema_momentum=0.99, evaluate_every=8, save_every=None
     )
     train(network, data, tmp_path / "run", recipe, verbose=0)
     saved = TFSegformerForSemanticSegmentation.from_pretrained(tmp_path / "run/best", data_format="channels_last")
+    assert "calibration_temperature" not in saved.config.to_dict()  # it was of the weights before
     norm = saved.decode_head.batch_norm
     kept = norm.moving_mean.numpy(), norm.moving_variance.numpy()
     pixel_values = np.concatenate([x for x, _ in training_data(read_split(data), recipe.augmentation, 2).take(16)])
