@@ -45,7 +45,9 @@ def test_an_upload_is_labelled_as_by_the_pipeline_and_deleted(page, server, resu
     shown(page)
     rows = page.locator(".sf-classes tbody tr").all_inner_texts()
     assert [row.split("\t")[0].strip() for row in rows] == [row["name"] for row in result.classes]
-    assert rows[0].split("\t")[1:] == ["44.1%", f"{result.classes[0]['score']:.3f}"]
+    assert rows[0].split("\t")[1:] == [
+        f"{result.classes[0][key]:{form}}" for key, form in (("share", ".1%"), ("score", ".3f"))
+    ]
     name, data = download(page, "mask (PNG)")
     assert name == "china_labels.png"
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data))), result.labels)
