@@ -1,33 +1,44 @@
 """What a GPU makes of the models: inference and training, precisions, XLA, batches, beside transformers' PyTorch.
 
-    make bench-gpu                          # or: python benchmarks/speed/gpu.py [--jobs b0-512-8 ...] [--write]
+    make bench-gpu          # or: python benchmarks/speed/gpu.py [--jobs infer-b0-512-8 ...] [--rows ...] [--write]
 
-Says so, and ends with status 0, where there is no GPU. A job is VARIANT-SIZE-BATCH. Each row is a process of its own;
-medians. PyTorch's rows need `.venv-parity` with a PyTorch for this GPU, TensorRT's the package tensorrt-cu12 or -cu13.
+Says so, and ends with status 0, where there is no GPU. A job is infer or train, VARIANT-SIZE-BATCH. Rows of one
+framework share a process, one after the other, each with its own weights; medians, and the peak of the GPU's memory.
+PyTorch's rows need `.venv-parity` with a PyTorch for this GPU, or another `--peer-python`; TensorRT's the package
+tensorrt-cu12 or -cu13.
 """
 
-import functools
+import argparse
+import contextlib
+import gc
+import json
 import shutil
+import statistics
 import subprocess
 import sys
 import time
 
 import numpy as np
 from model_peers import LABELS, VARIANTS
-from timing import OUT, Worker, cell, command_line, keep, measure, serve, show, table
+from timing import OUT, ROOT, command_line, keep, show, table
 
-JOBS = [f"{variant}-512-{batch}" for variant in ("b0", "b2", "b5") for batch in (1, 8, 64)] + ["b0-1024-8", "b5-1024-1"]
-# What computes, for inference or a training step: (environment, words, options of the peer).
+SIZES = [f"{variant}-512-{batch}" for variant in ("b0", "b2", "b5") for batch in (1, 8, 64)] + [
+    "b0-1024-8",
+    "b5-1024-1",
+]
+JOBS = [f"{what}-{size}" for what in ("infer", "train") for size in SIZES]
+# What computes: (words, options of the peer).
 ROWS = {
-    "ours f32": (".venv", "segformer_tf, float32 without TF32", {"tf32": False}),
-    "ours tf32": (".venv", "segformer_tf, TF32", {}),
-    "ours xla": (".venv", "segformer_tf, TF32, XLA", {"xla": True}),
-    "ours bf16": (".venv", "segformer_tf, bfloat16", {"dtype": "mixed_bfloat16"}),
-    "ours bf16 xla": (".venv", "segformer_tf, bfloat16, XLA", {"dtype": "mixed_bfloat16", "xla": True}),
-    "tensorrt": (".venv", "segformer_tf's ONNX in TensorRT, float16", {}),
-    "torch": (".venv-parity", "transformers PyTorch, eager, TF32", {}),
-    "torch compiled": (".venv-parity", "transformers PyTorch, compiled, TF32", {"compiled": True}),
-    "torch bf16": (".venv-parity", "transformers PyTorch, compiled, bfloat16", {"compiled": True, "dtype": "bfloat16"}),
+    "ours f32": ("segformer_tf, float32 without TF32", {"tf32": False}),
+    "ours tf32": ("segformer_tf, TF32", {}),
+    "ours xla": ("segformer_tf, TF32, XLA", {"xla": True}),
+    "ours bf16": ("segformer_tf, bfloat16", {"dtype": "mixed_bfloat16"}),
+    "ours bf16 xla": ("segformer_tf, bfloat16, XLA", {"dtype": "mixed_bfloat16", "xla": True}),
+    "tensorrt": ("segformer_tf's ONNX in TensorRT, float16", {}),
+    "torch": ("transformers PyTorch, eager, TF32", {}),
+    "torch compiled": ("transformers PyTorch, compiled, TF32", {"compiled": True}),
+    "torch bf16": ("transformers PyTorch, eager, bfloat16", {"dtype": "bfloat16"}),
+    "torch bf16 compiled": ("transformers PyTorch, compiled, bfloat16", {"compiled": True, "dtype": "bfloat16"}),
 }
 
 
@@ -105,37 +116,124 @@ def torch_peer(variant, size, batch, trains, compiled=False, dtype="float32"):
     return run
 
 
-def worker(name: str, job: str, trains: str) -> None:
-    variant, size, batch = job.split("-")
-    peer = {"ours": ours, "tensorrt": tensorrt, "torch": torch_peer}[name.split()[0]]
-    serve(lambda: peer(variant, int(size), int(batch), trains == "train", **ROWS[name][2]))
+def peak_mb(framework: str) -> float:
+    """The most of the GPU's memory that tensors took since the last call, in MB."""
+    if framework == "torch":
+        import torch
+
+        peak = torch.cuda.max_memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+    else:
+        import tensorflow as tf
+
+        peak = tf.config.experimental.get_memory_info("GPU:0")["peak"]
+        tf.config.experimental.reset_memory_stats("GPU:0")
+    return peak / 1e6
+
+
+def timed(row: str, job: str, runs: int) -> dict:
+    """A row's figures for a job, or why it failed."""
+    framework = row.split()[0]
+    what, variant, size, batch = job.split("-")
+    make = {"ours": ours, "tensorrt": tensorrt, "torch": torch_peer}[framework]
+    times = []
+    try:
+        peak_mb(framework)
+        start = time.perf_counter()
+        run = make(variant, int(size), int(batch), what == "train", **ROWS[row][1])
+        for _ in range(3):
+            run()
+        ready = time.perf_counter() - start
+        for _ in range(runs):
+            start = time.perf_counter()
+            run()
+            times.append(1000 * (time.perf_counter() - start))
+        peak = peak_mb(framework)
+    except Exception as error:  # whatever it is, the table says it
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        return {"failure": f"failed: {type(error).__name__}: {lines[0][:200] if lines else ''}"}
+    spread = [min(times), max(times)]
+    return {"ms": statistics.median(times), "spread": spread, "peak_mb": peak, "ready_s": ready}
+
+
+def worker(runs: str, seconds: str, *given: str) -> None:
+    """Prints a line of JSON for each row and job; none is begun after so many seconds."""
+    start = time.monotonic()
+    rows, jobs = (part.split(",") for part in given)
+    for job in jobs:
+        for row in rows:
+            late = time.monotonic() - start > float(seconds)
+            found = {"failure": "not run: out of time"} if late else timed(row, job, int(runs))
+            print("ANSWER", json.dumps([row, job, found]), flush=True)
+            gc.collect()
+            if row.startswith("torch"):
+                import torch
+
+                torch.cuda.empty_cache()
+                torch.compiler.reset()
+            else:
+                with contextlib.suppress(ImportError):
+                    import keras
+
+                    keras.backend.clear_session()
+
+
+def measured(python: str, rows: list[str], arguments: argparse.Namespace) -> list:
+    """What a process of one framework answers, [row, job, figures] each."""
+    command = [python, "-W", "ignore", str(ROOT / "benchmarks/speed/gpu.py"), "worker", str(arguments.runs)]
+    command += [str(arguments.seconds), ",".join(rows), ",".join(arguments.jobs)]
+    answers = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        for line in process.stdout or ():
+            if line.startswith("ANSWER "):
+                answers.append(json.loads(line.removeprefix("ANSWER ")))
+                print(f"{answers[-1][1]} {answers[-1][0]}: {cell(answers[-1][2], None)}", flush=True)
+    there = {(row, job) for row, job, _ in answers}
+    gone = {"failure": f"failed: the process ended with {process.returncode}"}
+    return answers + [[row, job, gone] for row in rows for job in arguments.jobs if (row, job) not in there]
+
+
+def cell(row: dict | None, base: dict | None) -> str:
+    """A row as text: milliseconds, spread, how many times the base's, memory."""
+    if row is None:
+        return "not run"
+    if "failure" in row:
+        return row["failure"]
+    ratio = f", {row['ms'] / base['ms']:.2f}x" if base and "ms" in base else ""
+    return f"{row['ms']:.1f} ms ({row['spread'][0]:.1f} to {row['spread'][1]:.1f}){ratio}, {row['peak_mb']:.0f} MB"
 
 
 def main() -> None:
-    parser = command_line(__doc__, "gpu", runs=10)
+    parser = command_line(__doc__, "gpu", runs=20)
     parser.add_argument("--jobs", nargs="+", default=JOBS)
+    parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS), metavar="ROW")
+    parser.add_argument("--python", default=str(ROOT / ".venv/bin/python"), help="runs our rows")
+    parser.add_argument("--peer-python", default=str(ROOT / ".venv-parity/bin/python"), help="runs PyTorch's rows")
+    parser.add_argument("--seconds", type=float, default=3600.0, help="after which a framework begins no further row")
     arguments = parser.parse_args()
     name = gpu()
     if name is None:
         print("There is no GPU here (nvidia-smi finds none): nothing is measured.")
         return
-    results: dict[str, dict] = {}
     start = time.monotonic()
-    for what in ("infer", "train"):
-        for job in arguments.jobs:
-            make = {
-                row: functools.partial(Worker, environment, "benchmarks/speed/gpu.py", "worker", row, job, what)
-                for row, (environment, _, _) in ROWS.items()
-            }
-            rows: dict[str, dict] = {}
-            for row, begin in make.items():  # one process at a time: each takes the GPU's whole memory
-                rows |= measure({row: begin}, arguments.runs)
-            results[f"{what} {job}"] = rows
-            keep(arguments, results)
-            print(f"{what} {job}: " + "; ".join(f"{row} {cell(rows[row], rows['ours tf32'])}" for row in ROWS))
+    results: dict[str, dict] = {job: {} for job in arguments.jobs}
+    kept = json.loads(arguments.json.read_text()).get("results", {}) if arguments.json.is_file() else {}
+    for job, rows in kept.items():  # of rows that are not measured now
+        results.setdefault(job, {}).update({row: found for row, found in rows.items() if row not in arguments.rows})
+    for framework, python in (
+        ("ours", arguments.python),
+        ("tensorrt", arguments.python),
+        ("torch", arguments.peer_python),
+    ):
+        rows = [row for row in arguments.rows if row.split()[0] == framework]
+        if not rows:
+            continue
+        for row, job, found in measured(python, rows, arguments):
+            results[job][row] = found
+        keep(arguments, results, gpu=name)
     body = [
-        [words, *(cell(results[job].get(row), results[job]["ours tf32"]) for job in results)]
-        for row, (_, words, _) in ROWS.items()
+        [words, *(cell(results[job].get(row), results[job].get("ours tf32")) for job in results)]
+        for row, (words, _) in ROWS.items()
     ]
     about = f"{name}; medians of {arguments.runs}; {(time.monotonic() - start) / 60:.0f} minutes."
     show(arguments, "gpu", f"{about}\n\n{table(['', *results], body)}")

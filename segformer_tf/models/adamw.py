@@ -46,17 +46,24 @@ class AdamW(keras.optimizers.AdamW):
         """As Keras', with the product of both rates made once."""
         if self.weight_decay is None or keras.backend.backend() != "tensorflow":
             super()._apply_weight_decay(variables)
-            return
-        import tensorflow as tf
+        else:
+            decay(self, variables)
 
-        share = tf.cast(self.learning_rate, tf.float32) * self.weight_decay
 
-        def decay(strategy, variables, share):
-            for variable in variables:
-                strategy.extended.update(variable, _shrink, args=(share,), group=False)
+def decay(optimizer, variables) -> None:
+    """Takes `learning_rate * weight_decay` of each variable that is decayed, on TensorFlow."""
+    import tensorflow as tf
 
-        decayed = [getattr(variable, "value", variable) for variable in variables if private.is_decayed(self, variable)]
-        private.across_replicas(self, decay, decayed, share)
+    share = tf.cast(optimizer.learning_rate, tf.float32) * optimizer.weight_decay
+
+    def shrink_all(strategy, variables, share):
+        for variable in variables:
+            strategy.extended.update(variable, _shrink, args=(share,), group=False)
+
+    decayed = [
+        getattr(variable, "value", variable) for variable in variables if private.is_decayed(optimizer, variable)
+    ]
+    private.across_replicas(optimizer, shrink_all, decayed, share)
 
 
 def _shrink(variable, share) -> None:

@@ -5,7 +5,9 @@ stand in their class, and are listed here:
 
 - `AdamW` (`models/adamw.py`): `_backend_update_step` and `_apply_weight_decay` of `keras.optimizers.AdamW`;
 - `Mended` (`models/distribution.py`): `_maybe_symbolic_build` of `keras.Model`;
-- `SegformerMuon` (`training/optimizer.py`): `_should_use_adamw` and `_adamw_update_step` of `keras.optimizers.Muon`.
+- `Grouped` (`training/optimizer.py`): `_update_model_variables_moving_average` of Keras' optimizers;
+- `SegformerMuon` (there): `_should_use_adamw`, `_adamw_update_step`, `_backend_update_step`, `_apply_weight_decay` of
+  `keras.optimizers.Muon`.
 """
 
 from collections.abc import Callable
@@ -42,6 +44,12 @@ def moments_of(optimizer: keras.optimizers.AdamW, variable) -> tuple[keras.Varia
     """Adam's momentum and velocity of a variable."""
     index = optimizer._get_variable_index(variable)
     return optimizer._momentums[index], optimizer._velocities[index]
+
+
+def muon_moments_of(optimizer: keras.optimizers.Muon, variable) -> tuple[keras.Variable, keras.Variable | None]:
+    """A variable's momentum, and Adam's velocity where Adam moves it."""
+    index = optimizer._get_variable_index(variable)
+    return optimizer.momentums[index], optimizer.adam_velocities[index]
 
 
 def averages_of(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:

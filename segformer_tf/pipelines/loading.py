@@ -41,7 +41,8 @@ def _without_onednn() -> str:
     """What to do where TensorFlow leaves oneDNN off, which it does on some processors: b0 takes half as long again."""
     from segformer_tf.models import kernels
 
-    off = not kernels.on_gpu() and "TF_ENABLE_ONEDNN_OPTS" not in os.environ and not kernels.onednn.fuses_layer_norm()
+    unset = "TF_ENABLE_ONEDNN_OPTS" not in os.environ
+    off = unset and not kernels.tensorflow.on_gpu() and not kernels.onednn.fuses_layer_norm()
     return "; TF_ENABLE_ONEDNN_OPTS=1 in the environment makes TensorFlow faster here" if off else ""
 
 

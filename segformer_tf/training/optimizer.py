@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from segformer_tf.models import private
-from segformer_tf.models.adamw import AdamW, Rates, adam_rates, adam_step
+from segformer_tf.models.adamw import AdamW, Rates, adam_rates, adam_step, decay
 from segformer_tf.models.distribution import clipped, replicas
 
 # Biases that what follows takes out again: a head's before its BatchNorm, the last stage's norm's, which nothing but
@@ -15,6 +15,7 @@ from segformer_tf.models.distribution import clipped, replicas
 # rounding noise, of which Adam would make steps of full size.
 BEFORE_BATCH_NORM, OF_KEYS = re.compile(r"decode_head/linear_c_\d+/bias"), re.compile(r"(?:^|/)key/bias$")
 OF_STAGES = re.compile(r"layer_norm_\d+/beta")
+TOGETHER_VALUES = 2**21  # of matrices that are made orthogonal together, copied for that: 8 MB
 
 
 @keras.saving.register_keras_serializable(package="segformer_tf")
@@ -87,15 +88,30 @@ class Grouped(keras.optimizers.Optimizer):
         return frozenset(private.key_of(self, variable) for variable in variables)
 
     def update_step(self, gradient, variable, learning_rate):
+        if (rate := self._rate(variable, learning_rate)) is not None:
+            super().update_step(gradient, variable, rate)
+
+    def _rate(self, variable, learning_rate):
+        """The learning rate, or `Rates`, of a variable's group; None: it stays."""
         key = private.key_of(self, variable)
         if key in self._cancelled:
+            return None
+        if self.head_multiplier == 1.0 or key not in self._head:
+            return learning_rate
+        if isinstance(learning_rate, Rates):
+            return learning_rate._replace(lr=learning_rate.lr * self.head_multiplier)
+        return learning_rate * self.head_multiplier
+
+    def _update_model_variables_moving_average(self, trainable_variables):
+        """As Keras', with the step's momentum made once, not once a variable."""
+        if keras.backend.backend() != "tensorflow" or replicas() > 1 or not self.use_ema:
+            super()._update_model_variables_moving_average(trainable_variables)
             return
-        if self.head_multiplier != 1.0 and key in self._head:
-            if isinstance(learning_rate, Rates):
-                learning_rate = learning_rate._replace(lr=learning_rate.lr * self.head_multiplier)
-            else:
-                learning_rate = learning_rate * self.head_multiplier
-        super().update_step(gradient, variable, learning_rate)
+        kept = ops.cast(ops.not_equal(self.iterations, 0), "float32") * self.ema_momentum
+        new = 1.0 - kept
+        for variable, average in zip(trainable_variables, private.averages_of(self), strict=True):
+            if average is not None:
+                average.assign(average * ops.cast(kept, average.dtype) + variable * ops.cast(new, average.dtype))
 
     def apply(self, grads, trainable_variables=None):
         """As Keras', with `global_clipnorm` of the whole gradient also where several devices have parts of it."""
@@ -146,8 +162,60 @@ class SegformerMuon(Grouped, keras.optimizers.Muon):
     def _should_use_adamw(self, variable) -> bool:
         return private.key_of(self, variable) not in self._matrices
 
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        """As Keras', in a third of the ops, which is what a GPU's step takes long for; the same up to rounding.
+
+        Matrices of one shape are made orthogonal together, and what all updates share is made once.
+        """
+        if keras.backend.backend() != "tensorflow" or replicas() > 1:
+            super()._backend_update_step(grads, trainable_variables, learning_rate)
+            return
+        rates = adam_rates(learning_rate * self.adam_lr_ratio, self.iterations, *self._adam())
+        matrices = []
+        for gradient, variable in zip(grads, trainable_variables, strict=True):
+            momentum, velocity = private.muon_moments_of(self, variable)
+            if variable.dtype != "float32":
+                self.update_step(gradient, variable, learning_rate)
+            elif velocity is None:
+                if (rate := self._rate(variable, learning_rate)) is not None:
+                    matrices.append((variable, self._direction(gradient, momentum), rate))
+            elif (own := self._rate(variable, rates)) is not None:
+                adam_step(gradient, variable, momentum, velocity, own)
+        self._move(matrices)
+
+    def _direction(self, gradient, momentum):
+        """What is made orthogonal, as a matrix; moves the momentum on."""
+        momentum.assign_add(gradient + momentum * (self.momentum - 1))
+        direction = gradient + self.momentum * momentum if self.nesterov else ops.convert_to_tensor(momentum)
+        return ops.reshape(direction, (-1, direction.shape[-1]))
+
+    def _move(self, matrices) -> None:
+        """Moves kernels along their orthogonal directions; (variable, direction, rate) each."""
+        by_shape = {}
+        for member in matrices:
+            by_shape.setdefault(tuple(member[1].shape), []).append(member)
+        for shape, members in by_shape.items():
+            at_once = max(TOGETHER_VALUES // math.prod(shape), 1)
+            for first in range(0, len(members), at_once):
+                some = members[first : first + at_once]
+                directions = ops.stack([direction for _, direction, _ in some])  # (n, rows, columns)
+                found = ops.unstack(super().zeropower_via_newtonschulz5(directions, self.ns_steps))
+                for (variable, _, rate), direction in zip(some, found, strict=True):
+                    variable.assign_sub(ops.reshape(self.lr_adjust(rate * direction), variable.shape))
+
+    def _adam(self) -> tuple[float, float, float]:
+        return self.adam_beta_1, self.adam_beta_2, self.epsilon
+
+    def _apply_weight_decay(self, variables):
+        """As Keras', with the product of both rates made once."""
+        same = self.weight_decay == self.adam_weight_decay
+        if self.weight_decay is None or not same or keras.backend.backend() != "tensorflow":
+            super()._apply_weight_decay(variables)
+        else:
+            decay(self, variables)
+
     def _adamw_update_step(self, gradient, variable, learning_rate, m, v):
-        rates = adam_rates(learning_rate, self.iterations, self.adam_beta_1, self.adam_beta_2, self.epsilon)
+        rates = adam_rates(learning_rate, self.iterations, *self._adam())
         if rates is None or variable.dtype != "float32":
             super()._adamw_update_step(gradient, variable, learning_rate, m, v)
         else:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from segformer_tf.training import optimizer as implementation
 from segformer_tf.training.optimizer import SegformerAdamW, SegformerMuon, WarmupDecay
 
 # Biases without a gradient of their own: a norm or a softmax takes them out again.
@@ -154,3 +155,37 @@ def test_muon_is_keras_own_on_matrices_and_takes_convolutions_too():
     expected = moved(keras.optimizers.Muon(0.01, weight_decay=0.1, adam_weight_decay=0.1, rms_rate=0.2), True)
     for found, wanted in zip(own, expected, strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-6)
+
+
+def muon_steps(network, start, **options):
+    """The weights and averages after three steps from `start`, with gradients that are the same at every call."""
+    network.set_weights(start)
+    optimizer = SegformerMuon(0.02, use_ema=True, ema_momentum=0.9, **options)
+    optimizer.set_groups(network)
+    variables = network.trainable_variables
+    for number in range(3):
+        random = np.random.default_rng(number)
+        optimizer.apply([tf.constant(random.normal(size=v.shape), tf.float32) for v in variables], variables)
+    return network.get_weights() + [average.numpy() for average in optimizer.averages(variables).values()]
+
+
+@pytest.mark.parametrize("multiplier", [1.0, 10.0])
+def test_matrices_made_orthogonal_together_move_as_each_alone(network, multiplier, monkeypatch):
+    """Beside Keras' own way, one variable after the other: weight decay, averages, the faster head and all else."""
+    start = network.get_weights()
+    options = {"weight_decay": 0.1, "head_multiplier": multiplier}
+    together = muon_steps(network, start, **options)
+    monkeypatch.setattr(implementation, "replicas", lambda: 2)  # where Keras' way is gone, gradients as they are
+    monkeypatch.setattr(SegformerMuon, "_apply_weight_decay", keras.optimizers.Muon._apply_weight_decay)
+    for one, other in zip(muon_steps(network, start, **options), together, strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-6)
+    assert sum(not np.array_equal(new, old) for new, old in zip(together, start, strict=False)) > len(start) / 2
+
+
+def test_many_matrices_of_one_shape_are_taken_in_parts(network, monkeypatch):
+    """So that what is copied for it stays small, whatever the model."""
+    start = network.get_weights()
+    together = muon_steps(network, start)
+    monkeypatch.setattr(implementation, "TOGETHER_VALUES", 1)
+    for one, other in zip(muon_steps(network, start), together, strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-6)

@@ -63,11 +63,6 @@ def for_xla() -> contextlib.AbstractContextManager[None]:
     return _traced("xla")
 
 
-def on_gpu() -> bool:
-    """Whether TensorFlow will put the ops on a GPU."""
-    return bool(tf.config.get_visible_devices("GPU"))
-
-
 def choose(in_training: bool | None = None) -> ModuleType:
     """The table for the graph that is being traced, or the call that is being made."""
     if _tracing.get().portable:
@@ -76,7 +71,7 @@ def choose(in_training: bool | None = None) -> ModuleType:
         return plain
     if in_training:
         return training
-    return onednn if not on_gpu() and onednn.fuses_layer_norm() else tensorflow
+    return onednn if not tensorflow.on_gpu() and onednn.fuses_layer_norm() else tensorflow
 
 
 def by_token(run: Callable, x):
@@ -172,7 +167,7 @@ def cross_entropy_sum(ids, logits, weights):
 
     In bands of rows on TensorFlow's CPU, where the band's kernel is; on a GPU, and by XLA, the plain form.
     """
-    if keras.backend.backend() != "tensorflow" or on_gpu() or _tracing.get().xla:
+    if keras.backend.backend() != "tensorflow" or tensorflow.on_gpu() or _tracing.get().xla:
         return plain.cross_entropy_sum(ids, logits, weights)
     return banded_loss.cross_entropy_sum(ids, logits, weights)
 

@@ -19,6 +19,11 @@ from segformer_tf.models.kernels.plain import (  # noqa: F401, the rest of the t
 BAND_SCORES = 2**24  # attention scores that exist at one time: 64 MB in float32
 
 
+def on_gpu() -> bool:
+    """Whether TensorFlow will put the ops on a GPU."""
+    return bool(tf.config.get_visible_devices("GPU"))
+
+
 def dense(x, kernel, bias):
     """A product of matrices with its bias, which the graph optimizer fuses; Keras' `tensordot` hides the bias."""
     rows = _rows(x, kernel, bias)

@@ -14,30 +14,44 @@ from segformer_tf.models.kernels.tensorflow import (  # noqa: F401, the rest of 
     batch_norm,
     by_token,
     dense,
+    on_gpu,
     relu,
 )
 
 
 def layer_norm(x, gamma, beta, epsilon):
-    """`(..., C) -> (..., C)`, sums over channels as products: half the time of Keras' way and back."""
+    """`(..., C) -> (..., C)`, sums over channels as products: half the time of Keras' way and back on a processor.
+
+    A GPU's products have 10 bits of mantissa (TF32), too few for a mean: there sums are sums.
+    """
     if x.dtype == tf.float64:
         return plain.layer_norm(x, gamma, beta, epsilon)
     channels = x.shape[-1]
 
+    def mean(rows):
+        """(N, C) -> (N, 1)."""
+        if on_gpu():
+            return tf.reduce_mean(rows, -1, keepdims=True)
+        return tf.matmul(rows, tf.constant(1.0 / channels, shape=(channels, 1)))
+
+    def mean_by(gamma, rows):
+        """The mean of `rows * gamma`."""
+        if on_gpu():
+            return tf.reduce_mean(rows * gamma, -1, keepdims=True)
+        return tf.matmul(rows, tf.reshape(gamma, (channels, 1)) / channels)
+
     @tf.custom_gradient
     def normalise(x, gamma, beta):
         rows = tf.cast(tf.reshape(x, (-1, channels)), tf.float32)
-        mean_of = tf.constant(1.0 / channels, shape=(channels, 1))
-        centred = rows - tf.matmul(rows, mean_of)
-        scale = tf.math.rsqrt(tf.matmul(centred * centred, mean_of) + epsilon)  # (N, 1)
+        centred = rows - mean(rows)
+        scale = tf.math.rsqrt(mean(centred * centred) + epsilon)  # (N, 1)
         normal = centred * scale
 
         def gradient(upstream):
             upstream = tf.cast(tf.reshape(upstream, (-1, channels)), tf.float32)
             product = upstream * normal
-            mean_by_gamma = tf.reshape(gamma, (channels, 1)) / channels
-            x_gradient = upstream * gamma - tf.matmul(upstream, mean_by_gamma)
-            x_gradient = (x_gradient - normal * tf.matmul(product, mean_by_gamma)) * scale
+            x_gradient = upstream * gamma - mean_by(gamma, upstream)
+            x_gradient = (x_gradient - normal * mean_by(gamma, product)) * scale
             sums = tf.reduce_sum(product, 0), tf.reduce_sum(upstream, 0)
             return tf.cast(tf.reshape(x_gradient, tf.shape(x)), x.dtype), *sums
 
