@@ -28,6 +28,8 @@ os.environ |= {
     "KERAS_HOME": f"{HOME}/keras",
     "HF_HOME": f"{HOME}/huggingface",
     "TF_CPP_MIN_LOG_LEVEL": "3",
+    "NVIDIA_TF32_OVERRIDE": "0",  # on a GPU: float32 as it is written, and memory as it is needed
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
     "MPLBACKEND": "agg",
     "LC_ALL": "C.UTF-8",
     "TERM": "xterm",

@@ -3,9 +3,11 @@
 import keras
 from keras import ops
 
+from segformer_tf.models import kernels
 from segformer_tf.models.losses import full_size_logits
 
 BLOCK_VALUES = 2**20  # blended logits that exist at one time: 4 MB
+GPU_BLOCKS = 64  # so many times more on a GPU, which has the memory and waits between two blocks
 
 
 def predicted_labels(logits, size):
@@ -38,6 +40,10 @@ def _resized(logits, size):
     return full_size_logits(logits, ops.zeros((1, *size)))
 
 
+def _block_values() -> int:
+    return BLOCK_VALUES * (GPU_BLOCKS if kernels.tensorflow.on_gpu() else 1)
+
+
 def _by_cells(tf, logits, scale):
     """Enlarged by an even number: `scale * scale` pixels lie between the same four logits, a cell.
 
@@ -58,7 +64,7 @@ def _by_cells(tf, logits, scale):
     along = tf.stack([1.0 - after, after], -1)  # (scale, 2)
     weights = tf.reshape(tf.einsum("ya,xb->yxab", along, along), (1, scale * scale, 4))
     rows = tf.reshape(logits, (-1, classes))
-    at_once = tf.maximum(BLOCK_VALUES // (scale * scale * classes), 1)
+    at_once = tf.maximum(_block_values() // (scale * scale * classes), 1)
     blocks = tf.maximum(-(-tf.shape(mixed)[0] // at_once), 1)
 
     def blend(block, labels):
@@ -83,7 +89,7 @@ def _by_rows(tf, logits, size):
     (above, below, down), (left, right, across) = (
         _neighbours(tf, tf.shape(logits)[axis], size[axis - 1]) for axis in (1, 2)
     )
-    at_once = tf.maximum(BLOCK_VALUES // (batch * size[1] * classes), 1)
+    at_once = tf.maximum(_block_values() // (batch * size[1] * classes), 1)
     bands = -(-size[0] // at_once)
     across = across[:, tf.newaxis]
 

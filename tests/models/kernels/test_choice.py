@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from segformer_tf.models import kernels
+from segformer_tf.models import kernels, predicted
 from segformer_tf.models.kernels import TABLES, onednn, plain
 from segformer_tf.models.losses import segmentation_loss
 from segformer_tf.models.primitives import LayerNorm
@@ -23,14 +23,23 @@ def with_onednn(monkeypatch):
     monkeypatch.setattr(onednn, "fuses_layer_norm", lambda: True)
 
 
-@pytest.fixture
-def gpu(monkeypatch):
-    devices = [tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")]
+def see(monkeypatch, devices):
     for name in ("get_visible_devices", "list_physical_devices"):
         monkeypatch.setattr(tf.config, name, lambda kind=None: devices if kind == "GPU" else [])
 
 
-def test_converters_come_first_then_training_then_oneDNN(with_onednn):
+@pytest.fixture
+def gpu(monkeypatch):
+    see(monkeypatch, [tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")])
+
+
+@pytest.fixture
+def processor(monkeypatch):
+    """What a processor does, on a machine with a GPU too."""
+    see(monkeypatch, [])
+
+
+def test_converters_come_first_then_training_then_oneDNN(processor, with_onednn):
     assert name_of(kernels.choose()) == "onednn" and name_of(kernels.choose(True)) == "training"
     with kernels.portable_ops():
         assert name_of(kernels.choose()) == name_of(kernels.choose(True)) == "converters"
@@ -62,6 +71,39 @@ def test_a_gpu_is_given_no_form_made_for_the_processor(gpu, with_onednn):
     labels = np.zeros((1, 8, 12), "int32")
     assert "ScaleAndTranslate" not in ops_of(lambda logits: segmentation_loss(labels, logits), (1, 4, 6, 5))
     assert name_of(kernels.choose()) == "tensorflow" and name_of(kernels.choose(True)) == "training"
+
+
+def test_a_gpu_takes_sums_not_products_for_the_mean_of_a_training_step(gpu):
+    """Products of matrices have 10 bits of mantissa there (TF32), which a mean and a variance are too few for."""
+    x, gamma, beta = (
+        np.random.default_rng(0).normal(3.0, 2.0, (3, 4, 8)).astype("f4"),
+        np.ones(8, "f4"),
+        np.zeros(8, "f4"),
+    )
+
+    def back(x, gamma, beta):
+        with tf.GradientTape() as tape:
+            tape.watch((x, gamma, beta))
+            normal = kernels.training.layer_norm(x, gamma, beta, 1e-5)
+        return normal, *tape.gradient(normal, (x, gamma, beta), tf.sin(x))
+
+    assert "MatMul" not in ops_of(back, (3, 4, 8), (8,), (8,))
+    found = back(*map(tf.constant, (x, gamma, beta)))
+    with tf.GradientTape() as tape:
+        inputs = [tf.constant(value) for value in (x, gamma, beta)]
+        tape.watch(inputs)
+        plainly = plain.layer_norm(*inputs, 1e-5)
+    for one, other in zip(found, (plainly, *tape.gradient(plainly, inputs, tf.sin(inputs[0]))), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_a_gpu_blends_logits_in_larger_blocks(gpu):
+    """A step of 8 pictures of 512 x 512 and 150 classes would wait for 300 blocks."""
+    on_gpu = predicted._block_values()
+    assert on_gpu == predicted.GPU_BLOCKS * predicted.BLOCK_VALUES
+    logits = tf.random.stateless_normal((2, 4, 6, 5), (0, 1))
+    expected = plain.resize_bilinear(logits, (16, 24))
+    assert np.mean(predicted.predicted_labels(logits, (16, 24)) == np.argmax(expected, -1)) > 0.999
 
 
 def test_another_thread_does_not_see_what_is_traced_here():
@@ -107,7 +149,7 @@ def test_with_dropout_or_weights_asked_for_attention_is_plain(monkeypatch):
     assert taken == ["training", "plain", "plain", name_of(kernels.choose())]
 
 
-def test_the_loss_is_in_bands_on_a_processor():
+def test_the_loss_is_in_bands_on_a_processor(processor):
     labels = np.zeros((1, 8, 12), "int32")
     assert "ScaleAndTranslate" in ops_of(lambda logits: segmentation_loss(labels, logits), (1, 4, 6, 5))
     ids, weights = tf.zeros((2, 13, 21), tf.int32), tf.ones((2, 13, 21))

@@ -17,6 +17,7 @@ print("SEEN", fused, kernels.choose().__name__.split(".")[-1],
 
 def seen(on: str) -> list[str]:
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": on, "PYTHONPATH": str(ROOT)}
+    environment["CUDA_VISIBLE_DEVICES"] = "-1"  # what a processor does, on a machine with a GPU too
     done = subprocess.run([sys.executable, "-c", SEEN], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return next(line for line in done.stdout.splitlines() if line.startswith("SEEN")).split()[1:]
