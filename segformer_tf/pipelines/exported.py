@@ -14,6 +14,7 @@ from segformer_tf.pipelines.runtimes import Runtime, export_quietly
 from segformer_tf.storage.switch import settle
 
 FIXED_SIZES = 8  # sizes that OpenVINO plans for, 1 second each; further ones share a plan for any size, half as fast
+WRITTEN = ("openvino_model.xml", "model.onnx", "model.tflite")  # by `export` into the directory that it is given
 PACKAGES = {"openvino": "openvino", "onnx": "onnxruntime", "litert": "ai_edge_litert"}
 
 
@@ -117,7 +118,11 @@ class SavedModel(Runtime):
 
 
 def exported_file(name_or_path: str | os.PathLike) -> Path | None:
-    """The exported file or SavedModel version that a name means; the latest version of a directory of versions."""
+    """The exported file or SavedModel version that a name means; of a directory the latest version, or its one file.
+
+    Raises:
+        ValueError: A directory has exported files of several formats.
+    """
     path = Path(name_or_path)
     if path.suffix in (".xml", ".onnx", ".tflite"):
         return path
@@ -126,7 +131,11 @@ def exported_file(name_or_path: str | os.PathLike) -> Path | None:
     versions = sorted((int(e.name), e) for e in path.iterdir() if e.name.isdigit() and (e / "saved_model.pb").exists())
     if (path / "saved_model.pb").exists():
         return path
-    return versions[-1][1] if versions else None
+    files = [path / name for name in WRITTEN if (path / name).is_file()] + [file for _, file in versions[-1:]]
+    if len(files) > 1:
+        names = ", ".join(file.name for file in files)
+        raise ValueError(f"{path} has several exported models ({names}), expected one: name the file that you mean.")
+    return files[0] if files else None
 
 
 def open_exported(path: Path, runtime: str = "auto") -> Runtime:

@@ -135,3 +135,22 @@ def test_a_size_that_a_bound_file_does_not_take_is_told():
     assert segment(picture, mode="slide").labels.shape == (100, 130)  # its own size is the window
     with pytest.raises(ValueError, match=r"model\.tflite takes 64 x 96 pixels only, and would be given 32 x 48"):
         segment(picture, scales=(0.5,))
+
+
+@pytest.mark.parametrize("name", ["openvino_model.xml", "model.onnx", "model.tflite", "3/saved_model.pb"])
+def test_the_directory_that_export_wrote_means_the_file_in_it(name, tmp_path):
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    file.touch()
+    (tmp_path / "quantization.json").touch()
+    assert exported.exported_file(tmp_path) == (file.parent if file.parent != tmp_path else file)
+    (tmp_path / "config.json").touch()
+    assert exported.exported_file(tmp_path) is None  # a checkpoint, whatever lies beside it
+    assert exported.exported_file(tmp_path / "nothing") is None
+
+
+def test_a_directory_of_two_formats_does_not_say_which(tmp_path):
+    for name in ("model.onnx", "model.tflite"):
+        (tmp_path / name).touch()
+    with pytest.raises(ValueError, match=r"has several exported models \(model.onnx, model.tflite\), expected one"):
+        SegmentationPipeline.from_pretrained(tmp_path)
