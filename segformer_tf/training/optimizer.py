@@ -178,12 +178,12 @@ class SegformerMuon(Grouped, keras.optimizers.Muon):
                 self.update_step(gradient, variable, learning_rate)
             elif velocity is None:
                 if (rate := self._rate(variable, learning_rate)) is not None:
-                    matrices.append((variable, self._direction(gradient, momentum), rate))
+                    matrices.append((variable, self._momentum_matrix(gradient, momentum), rate))
             elif (own := self._rate(variable, rates)) is not None:
                 adam_step(gradient, variable, momentum, velocity, own)
         self._move(matrices)
 
-    def _direction(self, gradient, momentum):
+    def _momentum_matrix(self, gradient, momentum):
         """What is made orthogonal, as a matrix; moves the momentum on."""
         momentum.assign_add(gradient + momentum * (self.momentum - 1))
         direction = gradient + self.momentum * momentum if self.nesterov else ops.convert_to_tensor(momentum)

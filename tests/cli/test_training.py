@@ -47,6 +47,7 @@ def checkpoint(tmp_path, tiny_config):
     return tmp_path / "tiny"
 
 
+@pytest.mark.long
 def test_train_then_evaluate_then_resume(data, recipe, checkpoint, tmp_path):
     out = tmp_path / "run"
     arguments = ("train", "--data", data, "--model", checkpoint, "--output", out, "--recipe", recipe)

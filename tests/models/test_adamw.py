@@ -88,6 +88,7 @@ def test_it_is_written_to_a_file_and_read_again():
     assert type(again) is AdamW and again.get_config() == optimizer.get_config()
 
 
+@pytest.mark.long
 def test_it_trains_on_several_devices():
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", TWO_REPLICAS], capture_output=True, text=True)
     assert done.stdout.startswith("moved"), done.stderr[-2000:]

@@ -15,7 +15,10 @@ PACKAGE = ROOT / "segformer_tf"
 OVERRIDDEN = {
     "segformer_tf/models/adamw.py": {"_backend_update_step", "_apply_weight_decay"},
     "segformer_tf/models/distribution.py": {"_maybe_symbolic_build"},
-    "segformer_tf/training/optimizer.py": {"_should_use_adamw", "_adamw_update_step"},
+    "segformer_tf/training/optimizer.py": {
+        *("_should_use_adamw", "_adamw_update_step", "_backend_update_step", "_apply_weight_decay"),
+        "_update_model_variables_moving_average",
+    },
 }
 MODULES = ("tf.__internal__", "keras.src", "tensorflow.python", "tensorflow.compiler")
 

@@ -115,6 +115,7 @@ def test_a_finished_run_resumes_to_nothing(whole_run):
     assert train(again, root / "data", root / "run", RECIPE, seed=3, resume=True, verbose=0) == best
 
 
+@pytest.mark.long
 def test_a_finished_run_is_lengthened(whole_run, tmp_path):
     root, network, _ = whole_run
     shutil.copytree(root / "run", tmp_path / "run")

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 
 import numpy as np
+import pytest
 from PIL import Image
 from small_data import tiny_network
 
@@ -21,6 +22,7 @@ RECIPE = dataclasses.replace(
 )
 
 
+@pytest.mark.long
 def test_a_run_is_the_same_whatever_the_ignore_index_is(data, tmp_path):
     runs = {}
     for ignored in (255, 254):
