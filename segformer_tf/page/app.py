@@ -142,7 +142,7 @@ def build(models: Sequence[str], runtime: str, example: Path | None, labeller: L
         done = upload.input(given, [upload, *asked], [upload, held, answer], preprocess=False, **how)
         done.then(None, js=SEEN)
         button.click(shown, asked, [held, answer], **how).then(None, js=SEEN)
-        gr.on([model.input, choice.input], again, [held, *asked], answer, **how)
+        gr.on([model.change, choice.change], again, [held, *asked], answer, **how)
         opacity.input(
             None, opacity, None, js="(v) => document.documentElement.style.setProperty('--sf-opacity', v / 100)"
         )
