@@ -20,7 +20,7 @@ import time
 
 import numpy as np
 from model_peers import LABELS, VARIANTS
-from timing import OUT, ROOT, command_line, keep, show, table
+from timing import OUT, ROOT, cell, command_line, keep, show, table
 
 SIZES = [f"{variant}-512-{batch}" for variant in ("b0", "b2", "b5") for batch in (1, 8, 64)] + [
     "b0-1024-8",
@@ -187,20 +187,10 @@ def measured(python: str, rows: list[str], arguments: argparse.Namespace) -> lis
         for line in process.stdout or ():
             if line.startswith("ANSWER "):
                 answers.append(json.loads(line.removeprefix("ANSWER ")))
-                print(f"{answers[-1][1]} {answers[-1][0]}: {cell(answers[-1][2], None)}", flush=True)
+                print(f"{answers[-1][1]} {answers[-1][0]}: {cell(answers[-1][2], None, 'peak_mb', 1)}", flush=True)
     there = {(row, job) for row, job, _ in answers}
     gone = {"failure": f"failed: the process ended with {process.returncode}"}
     return answers + [[row, job, gone] for row in rows for job in arguments.jobs if (row, job) not in there]
-
-
-def cell(row: dict | None, base: dict | None) -> str:
-    """A row as text: milliseconds, spread, how many times the base's, memory."""
-    if row is None:
-        return "not run"
-    if "failure" in row:
-        return row["failure"]
-    ratio = f", {row['ms'] / base['ms']:.2f}x" if base and "ms" in base else ""
-    return f"{row['ms']:.1f} ms ({row['spread'][0]:.1f} to {row['spread'][1]:.1f}){ratio}, {row['peak_mb']:.0f} MB"
 
 
 def main() -> None:
@@ -232,7 +222,7 @@ def main() -> None:
             results[job][row] = found
         keep(arguments, results, gpu=name)
     body = [
-        [words, *(cell(results[job].get(row), results[job].get("ours tf32")) for job in results)]
+        [words, *(cell(results[job].get(row), results[job].get("ours tf32"), "peak_mb", 1) for job in results)]
         for row, (words, _) in ROWS.items()
     ]
     about = f"{name}; medians of {arguments.runs}; {(time.monotonic() - start) / 60:.0f} minutes."

@@ -125,14 +125,15 @@ def measure(make: dict[str, Callable[[], Worker]], runs: int) -> dict[str, dict]
     return {name: rows[name] for name in make}
 
 
-def cell(row: dict | None, base: dict | None) -> str:
+def cell(row: dict | None, base: dict | None, memory: str = "added_mb", digits: int = 0) -> str:
     """A row as text: milliseconds, spread, how many times the base's, memory."""
     if row is None:
         return "not run"
     if "failure" in row:
         return row["failure"]
     ratio = f", {row['ms'] / base['ms']:.2f}x" if base and "ms" in base else ""
-    return f"{row['ms']:.0f} ms ({row['spread'][0]:.0f} to {row['spread'][1]:.0f}){ratio}, {row['added_mb']:.0f} MB"
+    median, least, most = (f"{ms:.{digits}f}" for ms in (row["ms"], *row["spread"]))
+    return f"{median} ms ({least} to {most}){ratio}, {row[memory]:.0f} MB"
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:

@@ -69,8 +69,8 @@ class Pipeline:
         """Model and processor of a Hub id, a directory, a bundled model, or an exported file.
 
         Errors are the model's `from_pretrained`'s. Exported are `openvino_model.xml`, `model.onnx`, `model.tflite` and
-        the version directory of a SavedModel, or the directory that `export` wrote one of them into; they hold all that
-        is needed, and take no other arguments but `runtime`.
+        the version directory of a SavedModel, or their directory; they hold all that is needed, and take no other
+        arguments but `runtime`.
         `revision`, `cache_dir`, `token`, `local_files_only` and `subfolder` say where on the Hub; other arguments go to
         the model. Without a `preprocessor_config.json` pictures are resized to 512 x 512, SegFormer's default.
         """
