@@ -163,7 +163,7 @@ class SegformerMuon(Grouped, keras.optimizers.Muon):
         return private.key_of(self, variable) not in self._matrices
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
-        """As Keras', in a third of the ops, which is what a GPU's step takes long for; the same up to rounding.
+        """As Keras', up to rounding, in two fifths of the ops: on a GPU their number is what takes time.
 
         Matrices of one shape are made orthogonal together, and what all updates share is made once.
         """
