@@ -8,7 +8,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long lint format test-oldest test-newest parity parity-short scores-parity agreement \
-	serving runtimes test-runtimes bench bench-quick bench-pipeline bench-gpu soak hostile kills fuzz supply audit sbom \
+	serving runtimes test-runtimes bench bench-quick bench-before bench-pipeline bench-gpu soak hostile kills fuzz supply audit sbom \
 	camvid keras-io digits clean test-batch test-distributed test-servers many fuzz-million training-kills \
 	test-page test-page-short page-pictures docs docs-pictures notebooks
 
@@ -102,6 +102,9 @@ bench: .venv/.export .venv-core/.made $(PEERS)  ## all tables of docs/benchmarks
 
 bench-quick: .venv/.export $(PEERS)  ## b0 beside its peers, two minutes
 	$(BIN)/python benchmarks/speed/models.py --quick
+
+bench-before: .venv/.export  ## this tree beside an earlier commit of itself, ten minutes
+	$(BIN)/python benchmarks/speed/before.py --write
 
 bench-pipeline: .venv/.export  ## the pipeline, `segment` and `evaluate` beside the model alone, 15 minutes
 	$(BIN)/python benchmarks/speed/pipeline.py --data $(CAMVID) --memory --write

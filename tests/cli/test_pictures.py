@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 from reference import FIXTURES, ROOT
+from small_data import small_checkpoint as small
 
 from segformer_tf.pipelines import files
 
 EXAMPLE = ROOT / "examples" / "china.jpg"
-TINY = FIXTURES / "hf4-seg"
 
 
 def said(stderr: str) -> str:
@@ -92,7 +92,7 @@ def test_pictures_of_any_name_are_done(call, tmp_path, monkeypatch, as_json):
     for name in NAMES:
         Image.new("RGB", (40, 36), (200, 30, 30)).save(tmp_path / "p" / name, "PNG")
     monkeypatch.chdir(tmp_path)
-    status, stdout, stderr = call("segment", "p", "--model", TINY, *(["--json"] if as_json else []))
+    status, stdout, stderr = call("segment", "p", "--model", small(), *(["--json"] if as_json else []))
     assert (status, stderr) == (0, "")
     assert len(list((tmp_path / "out").iterdir())) == 3 * len(NAMES)
     if as_json:
@@ -100,20 +100,28 @@ def test_pictures_of_any_name_are_done(call, tmp_path, monkeypatch, as_json):
     else:
         assert f"{len(NAMES)} pictures in " in stdout
     for name in NAMES:
-        status, stdout, stderr = call("segment", f"p/{name}", "--output", "one", "--model", TINY)
+        status, stdout, stderr = call("segment", f"p/{name}", "--output", "one", "--model", small())
         assert (status, stderr) == (0, "") and stdout.count("wrote one/") == 3
 
 
 def test_one_picture_alone_is_reported_by_an_unprintable_name(call, tmp_path):
     (broken := tmp_path / "[bold]a\nb.png").write_text("no picture")
-    status, _, stderr = call("segment", broken, "--output", tmp_path / "out", "--model", TINY)
+    status, _, stderr = call("segment", broken, "--output", tmp_path / "out", "--model", small())
     assert status == 1 and stderr.count("\n") == 1 and "[bold]a" in stderr and "is not an image" in stderr
 
 
 def test_files_of_others_stay_even_where_results_would_go(call, pictures):
     (pictures / "cmyk.json").write_text('{"shapes": []}')
     before = {path: path.read_bytes() for path in pictures.iterdir()}
-    arguments = ["segment", pictures / "cmyk.jpg", pictures / "small.png", "--output", pictures, "--model", TINY]
+    arguments = [
+        "segment",
+        pictures / "cmyk.jpg",
+        pictures / "small.png",
+        "--output",
+        pictures,
+        "--model",
+        small(),
+    ]
     status, _, stderr = call(*arguments)
     assert status == 1 and "cmyk.json was not written by segformer-tf and is not replaced" in stderr
     assert "1 of 2 pictures failed; the others are done." in stderr
@@ -123,7 +131,15 @@ def test_files_of_others_stay_even_where_results_would_go(call, pictures):
 
 
 def test_a_second_run_does_what_is_left(call, pictures, tmp_path):
-    arguments = ["segment", pictures / "*.gif", pictures / "cmyk.jpg", "--output", tmp_path / "out", "--model", TINY]
+    arguments = [
+        "segment",
+        pictures / "*.gif",
+        pictures / "cmyk.jpg",
+        "--output",
+        tmp_path / "out",
+        "--model",
+        small(),
+    ]
     assert call(*arguments[:2], *arguments[3:])[0] == 0
     written = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
     status, stdout, stderr = call(*arguments, "--skip-existing")
@@ -137,7 +153,7 @@ def test_folders_of_folders_are_written_the_same_way(call, pictures, tmp_path):
     shutil.copy(pictures / "small.png", pictures / "sub" / "small.png")
     for name in ("rgb.png", "cmyk.jpg", "palette.png", "alpha.png", "grey16.png", "turned.jpg", "rgb.jpg"):
         (pictures / name).unlink()
-    status, stdout, _ = call("segment", pictures, "--output", tmp_path / "out", "--model", TINY, "--recursive")
+    status, stdout, _ = call("segment", pictures, "--output", tmp_path / "out", "--model", small(), "--recursive")
     assert status == 0 and "3 pictures in " in stdout and f"their files are in {tmp_path / 'out'}" in stdout
     assert (tmp_path / "out" / "sub" / "small_labels.png").is_file() and (tmp_path / "out" / "small.json").is_file()
 
@@ -152,7 +168,7 @@ def test_a_picture_comes_from_stdin(run, tmp_path):
 
 def test_one_file_goes_to_stdout(call, pictures, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    arguments = ["segment", pictures / "palette.png", "--model", TINY, "--output", "-"]
+    arguments = ["segment", pictures / "palette.png", "--model", small(), "--output", "-"]
     status, stdout, stderr = call(*arguments, "--save", "svg")
     assert (status, stderr) == (0, "") and stdout.startswith("<svg ") and stdout.count("<path") >= 1
     assert [path.name for path in tmp_path.iterdir()] == ["pictures"]
@@ -162,7 +178,16 @@ def test_one_file_goes_to_stdout(call, pictures, tmp_path, monkeypatch):
 
 
 def test_sliding_follows_window_and_stride(call, pictures, tmp_path):
-    arguments = ["segment", pictures / "palette.png", "--model", TINY, "--output", tmp_path, "--mode", "slide"]
+    arguments = [
+        "segment",
+        pictures / "palette.png",
+        "--model",
+        small(),
+        "--output",
+        tmp_path,
+        "--mode",
+        "slide",
+    ]
     assert call(*arguments, "--window", "32", "32", "--stride", "16", "16")[0] == 0
     status, _, stderr = call(*arguments, "--window", "32", "32", "--stride", "64", "16")
     assert status == 2 and "--window: stride is (64, 16); expected at most the window" in stderr
@@ -171,7 +196,7 @@ def test_sliding_follows_window_and_stride(call, pictures, tmp_path):
 def test_a_decompression_bomb_is_refused(call, tmp_path, monkeypatch):
     Image.new("L", (400, 300)).save(tmp_path / "bomb.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000)
-    status, _, stderr = call("segment", tmp_path / "bomb.png", "--output", tmp_path / "out", "--model", TINY)
+    status, _, stderr = call("segment", tmp_path / "bomb.png", "--output", tmp_path / "out", "--model", small())
     assert status == 1 and "bomb.png is too large to decode safely" in stderr and not list((tmp_path / "out").iterdir())
 
 
@@ -184,7 +209,15 @@ def test_a_full_disk_ends_the_run_and_says_how_to_go_on(call, pictures, tmp_path
         write(picture, file)
 
     monkeypatch.setattr(files, "write_png", until_full)
-    arguments = ["segment", pictures / "cmyk.jpg", pictures / "rgb.jpg", "--output", tmp_path / "out", "--model", TINY]
+    arguments = [
+        "segment",
+        pictures / "cmyk.jpg",
+        pictures / "rgb.jpg",
+        "--output",
+        tmp_path / "out",
+        "--model",
+        small(),
+    ]
     status, _, stderr = call(*arguments)
     assert status == 1 and stderr == (
         f"segformer-tf: The disk of {tmp_path / 'out'} is full (No space left on device): 1 of 2 pictures are done; "
@@ -236,8 +269,8 @@ def test_failures_are_one_line_and_status_1(call, tmp_path, monkeypatch, argumen
     (tmp_path / "BERT").mkdir()
     (tmp_path / "BERT" / "config.json").write_text('{"model_type": "bert"}')
     (tmp_path / "CUT").mkdir()
-    shutil.copy(TINY / "config.json", tmp_path / "CUT")
-    data = (TINY / "model.safetensors").read_bytes()
+    shutil.copy(small() / "config.json", tmp_path / "CUT")
+    data = (small() / "model.safetensors").read_bytes()
     (tmp_path / "CUT" / "model.safetensors").write_bytes(data[:9000])
     status, _, stderr = call(*arguments)
     assert status == 1 and message in stderr
@@ -253,7 +286,7 @@ def test_classify_prints_names_and_scores(call):
 
 def test_all_kinds_of_files_and_options_together(call, pictures, tmp_path):
     status, stdout, _ = call(
-        "segment", pictures / "palette.png", "--model", TINY, "--output", tmp_path, "--json", "--flip",
+        "segment", pictures / "palette.png", "--model", small(), "--output", tmp_path, "--json", "--flip",
         "--scales", "0.75", "1", "--alpha", "0.3", "--skip-class", "class 0", "--save", "labels,polygons,scores,json",
     )  # fmt: skip
     (row,) = json.loads(stdout)
@@ -262,7 +295,7 @@ def test_all_kinds_of_files_and_options_together(call, pictures, tmp_path):
     with np.load(tmp_path / "palette_scores.npz") as arrays:
         assert arrays["scores"].shape == (40, 60) and arrays["scores"].dtype == np.float16
     assert json.loads((tmp_path / "palette_polygons.json").read_text())["annotations"]
-    status, _, stderr = call("segment", pictures / "palette.png", "--model", TINY, "--skip-class", "clas 0")
+    status, _, stderr = call("segment", pictures / "palette.png", "--model", small(), "--skip-class", "clas 0")
     assert status == 2 and "did you mean 'class 0'?" in stderr
 
 

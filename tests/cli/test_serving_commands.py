@@ -3,12 +3,13 @@
 import base64
 import json
 import re
+import shutil
 import urllib.request
 
 import local_server
 import numpy as np
 import pytest
-from reference import FIXTURES
+from small_data import small_checkpoint
 
 from segformer_tf import SegformerImageProcessor, SegmentationPipeline
 from segformer_tf.cli import main
@@ -18,10 +19,8 @@ PICTURE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    """The tiny reference checkpoint with a processor for 64 x 96."""
-    directory = tmp_path_factory.mktemp("tiny")
-    for name in ("config.json", "model.safetensors"):
-        (directory / name).write_bytes((FIXTURES / "hf4-seg" / name).read_bytes())
+    """A small checkpoint with a processor for 64 x 96."""
+    directory = shutil.copytree(small_checkpoint(), tmp_path_factory.mktemp("tiny") / "tiny")
     SegformerImageProcessor(size=(64, 96)).save_pretrained(directory)
     return directory
 

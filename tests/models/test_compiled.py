@@ -18,9 +18,9 @@ def small_pictures_too(monkeypatch):
 
 
 @pytest.fixture
-def model(tiny_config):
+def model(small_config):
     """With kernels so large that every layer shows in the logits."""
-    made = TFSegformerForSemanticSegmentation(tiny_config, data_format="channels_last")
+    made = TFSegformerForSemanticSegmentation(small_config, data_format="channels_last")
     numbers = np.random.default_rng(2)
     for variable in made.trainable_variables:
         if variable.path.endswith("kernel"):
@@ -85,13 +85,13 @@ def _layers(model):
 
 
 def lora(model):
-    layer = model.network.stages[3].blocks[0].mlp.dense2
+    layer = model.network.stages[-1].blocks[0].mlp.dense2
     layer.enable_lora(2)
     layer.lora_kernel_b.assign(np.random.default_rng(3).normal(size=layer.lora_kernel_b.shape))
 
 
 def swapped_blocks(model):
-    blocks = model.network.stages[3].blocks
+    blocks = model.network.stages[-1].blocks
     blocks.append(blocks[0])
 
 
@@ -138,7 +138,7 @@ def test_layers_whose_call_was_replaced_and_layers_of_others_are_called_each_tim
     assert len(seen) == 4
 
 
-def test_subclasses_run_their_own_call(tiny_config, pixels):
+def test_subclasses_run_their_own_call(small_config, pixels):
     class Doubled(TFSegformerForSemanticSegmentation):
         calls = 0
 
@@ -147,7 +147,7 @@ def test_subclasses_run_their_own_call(tiny_config, pixels):
             found = super().call(*args, **options)
             return type(found)(logits=2 * found.logits)
 
-    model = Doubled(tiny_config, data_format="channels_last")
+    model = Doubled(small_config, data_format="channels_last")
     Doubled.calls = 0
     same(model, pixels)
     model(pixels)
@@ -164,8 +164,8 @@ def test_stateless_calls_see_the_values_that_they_are_given(model, pixels):
     close(model(pixels).logits, before)
 
 
-def test_errors_are_the_same_and_a_model_that_is_dropped_goes(tiny_config, pixels):
-    model = TFSegformerForSemanticSegmentation(tiny_config, data_format="channels_last")
+def test_errors_are_the_same_and_a_model_that_is_dropped_goes(small_config, pixels):
+    model = TFSegformerForSemanticSegmentation(small_config, data_format="channels_last")
     model(pixels)
     with pytest.raises(ValueError, match="expected at least 32 a side"):
         model(pixels[:, :16])

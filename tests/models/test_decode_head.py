@@ -84,8 +84,8 @@ def test_frozen_batch_norm_stays_as_it_is_in_training(head, maps):
     assert relative_difference(head(maps, training=True), head(maps, training=False)) < 1e-6
 
 
-def test_an_exported_graph_holds_the_folded_weights_as_they_were(tiny_config, tmp_path):
-    model = TFSegformerForSemanticSegmentation(tiny_config, data_format="channels_last")
+def test_an_exported_graph_holds_the_folded_weights_as_they_were(small_config, tmp_path):
+    model = TFSegformerForSemanticSegmentation(small_config, data_format="channels_last")
     pixels = np.random.default_rng(0).normal(size=(1, 64, 96, 3)).astype("float32")
     expected = model(pixels).logits.numpy()
     model.export(tmp_path / "saved", verbose=False)

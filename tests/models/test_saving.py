@@ -6,7 +6,7 @@ import sys
 import keras
 import numpy as np
 import pytest
-from reference import TINY
+from reference import SMALL
 
 from segformer_tf import SegformerConfig, TFSegformerForImageClassification, TFSegformerForSemanticSegmentation
 
@@ -29,7 +29,7 @@ def saved_call(tmp_path, pixels):
 
 @pytest.mark.parametrize("cls", [TFSegformerForSemanticSegmentation, TFSegformerForImageClassification])
 def test_keras_files_come_back_exactly(tmp_path, pixels, labels, saved_call, cls):
-    model = cls(SegformerConfig.from_dict({**TINY, "made_by": "me"}), name="mine")
+    model = cls(SegformerConfig.from_dict({**SMALL, "made_by": "me"}), name="mine")
     model.compile(keras.optimizers.AdamW(1e-3), run_eagerly=True)
     model.fit(pixels, labels if cls is TFSegformerForSemanticSegmentation else np.array([0, 1]), verbose=0)
     model.save(tmp_path / "model.keras")
@@ -44,10 +44,10 @@ def test_keras_files_come_back_exactly(tmp_path, pixels, labels, saved_call, cls
     )
 
 
-def test_weights_files_come_back_exactly(tmp_path, tiny_config, saved_call):
-    model = TFSegformerForSemanticSegmentation(tiny_config)
+def test_weights_files_come_back_exactly(tmp_path, small_config, saved_call):
+    model = TFSegformerForSemanticSegmentation(small_config)
     model.save_weights(tmp_path / "model.weights.h5")
-    tiny_config.save_pretrained(tmp_path)
+    small_config.save_pretrained(tmp_path)
     run(
         "import sys, numpy as np, segformer_tf\n"
         "config = segformer_tf.SegformerConfig.from_pretrained(sys.argv[1])\n"
@@ -59,8 +59,8 @@ def test_weights_files_come_back_exactly(tmp_path, tiny_config, saved_call):
     )
 
 
-def test_an_exported_model_runs_without_this_package(tmp_path, tiny_config, saved_call):
-    model = TFSegformerForSemanticSegmentation(tiny_config)
+def test_an_exported_model_runs_without_this_package(tmp_path, small_config, saved_call):
+    model = TFSegformerForSemanticSegmentation(small_config)
     model.export(tmp_path / "exported", verbose=False)
     run(
         "import sys, numpy as np, tensorflow as tf\n"

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from reference import TINY, relative_difference
+from reference import SMALL, relative_difference
 
 from segformer_tf import SegformerConfig, TFSegformerForSemanticSegmentation
 from segformer_tf.models.metrics import MeanIoU
@@ -80,7 +80,7 @@ def test_keras_dice_takes_one_hot_labels(model, pixels, labels):
 
 
 def test_one_label_learns_binary(pixels):
-    model = TFSegformerForSemanticSegmentation(SegformerConfig(**{**TINY, "num_labels": 1}))
+    model = TFSegformerForSemanticSegmentation(SegformerConfig(**{**SMALL, "num_labels": 1}))
     model.compile(keras.optimizers.AdamW(1e-2), run_eagerly=True)
     labels = (pixels[..., 0] > 0).astype("int64")
     history = model.fit(pixels, labels, epochs=3, verbose=0).history
@@ -115,7 +115,7 @@ def test_metrics_of_ours_never_see_full_size_logits(model, pixels, labels):
 
 
 def test_one_label_has_the_mean_iou_of_background_and_foreground(pixels):
-    model = TFSegformerForSemanticSegmentation(SegformerConfig(**{**TINY, "num_labels": 1}))
+    model = TFSegformerForSemanticSegmentation(SegformerConfig(**{**SMALL, "num_labels": 1}))
     model.compile()
     labels = (pixels[..., 0] > 0).astype("int64")
     labels[:, :8] = 255
@@ -128,8 +128,8 @@ def test_one_label_has_the_mean_iou_of_background_and_foreground(pixels):
 
 def test_another_ignore_index_holds_for_loss_and_metric(pixels, labels):
     keras.utils.set_random_seed(0)
-    expected = TFSegformerForSemanticSegmentation(SegformerConfig(**TINY))
-    config = SegformerConfig(**TINY, semantic_loss_ignore_index=254)
+    expected = TFSegformerForSemanticSegmentation(SegformerConfig(**SMALL))
+    config = SegformerConfig(**SMALL, semantic_loss_ignore_index=254)
     model = TFSegformerForSemanticSegmentation(config)
     model.set_weights(expected.get_weights())
     expected.compile()

@@ -3,12 +3,10 @@
 import numpy as np
 import pytest
 from PIL import Image
-from reference import FIXTURES
+from small_data import small_checkpoint
 
 from segformer_tf.page import app
 from segformer_tf.page.app import Labeller, Picture
-
-TINY = str(FIXTURES / "hf4-seg")
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +22,7 @@ def jpeg(tmp_path):
 
 
 def test_a_picture_becomes_an_answer(labeller, jpeg):
-    html = labeller(Picture("my street.jpg", jpeg), TINY, "auto")
+    html = labeller(Picture("my street.jpg", jpeg), str(small_checkpoint()), "auto")
     assert "sf-answer" in html and "60 x 40" in html and "download='my street_labels.png'" in html
 
 
@@ -37,13 +35,13 @@ def test_a_picture_becomes_an_answer(labeller, jpeg):
     ],
 )
 def test_a_broken_file_is_one_sentence_with_its_name(labeller, jpeg, data, told):
-    html = labeller(Picture("p.jpg", jpeg[:700] if data is None else data), TINY, "auto")
+    html = labeller(Picture("p.jpg", jpeg[:700] if data is None else data), str(small_checkpoint()), "auto")
     assert "sf-problem" in html and told in html and "Traceback" not in html
 
 
 def test_too_many_pixels_are_one_sentence(labeller, jpeg, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    html = labeller(Picture("p.jpg", jpeg), TINY, "auto")
+    html = labeller(Picture("p.jpg", jpeg), str(small_checkpoint()), "auto")
     assert "sf-problem" in html and "p.jpg" in html and "pixels" in html
 
 
@@ -51,7 +49,7 @@ def test_what_nobody_expected_is_in_the_log_and_not_on_the_page(jpeg, capsys):
     def broken(model, runtime):
         raise RuntimeError("a secret of the server")
 
-    html = Labeller(broken)(Picture("p.jpg", jpeg), TINY, "auto")
+    html = Labeller(broken)(Picture("p.jpg", jpeg), str(small_checkpoint()), "auto")
     assert "could not be labelled; the log of the server says why" in html and "secret" not in html
     assert "a secret of the server" in capsys.readouterr().err
 

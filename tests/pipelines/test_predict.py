@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from reference import TINY
+from reference import SMALL
 
 from segformer_tf import (
     SegformerConfig,
@@ -21,7 +21,7 @@ PICTURE[20:60, 30:100] //= 3
 
 @pytest.fixture(scope="module")
 def model():
-    made = TFSegformerForSemanticSegmentation(SegformerConfig(**TINY), data_format="channels_last")
+    made = TFSegformerForSemanticSegmentation(SegformerConfig(**SMALL), data_format="channels_last")
     random = np.random.default_rng(1)
     made.set_weights([random.normal(0, 0.3, value.shape) ** 2 for value in made.get_weights()])
     return made

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from reference import TINY
+from reference import SMALL
 
 from segformer_tf import (
     ImageClassificationPipeline,
@@ -22,7 +22,7 @@ from segformer_tf.pipelines.runtimes import KerasModel, _graph, _graphs
 
 
 def make(cls=TFSegformerForSemanticSegmentation, **options):
-    return cls(SegformerConfig(**TINY), **{"data_format": "channels_last", **options})
+    return cls(SegformerConfig(**SMALL), **{"data_format": "channels_last", **options})
 
 
 def test_the_graph_is_traced_once_for_all_sizes_and_follows_the_weights(pixels):

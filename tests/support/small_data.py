@@ -1,5 +1,11 @@
 """A small data set on disk: coloured rectangles on a background, 3 classes, 48 x 72 pixels, and a tiny model for it."""
 
+import atexit
+import functools
+import shutil
+import tempfile
+from pathlib import Path
+
 import numpy as np
 from PIL import Image
 from reference import SMALL
@@ -40,3 +46,21 @@ def tiny_network(dtype="float32", **config):
     return TFSegformerForSemanticSegmentation(
         SegformerConfig(**{**values, **config}), data_format="channels_last", dtype=dtype
     )
+
+
+@functools.cache
+def small_checkpoint() -> Path:
+    """A directory with a model of two stages and five classes, whose labels depend on the picture; no processor."""
+    from segformer_tf import SegformerConfig, TFSegformerForSemanticSegmentation
+
+    directory = Path(tempfile.mkdtemp(), "small")
+    atexit.register(shutil.rmtree, directory.parent, ignore_errors=True)
+    names = {label: f"class {label}" for label in range(SMALL["num_labels"])}
+    config = SegformerConfig(**{key: value for key, value in SMALL.items() if key != "num_labels"}, id2label=names)
+    model, numbers = TFSegformerForSemanticSegmentation(config), np.random.default_rng(1)
+    for variable in model.weights:
+        values = numbers.normal(0, 0.5, variable.shape)
+        positive = variable.path.endswith(("gamma", "moving_variance"))
+        variable.assign(np.abs(values) + 0.5 if positive else values)
+    model.save_pretrained(directory)
+    return directory
