@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from reference import TINY, relative_difference
+from reference import SMALL, relative_difference
 
 from segformer_tf import (
     SegformerConfig,
@@ -20,8 +20,8 @@ CLASSES = [TFSegformerModel, TFSegformerForImageClassification, TFSegformerForSe
 
 
 @pytest.fixture
-def model(tiny_config):
-    return TFSegformerForSemanticSegmentation(tiny_config, data_format="channels_first")
+def model(small_config):
+    return TFSegformerForSemanticSegmentation(small_config, data_format="channels_first")
 
 
 @pytest.fixture
@@ -36,22 +36,22 @@ def test_the_signature_begins_with_pixel_values(cls):
 
 
 @pytest.mark.parametrize("cls", CLASSES)
-def test_tuple_and_dictionary_hold_the_same(cls, tiny_config, pixels):
-    model = cls(tiny_config)
+def test_tuple_and_dictionary_hold_the_same(cls, small_config, pixels):
+    model = cls(small_config)
     arguments = {"output_hidden_states": True, "output_attentions": True}
     as_dict = model(pixels, **arguments)
     as_tuple = model(pixels, return_dict=False, **arguments)
-    assert len(as_tuple) == 3 and len(as_tuple[1]) == 4 and len(as_tuple[2]) == 5
+    assert len(as_tuple) == 3 and len(as_tuple[1]) == len(as_tuple[2]) == 2
     for found, expected in zip(tf.nest.flatten(as_tuple), tf.nest.flatten(as_dict.to_tuple()), strict=True):
         assert relative_difference(found, expected) < 1e-6
 
 
-def test_dummy_inputs_and_signature_fit_the_model(tiny_config, model):
+def test_dummy_inputs_and_signature_fit_the_model(small_config, model):
     assert model.input_signature["pixel_values"].shape.as_list() == [None, 3, None, None]
     assert model.dummy_inputs["pixel_values"].shape == (1, 3, 512, 512)
     small = {"pixel_values": model.dummy_inputs["pixel_values"][:, :, :64, :96]}
     assert model(small).logits.shape == model(**small).logits.shape == (1, 5, 16, 24)
-    assert TFSegformerModel(tiny_config).dummy_inputs["pixel_values"].shape == (1, 512, 512, 3)
+    assert TFSegformerModel(small_config).dummy_inputs["pixel_values"].shape == (1, 512, 512, 3)
 
 
 def test_the_loss_takes_arguments_in_transformers_order(model, first, labels):
@@ -62,7 +62,7 @@ def test_the_loss_takes_arguments_in_transformers_order(model, first, labels):
 
 
 def test_parameters_are_counted(model):
-    running = 2 * TINY["decoder_hidden_size"]
+    running = 2 * SMALL["decoder_hidden_size"]
     assert model.num_parameters() == model.count_params()
     assert model.num_parameters(only_trainable=True) == model.count_params() - running
     model.base_model.trainable = False
@@ -71,13 +71,13 @@ def test_parameters_are_counted(model):
 
 
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
-def test_the_base_model_is_the_encoder_itself(tiny_config, pixels, data_format):
-    model = TFSegformerForImageClassification(tiny_config, data_format=data_format)
+def test_the_base_model_is_the_encoder_itself(small_config, pixels, data_format):
+    model = TFSegformerForImageClassification(small_config, data_format=data_format)
     pixels = pixels.transpose(0, 3, 1, 2) if data_format == "channels_first" else pixels
     expected = model(pixels, output_hidden_states=True).hidden_states[-1]
     assert relative_difference(model.segformer([pixels])["last_hidden_state"], expected) < 1e-6
     assert len(model.base_model.weights) == len(model.weights) - 2
-    bare = TFSegformerModel(tiny_config)
+    bare = TFSegformerModel(small_config)
     assert bare.base_model is bare
 
 
@@ -91,16 +91,16 @@ def test_looking_at_the_base_model_does_not_change_what_keras_saves(tmp_path, mo
     assert relative_difference(keras.saving.load_model(tmp_path / "m.keras")(first).logits, expected) == 0
 
 
-def test_serving_gives_a_plain_dictionary_of_what_the_config_asks_for(tiny_config, pixels):
-    tiny_config.output_hidden_states = True
-    answer = TFSegformerForSemanticSegmentation(tiny_config).serving({"pixel_values": pixels})
+def test_serving_gives_a_plain_dictionary_of_what_the_config_asks_for(small_config, pixels):
+    small_config.output_hidden_states = True
+    answer = TFSegformerForSemanticSegmentation(small_config).serving({"pixel_values": pixels})
     assert type(answer) is dict and list(answer) == ["logits", "hidden_states"]
 
 
-def test_from_config_takes_both_kinds_of_configuration(model, tiny_config):
-    assert TFSegformerForSemanticSegmentation.from_config(tiny_config).config == tiny_config
+def test_from_config_takes_both_kinds_of_configuration(model, small_config):
+    assert TFSegformerForSemanticSegmentation.from_config(small_config).config == small_config
     again = TFSegformerForSemanticSegmentation.from_config(model.get_config())
-    assert again.data_format == "channels_first" and again.config == tiny_config
+    assert again.data_format == "channels_first" and again.config == small_config
 
 
 def test_saving_in_the_old_ways(tmp_path, model, first):
@@ -113,10 +113,10 @@ def test_saving_in_the_old_ways(tmp_path, model, first):
     assert relative_difference(served(tf.constant(first))["logits"], expected) < 1e-5
 
 
-def test_arguments_of_transformers_from_pretrained_are_taken(tmp_path, model, tiny_config):
+def test_arguments_of_transformers_from_pretrained_are_taken(tmp_path, model, small_config):
     model.save_pretrained(tmp_path)
     cls = TFSegformerForSemanticSegmentation
-    tiny_config.save_pretrained(tmp_path / "other", push_to_hub=False)
+    small_config.save_pretrained(tmp_path / "other", push_to_hub=False)
     again = cls.from_pretrained(tmp_path, config=tmp_path / "other", from_pt=True, force_download=True)
     assert again.config.name_or_path == str(tmp_path)
     with pytest.warns(
@@ -128,9 +128,9 @@ def test_arguments_of_transformers_from_pretrained_are_taken(tmp_path, model, ti
     assert cls.from_pretrained(tmp_path, use_safetensors=True).num_parameters() == model.num_parameters()
 
 
-def test_prepare_tf_dataset_feeds_fit(tiny_config, pixels, labels):
+def test_prepare_tf_dataset_feeds_fit(small_config, pixels, labels):
     examples = [{"pixel_values": pixels[i % 2], "labels": labels[i % 2], "name": str(i)} for i in range(5)]
-    model = TFSegformerForSemanticSegmentation(tiny_config)
+    model = TFSegformerForSemanticSegmentation(small_config)
     data = model.prepare_tf_dataset(examples, batch_size=2, shuffle=False)
     assert [len(ids) for _, ids in data] == [2, 2, 1] and len(data) == 3
     assert len(model.prepare_tf_dataset(examples, batch_size=2)) == 2
@@ -146,7 +146,7 @@ def test_prepare_tf_dataset_feeds_fit(tiny_config, pixels, labels):
 @pytest.mark.parametrize("problem_type", ["single_label_classification", "multi_label_classification", "regression"])
 def test_every_kind_of_classification_has_its_loss(pixels, problem_type):
     config = SegformerConfig(
-        **{**TINY, "num_labels": 1 if problem_type == "regression" else 5}, problem_type=problem_type
+        **{**SMALL, "num_labels": 1 if problem_type == "regression" else 5}, problem_type=problem_type
     )
     labels = np.eye(5, dtype="float32")[:2] if problem_type.startswith("multi") else np.array([0, 0])
     output = TFSegformerForImageClassification(config)(pixels, labels=labels)
@@ -176,8 +176,8 @@ def test_dice_of_keras_works_as_it_is(model, first, labels):
     assert np.isfinite(model.fit(first, np.eye(5, dtype="float32")[ids], verbose=0).history["loss"]).all()
 
 
-def test_the_config_is_edited_as_in_transformers(tmp_path, tiny_config):
-    config = tiny_config
+def test_the_config_is_edited_as_in_transformers(tmp_path, small_config):
+    config = small_config
     config.update({"drop_path_rate": 0.2, "id2label": {0: "a", 1: "b"}})
     assert config.drop_path_rate == 0.2 and config.num_labels == 2 and config.label2id == {"a": 0, "b": 1}
     with pytest.raises(ValueError, match="drop_path_rate is 3, expected a rate"):

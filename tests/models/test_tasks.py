@@ -125,7 +125,8 @@ def test_frozen_layers_do_not_learn(model, pixels, labels):
 
 
 @pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")  # Keras says so of its InputLayer
-def test_int8_weights_stay_close(model, pixels):
+def test_int8_weights_stay_close(small_config, pixels):
+    model = TFSegformerForSemanticSegmentation(small_config)
     exact = model(pixels).logits
     model.quantize("int8")
     assert model.get_layer("block_0_0").mlp.dense1.quantization_mode == "int8"
@@ -133,8 +134,9 @@ def test_int8_weights_stay_close(model, pixels):
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_mixed_precision_gives_float32_logits_and_losses(tiny_config, model, pixels, labels, policy):
-    mixed = TFSegformerForSemanticSegmentation(tiny_config, dtype=policy)
+def test_mixed_precision_gives_float32_logits_and_losses(small_config, pixels, labels, policy):
+    model = TFSegformerForSemanticSegmentation(small_config)
+    mixed = TFSegformerForSemanticSegmentation(small_config, dtype=policy)
     mixed.set_weights(model.get_weights())
     output = mixed(pixels, labels, output_attentions=True)
     assert output.logits.dtype == output.loss.dtype == tf.float32
