@@ -27,10 +27,10 @@ class Predictor(kserve.Model):
         return True
 
     def predict(self, payload, headers=None, response_headers=None):
-        rows = payload["instances"]
-        files = [row.get("image_bytes") if isinstance(row, dict) else None for row in rows]
-        if not all(isinstance(file, bytes) for file in files):  # KServe has decoded {"b64": text}
-            raise kserve.errors.InvalidInput('expected rows of {"image_bytes": {"b64": text}}')
+        try:
+            files = [base64.b64decode(row["image_bytes"]["b64"], validate=True) for row in payload["instances"]]
+        except (KeyError, TypeError, ValueError):
+            raise kserve.errors.InvalidInput('expected rows of {"image_bytes": {"b64": text}}') from None
         answer = self.signature(image_bytes=tf.constant(files))
         masks, errors = answer["mask_bytes"].numpy(), answer["error"].numpy()
         rows = zip(masks, errors, strict=True)

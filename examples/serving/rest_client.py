@@ -18,7 +18,8 @@ from PIL import Image
 def segment(url: str, files: list[bytes]) -> list[dict]:
     """One answer a file: `mask_bytes` (PNG whose values are class ids), `labels` (coarse), `error` (empty if read)."""
     rows = [{"image_bytes": {"b64": base64.b64encode(data).decode()}} for data in files]
-    request = urllib.request.Request(f"{url}:predict", json.dumps({"instances": rows}).encode())
+    headers = {"Content-Type": "application/json"}  # TF Serving does not ask for it, KServe does
+    request = urllib.request.Request(f"{url}:predict", json.dumps({"instances": rows}).encode(), headers)
     try:
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)["predictions"]

@@ -7,6 +7,8 @@ The second line is a client: it writes masks/china.png.
 """
 
 import argparse
+import os
+import sysconfig
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,9 @@ def serve(directory: Path, http: int) -> None:
     from pytriton.model_config import ModelConfig, Tensor
     from pytriton.triton import Triton, TritonConfig
 
+    # Triton's Python backend loads libpython: that of this Python, not of the system, whose release may be another.
+    places = [sysconfig.get_config_var("LIBDIR"), os.environ.get("LD_LIBRARY_PATH")]
+    os.environ["LD_LIBRARY_PATH"] = ":".join(filter(None, places))
     module = tf.saved_model.load(str(directory))
     signature = module.signatures["serving_default"]
 

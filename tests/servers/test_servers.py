@@ -92,7 +92,8 @@ def test_kserve_gives_the_pipelines_masks(tmp_path):
         bad = rest_client.segment(url, [b"no picture"])[0]
         assert bad["error"].startswith("The data is not a picture")
         with pytest.raises(urllib.error.HTTPError, match="400"):
-            urllib.request.urlopen(urllib.request.Request(f"{url}:predict", b'{"instances": [1]}'), timeout=60)
+            json_of_one = {"data": b'{"instances": [1]}', "headers": {"Content-Type": "application/json"}}
+            urllib.request.urlopen(urllib.request.Request(f"{url}:predict", **json_of_one), timeout=60)
 
 
 def test_triton_gives_the_pipelines_masks(tmp_path):
