@@ -20,11 +20,18 @@ def check_installed() -> None:
         ) from None
 
 
-def room() -> int:
-    """Workers that the cluster has cores for, two each."""
+def cores_here() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def room(address: str | None) -> int:
+    """Workers where nobody says how many: one for each core here, for three of four cores of a cluster.
+
+    Two models with a core each label faster than one with two. A cluster's other cores decode.
+    """
     import ray
 
-    return max(int(ray.cluster_resources().get("CPU", 2)) // 2, 1)
+    return cores_here() if address is None else max(int(ray.cluster_resources().get("CPU", 1)) * 3 // 4, 1)
 
 
 def leave() -> None:
@@ -38,10 +45,10 @@ def connect(address: str | None, workers: int | None) -> bool:
     """Starts Ray here, or joins a cluster; false where this program has done so before."""
     import ray
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = workers or cores_here()
     started = not ray.is_initialized()
     if started:
-        threads = max(cores // (workers or max(cores // 2, 1)), 1)
+        threads = max(cores_here() // workers, 1) if address is None else 1
         settings = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "1", "OMP_NUM_THREADS": str(threads)}
         settings = {name: os.environ.get(name, value) for name, value in settings.items()}
         # Each actor would else take all cores for itself.
@@ -51,8 +58,8 @@ def connect(address: str | None, workers: int | None) -> bool:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         if address is None:
-            # Half a core more than there are models: decoding must never wait for a model to end.
-            ray.init(num_cpus=(workers or max(cores // 2, 1)) + max(cores // 2, 1), include_dashboard=False, **common)
+            # "local": never a cluster that runs on this machine, or that RAY_ADDRESS names.
+            ray.init("local", num_cpus=workers + 1, include_dashboard=False, **common)
         else:
             _join(address, common)
     return started
@@ -87,7 +94,7 @@ def _join(address: str, common: dict[str, Any]) -> None:
         why = f"in {JOIN_SECONDS:.0f} s" if not came else f"({str(came[0]).strip().splitlines()[0]})"
         raise ConnectionError(
             f"What listens at {address} did not let this program into a Ray cluster {why}: see that it is a head node "
-            "of the same versions of Ray and Python."
+            "of the same versions of Ray and Python, and set RAY_AUTH_MODE=token here if the cluster asks for a token."
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 import numpy as np
 
 from segformer_tf import __version__, images
+from segformer_tf.batch.inputs import Item, pixels
 from segformer_tf.batch.store import Store, StoreError
 from segformer_tf.pipelines import files, overlap
 from segformer_tf.pipelines.pipeline import SegmentationPipeline
@@ -70,7 +71,8 @@ class Labeller:
     def rows(self, pictures: Iterable[tuple[int | None, str, Any]]) -> Iterator[Row]:
         """One row for each (number, name, picture), in order.
 
-        A picture is an array (H, W, C) as it was decoded, what the pipeline takes, or the error that it came to.
+        A picture is an array (H, W, C) as it was decoded, an `Item` that is read here, what the pipeline takes, or the
+        error that it came to.
 
         Raises:
             StoreError: A mask cannot be written: that is no fault of the picture.
@@ -88,11 +90,16 @@ class Labeller:
         picture = item[2]
         if isinstance(picture, Exception):
             raise picture
-        return (
-            picture if isinstance(picture, np.ndarray) else self.pipeline.processor.pixels(picture, strict=True)
-        ), None
+        if isinstance(picture, np.ndarray):
+            return picture, None
+        if not isinstance(picture, Item):
+            return self.pipeline.processor.pixels(picture, strict=True), None
+        try:
+            return pixels(picture, self.pipeline.processor), None
+        except MemoryError as error:  # of this picture; one of the model's ends the job
+            raise ValueError(f"{item[1]} does not fit in memory: {error}") from None
 
-    def _finish(self, item: tuple[int | None, str, Any], pixels: np.ndarray, merged: Any) -> Row:
+    def _finish(self, item: tuple[int | None, str, Any], decoded: np.ndarray, merged: Any) -> Row:
         number, name, _ = item
         png = io.BytesIO()
         files.write_png(images.label_image(merged.labels, self.pipeline.palette), png)
@@ -103,8 +110,8 @@ class Labeller:
             number=number,
             input=name,
             mask=mask,
-            height=pixels.shape[0],
-            width=pixels.shape[1],
+            height=decoded.shape[0],
+            width=decoded.shape[1],
             classes=[row["id"] for row in table],
             shares=[row["share"] for row in table],
             scores=None if merged.scores is None else [row["score"] for row in table],

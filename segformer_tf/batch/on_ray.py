@@ -1,7 +1,8 @@
 """`segment_many`: a job on Ray Data, which spreads it over the cores of this machine or the machines of a cluster.
 
-Pictures are decoded by tasks and labelled by a pool of actors, each of which holds one model. Their rows come back to
-the process that was started, which alone writes the index.
+Pictures are labelled by a pool of actors, each of which holds one model. On one machine an actor also decodes its
+pictures, in threads beside the model; on a cluster tasks decode them, so that machines which hold no model take part.
+Rows come back to the process that was started, which alone writes the index.
 """
 
 import os
@@ -46,7 +47,8 @@ def segment_many(
     Args:
         input: As `batch.inputs.find` takes it. `column`: of Parquet files.
         how: Resizing, windows, scales; `scores=True` for the mean probability of each class.
-        workers: Models that run at the same time; None: one for every two cores of the machine or cluster.
+        workers: Models that run at the same time; None: one for each core of this machine, or three for four cores of a
+            cluster, whose other cores decode.
         batch_size: As `Labeller` takes it.
         address: A running Ray cluster, such as "10.0.0.1:6379" or "ray://10.0.0.1:10001"; None: this machine.
         told: Called with (done, all, failed) as pictures are finished.
@@ -69,9 +71,10 @@ def segment_many(
     if items:
         settings = _processor(model, runtime).to_dict()  # also finds a model that is not there
         started = cluster.connect(address, workers)
-        workers = workers or cluster.room()
+        workers = workers or cluster.room(address)
         done = skipped
-        rows = _rows(items, settings, workers, (str(model), store, runtime, batch_size, how))
+        decoding = None if address is None else settings
+        rows = _rows(items, decoding, workers, (str(model), store, runtime, batch_size, how))
         try:
             for row in rows:
                 job.agree(row.pop("worker"))
@@ -93,14 +96,16 @@ def segment_many(
     }
 
 
-def _rows(items: list[inputs.Item], settings: dict, workers: int, model: tuple) -> Iterator[dict[str, Any]]:
+def _rows(items: list[inputs.Item], decoding: dict | None, workers: int, model: tuple) -> Iterator[dict[str, Any]]:
+    """`decoding`: the processor's settings, where tasks decode; None: actors do."""
     import ray
 
     ray.data.DataContext.get_current().enable_progress_bars = False
     blocks = -(-len(items) // PICTURES_A_BLOCK)
     data = ray.data.from_items([item._asdict() for item in items], override_num_blocks=blocks)
-    # Half a core, so that with one model a core there is room for decoding.
-    data = data.map_batches(_decode, batch_size=None, fn_args=(settings,), num_cpus=0.5)
+    if decoding is not None:
+        # Half a core, so that with one model a core there is room for decoding.
+        data = data.map_batches(_decode, batch_size=None, fn_args=(decoding,), num_cpus=0.5)
     data = data.map_batches(
         _Actor,
         batch_size=None,
@@ -119,9 +124,8 @@ def _decode(batch: dict[str, np.ndarray], settings: dict) -> Any:
 
     processor = SegformerImageProcessor.from_dict(settings)
     rows = []
-    for number, source, row, column in zip(*(batch[name] for name in inputs.Item._fields), strict=True):
-        row = None if row is None or row != row else int(row)
-        item = inputs.Item(int(number), str(source), row, None if row is None else str(column))
+    for values in zip(*(batch[name] for name in inputs.Item._fields), strict=True):
+        item = _item(*values)
         made = {"number": item.number, "input": item.shown, "pixels": None, "shape": None, "dtype": None, "error": None}
         try:
             pixels = inputs.pixels(item, processor)
@@ -144,6 +148,12 @@ def _decode(batch: dict[str, np.ndarray], settings: dict) -> Any:
     return pa.Table.from_pylist(rows, schema)
 
 
+def _item(number: Any, source: Any, row: Any, column: Any) -> inputs.Item:
+    """Of a table's values, in which no row is None or NaN."""
+    row = None if row is None or row != row else int(row)
+    return inputs.Item(int(number), str(source), row, None if row is None else str(column))
+
+
 class _Actor:
     """One model, in a process of its own."""
 
@@ -155,6 +165,11 @@ class _Actor:
         import pyarrow as pa
 
         def pictures() -> Iterator[tuple[int, str, Any]]:
+            if "pixels" not in batch.column_names:
+                for row in batch.to_pylist():
+                    item = _item(*(row[name] for name in inputs.Item._fields))
+                    yield item.number, item.shown, item
+                return
             for place in range(batch.num_rows):
                 number, name, shape, dtype, error = (
                     batch.column(column)[place].as_py() for column in ("number", "input", "shape", "dtype", "error")

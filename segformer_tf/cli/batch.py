@@ -32,7 +32,7 @@ def segment_many(
         Runtime, typer.Option(help="What computes; auto: TensorFlow, or the file's own.")
     ] = Runtime.AUTO,
     workers: Annotated[
-        int | None, typer.Option(help="Models that run at the same time.", min=1, show_default="one for two cores")
+        int | None, typer.Option(help="Models that run at the same time.", min=1, show_default="one for each core")
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Pictures of one size computed together; for GPUs.", min=1)] = 1,
     mode: Annotated[Mode, typer.Option(help="whole, or slide: windows.")] = Mode.WHOLE,

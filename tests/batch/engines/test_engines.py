@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import numpy as np
@@ -24,6 +25,9 @@ from segformer_tf.batch.store import Store, StoreError
 pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # the engines' own
 ]
+
+
+WITHOUT_TOKEN = {"RAY_AUTH_MODE": "disabled"}  # else a head node asks for one where ~/.ray has it
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +78,8 @@ def check(place, photos, expected):
 def test_ray_gives_the_pipelines_masks_one_row_each_and_goes_on_after_kill_9(tiny_model, photos, expected, tmp_path):
     command = [sys.executable, "-m", "segformer_tf.cli", "segment-many", str(photos), str(tmp_path / "out")]
     command += ["--model", tiny_model, "--workers", "2", "--pictures-per-shard", "4", "--json"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    # Without --address the job is this machine's, whatever cluster the caller's shell names.
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_ADDRESS": "127.0.0.1:1"}
     process = subprocess.Popen(command, env=environment, start_new_session=True)
     masks = tmp_path / "out" / "masks"
     end = time.monotonic() + 400
@@ -119,6 +124,39 @@ def test_a_cluster_that_is_not_there_is_told_in_good_time(tiny_model, photos, tm
     with pytest.raises(ConnectionError, match=r"No Ray cluster answers at 127.0.0.1:1 .*ray start --head"):
         segment_many(photos, tmp_path, tiny_model, address="127.0.0.1:1")
     assert time.monotonic() - begin < 60
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """The address of a Ray head node of its own on this machine."""
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    ray = os.path.join(os.path.dirname(sys.executable), "ray")
+    command = [ray, "start", "--head", "--block", f"--port={port}", "--num-cpus=3", "--include-dashboard=false"]
+    command += [f"--temp-dir={tempfile.mkdtemp(prefix='ray')}"]  # a short path: sockets lie in it
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0", **WITHOUT_TOKEN}
+    head = subprocess.Popen(command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL)
+    end = time.monotonic() + 120
+    while time.monotonic() < end and head.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            break
+        except OSError:
+            time.sleep(0.5)
+    yield f"127.0.0.1:{port}"
+    os.killpg(head.pid, signal.SIGKILL)
+    head.wait()
+
+
+def test_a_cluster_decodes_by_tasks_and_gives_the_same_rows(cluster, tiny_model, photos, expected, tmp_path):
+    command = [sys.executable, "-m", "segformer_tf.cli", "segment-many", str(photos), str(tmp_path / "out")]
+    command += ["--model", tiny_model, "--address", cluster, "--workers", "1", "--pictures-per-shard", "4"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **WITHOUT_TOKEN}
+    subprocess.run(command, env=environment, check=True, timeout=400)
+    check(tmp_path / "out", photos, expected)
 
 
 def run_beam(files, output, model, **options):
