@@ -25,6 +25,7 @@ def test_segmentation_is_finetuned(capsys):
     assert score > 0.5 and f"mIoU {score:.3f}" in capsys.readouterr().out
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:.*has no decode_head")
 @pytest.mark.filterwarnings("ignore:The model has no place for these tensors")
 def test_a_classifiers_encoder_serves_a_segmentation_model(capsys):

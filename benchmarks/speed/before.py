@@ -4,7 +4,9 @@
     python benchmarks/speed/before.py --commit HEAD~5 --tasks save request
 
 The commit is checked out beside the repository for the time. Both run in this environment, on the same files: the
-bundled model, and a b2 with random weights. Ratios are this tree's time over the commit's. Ten minutes.
+bundled model, and a b2 with random weights. Ratios are this tree's time over the commit's, the least of each: other
+programs only ever add to it. Where they come and go, take one core: `BENCH_THREADS=1 taskset -c 0 python ...`.
+Fifteen minutes.
 """
 
 import argparse
@@ -20,7 +22,7 @@ import tempfile
 import urllib.request
 from pathlib import Path
 
-from timing import OUT, ROOT, Worker, cell, command_line, keep, machine, measure, serve, show, table
+from timing import OUT, ROOT, THREADS, Worker, command_line, keep, machine, measure, serve, show, table
 
 COMMIT = "bf0a56b"
 MODEL = "segformer-b0-camvid"
@@ -119,17 +121,28 @@ def work(name: str, tree: str, place: str) -> None:
 def main() -> None:
     if sys.argv[1:2] == ["work"]:
         return work(*sys.argv[2:])
-    parser = command_line(__doc__, "before", runs=9)
+    parser = command_line(__doc__, "before", runs=15)
     parser.add_argument("--commit", default=COMMIT)
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=TASKS)
     arguments = parser.parse_args()
     results = measured(arguments)
-    rows = [
-        [TASKS[name][1], cell(rows["before"], None, "peak_mb", 1), cell(rows["now"], rows["before"], "peak_mb", 1)]
+    lines = [
+        [TASKS[name][1], told(rows["before"]), told(rows["now"]), ratio(rows["now"], rows["before"])]
         for name, rows in results.items()
     ]
-    about = f"{machine()}; medians of {arguments.runs}, peak memory of the process that calls."
-    show(arguments, "before", f"{about}\n\n{table(['', f'at {arguments.commit}', 'this tree'], rows)}")
+    head = ["", f"at {arguments.commit}", "this tree", "least over least"]
+    about = f"{machine()}, {THREADS} used; the least of {arguments.runs} runs, their median, peak memory of the caller."
+    show(arguments, "before", f"{about}\n\n{table(head, lines)}")
+
+
+def told(row: dict) -> str:
+    if "failure" in row:
+        return row["failure"]
+    return f"{row['spread'][0]:.1f} ms (median {row['ms']:.1f}), {row['peak_mb']:.0f} MB"
+
+
+def ratio(now: dict, before: dict) -> str:
+    return "" if "failure" in {**now, **before} else f"{now['spread'][0] / before['spread'][0]:.3f}"
 
 
 def measured(arguments: argparse.Namespace) -> dict:

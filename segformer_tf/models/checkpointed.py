@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from segformer_tf import checkpoints
 from segformer_tf.config import SegformerConfig
@@ -186,7 +187,7 @@ class Pretrained(TransformersInterface):
             if getattr(layer, "lora_enabled", False):
                 values[private.kernel_beside_lora(layer).path] = layer.kernel
                 del values[layer.lora_kernel_a.path], values[layer.lora_kernel_b.path]
-        arrays = {path: keras.ops.convert_to_numpy(value) for path, value in values.items()}
+        arrays = {path: np.asarray(value) for path, value in values.items()}
         return {path: array.astype("float32", copy=False) for path, array in arrays.items()}
 
     def push_to_hub(

@@ -27,7 +27,8 @@ def data(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:.*classifier")
-@pytest.mark.parametrize("one_logit", [pytest.param(False, marks=pytest.mark.long), True])
+@pytest.mark.long
+@pytest.mark.parametrize("one_logit", [False, True])
 def test_a_binary_model_is_trained_scored_exported_and_used(data, call, tmp_path, one_logit):
     tiny_network().save_pretrained(tmp_path / "tiny")
     run = tmp_path / "run"
