@@ -64,7 +64,7 @@ serving: .venv/.dev  ## labels of ten pictures through every way of serving
 runtimes: .venv/.export  ## the same through ONNX Runtime, OpenVINO and LiteRT
 	$(BIN)/python benchmarks/agreement/runtimes.py --data $(CAMVID) --images $(IMAGES)
 
-test-batch: .venv-batch/.made  ## segment-many on Ray, the handler on Beam, both against an S3 server of this machine
+test-batch: .venv-batch/.made  ## segment-many on Ray, the handler on Beam, S3 and GCS servers of this machine
 	.venv-batch/bin/python -m pytest tests/batch -o addopts='-q --import-mode=importlib'
 
 NPM := examples/browser/node_modules/.made
@@ -199,7 +199,7 @@ PACKAGES_docs := -e '.[report,export,serve]' ipykernel nbclient nbconvert scikit
 PACKAGES_audit := pip-audit cyclonedx-bom
 PACKAGES_keras-hub := keras-hub tensorflow
 # Ray and Beam lower Pillow and protobuf, so they have an environment to themselves.
-PACKAGES_batch := -e '.[ray,beam]' pytest hypothesis 'moto[server]' s3fs simpy
+PACKAGES_batch := -e '.[ray,beam]' pytest hypothesis 'moto[server]' s3fs gcp-storage-emulator gcsfs simpy
 PACKAGES_kserve := kserve tensorflow
 PACKAGES_triton := nvidia-pytriton tensorflow
 # Gradio lowers Pillow.
