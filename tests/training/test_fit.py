@@ -50,17 +50,38 @@ def read_log(run):
 
 
 @pytest.fixture(scope="module")
-def whole_run(tmp_path_factory):
-    """A run from beginning to end, its data and its model."""
+def watched_run(tmp_path_factory):
+    """A run from beginning to end: its data, model and score, the models it made, and what its class was before."""
     from small_data import CLASSES, write_split
 
     root = tmp_path_factory.mktemp("whole")
     write_split(root / "data", "train", 7)
     write_split(root / "data", "val", 3, 100)
     (root / "data/classes.json").write_text(str(CLASSES).replace("'", '"'))
-    network = tiny_network()
-    best = train(network, root / "data", root / "run", RECIPE, seed=3, tensorboard=True, verbose=0)
-    return root, network, best
+    network, made = tiny_network(), []
+    kind, init = type(network), type(network).__init__
+
+    def counted(self, *args, **keywords):
+        made.append(self)
+        init(self, *args, **keywords)
+
+    before = dict(vars(kind))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kind, "__init__", counted)
+        best = train(network, root / "data", root / "run", RECIPE, seed=3, tensorboard=True, verbose=0)
+    return root, network, best, made, before
+
+
+@pytest.fixture(scope="module")
+def whole_run(watched_run):
+    return watched_run[:3]
+
+
+def test_training_holds_one_model_beside_the_one_it_is_given(watched_run):
+    _, network, _, made, before = watched_run
+    assert len(made) == 1 and made[0].dtype_policy.name == "float32"
+    assert "_task_loss" not in vars(made[0]) and dict(vars(type(network))) == before
+    assert made[0].compiled and not network.compiled
 
 
 def test_a_run_leaves_its_best_and_last_model_log_and_report(whole_run):
@@ -207,20 +228,6 @@ def test_a_loss_that_is_no_number_stops_the_run_and_saves_nothing(network, tmp_p
         keeper._check(float("inf"))
 
 
-def test_training_holds_one_model_beside_the_one_it_is_given(data, network, tmp_path, monkeypatch):
-    made = []
-    kind = type(network)
-    init = kind.__init__
-    monkeypatch.setattr(
-        kind, "__init__", lambda self, *args, **kwargs: (made.append(self), init(self, *args, **kwargs))[1]
-    )
-    before = dict(vars(kind))
-    train(network, data, tmp_path / "run", dataclasses.replace(RECIPE, steps=1, save_every=None), verbose=0)
-    assert len(made) == 1 and made[0].dtype_policy.name == "float32"
-    assert "_task_loss" not in vars(made[0]) and dict(vars(kind)) == before
-    assert made[0].compiled and not network.compiled
-
-
 def test_averaged_weights_are_saved_with_their_own_statistics(data, network, tmp_path):
     """The running statistics follow other weights: far from the saved ones where the rate is high."""
     network.config.calibration_temperature = 1.4
@@ -312,7 +319,7 @@ def test_a_classifier_trains_with_mixing_and_saves_a_processor_of_its_size(tmp_p
 
 
 def test_plain_fit_takes_the_room_s_data_and_metric(data, network):
-    network.compile(keras.optimizers.Adam(1e-2), metrics=[MeanIoU(3)], jit_compile=False)
+    network.compile(keras.optimizers.SGD(1e-2), metrics=[MeanIoU(3)], jit_compile=False)
     batches = training_data(read_split(data), RECIPE.augmentation, 2)
     history = network.fit(batches, steps_per_epoch=3, epochs=2, shuffle=False, verbose=0).history
     assert all(math.isfinite(value) for value in history["loss"]) and history["mIoU"][-1] > 0
