@@ -39,6 +39,7 @@ def test_the_table_marks_the_row_and_says_how_to_get_it(capsys):
     assert "-> segformer-tf export MODEL DIRECTORY --format openvino --weights float16 --size 64 96 --batch 1" in shown
 
 
+@pytest.mark.long
 def test_a_row_is_measured_in_a_process_of_its_own(monkeypatch, capsys):
     monkeypatch.setattr(benchmark, "WAYS", [("tensorflow", "float32"), ("litert", "float32")])
     export = "segformer_tf.export.export.export"

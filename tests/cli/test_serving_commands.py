@@ -35,6 +35,7 @@ def png(image):
     return file.getvalue()
 
 
+@pytest.mark.long
 def test_export_and_serve_answer_over_rest_until_they_are_stopped(checkpoint, tmp_path, capsys):
     main_quietly(["export", str(checkpoint), str(tmp_path / "tiny"), "--signature", "serving_default"])
     assert re.match(r"wrote .*tiny/1: largest difference from the model 0 ", capsys.readouterr().out)
@@ -53,6 +54,7 @@ def test_export_and_serve_answer_over_rest_until_they_are_stopped(checkpoint, tm
     assert server.process.returncode == 0 and server.last_output == "stopping\n"
 
 
+@pytest.mark.long
 def test_merged_queries_reach_the_file_and_cannot_be_added_to_it(checkpoint, tmp_path, capsys):
     main_quietly(["export", str(checkpoint), str(tmp_path / "tiny"), "--merge-queries", "1", "2"])
     segment = SegmentationPipeline.from_pretrained(tmp_path / "tiny")

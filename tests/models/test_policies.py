@@ -25,7 +25,9 @@ def test_a_model_trains_in_every_dtype_policy(policy, small_config, pixels, labe
     assert logits.dtype == np.float32 and np.isfinite(logits).all()
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "way", [pytest.param(way, marks=pytest.mark.long) if way == "jit_compile" else way for way in WAYS]
+)
 def test_every_way_of_running_gives_the_same_step(way, pixels, labels):
     from reference import SMALL
 

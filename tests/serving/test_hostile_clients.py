@@ -19,6 +19,7 @@ def script():
     sys.path[:] = before
 
 
+@pytest.mark.long
 def test_every_good_answer_is_right_among_hostile_clients(script):
     files = [encoded(picture(40 + i, 60, seed=i)) for i in range(3)]
     result = script.soak(exported(), files, seconds=4)

@@ -132,6 +132,7 @@ def test_classes_are_mapped_before_they_are_counted(data, network):
     assert found["per_class"][1]["Acc"] is None and found["mIoU"] != evaluate(network, split)["mIoU"]
 
 
+@pytest.mark.long
 def test_a_saved_model_directory_scores_as_its_model_does(data, network, tmp_path):
     split = read_split(data, "val")
     export(network, tmp_path / "street", processor=SegformerImageProcessor(size=(64, 64)))

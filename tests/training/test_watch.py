@@ -60,6 +60,7 @@ def test_a_run_whose_weights_are_no_numbers_names_step_and_pictures_and_keeps_th
         assert all(np.isfinite(arrays[name]).all() for name in arrays.files if arrays[name].dtype.kind == "f")
 
 
+@pytest.mark.long
 def test_a_run_goes_back_and_on_with_half_the_rate_if_asked(data, tmp_path, poisoned, capsys):
     recipe = dataclasses.replace(RECIPE, retries=1)
     best = train(tiny_network(), data, tmp_path / "run", recipe, seed=3)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import pytest
 from reference import ROOT
 
 SCRIPT = ROOT / "benchmarks" / "trust" / "kills.py"
@@ -23,6 +24,7 @@ sys.exit(kills.main())
 """
 
 
+@pytest.mark.long
 def test_kills_and_two_savers_leave_the_old_files_or_the_new_ones(tmp_path):
     run = subprocess.run([sys.executable, "-c", CODE], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr[-2000:]

@@ -27,6 +27,7 @@ def test_ade20k_keeps_the_ratio_and_aligned_rounds_the_sides_up(network):
         assert (found.predicted == expected).mean() > 0.999, name
 
 
+@pytest.mark.long
 def test_cityscapes_is_windows_of_1024_every_768(network):
     image = np.zeros((1024, 1100, 3), np.uint8)
     source = tf.data.Dataset.from_tensors((image, np.zeros((1024, 1100), np.int32)))
