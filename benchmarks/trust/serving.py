@@ -131,6 +131,7 @@ class Clients:
             "gRPC": lambda data: grpc_client.segment(stub, server.name, [data])[0][0],
         }
         self.expected = [self.ways["gRPC"](data) for data in files]
+        attacks()  # made before the clock runs: packing gigabytes takes seconds
 
     def watch(self) -> None:
         """Notes when this program and the server were stopped (SIGSTOP): timeouts of that time are nobody's fault."""
@@ -167,19 +168,21 @@ class Clients:
 
     def hostile(self, turn: int) -> None:
         kinds = list(attacks().items())
-        open_sockets: collections.deque = collections.deque(maxlen=8)
+        silent: collections.deque = collections.deque(maxlen=8)
         while not self.end.is_set():
             name, (how, data) = kinds[turn % len(kinds)]
             turn += 3
             try:
-                answer = self.send(how, data, open_sockets)
+                answer = self.send(how, data, silent)
             except OSError as error:  # cut off
                 answer = type(error).__name__
             self.seen[f"{name}: {answer}"] += 1
             if answer in ("500", "INTERNAL", "UNKNOWN"):
                 self.wrong.append(f"{name}: {answer}")
+        for connection in silent:
+            connection.close()
 
-    def send(self, how: str, data: bytes, open_sockets) -> str:
+    def send(self, how: str, data: bytes, silent: collections.deque) -> str:
         import grpc
 
         if how == "grpc":
@@ -190,29 +193,39 @@ class Clients:
             except grpc.RpcError as error:
                 return error.code().name
         if how in ("half", "gone"):
-            host, port = self.server.url.split("/")[2].split(":")
-            connection = socket.create_connection((host, int(port)), timeout=60)
-            size = len(data) or 1000
-            connection.sendall(
-                f"POST /v1/models/segformer:predict HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode()
-            )
-            connection.sendall(data or b"{")
-            if how == "half":
-                open_sockets.append(connection)  # the oldest of eight is closed
-                time.sleep(0.5)
-            else:
-                time.sleep(0.05)
-                connection.close()
-            return "left"
+            return self.leave(data, silent if how == "half" else None)
         headers = {"Content-Encoding": "gzip"} if how == "gzip" else {}
         request = urllib.request.Request(f"{self.server.url}:predict", data, headers)
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
                 return str(answer.status)
         except urllib.error.HTTPError as error:
-            return str(error.code)
+            with error:
+                return str(error.code)
         except urllib.error.URLError as error:
             raise error.reason if isinstance(error.reason, OSError) else OSError(str(error.reason)) from None
+
+    def leave(self, data: bytes, silent: collections.deque | None) -> str:
+        """Asks without waiting for the answer; `silent` connections stay open, the oldest of eight is closed."""
+        host, port = self.server.url.split("/")[2].split(":")
+        size = len(data) or 1000
+        head = f"POST /v1/models/segformer:predict HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n"
+        connection = socket.create_connection((host, int(port)), timeout=60)
+        try:
+            connection.sendall(head.encode())
+            connection.sendall(data or b"{")
+        except OSError:
+            connection.close()
+            raise
+        if silent is None:
+            time.sleep(0.05)
+            connection.close()
+            return "left"
+        if len(silent) == silent.maxlen:
+            silent.popleft().close()
+        silent.append(connection)
+        time.sleep(0.5)
+        return "left"
 
 
 def soak(directory: Path, files: list[bytes], seconds: float, hostile: int = 2) -> dict:

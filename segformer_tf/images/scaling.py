@@ -234,4 +234,4 @@ def stack(name: str, values: np.ndarray | list[np.ndarray]) -> np.ndarray:
             f"{name} have shapes {found}; expected one shape to stack them: use do_resize=True with a fixed size, "
             f"or return_tensors=None."
         )
-    return np.stack(values)
+    return values[0][np.newaxis] if len(values) == 1 else np.stack(values)  # one is not copied: as long as scaling it

@@ -31,12 +31,14 @@ def confusion(labels, predictions, num_labels: int, ignore_index: int = 255):
 
 def _counts(labels: np.ndarray, predictions: np.ndarray, classes: int, ignore_index: int) -> np.ndarray:
     """The same by numpy, in a tenth of the time."""
-    valid = labels != ignore_index
-    ids = np.where(valid, labels, 0).astype(np.int64)
-    if ids.size and (ids.min() < 0 or ids.max() >= classes):
-        check_range(ids, classes, ignore_index)
-    pairs = np.where(valid, ids * classes + predictions, classes**2).ravel()
-    counts = np.bincount(pairs, minlength=classes**2 + 1)[: classes**2]
+    ignored = labels == ignore_index
+    ids = np.where(ignored, np.int32(classes), labels)  # ignored pixels are counted last, and dropped
+    if ids.size and (ids.min() < 0 or ids.max() > classes or np.count_nonzero(ids == classes) > ignored.sum()):
+        check_range(np.where(ignored, 0, labels).astype(np.int64), classes, ignore_index)
+    pairs = ids.astype(np.intp).ravel()
+    pairs *= classes
+    pairs += predictions.ravel()
+    counts = np.bincount(pairs, minlength=(classes + 1) * classes)[: classes**2]
     return counts.reshape(classes, classes).astype(np.int32)
 
 
