@@ -6,7 +6,8 @@ The bundled model by TensorFlow and by OpenVINO (its exported file), two threads
 the runtime's own in batches of 8: forward only, of pixels that are ready. All ways are timed in turns in one
 process, loaded and warm; ratios within a turn (aims: 0.9, without overlays 0.95). Beside them processor time a picture,
 which other programs on the machine change less, and how much of it is left when the model answers at once: where it
-keeps all cores busy, that share of the time cannot be hidden behind it. Memory: the peak of a process after 50 and after 2,000 pictures.
+keeps all cores busy, that share of the time cannot be hidden behind it. Memory: the peak of a process after 50 and
+after 2,000 pictures.
 Without `--data` the example photograph is copied, with the model's own labels as its masks.
 """
 
@@ -132,7 +133,7 @@ def speed(runtime: str, data: Path | None, count: int, runs: int) -> dict[str, d
 
 
 def own_work(pipeline, todo, count: int) -> dict[str, float]:
-    """Processor milliseconds a picture of each way with a model that gives its last answer again, the least of three."""
+    """Processor milliseconds a picture of each way where the model gives its last answer again, the least of three."""
     compute, answers = pipeline.runtime._run, {}
 
     def again(pixel_values: np.ndarray) -> np.ndarray:

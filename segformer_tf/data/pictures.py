@@ -45,3 +45,24 @@ def ids_of(split: Split, number: int) -> np.ndarray:
         return read_mask(target, split.coding)
     height, width = picture_of(split, number).shape[:2]
     return coded(target.ids((height, width)), split.coding)
+
+
+def pair_of(split: Split, number: int) -> tuple[np.ndarray, np.ndarray | int]:
+    """A picture (H, W, 3) uint8 with its ids (H, W) int32, or its class id.
+
+    Raises:
+        OSError, ValueError: A file cannot be read or understood, or the mask has another size.
+    """
+    image = picture_of(split, number)
+    target = split.targets[number]
+    if not split.has_masks:
+        return image, int(target)
+    height, width = image.shape[:2]
+    by_file = isinstance(target, os.PathLike)
+    ids = read_mask(target, split.coding) if by_file else coded(target.ids((height, width)), split.coding)
+    if ids.shape != (height, width):
+        raise ValueError(
+            f"the mask of {split.images[number]} has {ids.shape[0]} x {ids.shape[1]} pixels, expected the picture's "
+            f"{height} x {width}: export it again in the picture's size."
+        )
+    return image, ids

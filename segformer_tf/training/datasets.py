@@ -1,6 +1,7 @@
 """Splits -> `tf.data` batches, in an order and with changes that are a function of seed and step only."""
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ import tensorflow as tf
 
 from segformer_tf.data.inspection import Inspection
 from segformer_tf.data.layouts import read_split
+from segformer_tf.data.pictures import pair_of
 from segformer_tf.data.splits import UNLABELLED, Split
 from segformer_tf.models.private import parts_of
 from segformer_tf.storage.keywords import spell_checked
@@ -22,6 +24,7 @@ from segformer_tf.training.regions import lay_over
 STEPS_APART = 1_000_003  # a layer draws several times a step, and must not meet the next step's numbers
 LEAST = 32  # pixels of a side that a model needs
 ENDLESS = np.iinfo(np.int64).max
+MEAN_PIXEL = np.rint(np.array(IMAGENET_MEAN) * 255).astype(np.int32)  # 0 after normalising, but for the rounding
 Source = Split | tf.data.Dataset
 
 
@@ -131,6 +134,29 @@ def pictures(source: Source, ignore_index: int = UNLABELLED) -> tf.data.Dataset:
     return pairs.map(lambda image, mask: _padded(image, mask, ignore_index) if mask.shape.rank == 2 else (image, mask))
 
 
+def readers(source: Source, ignore_index: int = UNLABELLED) -> Iterator[Callable[[], tuple[np.ndarray, Any]]]:
+    """Functions that read the pictures and masks of `pictures` as arrays, each in whatever thread calls it.
+
+    A split's files are decoded there and then by Pillow, to the same values. `tf.data` would decode them in threads
+    that have no priority of their own, and hold up the model's.
+    """
+    if isinstance(source, tf.data.Dataset) or source.shards:
+        return (lambda pair=pair: tuple(part.numpy() for part in pair) for pair in pictures(source, ignore_index))
+    return (functools.partial(_read_pair, source, number, ignore_index) for number in range(len(source)))
+
+
+def _read_pair(split: Split, number: int, ignore_index: int) -> tuple[np.ndarray, Any]:
+    image, target = pair_of(split, number)
+    if isinstance(target, int):
+        return image, target
+    below, right = (max(LEAST - side, 0) for side in target.shape)
+    if below or right:
+        around = ((0, below), (0, right))
+        filled = [np.pad(image[..., i], around, constant_values=MEAN_PIXEL[i]) for i in range(3)]
+        image, target = np.stack(filled, -1), np.pad(target, around, constant_values=UNLABELLED)
+    return image, target if ignore_index == UNLABELLED else np.where(target == UNLABELLED, ignore_index, target)
+
+
 def _for_the_model(labels: tf.Tensor, ignore_index: int) -> tf.Tensor:
     """The one place where what is unlabelled on disk becomes what the model ignores."""
     return labels if ignore_index == UNLABELLED else tf.where(labels == UNLABELLED, ignore_index, labels)
@@ -141,8 +167,7 @@ def _padded(image: tf.Tensor, mask: tf.Tensor, ignore_index: int):
     around = ((0, below), (0, right))
 
     def pad():
-        mean = np.rint(np.array(IMAGENET_MEAN) * 255).astype(np.int32)  # 0 after normalising, but for the rounding
-        wide = tf.pad(tf.cast(image, tf.int32) - mean, (*around, (0, 0))) + mean
+        wide = tf.pad(tf.cast(image, tf.int32) - MEAN_PIXEL, (*around, (0, 0))) + MEAN_PIXEL
         return tf.cast(wide, tf.uint8), tf.pad(mask, around, constant_values=UNLABELLED)
 
     image, mask = tf.cond(below + right > 0, pad, lambda: (image, mask))

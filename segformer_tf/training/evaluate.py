@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from segformer_tf.pipelines.runtimes import KerasModel, Runtime
 from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.storage.whole import whole
 from segformer_tf.training.augment import Augmentation, normalize
-from segformer_tf.training.datasets import Source, pictures
+from segformer_tf.training.datasets import Source, pictures, readers
 from segformer_tf.training.scoring.calibration import Reliability
 from segformer_tf.training.scoring.corruptions import corrupt
 from segformer_tf.training.scoring.groups import Groups, read_groups
@@ -42,6 +42,15 @@ class Prediction:
     labels: np.ndarray
     predicted: np.ndarray
     scores: np.ndarray | None = None
+
+
+@dataclass
+class _Item:
+    """A picture of a data set, and its mask or class id once it is read."""
+
+    number: int
+    read: Callable[[], tuple[np.ndarray, Any]]
+    target: Any = None
 
 
 @spell_checked
@@ -72,18 +81,18 @@ def predictions(
     )
     processor = processor or runtime.description.image_processor() or SegformerImageProcessor(do_resize=False)
 
-    def read(item):
-        number, (image, mask) = item
-        protocol.check(tuple(image.shape[:2]), name_of(source, number))
-        pixels = image.numpy()
-        return pixels if corruption is None else corrupt(pixels, *corruption, number), tuple(mask.shape)
+    def read(item: _Item):
+        pixels, item.target = item.read()
+        protocol.check(pixels.shape[:2], name_of(source, item.number))
+        return pixels if corruption is None else corrupt(pixels, *corruption, item.number), item.target.shape
 
     task = overlap.Task(
         read=read,
-        finish=lambda item, pixels, merged: Prediction(pixels, item[1][1].numpy(), merged.labels, merged.scores),
+        finish=lambda item, pixels, merged: Prediction(pixels, item.target, merged.labels, merged.scores),
         how=dataclasses.replace(protocol.how, scores=scores),
     )
-    for found in overlap.many(Predictor(runtime, processor, batch_size), task, enumerate(pictures(source, ignored))):
+    items = (_Item(number, one) for number, one in enumerate(readers(source, ignored)))
+    for found in overlap.many(Predictor(runtime, processor, batch_size), task, items):
         if isinstance(found, overlap.Failed):
             raise found.error
         yield found
@@ -182,12 +191,18 @@ def _evaluate_classes(
 ) -> dict[str, Any]:
     processor = processor or runtime.description.image_processor() or SegformerImageProcessor()
     hits, total = np.zeros(config.num_labels), np.zeros(config.num_labels)
+
+    def read(item: _Item):
+        pixels, item.target = item.read()
+        return pixels, None
+
     task = overlap.Task(
-        read=lambda pair: (pair[0].numpy(), None),
-        finish=lambda pair, pixels, found: (int(pair[1]), int(found.logits.argmax())),
+        read=read,
+        finish=lambda item, pixels, found: (int(item.target), int(found.logits.argmax())),
         how=How(),
     )
-    for found in overlap.many(Predictor(runtime, processor, batch_size), task, pictures(split)):
+    items = (_Item(number, one) for number, one in enumerate(readers(split)))
+    for found in overlap.many(Predictor(runtime, processor, batch_size), task, items):
         if isinstance(found, overlap.Failed):
             raise found.error
         true, predicted = found

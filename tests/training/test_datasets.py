@@ -6,7 +6,7 @@ from PIL import Image
 from small_data import picture_and_mask, tiny_network
 
 from segformer_tf.training import Augmentation, evaluation_data, open_split, read_split, training_data, write_shards
-from segformer_tf.training.datasets import pictures
+from segformer_tf.training.datasets import pictures, readers
 
 HOW = Augmentation(crop=(32, 40))
 
@@ -118,6 +118,34 @@ def test_a_picture_smaller_than_models_take_is_padded(data):
 
 def test_masks_drawn_from_shapes_are_those_of_the_inspection(tmp_path):
     coco(tmp_path)
-    for image, mask in pictures(read_split(tmp_path)):
+    pairs = [*pictures(read_split(tmp_path)), *(read() for read in readers(read_split(tmp_path)))]
+    for image, mask in pairs:
         assert image.shape == (40, 60, 3)
         np.testing.assert_array_equal(mask, HALF)
+
+
+@pytest.mark.parametrize("ignore_index", [255, -100])
+@pytest.mark.parametrize("kind", ["files", "shards", "own"])
+def test_readers_give_the_arrays_of_pictures(data, tmp_path, kind, ignore_index):
+    for folder, name in (("images", "p0.jpg"), ("annotations", "p0.png")):  # one is smaller than models take
+        file = data / folder / "train" / name
+        Image.open(file).crop((0, 0, 30, 20)).save(file)
+    source = {"files": read_split, "shards": lambda data: shards(data, tmp_path), "own": lambda _: own_dataset()}[kind](
+        data
+    )
+    found = [read() for read in readers(source, ignore_index)]
+    assert_same(found, [(x.numpy(), y.numpy()) for x, y in pictures(source, ignore_index)])
+    assert {(type(x), x.dtype, type(y), y.dtype) for x, y in found} == {
+        (np.ndarray, np.dtype("uint8"), np.ndarray, np.dtype("int32"))
+    }
+
+
+def test_readers_name_a_mask_of_another_size_and_a_broken_picture(data):
+    split = read_split(data)
+    Image.new("L", (30, 40)).save(split.targets[1])
+    split.images[2].write_bytes(b"no picture")
+    _, small, broken = list(readers(split))[:3]
+    with pytest.raises(ValueError, match=r"p\d+.jpg has 40 x 30 pixels, expected the picture's 48 x 72"):
+        small()
+    with pytest.raises(OSError, match=split.images[2].name):
+        broken()
