@@ -1,6 +1,7 @@
 """The score of a model on a data set, and the protocol it was measured by."""
 
 import dataclasses
+import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -24,12 +25,12 @@ from segformer_tf.pipelines.runtimes import KerasModel, Runtime
 from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.storage.whole import whole
 from segformer_tf.training.augment import Augmentation, normalize
-from segformer_tf.training.datasets import Source, pictures, readers
 from segformer_tf.training.scoring.calibration import Reliability
 from segformer_tf.training.scoring.corruptions import corrupt
 from segformer_tf.training.scoring.groups import Groups, read_groups
 from segformer_tf.training.scoring.protocols import Protocol
 from segformer_tf.training.scoring.tally import Tally
+from segformer_tf.training.sources import Source, readers
 
 LOSS_PICTURES = 16  # at most, that the validation loss is taken of, so that it costs little beside the scores
 
@@ -223,8 +224,8 @@ class ValidationLoss:
     """Mean cross-entropy over some pictures, each whole and at its own size, weighed alike."""
 
     def __init__(self, model: keras.Model, source: Source, how: Augmentation):
-        pairs = pictures(source, model.config.semantic_loss_ignore_index).take(LOSS_PICTURES)
-        self.pairs = pairs.map(lambda image, labels: (normalize(tf.cast(image, tf.float32), how)[None], labels[None]))
+        self._how = how
+        self._readers = list(itertools.islice(readers(source, model.config.semantic_loss_ignore_index), LOSS_PICTURES))
 
         def loss(pixel_values, labels):
             return model(to_boundary(pixel_values, model.data_format), labels=labels, training=False).loss
@@ -233,4 +234,8 @@ class ValidationLoss:
 
     def take(self) -> float:
         """The loss of the weights as they are."""
-        return float(tf.reduce_mean([self._loss(*pair) for pair in self.pairs]))
+        return float(np.mean([self._of(*read()) for read in self._readers]))
+
+    def _of(self, image: np.ndarray, labels: np.ndarray) -> float:
+        pixel_values = normalize(tf.cast(image, tf.float32), self._how)[None]
+        return float(self._loss(pixel_values, tf.constant(labels)[None]))

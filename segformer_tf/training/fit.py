@@ -17,7 +17,7 @@ from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.storage.whole import write_text
 from segformer_tf.training import state
 from segformer_tf.training.console import Console
-from segformer_tf.training.datasets import Share, Source, mixed, open_split, training_data
+from segformer_tf.training.datasets import Share, mixed, training_data
 from segformer_tf.training.evaluate import ValidationLoss
 from segformer_tf.training.keeper import Keeper
 from segformer_tf.training.losses import SegmentationLoss, class_weights
@@ -27,6 +27,7 @@ from segformer_tf.training.recipes import RECIPES
 from segformer_tf.training.report.tensorboard import TensorBoard
 from segformer_tf.training.report.writing import write_report
 from segformer_tf.training.run import Run
+from segformer_tf.training.sources import Source, open_split
 from segformer_tf.training.statistics import PICTURES, Statistics
 from segformer_tf.training.watch import Watch
 from segformer_tf.training.workers import Workers

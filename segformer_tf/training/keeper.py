@@ -14,9 +14,9 @@ import keras
 from segformer_tf.images import SegformerImageProcessor
 from segformer_tf.training import state
 from segformer_tf.training.console import Console
-from segformer_tf.training.datasets import Source
 from segformer_tf.training.evaluate import ValidationLoss, evaluate
 from segformer_tf.training.plan import Plan
+from segformer_tf.training.sources import Source
 from segformer_tf.training.statistics import Statistics
 from segformer_tf.training.watch import Watch
 from segformer_tf.training.workers import Workers

@@ -19,9 +19,9 @@ from segformer_tf.models.private import rate_of
 from segformer_tf.pipelines.description import class_names
 from segformer_tf.storage.whole import whole
 from segformer_tf.training.console import Console
-from segformer_tf.training.datasets import Source, pictures
 from segformer_tf.training.recipe import Recipe
 from segformer_tf.training.report.sheets import batch_sheet
+from segformer_tf.training.sources import Source, chosen, readers
 
 BATCH_PICTURE = "train_batch.png"
 LOOKED_AT = 16  # pictures whose sizes are read
@@ -97,9 +97,8 @@ def length(source: Source) -> int | None:
 def picture_sizes(source: Source) -> list[tuple[int, int]]:
     """Height and width of some of the pictures, evenly spread where they are files."""
     if isinstance(source, Split) and not source.shards:
-        every = math.ceil(len(source) / LOOKED_AT)
-        source = dataclasses.replace(source, images=source.images[::every], targets=source.targets[::every])
-    return [(int(image.shape[0]), int(image.shape[1])) for image, _ in itertools.islice(pictures(source), LOOKED_AT)]
+        source = chosen(source, range(0, len(source), math.ceil(len(source) / LOOKED_AT)))
+    return [read()[0].shape[:2] for read in itertools.islice(readers(source), LOOKED_AT)]
 
 
 def _typical(sizes: list[tuple[int, int]]) -> tuple[int, int]:

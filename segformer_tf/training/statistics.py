@@ -4,14 +4,17 @@ Running statistics follow the weights that are trained, through dropped paths. A
 5 % where the same weights with statistics of their own had 60.8 (CamVid, Muon at 8e-3).
 """
 
+from collections.abc import Iterable
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from segformer_tf.models.network import from_boundary, to_boundary
 from segformer_tf.training.augment import Augmentation, normalize
-from segformer_tf.training.datasets import Source, pictures
 from segformer_tf.training.evaluate import evaluate
+from segformer_tf.training.sources import Source, chosen, readers
 
 PICTURES = 32  # that statistics are taken over, in whole batches
 BOTH_PICTURES = 16  # at most, that are scored with both statistics
@@ -23,7 +26,7 @@ class Statistics:
     The encoder runs as in use, without dropped paths; only the norm sees its batch.
     """
 
-    def __init__(self, model: keras.Model, batches: tf.data.Dataset):
+    def __init__(self, model: keras.Model, batches: Iterable[Any]):
         self.norm = model.decode_head.batch_norm
         self.batches = batches
         moving = self.norm.moving_mean, self.norm.moving_variance
@@ -58,9 +61,10 @@ def both_scores(model: keras.Model, source: Source) -> tuple[float, float] | Non
 
     They are far apart where the running ones belong to other weights or other pictures. None: there is no label.
     """
-    some = pictures(source, model.config.semantic_loss_ignore_index).take(BOTH_PICTURES)
-    how = Augmentation()
-    statistics = Statistics(model, some.map(lambda image, _: (normalize(tf.cast(image, tf.float32), how)[None],)))
+    ignored = model.config.semantic_loss_ignore_index
+    some, how = chosen(source, range(BOTH_PICTURES), ignored), Augmentation()
+    images = (read()[0] for read in readers(some, ignored))
+    statistics = Statistics(model, ((normalize(tf.cast(image, tf.float32), how)[None],) for image in images))
     moving = statistics.norm.moving_mean, statistics.norm.moving_variance
     kept = [variable.numpy() for variable in moving]
     running = evaluate(model, some)["mIoU"]

@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from segformer_tf.data.splits import Split
-from segformer_tf.training.datasets import Source, picture_numbers
+from segformer_tf.training.datasets import picture_numbers
+from segformer_tf.training.sources import Source
 
 
 class Watch:

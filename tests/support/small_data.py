@@ -64,3 +64,35 @@ def small_checkpoint() -> Path:
         variable.assign(np.abs(values) + 0.5 if positive else values)
     model.save_pretrained(directory)
     return directory
+
+
+def as_shards(data, tmp_path):
+    """The training split of a directory, as shards of three pictures."""
+    from segformer_tf.training import read_split, write_shards
+
+    write_shards(read_split(data), tmp_path / "shards", pictures_per_shard=3)
+    return read_split(tmp_path / "shards")
+
+
+def own_dataset():
+    """Five pairs as a person's own `tf.data.Dataset`."""
+    import tensorflow as tf
+
+    pairs = [picture_and_mask(i) for i in range(5)]
+    return tf.data.Dataset.from_tensor_slices(tuple(np.stack(x) for x in zip(*pairs, strict=True)))
+
+
+def source_of(kind: str, data, tmp_path):
+    """The training pictures as "files", as "shards", or as a person's "own" data set (of other pictures)."""
+    from segformer_tf.training import read_split
+
+    if kind == "own":
+        return own_dataset()
+    return as_shards(data, tmp_path) if kind == "shards" else read_split(data)
+
+
+def assert_same(found, expected):
+    """Pairs of arrays, value by value."""
+    for (x, y), (x2, y2) in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(x, x2)
+        np.testing.assert_array_equal(y, y2)

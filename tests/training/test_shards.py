@@ -4,7 +4,7 @@ from PIL import Image
 from small_data import picture_and_mask
 
 from segformer_tf.training import read_split, write_shards
-from segformer_tf.training.datasets import pictures
+from segformer_tf.training.sources import pictures
 
 
 def test_shards_hold_the_same_pictures_and_masks(data, tmp_path):

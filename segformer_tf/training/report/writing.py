@@ -1,11 +1,10 @@
 """The report of a run: how good its best weights are, in `report.md` and in one file, `report.html`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from segformer_tf.data.splits import Split
 from segformer_tf.images import SegformerImageProcessor
@@ -13,7 +12,6 @@ from segformer_tf.models.metrics import confusion, scores
 from segformer_tf.pipelines.description import class_names
 from segformer_tf.storage.whole import staged
 from segformer_tf.training.console import Console, duration
-from segformer_tf.training.datasets import Source, pictures
 from segformer_tf.training.evaluate import Prediction, predictions
 from segformer_tf.training.plan import Plan
 from segformer_tf.training.report.charts import can_draw, draw_confusion, draw_curves
@@ -21,6 +19,7 @@ from segformer_tf.training.report.page import Block, Code, Heading, Picture, Tab
 from segformer_tf.training.report.sheets import side_by_side
 from segformer_tf.training.scoring.protocols import Protocol
 from segformer_tf.training.scoring.tally import summary
+from segformer_tf.training.sources import Source, chosen
 from segformer_tf.training.statistics import BOTH_PICTURES, both_scores
 
 SHOWN = 3  # best, typical and worst pictures, of each
@@ -142,16 +141,9 @@ def _examples(draft: Path, model, source: Source, processor, of_pictures: list[f
             yield Picture(file, f"{title}: picture, truth, prediction, differences")
 
 
-def _predicted(model, source: Source, processor, numbers: set[int]) -> dict[int, Prediction]:
-    chosen = sorted(numbers)
-    wanted = tf.constant(chosen, tf.int64)
-    pairs = (
-        pictures(source, model.config.semantic_loss_ignore_index)
-        .enumerate()
-        .filter(lambda i, _: tf.reduce_any(wanted == i))
-        .map(lambda _, pair: pair)
-    )
-    return dict(zip(chosen, predictions(model, pairs, processor=processor), strict=True))
+def _predicted(model, source: Source, processor, numbers: Collection[int]) -> dict[int, Prediction]:
+    some = chosen(source, numbers, model.config.semantic_loss_ignore_index)
+    return dict(zip(sorted(numbers), predictions(model, some, processor=processor), strict=True))
 
 
 def _number(value: float | None) -> str:

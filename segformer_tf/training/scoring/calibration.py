@@ -15,8 +15,8 @@ from segformer_tf.pipelines.predict import Predictor
 from segformer_tf.pipelines.runtimes import Runtime
 from segformer_tf.storage.read import read_json
 from segformer_tf.storage.whole import whole, write_text
-from segformer_tf.training.datasets import Source, pictures
 from segformer_tf.training.scoring.protocols import Protocol
+from segformer_tf.training.sources import Source, readers
 
 BINS = 15  # of the confidence, as wide each, as Guo et al. (2017) have them
 PIXELS = 2000  # of each picture that a temperature is fitted on
@@ -112,14 +112,14 @@ def sampled_logits(
         )
     random = np.random.default_rng(seed)
     predictor, found, truths = Predictor(runtime, processor), [], []
-    for number, (image, mask) in enumerate(pictures(source)):
-        labels = mask.numpy()
-        protocol.check(tuple(image.shape[:2]), f"picture {number}")
+    for number, read in enumerate(readers(source)):
+        image, labels = read()
+        protocol.check(image.shape[:2], f"picture {number}")
         places = np.flatnonzero(labels != UNLABELLED)
         if not len(places):
             continue
         places = random.choice(places, min(per_picture, len(places)), replace=False)
-        job = predictor.job(image.numpy(), protocol.how, labels.shape)
+        job = predictor.job(image, protocol.how, labels.shape)
         job.merger = Sampler(*np.unravel_index(places, labels.shape))
         found.append(predictor.answer(job).logits)
         truths.append(labels.ravel()[places])

@@ -1,0 +1,112 @@
+"""Whole pictures of a data set in their order, from a split's files, its shards, or a `tf.data` set of pairs."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from segformer_tf.data.inspection import Inspection
+from segformer_tf.data.layouts import read_split
+from segformer_tf.data.pictures import pair_of
+from segformer_tf.data.splits import UNLABELLED, Split
+from segformer_tf.training import shards
+from segformer_tf.training.augment import IMAGENET_MEAN
+from segformer_tf.training.reading import load_pair
+
+LEAST = 32  # pixels of a side that a model needs
+MEAN_PIXEL = np.rint(np.array(IMAGENET_MEAN) * 255).astype(np.int32)  # 0 after normalising, but for the rounding
+Source = Split | tf.data.Dataset
+
+
+def open_split(data: str | Path | Source | Inspection, split: str) -> Source:
+    """A directory's or an inspection's split, or what is one already: a `Split`, a data set of (image, mask) pairs."""
+    if isinstance(data, Inspection):
+        return data.splits[split]
+    return read_split(data, split) if isinstance(data, (str, Path)) else data
+
+
+def pictures(source: Source, ignore_index: int = UNLABELLED) -> tf.data.Dataset:
+    """The pictures as they are, in order: (H, W, 3) uint8 and (H, W) int32 or a class id.
+
+    Beside a picture under 32 pixels high or wide, which no model takes, they are padded: the mask with `ignore_index`.
+    """
+    if isinstance(source, tf.data.Dataset):
+        pairs = source.map(checked_pair)
+    elif source.shards:
+        pairs = shards.elements(source)
+    else:
+        pairs = tf.data.Dataset.range(len(source)).map(load_pair(source), num_parallel_calls=tf.data.AUTOTUNE)
+    if isinstance(source, Split) and not source.has_masks:
+        return pairs
+    return pairs.map(lambda image, mask: _padded(image, mask, ignore_index) if mask.shape.rank == 2 else (image, mask))
+
+
+def chosen(source: Source, numbers: Collection[int], ignore_index: int = UNLABELLED) -> Source:
+    """The pictures of these numbers, smallest first; those that are not there are left out."""
+    numbers = sorted(set(numbers))
+    if isinstance(source, Split) and not source.shards:
+        some = [i for i in numbers if i < len(source)]
+        images, targets = [source.images[i] for i in some], [source.targets[i] for i in some]
+        return dataclasses.replace(source, images=images, targets=targets)
+    wanted = tf.constant(numbers, tf.int64)
+    pairs = pictures(source, ignore_index).take(max(numbers, default=-1) + 1).enumerate()
+    return pairs.filter(lambda i, _: tf.reduce_any(wanted == i)).map(lambda _, pair: pair)
+
+
+def readers(source: Source, ignore_index: int = UNLABELLED) -> Iterator[Callable[[], tuple[np.ndarray, Any]]]:
+    """Functions that read the pictures and masks of `pictures` as arrays, each in whatever thread calls it.
+
+    A split's files are decoded there and then by Pillow, to the same values. `tf.data` would decode them in threads
+    that have no priority of their own, and hold up the model's.
+    """
+    if isinstance(source, tf.data.Dataset) or source.shards:
+        return (lambda pair=pair: tuple(part.numpy() for part in pair) for pair in pictures(source, ignore_index))
+    return (functools.partial(_read_pair, source, number, ignore_index) for number in range(len(source)))
+
+
+def _read_pair(split: Split, number: int, ignore_index: int) -> tuple[np.ndarray, Any]:
+    image, target = pair_of(split, number)
+    if isinstance(target, int):
+        return image, target
+    below, right = (max(LEAST - side, 0) for side in target.shape)
+    if below or right:
+        around = ((0, below), (0, right))
+        filled = [np.pad(image[..., i], around, constant_values=MEAN_PIXEL[i]) for i in range(3)]
+        image, target = np.stack(filled, -1), np.pad(target, around, constant_values=UNLABELLED)
+    return image, target if ignore_index == UNLABELLED else np.where(target == UNLABELLED, ignore_index, target)
+
+
+def for_the_model(labels: tf.Tensor, ignore_index: int) -> tf.Tensor:
+    """The one place where what is unlabelled on disk becomes what the model ignores."""
+    return labels if ignore_index == UNLABELLED else tf.where(labels == UNLABELLED, ignore_index, labels)
+
+
+def _padded(image: tf.Tensor, mask: tf.Tensor, ignore_index: int):
+    below, right = tf.unstack(tf.maximum(LEAST - tf.shape(mask), 0))
+    around = ((0, below), (0, right))
+
+    def pad():
+        wide = tf.pad(tf.cast(image, tf.int32) - MEAN_PIXEL, (*around, (0, 0))) + MEAN_PIXEL
+        return tf.cast(wide, tf.uint8), tf.pad(mask, around, constant_values=UNLABELLED)
+
+    image, mask = tf.cond(below + right > 0, pad, lambda: (image, mask))
+    return tf.ensure_shape(image, (None, None, 3)), for_the_model(tf.ensure_shape(mask, (None, None)), ignore_index)
+
+
+def checked_pair(*pair: Any):
+    """A user's element as (image, target), with an error in place of a shape that means something else."""
+    if len(pair) == 1 and isinstance(pair[0], dict):
+        pair = (pair[0]["pixel_values"], pair[0]["labels"])
+    if len(pair) != 2 or pair[0].shape.rank != 3 or pair[0].dtype != tf.uint8:
+        raise ValueError(
+            f"the data set's elements are {pair}, expected single pairs of an image (H, W, 3) uint8 and a mask "
+            "(H, W) or a class id: unbatch it, and leave normalising to the training."
+        )
+    image, target = pair
+    if target.shape.rank == 3 and target.shape[-1] == 1:
+        target = target[..., 0]
+    return image, tf.cast(target, tf.int32)
