@@ -173,11 +173,12 @@ def test_a_classifier_answers_with_names_and_scores():
 def test_a_bfloat16_model_is_served_in_bfloat16(tmp_path):
     half = random_model(dtype="mixed_bfloat16")
     half.set_weights(model().get_weights())
-    assert export(half, tmp_path, processor=processor()).path == tmp_path / "1"
-    built = signatures.build(half, processor())
+    names = ["serving_default", "logits"]
+    assert export(half, tmp_path, processor=processor(), names=names).path == tmp_path / "1"
+    saved = tf.saved_model.load(str(tmp_path / "1"))
     file = encoded(picture(64, 96), "JPEG")
-    mask = decoded(built["serving_default"](image_bytes=tf.constant([file]))["mask_bytes"].numpy()[0])
-    library = built["logits"].graph.as_graph_def().library.function
+    mask = decoded(saved.signatures["serving_default"](image_bytes=tf.constant([file]))["mask_bytes"].numpy()[0])
+    library = saved.signatures["logits"].graph.as_graph_def().library.function
     products = [node.attr["T"].type for function in library for node in function.node_def if node.op == "MatMul"]
     assert products and set(products) == {tf.bfloat16.as_datatype_enum}
     assert (mask == SegmentationPipeline(half, processor())(file).labels).mean() > 0.97
