@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import pytest
 from reference import ROOT
 
 CALLERS = {
@@ -36,6 +37,7 @@ def test_a_test_and_its_processes_see_the_suites_settings(tmp_path):
     assert (tmp_path / "new").stat().st_mode & 0o777 == 0o644
 
 
+@pytest.mark.long
 def test_a_worker_of_the_suite_passes_in_an_odd_environment():
     """The test above and one that asks the Hub, in a process of pytest-xdist."""
     tests = [

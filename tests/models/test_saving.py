@@ -59,6 +59,7 @@ def test_weights_files_come_back_exactly(tmp_path, small_config, saved_call):
     )
 
 
+@pytest.mark.long
 def test_an_exported_model_runs_without_this_package(tmp_path, small_config, saved_call):
     model = TFSegformerForSemanticSegmentation(small_config)
     model.export(tmp_path / "exported", verbose=False)

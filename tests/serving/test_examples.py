@@ -31,6 +31,7 @@ def run(script, *arguments):
     return subprocess.run(command, capture_output=True, text=True)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("script", ["rest_client.py", "grpc_client.py"])
 def test_clients_write_the_pipelines_masks_and_name_what_could_not_be_read(script, pictures, tmp_path):
     address = {
@@ -48,6 +49,7 @@ def test_clients_write_the_pipelines_masks_and_name_what_could_not_be_read(scrip
     assert failed.returncode == 1 and "The data is not a picture" in failed.stderr
 
 
+@pytest.mark.long
 def test_the_load_script_reports_rate_latency_and_errors(pictures):
     address = ["--address", f"127.0.0.1:{running_server().grpc_port}", "--model", "street", "--clients", "2"]
     done = run("load.py", *pictures[:2], *address, "--seconds", "0.5")

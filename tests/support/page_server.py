@@ -15,6 +15,12 @@ from reference import FIXTURES
 BUNDLED, TINY = "segformer-b0-camvid", str(FIXTURES / "hf4-seg")
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 CONTEXTS: dict = {}
+WEBGPU = (
+    "--enable-unsafe-webgpu",
+    "--enable-features=Vulkan",
+    "--use-vulkan=swiftshader",
+    "--use-webgpu-adapter=swiftshader",
+)
 CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 
 
@@ -66,12 +72,12 @@ def served(temporary: Path, *options: str):
 
 
 @contextmanager
-def chromium():
+def chromium(*flags: str):
     """A headless Chromium with a camera that shows a test picture."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *CAMERA])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *CAMERA, *flags])
         yield browser
         browser.close()
 

@@ -25,6 +25,13 @@ SMALL = {
     "mlp_ratios": [2, 2],
     "num_labels": 5,
 }
+# One stage: every kind of layer once.
+ONE_STAGE = {
+    **SMALL,
+    "num_encoder_blocks": 1,
+    **{key: SMALL[key][-1:] for key in ("depths", "hidden_sizes", "num_attention_heads", "mlp_ratios", "sr_ratios")},
+    **{key: SMALL[key][:1] for key in ("patch_sizes", "strides")},
+}
 
 
 def relative_difference(found, expected) -> float:
