@@ -72,14 +72,20 @@ def served(temporary: Path, *options: str):
 
 
 @contextmanager
-def chromium(*flags: str):
+def chromium():
     """A headless Chromium with a camera that shows a test picture."""
     from playwright.sync_api import sync_playwright
 
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *CAMERA, *flags])
+    with sync_playwright() as playwright, launched(playwright.chromium) as browser:
         yield browser
-        browser.close()
+
+
+@contextmanager
+def launched(kind, *flags: str):
+    """One more of Playwright's browser type `kind`, with flags."""
+    browser = kind.launch(executable_path=CHROMIUM, args=["--no-sandbox", *CAMERA, *flags])
+    yield browser
+    browser.close()
 
 
 def new_context(browser, options: dict):

@@ -10,7 +10,7 @@ import threading
 
 import numpy as np
 import pytest
-from page_server import BUNDLED, WEBGPU, chromium, visit
+from page_server import BUNDLED, WEBGPU, launched, visit
 from reference import ROOT
 
 from segformer_tf import SegmentationPipeline
@@ -68,27 +68,27 @@ def labels():
     return SegmentationPipeline.from_pretrained(BUNDLED)(EXAMPLE).labels
 
 
-LABELS = """async (provider) => {
+LABELS = """async ([provider, turns]) => {
   const { load, segment } = await import("./segformer.js");
   const picture = await createImageBitmap(await (await fetch("example.jpg")).blob());
   const canvas = new OffscreenCanvas(picture.width, picture.height), context = canvas.getContext("2d");
   context.drawImage(picture, 0, 0);
   const model = await load("model", [provider]), times = [];
   let found;
-  for (let turn = 0; turn < 4; turn++) {
+  for (let turn = 0; turn < turns; turn++) {
     const start = performance.now();
     found = await segment(model, context.getImageData(0, 0, picture.width, picture.height));
     times.push(performance.now() - start);
   }
-  const ms = Math.round(Math.min(...times.slice(1)));
+  const ms = Math.round(Math.min(...times));
   return { labels: [...found.labels], provider: model.provider, isolated: crossOriginIsolated, ms };
 }"""
 
 
-def labels_in(browser, site, provider: str, labels, what: str) -> float:
-    """The share of labels that are Python's, which is printed with the time of a picture."""
-    with visit(browser, site) as page:
-        found = page.evaluate(LABELS, provider)
+def labels_in(browser, site, provider: str, labels, what: str, turns: int = 4) -> float:
+    """The share of labels that are Python's, which is printed with the time of the fastest turn."""
+    with visit(browser, f"{site}empty.html") as page:  # the page itself would load the model at the same time
+        found = page.evaluate(LABELS, [provider, turns])
     assert found["isolated"] and found["provider"] == provider
     same = float(np.mean(np.array(found["labels"]).reshape(labels.shape) == labels))
     print(f"{what}, {provider}: {same:.4%} of {labels.size} labels are Python's, {found['ms']} ms a picture")
@@ -105,10 +105,10 @@ def test_smaller_weights_give_nearly_these_labels(browser, tmp_path, labels, wei
         assert labels_in(browser, site, "wasm", labels, weights) >= least
 
 
-def test_webgpu_gives_the_labels_that_python_gives(site, labels):
-    """By the adapter that Chromium brings along, which computes on the processor."""
-    with chromium(*WEBGPU) as browser:
-        assert labels_in(browser, site, "webgpu", labels, "float32") >= 0.999
+def test_webgpu_gives_the_labels_that_python_gives(browser, site, labels):
+    """By the adapter that Chromium brings along, which computes on the processor and takes most of a minute."""
+    with launched(browser.browser_type, *WEBGPU) as with_webgpu:
+        assert labels_in(with_webgpu, site, "webgpu", labels, "float32", turns=1) >= 0.999
 
 
 RESIZE = """async ([pixels, width, height, newWidth, newHeight]) => {
