@@ -161,14 +161,14 @@ def run_one(task: dict[str, Any]) -> dict[str, Any]:
         kind = pipelines.ImageClassificationPipeline if classifies else pipelines.SegmentationPipeline
         loaded = kind.from_pretrained(task["path"], runtime="tensorflow", dtype=task["numbers"])
         runtime, processor = loaded.runtime, loaded.processor
-    found: dict[str, Any] = {}
-    if task["data"]:
+    measured = measure(runtime, tuple(task["size"]), task["seconds"])
+    found = {"ms": measured.ms, "rate": measured.rate, "memory_mb": measured.memory}
+    if task["data"]:  # afterwards, as it loads TensorFlow
         from segformer_tf.training import evaluate, read_split
 
         scores = evaluate(runtime, read_split(task["data"], "val"), "processor", processor)
         found["score"] = scores.get("mIoU", scores.get("accuracy"))
-    measured = measure(runtime, tuple(task["size"]), task["seconds"])
-    return {**found, "ms": measured.ms, "rate": measured.rate, "memory_mb": measured.memory}
+    return found
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import statistics
 import sys
 import time
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -51,5 +52,10 @@ def peak_memory() -> float | None:
         import resource
     except ImportError:
         return None
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux starts a new process's `ru_maxrss` at that of the process that made it
+        lines = status.read_text("utf-8").splitlines()
+        if found := [int(line.split()[1]) for line in lines if line.startswith("VmHWM")]:
+            return found[0] / 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # kilobytes, on macOS bytes
     return peak / (1024**2 if sys.platform == "darwin" else 1024)
