@@ -130,6 +130,7 @@ def train(
         keeper = Keeper(run, model, val_source, plan, about, processor, statistics, *beside)
         if resume and workers.chief:
             keeper.go_on(trained)
+        begun = keeper.step
         callbacks: list[keras.callbacks.Callback] = [keeper]
         if tensorboard and workers.chief:
             callbacks.append(TensorBoard(run / "tensorboard", keeper))
@@ -143,7 +144,8 @@ def train(
                     shuffle=False,  # the data comes shuffled
                     verbose=0,
                 )
-        return _finish(run, model, trained, keeper, plan) if workers.chief else Run(run, {})
+        told = keeper.step == begun and (run / "report.html").exists()  # nothing came since
+        return _finish(run, model, trained, keeper, plan, told) if workers.chief else Run(run, {})
 
     retries = recipe.retries if strategy is None else 0  # the chief alone sees it, and the others would wait
     for slower in range(retries):
@@ -154,12 +156,12 @@ def train(
     return learn(resume or retries > 0, retries)
 
 
-def _finish(run: Path, model, trained, keeper: Keeper, plan: Plan) -> Run:
-    """Leaves the last weights in the model, and the report of the best ones in the run."""
+def _finish(run: Path, model, trained, keeper: Keeper, plan: Plan, told: bool) -> Run:
+    """Leaves the last weights in the model, and the report of the best ones in the run, unless that is `told`."""
     keeper.copy_weights(trained)
     if keeper.interrupted:
         keeper.publish("last")
-    if keeper.rows:
+    if keeper.rows and not told:
         last = model.get_weights()
         if keeper.best["step"] != keeper.step:
             state.read_weights(run / "best", model)

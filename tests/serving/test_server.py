@@ -84,6 +84,7 @@ def test_rest_grpc_harness_reloaded_and_pipeline_give_the_same_labels(frozen, tm
             np.testing.assert_array_equal(decoded(mask), labels, err_msg=f"{source}, picture {i}")
 
 
+@pytest.mark.long
 def test_two_versions_keep_their_own_weights_where_these_are_assumed_frozen(tmp_path):
     models = [model(), random_model()]
     for variable in models[1].weights:

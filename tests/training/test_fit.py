@@ -132,8 +132,13 @@ def test_a_killed_run_that_goes_on_ends_with_the_same_weights(whole_run, tmp_pat
 
 def test_a_finished_run_resumes_to_nothing(whole_run):
     root, _, best = whole_run
-    again = tiny_network()
+    again, report = tiny_network(), root / "run/report.html"
+    before = report.stat().st_mtime_ns
     assert train(again, root / "data", root / "run", RECIPE, seed=3, resume=True, verbose=0) == best
+    assert report.stat().st_mtime_ns == before
+    report.unlink()  # as where a run was killed while it wrote it
+    train(again, root / "data", root / "run", RECIPE, seed=3, resume=True, verbose=0)
+    assert "mIoU" in report.read_text("utf-8")
 
 
 @pytest.mark.long
