@@ -77,12 +77,13 @@ def _read_pair(split: Split, number: int, ignore_index: int) -> tuple[np.ndarray
         around = ((0, below), (0, right))
         filled = [np.pad(image[..., i], around, constant_values=MEAN_PIXEL[i]) for i in range(3)]
         image, target = np.stack(filled, -1), np.pad(target, around, constant_values=UNLABELLED)
-    return image, target if ignore_index == UNLABELLED else np.where(target == UNLABELLED, ignore_index, target)
+    return image, for_the_model(target, ignore_index)
 
 
-def for_the_model(labels: tf.Tensor, ignore_index: int) -> tf.Tensor:
-    """The one place where what is unlabelled on disk becomes what the model ignores."""
-    return labels if ignore_index == UNLABELLED else tf.where(labels == UNLABELLED, ignore_index, labels)
+def for_the_model(labels: Any, ignore_index: int) -> Any:
+    """The one place where what is unlabelled on disk becomes what the model ignores, in arrays and tensors."""
+    where = np.where if isinstance(labels, np.ndarray) else tf.where
+    return labels if ignore_index == UNLABELLED else where(labels == UNLABELLED, ignore_index, labels)
 
 
 def _padded(image: tf.Tensor, mask: tf.Tensor, ignore_index: int):
