@@ -216,7 +216,7 @@ PACKAGES_core := -e .
 # The lowest version of each direct dependency; serving's packages would raise them, so its tests stay out.
 # The tests' own packages are old ones too: newer ones would raise numpy.
 UV_oldest := --resolution lowest-direct -e .
-PACKAGES_oldest := pytest pytest-xdist hypothesis pyyaml setuptools 'numpy<1.26.1' 'scikit-learn<1.6' 'scipy<1.14' 'tifffile<2025' av 'rasterio<1.5'
+PACKAGES_oldest := pytest pytest-xdist hypothesis pyyaml setuptools 'numpy<1.26.1' 'scikit-learn<1.6' 'scipy<1.14' 'tifffile<2025' av 'rasterio<1.5' isal
 OLDEST_TESTS := tests/images tests/checkpoints tests/models tests/storage tests/pipelines tests/cli/test_pictures.py \
 	tests/test_config.py tests/test_convert.py tests/test_architecture.py
 UPGRADE_newest := --upgrade

@@ -19,7 +19,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 from timing import Worker, command_line, keep, machine, measure, serve, show, table
 
-JOBS = {"b0-1024": "1,2,3", "b0-2048": "1,2,3", "b5-1024": "3"}  # variant-side: the stages merged
+JOBS = {"b0-1024": "1,2,3", "b0-2048": "1,2,3", "b5-1024": "1,2,3"}  # variant-side: the stages merged
 AIMS = {"b0-1024": 1.5, "b0-2048": 2.0, "b5-1024": 1.5}
 FORMATS = {"saved_model": "SavedModel", "openvino": "OpenVINO file"}
 SCORED = ("", "1", "1,2", "1,2,3", "1,2,3,4")

@@ -2,8 +2,8 @@
 
     python model_peers.py PEER VARIANT SIZE BATCH DTYPE     answers as `timing.serve` does, after writing its logits
     python model_peers.py prepare-WHAT VARIANT SIZE BATCH DTYPE writes what peers read: weights (first), saved-model,
-                                                      ours-openvino, ours-openvino-any, ours-onnx, torch-openvino,
-                                                      torch-onnx
+                                                      ours-openvino, ours-openvino-any, ours-onnx, ours-litert,
+                                                      torch-openvino, torch-onnx
 
 All but keras-hub's compute the same weights; `models.py` compares their logits before it times them.
 """
@@ -118,6 +118,10 @@ def prepare_ours_onnx(job: Job) -> None:
     _prepare_ours(job, "onnx", job.batch, "onnx")
 
 
+def prepare_ours_litert(job: Job) -> None:
+    _prepare_ours(job, "litert", 1, "litert")
+
+
 def segformer_tf_eager(job: Job):
     model = _ours(job)
     import tensorflow as tf
@@ -143,6 +147,16 @@ def segformer_tf_saved_model(job: Job):
 
 def segformer_tf_onnx(job: Job):
     return _onnx_runtime(job.ours("onnx") / "model.onnx", job.pixels())
+
+
+def segformer_tf_litert(job: Job):
+    from ai_edge_litert.interpreter import Interpreter
+
+    if job.batch != 1:
+        raise ValueError("LiteRT takes one picture at a time.")
+    run = Interpreter(str(job.ours("litert") / "model.tflite"), num_threads=THREADS).get_signature_runner()
+    x = job.pixels()
+    return lambda: run(pixel_values=x)["logits"]
 
 
 def segformer_tf_openvino(job: Job):

@@ -29,6 +29,7 @@ PEERS = {  # name: environment, what it is, whether it computes in bfloat16
     "segformer_tf_openvino": (RUNTIMES, "segformer_tf's export in OpenVINO", True),
     "segformer_tf_openvino_any": (RUNTIMES, "the same, of any batch", True),
     "segformer_tf_onnx": (RUNTIMES, "segformer_tf's export in ONNX Runtime", False),
+    "segformer_tf_litert": (OURS, "segformer_tf's export in LiteRT", False),
     "transformers_tf": (".venv-hf4", "transformers 4.57 TF, tf.function", False),
     "transformers_torch": (TORCH, "transformers 5 PyTorch, eager", True),
     "transformers_torch_channels_last": (TORCH, "the same, channels-last", True),
@@ -43,6 +44,7 @@ MADE_FROM = {  # what a peer reads: the environment that makes it, and how
     "segformer_tf_openvino": (OURS, "prepare-ours-openvino"),
     "segformer_tf_openvino_any": (OURS, "prepare-ours-openvino-any"),
     "segformer_tf_onnx": (OURS, "prepare-ours-onnx"),
+    "segformer_tf_litert": (OURS, "prepare-ours-litert"),
     "openvino": (RUNTIMES, "prepare-torch-openvino"),
     "onnx_runtime": (RUNTIMES, "prepare-torch-onnx"),
 }

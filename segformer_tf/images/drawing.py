@@ -13,7 +13,7 @@ from segformer_tf.images.opening import to_pixels
 from segformer_tf.images.raster import Regions
 from segformer_tf.storage.keywords import spell_checked
 
-BAND_PIXELS = 2**20  # pixels that are worked on together
+BAND_PIXELS = 2**15  # that are worked on together: what is made of them on the way stays in a core's cache
 Names = Mapping[Any, str] | Sequence[str] | None
 
 

@@ -70,13 +70,19 @@ class Merger:
     def __init__(
         self, size: tuple[int, int], scores=False, maps: Sequence[Any] = (), blend="mean", temperature: float = 1.0
     ):
-        self.labels = np.empty(size, np.int32)
+        self.size = size
         self.scores = np.empty(size, np.float16) if scores else None
         self.maps = {kind: np.empty(size, np.float16) for kind in maps}
         self.blend = blend
         self.temperature = np.float32(temperature)
         self.parts: list[Part] = []
         self.done = 0  # rows
+        self._classes: Any = None  # (H, W), as small as ids can be: a quarter of int32's memory while parts come
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Class ids, (H, W) int32; made anew at each call."""
+        return self._classes.astype(np.int32)
 
     def add(self, logits: np.ndarray, box: Box | None = None, variant: int = 0) -> None:
         """Logits (h, w, C) of a box, or the whole picture; one class gets a second, the rest, whose logit is 0."""
@@ -84,11 +90,13 @@ class Merger:
         if logits.shape[-1] == 1:
             logits = np.concatenate([np.zeros_like(logits), logits], axis=-1)
         votes = logits.argmax(-1).astype(np.uint8 if logits.shape[-1] <= 256 else np.int32)
-        self.parts.append(Part(logits, votes, box or Box(0, 0, *self.labels.shape), variant))
+        if self._classes is None:
+            self._classes = np.empty(self.size, votes.dtype)
+        self.parts.append(Part(logits, votes, box or Box(0, 0, *self.size), variant))
 
     def finish(self, until: float = math.inf) -> None:
         """Labels all rows above `until`, for which every part must have come."""
-        height, width = self.labels.shape
+        height, width = self.size
         until = first_pixel(until, height)
         rows = _edges([(part.box.top, part.box.height) for part in self.parts], self.done, until)
         columns = _edges([(part.box.left, part.box.width) for part in self.parts], 0, width)
@@ -115,7 +123,7 @@ class Merger:
             starts = np.flatnonzero(changes)
             counts = np.diff(starts, append=band.stop - top)
             classes, agreed = _agreement(votes, [(upper[starts], lower[starts]) for upper, lower, _ in down])
-            labels = self.labels[band, columns]
+            labels = self._classes[band, columns]
             labels[...] = np.repeat(classes, counts, axis=0)
             group, column = np.nonzero(np.ones_like(agreed) if everywhere else ~agreed)
             chunk = max(CHUNK_VALUES // parts[0].logits.shape[-1], 1)

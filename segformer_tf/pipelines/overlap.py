@@ -13,7 +13,7 @@ import numpy as np
 
 from segformer_tf.pipelines.predict import How, Job, Predictor
 
-GROUPS = 3  # that exist at one time: one is read, one computed, one finished
+GROUPS = 3  # that exist at one time for each that is computed: one is read, one computed, one finished
 LOWER = 10  # steps of niceness by which reading and writing stand behind the model
 SLIDING_GROUP = 1  # pictures of a group that is cut into windows: each makes batches of its own
 
@@ -66,11 +66,16 @@ def many(predictor: Predictor, task: Task, items: Iterable[Any]) -> Iterator[Any
     """The answers in order, `Failed` in the place of a picture that could not be done.
 
     Items are taken as answers are asked for, up to three batches ahead; that many pictures are in memory at a time.
-    What is batched together depends on the order of the pictures alone, never on which thread was faster.
+    A batch is computed in as many groups at the same time as the runtime takes: while one waits for a core, or does
+    what one core alone can do, another goes on. What is grouped depends on the order of the pictures alone, never on
+    which thread was faster.
     """
-    size = SLIDING_GROUP if task.how.mode == "slide" else predictor.batch_size
+    size, at_once = SLIDING_GROUP, 1
+    if task.how.mode != "slide":
+        at_once = min(predictor.runtime.at_once, predictor.batch_size)
+        size = -(-predictor.batch_size // at_once)
     workers = ThreadPoolExecutor(os.cpu_count() or 1, "segformer-pictures", _step_back)
-    computing = ThreadPoolExecutor(1, "segformer-model")  # waits for the workers, who never wait for it
+    computing = ThreadPoolExecutor(at_once, "segformer-model")  # waits for the workers, who never wait for it
 
     def read(item: Any) -> Job:
         pixels, answer_size = task.read(item)
@@ -79,7 +84,7 @@ def many(predictor: Predictor, task: Task, items: Iterable[Any]) -> Iterator[Any
     remaining, groups = iter(items), deque[Future]()
     try:
         while True:
-            while len(groups) < GROUPS and (chunk := list(islice(remaining, size))):
+            while len(groups) < GROUPS * at_once and (chunk := list(islice(remaining, size))):
                 jobs = [workers.submit(read, item) for item in chunk]
                 groups.append(computing.submit(_group, predictor, task, chunk, jobs, workers))
             if not groups:

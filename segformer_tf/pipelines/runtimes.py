@@ -3,8 +3,10 @@
 All are called alike, (B, H, W, C) float32 -> (B, h, w, num_labels), or a classifier's (B, num_labels).
 """
 
+import os
 import warnings
 import weakref
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +22,12 @@ class Runtime:
         backend: What computes: "tensorflow", "openvino", "onnx" or "litert".
         source: What errors call it.
         size: The only (height, width) that it takes, or None.
+        at_once: How many calls of many pictures are worth making at the same time, from threads.
     """
 
     backend = ""
     batch: int | None = None  # the only number of pictures that it takes
+    at_once = 1
 
     def __init__(self, source: str, description: Description):
         self.source = source
@@ -38,15 +42,17 @@ class Runtime:
     def __call__(self, pixel_values: np.ndarray) -> np.ndarray:
         first = self.description.data_format == "channels_first"
         values = np.ascontiguousarray(np.moveaxis(pixel_values, -1, 1)) if first else pixel_values
-        parts = []
         step = self.batch or len(values)
-        for start in range(0, len(values), step):
-            part = values[start : start + step]
-            missing = step - len(part)
-            filled = np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part
-            parts.append(np.asarray(self._run(filled), np.float32)[: len(part)])
-        logits = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        parts = [values[start : start + step] for start in range(0, len(values), step)]
+        if missing := step - len(parts[-1]):
+            parts[-1] = np.concatenate([parts[-1], np.repeat(parts[-1][-1:], missing, axis=0)])
+        answers = [np.asarray(answer, np.float32) for answer in self._run_all(parts)]
+        logits = (answers[0] if len(answers) == 1 else np.concatenate(answers))[: len(values)]
         return np.moveaxis(logits, 1, -1) if first and logits.ndim == 4 else logits
+
+    def _run_all(self, parts: list[np.ndarray]) -> Iterable[Any]:
+        """The answers for parts of the batch that it takes."""
+        return map(self._run, parts)
 
     def _run(self, pixel_values: np.ndarray) -> Any:
         """In the data format of the model or file."""
@@ -66,6 +72,11 @@ class KerasModel(Runtime):
         self.model = model
         self._called = False
 
+    @property
+    def at_once(self) -> int:
+        """Two on a processor: two graphs share its threads, and neither waits for what the other does in one."""
+        return graphs_at_once()
+
     def _run(self, pixel_values: np.ndarray) -> Any:
         import keras
 
@@ -81,6 +92,17 @@ class KerasModel(Runtime):
             with op_by_op():
                 return self.model(tf.constant(pixel_values), training=False, return_dict=True)["logits"].numpy()
         return _graph(self.model)(tf.constant(pixel_values)).numpy()
+
+
+def graphs_at_once() -> int:
+    """How many calls of a TensorFlow graph are worth making at the same time."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow" or (os.cpu_count() or 1) == 1:
+        return 1
+    from segformer_tf.models import kernels
+
+    return 1 if kernels.tensorflow.on_gpu() else 2
 
 
 _graphs: Any = weakref.WeakKeyDictionary()  # model -> (its variables then, its graph)

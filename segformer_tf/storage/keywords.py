@@ -21,6 +21,11 @@ def check_keywords(name: str, given: Iterable[str], known: Iterable[str]) -> Non
 
 def keywords_of(function: Callable[..., Any]) -> tuple[str, ...]:
     """The keywords that a function's signature names."""
+    return _named(getattr(function, "__func__", function))  # a bound method is another object each time
+
+
+@functools.lru_cache(maxsize=64)
+def _named(function: Callable[..., Any]) -> tuple[str, ...]:
     parameters = inspect.signature(function).parameters.values()
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     return tuple(each.name for each in parameters if each.kind in named and each.name not in ("self", "cls"))

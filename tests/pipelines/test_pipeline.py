@@ -1,5 +1,6 @@
 import io
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from segformer_tf import (
     TFSegformerForImageClassification,
     TFSegformerForSemanticSegmentation,
 )
+from segformer_tf.pipelines.runtimes import KerasModel
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (50, 70, 3)).astype("uint8")
 
@@ -198,6 +200,42 @@ def test_many_pictures_are_answered_as_each_alone_whatever_their_sizes(segment):
 def test_what_is_made_of_an_answer_is_made_beside_the_model(segment):
     found = list(segment.stream([PICTURE, "missing.png"], lambda picture, result: result.labels.shape))
     assert found[0] == (50, 70) and isinstance(found[1].error, FileNotFoundError)
+
+
+class Meeting(KerasModel):
+    """Notes how many calls and pictures are in it at a time; with `wanted`, calls wait there until so many are."""
+
+    at_once = 2
+
+    def __init__(self, model, wanted: int):
+        super().__init__(model)
+        self.barrier, self.lock = threading.Barrier(wanted), threading.Lock()
+        self.inside, self.most = [], (0, 0)
+
+    def __call__(self, pixel_values):
+        with self.lock:
+            self.inside.append(len(pixel_values))
+            self.most = max(self.most, (len(self.inside), sum(self.inside)))
+        self.barrier.wait(timeout=60)
+        try:
+            return super().__call__(pixel_values)
+        finally:
+            with self.lock:
+                self.inside.remove(len(pixel_values))
+
+
+@pytest.mark.parametrize(
+    ("options", "batch_size", "wanted", "most"),
+    [({}, 4, 2, (2, 4)), ({}, 1, 1, (1, 1)), ({"mode": "slide", "window": (40, 40), "stride": (30, 30)}, 4, 1, (1, 4))],
+)
+def test_two_halves_of_a_batch_are_computed_at_the_same_time(segment, options, batch_size, wanted, most):
+    meeting = Meeting(segment.model, wanted)
+    pictures = [np.roll(PICTURE, 3 * i, axis=0) for i in range(8)]
+    found = SegmentationPipeline(meeting, segment.processor)(pictures, batch_size=batch_size, **options)
+    for picture, result in zip(pictures, found, strict=True):
+        np.testing.assert_array_equal(result.pixels, picture)
+        assert (result.labels == segment(picture, **options).labels).mean() > 0.999
+    assert meeting.most == most
 
 
 def test_scores_are_the_probabilities_of_the_labels(segment):

@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -170,7 +171,11 @@ def test_long_names_are_cut_to_what_a_file_system_takes(tmp_path):
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (37, 53, 3)])
 @pytest.mark.parametrize("at_once", [1, 10 * 3 * 53, files.PACKED_AT_ONCE])
-def test_an_overlay_is_packed_without_loss(shape, at_once, monkeypatch):
+@pytest.mark.parametrize("fast", [True, False])
+def test_an_overlay_is_packed_without_loss(shape, at_once, fast, monkeypatch):
+    if not fast:
+        monkeypatch.setitem(sys.modules, "isal", None)  # as if the extra `fast` were not installed
+    assert ("isal" in type(files._packer()).__module__) is fast
     monkeypatch.setattr(files, "PACKED_AT_ONCE", at_once)
     pixels = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
     data = io.BytesIO()

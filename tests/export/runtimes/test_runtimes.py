@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from segformer_tf import SegmentationPipeline, TFSegformerForImageClassification
 from segformer_tf.export import formats as export_formats
 from segformer_tf.export.export import export
 from segformer_tf.export.onnx_weights import compress
+from segformer_tf.pipelines import exported
+from segformer_tf.pipelines.exported import open_exported
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "runtimes"
 FILES = {
@@ -55,6 +58,35 @@ def test_onnx_takes_any_batch_and_size(tmp_path):
     expected = np.asarray(first(pixels).logits)
     found = session.run(["logits"], {"pixel_values": pixels})[0]
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+
+
+def test_openvino_gives_several_pictures_a_stream_each(tmp_path):
+    export(model(), tmp_path, "openvino", processor=processor())
+    runtime = open_exported(tmp_path / "openvino_model.xml")
+    pixels = np.random.default_rng(0).normal(size=(5, 40, 64, 3)).astype("float32")
+    alone = np.concatenate([runtime(each[np.newaxis]) for each in pixels])
+    assert list(runtime._plans) == [((1, 40, 64, 3), False)]
+    with ThreadPoolExecutor(4) as threads:  # as many callers at the same time as like
+        for found in threads.map(runtime, [pixels] * 8):
+            np.testing.assert_allclose(found, alone, atol=1e-5 * np.abs(alone).max())
+    assert list(runtime._plans) == [((1, 40, 64, 3), several) for several in (False, True)]
+    other = pixels[:, :32]
+    runtime(other)
+    runtime(other[:1])  # the rest of a list
+    assert list(runtime._plans)[2:] == [((1, 32, 64, 3), True)]
+    runtime(other[:1])
+    assert list(runtime._plans)[3:] == [((1, 32, 64, 3), False)]
+
+
+def test_openvino_plans_a_few_sizes_and_has_one_plan_for_the_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(exported, "FIXED_SIZES", 2)
+    export(model(), tmp_path, "openvino", processor=processor())
+    runtime = open_exported(tmp_path / "openvino_model.xml")
+    for width in (32, 40, 48, 56, 32):
+        pixels = np.random.default_rng(width).normal(size=(1, 32, width, 3)).astype("float32")
+        expected = np.asarray(model()(pixels).logits)
+        np.testing.assert_allclose(runtime(pixels), expected, atol=1e-4 * np.abs(expected).max())
+    assert [shape for shape, _ in runtime._plans] == [(1, 32, 32, 3), (1, 32, 40, 3), ()]
 
 
 def test_openvino_finds_the_norms_and_copies_no_maps(tmp_path):
