@@ -117,14 +117,13 @@ def export(
     from segformer_tf import checkpoints
     from segformer_tf.checkpoints.names import task_of
     from segformer_tf.export.export import export as write
-    from segformer_tf.export.signatures import fixed_size
     from segformer_tf.images.processor import SegformerImageProcessor
     from segformer_tf.models.tasks import TFSegformerForImageClassification, TFSegformerForSemanticSegmentation
 
     task = task_of(checkpoints.load(model).variables)
     model_class = TFSegformerForImageClassification if task == "classifier" else TFSegformerForSemanticSegmentation
     processor = SegformerImageProcessor.from_pretrained(model, or_default=True)
-    if format is Format.SAVED_MODEL and size is None and fixed_size(processor) is None:
+    if format is Format.SAVED_MODEL and size is None and processor.fixed_size is None:
         say(
             f"warning: the processor of {model} gives pictures no fixed size, so the export takes them one by one and "
             "has no `labels`: --size H W (such as --size 512 512) gives it batches and `labels`."

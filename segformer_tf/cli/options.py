@@ -18,7 +18,7 @@ BatchSize = Annotated[int, typer.Option(help="Pictures that are computed togethe
 class Runtime(str, Enum):
     """What computes."""
 
-    AUTO, TENSORFLOW, OPENVINO, ONNX = "auto", "tensorflow", "openvino", "onnx"
+    AUTO, TENSORFLOW, OPENVINO, ONNX, LITERT = "auto", "tensorflow", "openvino", "onnx", "litert"
 
 
 class Mode(str, Enum):

@@ -12,7 +12,7 @@ import numpy as np
 
 from segformer_tf.checkpoints import check_finite
 from segformer_tf.export import signatures
-from segformer_tf.export.formats import FILES, WEIGHTS, pixels_shape
+from segformer_tf.export.formats import FILES, WEIGHTS
 from segformer_tf.export.picture_bytes import MAX_PIXELS
 from segformer_tf.export.quantized import REPORT, Calibration, Quantized, quantize
 from segformer_tf.export.saved_model import facts, next_version, write_saved_model
@@ -21,7 +21,7 @@ from segformer_tf.images.postprocess import post_process_semantic_segmentation
 from segformer_tf.images.processor import SegformerImageProcessor
 from segformer_tf.models.base import SegformerBase
 from segformer_tf.pipelines.description import Description, class_rows
-from segformer_tf.pipelines.runtimes import KerasModel
+from segformer_tf.pipelines.runtimes import KerasModel, pixels_shape
 from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.storage.whole import staged
 
@@ -167,7 +167,7 @@ def _config_of_transformers_js(model: SegformerBase, kind: str) -> str:
 
 def _export_saved_model(model, directory: Path, processor, tolerance, names, labels_at, max_pixels) -> Exported:
     functions = signatures.build(model, processor, names, labels_at, max_pixels)
-    size = signatures.fixed_size(processor) or ANY_SIZE
+    size = processor.fixed_size or ANY_SIZE
     with staged(directory) as stage:
         draft = stage / "version"
         difference, scale = write_saved_model(draft, model, processor, functions, size, directory.resolve().name)
@@ -186,7 +186,7 @@ def _export_runtime(
     if missing := [name for name in modules if importlib.util.find_spec(name) is None]:
         raise ImportError(f"{format} needs {', '.join(missing)}: pip install 'segformer-tf[{extra}]'.")
     if format == "litert":
-        size, batch = size or signatures.fixed_size(processor), 1
+        size, batch = size or processor.fixed_size, 1
     pixels = np.repeat(_pixels(model, processor, picture, size), batch or 1, axis=0)
     expected = KerasModel(model)(pixels)
     about = Description.of_model(model, processor, size, **facts(model))
@@ -235,7 +235,7 @@ def _pixels(model, processor, picture, size) -> np.ndarray:
     """The picture as a runtime takes it, (1, H, W, C) float32."""
     channels = model.config.num_channels
     if picture is None:
-        picture = sample_picture(*(size or signatures.fixed_size(processor) or ANY_SIZE))
+        picture = sample_picture(*(size or processor.fixed_size or ANY_SIZE))
         picture = np.resize(np.moveaxis(picture, -1, 0), (channels, *picture.shape[:2]))
         picture = np.moveaxis(picture, 0, -1)
     batch = processor(picture, return_tensors="np", data_format="channels_last", input_data_format="channels_last")

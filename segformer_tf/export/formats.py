@@ -29,12 +29,6 @@ class Format(NamedTuple):
     weights: tuple[str, ...] = WEIGHTS
 
 
-def pixels_shape(model: SegformerBase, size: tuple[int, int] | None, batch: int | None) -> Shape:
-    """What a file takes; None is any."""
-    channels, sides = model.config.num_channels, size or (None, None)
-    return (batch, channels, *sides) if model.data_format == "channels_first" else (batch, *sides, channels)
-
-
 def _write_keras(model: SegformerBase, path: Path, shape: Shape, weights: str, about: Description) -> None:
     model.save(path)
 

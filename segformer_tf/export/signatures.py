@@ -64,13 +64,6 @@ def build(
         return {name: makers[name]() for name in chosen}
 
 
-def fixed_size(processor: Any) -> tuple[int, int] | None:
-    """(height, width) of every picture after the processor, or None where that depends on the picture."""
-    if processor.do_resize and "height" in processor.size:
-        return processor.size["height"], processor.size["width"]
-    return None
-
-
 def _segmentation(model, run: Callable, processor, labels_at: str, max_pixels: int) -> dict[str, Callable]:
     kind = tf.uint8 if model.config.num_labels <= 256 else tf.uint16
     channels = model.config.num_channels
@@ -103,7 +96,7 @@ def _segmentation(model, run: Callable, processor, labels_at: str, max_pixels: i
             pixel_values = processor.preprocess_tensor(tf.identity(images))
         return {"labels": labels_of(run(pixel_values), tf.shape(images)[1:3])}
 
-    from_bytes = segment_batch if fixed_size(processor) else segment_one_by_one
+    from_bytes = segment_batch if processor.fixed_size else segment_one_by_one
     return {
         "serving_default": lambda: _from_bytes(from_bytes),
         "segment_tensor": lambda: _from_tensor(segment_tensor, "images", (None, None, None, channels), tf.uint8),
@@ -132,7 +125,7 @@ def _classification(model, run: Callable, processor, max_pixels: int) -> dict[st
         logits, errors = tf.map_fn(one, image_bytes, fn_output_signature=specs)
         return {**top(logits), "error": errors}
 
-    from_bytes = classify_batch if fixed_size(processor) else classify_one_by_one
+    from_bytes = classify_batch if processor.fixed_size else classify_one_by_one
     return {"serving_default": lambda: _from_bytes(from_bytes), **_plain(model, run)}
 
 
@@ -175,7 +168,7 @@ def _read_batch(image_bytes, processor, max_pixels: int) -> tuple[tf.Tensor, tf.
         return processor.preprocess_tensor(picture), tf.shape(picture)[:2], error
 
     specs = (
-        tf.TensorSpec((*fixed_size(processor), 3), tf.float32),
+        tf.TensorSpec((*processor.fixed_size, 3), tf.float32),
         tf.TensorSpec((2,), tf.int32),
         tf.TensorSpec((), tf.string),
     )

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from segformer_tf.images.bilinear import neighbours
+
 BAND_PIXELS = 2**17  # pixels that are looked at together
 CHUNK_VALUES = 2**17  # values (pixels times classes) that are computed together: half a megabyte a copy
 BLENDS = ("mean", "gaussian")  # how overlapping parts count: alike, or most in their middle
@@ -209,17 +211,6 @@ def _blend(logits: np.ndarray, upper, lower, left, right, weight) -> tuple[np.nd
 def first_pixel(edge: float, length: int) -> int:
     """The first of `length` pixels whose centre is not before `edge`."""
     return length if edge >= length else max(math.ceil(edge - 0.5), 0)
-
-
-def neighbours(pixels: slice, start: float, extent: float, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each pixel of a side: the logit before its centre, the one after it, and the weight of the latter.
-
-    `length` logits are spread over `extent` pixels from `start` on.
-    """
-    offsets = (np.arange(pixels.start, pixels.stop) - start).astype(np.float32)
-    position = np.maximum((offsets + np.float32(0.5)) * np.float32(length / extent) - np.float32(0.5), 0)
-    before = np.minimum(position.astype(np.int32), length - 1)
-    return before, np.minimum(before + 1, length - 1), (position - before).astype(np.float32)
 
 
 def _edges(spans: list[tuple[float, float]], start: int, end: int) -> list[int]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from segformer_tf.images.bilinear import neighbours
 from segformer_tf.images.merging import Merger
 from segformer_tf.images.scaling import resolve_data_format
 
@@ -64,8 +65,8 @@ def _label_map(logits: np.ndarray, height: int, width: int) -> np.ndarray:
 
 def _scores(logits: np.ndarray, height: int, width: int) -> np.ndarray:
     """(h, w, C) -> (height, width, C) float32 probabilities."""
-    top, bottom, row_weight = _neighbours(logits.shape[0], height)
-    left, right, column_weight = _neighbours(logits.shape[1], width)
+    top, bottom, row_weight = neighbours(slice(0, height), 0, height, logits.shape[0])
+    left, right, column_weight = neighbours(slice(0, width), 0, width, logits.shape[1])
     wide = _blend(logits[:, left], logits[:, right], column_weight[:, np.newaxis])
     scores = np.empty((height, width, logits.shape[-1]), np.float32)
     for row in range(height):
@@ -80,13 +81,6 @@ def _scores(logits: np.ndarray, height: int, width: int) -> np.ndarray:
 
 def _blend(start: Any, end: Any, weight: Any) -> Any:
     return start + (end - start) * weight
-
-
-def _neighbours(length: int, out: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each output: the source index before it, the one after it, and the weight of the latter."""
-    position = np.maximum((np.arange(out, dtype=np.float32) + 0.5) * np.float32(length / out) - 0.5, 0)
-    before = np.minimum(position.astype(np.int32), length - 1)
-    return before, np.minimum(before + 1, length - 1), (position - before).astype(np.float32)
 
 
 def label_map(logits: tf.Tensor, size: tuple[int, int] | tf.Tensor) -> tf.Tensor:

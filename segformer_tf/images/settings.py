@@ -90,6 +90,11 @@ class Settings:
     def channels(self) -> int:
         return len(self.image_mean) if isinstance(self.image_mean, list) else 3
 
+    @property
+    def fixed_size(self) -> tuple[int, int] | None:
+        """(height, width) of every picture after the processor, or None where that depends on the picture."""
+        return (self.size["height"], self.size["width"]) if self.do_resize and "height" in self.size else None
+
     @classmethod
     def from_dict(cls, config: dict[str, Any], **overrides: Any) -> Self:
         """From the contents of a `preprocessor_config.json`; a null there means the default."""

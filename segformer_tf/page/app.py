@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from segformer_tf.page import view
+from segformer_tf.pipelines.exported import PACKAGES
 from segformer_tf.pipelines.pipeline import RUNTIMES, SegmentationPipeline
 
 HERE = Path(__file__).parent
@@ -88,8 +89,7 @@ def installed() -> list[str]:
     """The runtimes that can be chosen here."""
     from importlib.util import find_spec
 
-    needs = {"openvino": "openvino", "onnx": "onnxruntime"}
-    return [name for name in RUNTIMES if name not in needs or find_spec(needs[name])]
+    return [name for name in RUNTIMES if name not in PACKAGES or find_spec(PACKAGES[name])]
 
 
 def build(models: Sequence[str], runtime: str, example: Path | None, labeller: Labeller) -> Any:

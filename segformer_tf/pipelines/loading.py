@@ -1,30 +1,99 @@
-"""A checkpoint as a model with a trained head, and the fastest way of computing it."""
+"""A checkpoint as a model with a trained head, in another runtime, and in the fastest of them."""
 
+import importlib.util
 import os
 import sys
+import tempfile
 import time
 import warnings
+import weakref
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from segformer_tf.images.processor import SegformerImageProcessor
-from segformer_tf.pipelines.exported import converted
-from segformer_tf.pipelines.runtimes import Runtime
+from segformer_tf.pipelines.description import Description
+from segformer_tf.pipelines.exported import KINDS, PACKAGES, check_installed
+from segformer_tf.pipelines.predict import How
+from segformer_tf.pipelines.runtimes import KerasModel, Runtime, export_quietly, pixels_shape
 
 if TYPE_CHECKING:
     from segformer_tf.models.base import SegformerBase
 
+WORTH_CONVERTING = {"openvino": 100, "litert": 400}  # pictures of one call from which on it has paid for itself
 
-def fastest(runtime: Runtime, processor: SegformerImageProcessor) -> Runtime:
-    """The runtime given, a Keras model's, or the model in OpenVINO, if that is installed, faster here and agrees on the
-    labels. Says which."""
+
+class Fitted(Runtime):
+    """A file of one size for the pictures that have it, the model that it was made of for all others."""
+
+    def __init__(self, file: Runtime, model: Runtime):
+        super().__init__(file.source, model.description)
+        self.file, self.model, self.backend = file, model, file.backend
+
+    def __call__(self, pixel_values: np.ndarray) -> np.ndarray:
+        chosen = self.file if pixel_values.shape[1:3] == self.file.size else self.model
+        self.backend = chosen.backend  # what answered last
+        return chosen(pixel_values)
+
+
+def converted(model: Any, runtime: str, size: tuple[int, int] | None = None) -> Runtime:
+    """A Keras model in OpenVINO, ONNX Runtime or LiteRT; takes 5 to 20 seconds.
+
+    For any batch and size; in LiteRT for pictures (height, width) of `size`, others are computed by the model.
+
+    Raises:
+        ImportError: A package is not installed.
+        ValueError: LiteRT, and no size.
+    """
+    check_installed(runtime, f"runtime={runtime!r}")
+    bound = (size, 1) if runtime == "litert" else (None, None)
+    if bound == (None, 1):
+        raise ValueError(
+            "runtime='litert' needs one size, and the processor has none: give it size={'height': ..., 'width': ...}, "
+            "or choose another runtime."
+        )
+    directory = tempfile.TemporaryDirectory(prefix="segformer-", ignore_cleanup_errors=True)
+    path = Path(directory.name, {"openvino": "model.xml", "onnx": "model.onnx", "litert": "model.tflite"}[runtime])
     try:
-        made = converted(runtime.model, "openvino")  # type: ignore[attr-defined]
+        export_quietly(model, path, runtime, pixels_shape(model, *bound))
+        made: Any = KINDS[path.suffix](path, Description.of_model(model, size=bound[0]))
+    except BaseException:
+        directory.cleanup()
+        raise
+    made.source = f"{type(model).__name__} in {runtime}"
+    weakref.finalize(made, directory.cleanup)  # OpenVINO reads from it until the end
+    return Fitted(made, KerasModel(model)) if size and runtime == "litert" else made
+
+
+def candidate(processor: SegformerImageProcessor, how: How, pictures: int) -> str | None:
+    """The runtime that is likely the fastest here; None where converting takes longer than so many pictures save.
+
+    Without AVX-512 LiteRT, where it is installed, for pictures that are taken whole and have one size; else OpenVINO.
+    """
+    whole = how.mode == "whole" and how.resize is None and tuple(how.scales) == (1.0,)
+    litert = whole and processor.fixed_size and importlib.util.find_spec(PACKAGES["litert"]) and not has_avx512()
+    backend = "litert" if litert else "openvino"
+    return backend if pictures >= WORTH_CONVERTING[backend] else None
+
+
+def has_avx512() -> bool:
+    """Whether the processor computes on 512 bits at a time; False where Linux does not say."""
+    told = Path("/proc/cpuinfo")
+    return told.exists() and " avx512f " in told.read_text("utf-8", "ignore").replace("\n", " ")
+
+
+def fastest(runtime: Any, processor: SegformerImageProcessor, backend: str) -> Runtime:
+    """A Keras model's own graph, or the model in `backend` if that is installed, faster here and of the same labels.
+
+    Says which.
+    """
+    height, width = processor.fixed_size or (512, 512)
+    try:
+        made = converted(runtime.model, backend, processor.fixed_size)
     except ImportError:
         _say("TensorFlow", f"pip install openvino for more speed{_without_onednn()}")
         return runtime
-    height, width = (processor.size.get("height", 512), processor.size.get("width", 512))
     sample = np.random.default_rng(0).normal(size=(1, height, width, processor.channels)).astype(np.float32)
     agreement = (runtime(sample).argmax(-1) == made(sample).argmax(-1)).mean()
     chosen = made if agreement >= 0.999 and _seconds(made, sample) < _seconds(runtime, sample) else runtime

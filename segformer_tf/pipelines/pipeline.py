@@ -15,8 +15,8 @@ from segformer_tf.images.raster import Regions, open_regions
 from segformer_tf.images.scaling import to_eight_bits
 from segformer_tf.pipelines import overlap
 from segformer_tf.pipelines.description import class_names
-from segformer_tf.pipelines.exported import converted, exported_file, open_exported
-from segformer_tf.pipelines.loading import fastest, whole_model
+from segformer_tf.pipelines.exported import exported_file, open_exported
+from segformer_tf.pipelines.loading import candidate, converted, fastest, whole_model
 from segformer_tf.pipelines.predict import How, Predictor
 from segformer_tf.pipelines.progress import tracked
 from segformer_tf.pipelines.result import ClassificationResult, SegmentationResult, map_kind
@@ -29,15 +29,16 @@ from segformer_tf.storage.keywords import check_keywords, keywords_of
 if TYPE_CHECKING:
     from segformer_tf.models.base import SegformerBase
 
-RUNTIMES = ("auto", "tensorflow", "openvino", "onnx")
-WORTH_CONVERTING = 100  # pictures of one call from which on converting to OpenVINO has paid for itself
+RUNTIMES = ("auto", "tensorflow", "openvino", "onnx", "litert")
 
 
 class Pipeline:
     """A model with its image processor; calling it takes one picture or an iterable of them.
 
-    `model` is a Keras model or a `Runtime`. `runtime`: "tensorflow", "openvino", "onnx", or "auto": TensorFlow, and
-    OpenVINO, if installed, faster here and of the same labels, from the first call with 100 pictures or more on.
+    `model` is a Keras model or a `Runtime`. `runtime`: "tensorflow", "openvino", "onnx", "litert" (which computes
+    pictures of the processor's size only, TensorFlow the others), or "auto": TensorFlow, and from the first call with
+    100 pictures or more on OpenVINO, on processors without AVX-512 from 400 on LiteRT, if installed, faster here and of
+    the same labels.
     """
 
     task = ""  # as descriptions call it
@@ -61,7 +62,8 @@ class Pipeline:
         self.processor = processor or own.description.image_processor() or images.SegformerImageProcessor()
         self.name = name
         self.config = model.config if self.model is not None else SegformerConfig.from_dict(own.description.config)
-        self.runtime = converted(model, runtime) if self.model is not None and runtime in ("openvino", "onnx") else own
+        other = self.model is not None and runtime not in ("auto", "tensorflow")
+        self.runtime = converted(model, runtime, self.processor.fixed_size) if other else own
         self._may_convert = runtime == "auto" and self.model is not None
 
     @classmethod
@@ -121,8 +123,8 @@ class Pipeline:
         return self._stream(pictures, work, batch_size, total)
 
     def _stream(self, pictures, work: overlap.Task, batch_size: int, total: int) -> Iterator[Any]:
-        if self._may_convert and total >= WORTH_CONVERTING:
-            self._may_convert, self.runtime = False, fastest(self.runtime, self.processor)
+        if self._may_convert and (backend := candidate(self.processor, work.how, total)):
+            self._may_convert, self.runtime = False, fastest(self.runtime, self.processor, backend)
         yield from overlap.many(Predictor(self.runtime, self.processor, batch_size), work, pictures)
 
     def _check(self, options: dict[str, Any]) -> None:

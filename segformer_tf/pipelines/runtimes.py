@@ -116,26 +116,26 @@ def _graph(model: Any) -> Any:
     known = _graphs.get(model)
     if known is None or known[0] != variables:
         traced: Any = weakref.ref(model)  # a graph that held the model would keep it alive
-        channels = model.config.num_channels
-        shape = (channels, None, None) if model.data_format == "channels_first" else (None, None, channels)
 
         def logits(pixel_values):
             return traced()(pixel_values, training=False, return_dict=True)["logits"]
 
-        signature = [tf.TensorSpec((None, *shape), tf.float32)]
+        signature = [tf.TensorSpec(pixels_shape(model), tf.float32)]
         known = _graphs[model] = variables, tf.function(logits, input_signature=signature, autograph=False)
     return known[1]
 
 
-def export_quietly(
-    model: Any, path: Path, format: str, shape: tuple[int | None, ...] | None = None, **arguments
-) -> None:
-    """`model.export` for pixels of `shape` (any batch and size by default), without the converters' warnings."""
+def pixels_shape(model: Any, size: tuple[int, int] | None = None, batch: int | None = None) -> tuple[int | None, ...]:
+    """The shape of pixels that a file takes; None is any."""
+    channels, sides = model.config.num_channels, size or (None, None)
+    return (batch, channels, *sides) if model.data_format == "channels_first" else (batch, *sides, channels)
+
+
+def export_quietly(model: Any, path: Path, format: str, shape: tuple[int | None, ...], **arguments) -> None:
+    """`model.export` for pixels of `shape`, without the converters' warnings."""
     import tensorflow as tf
 
-    channels = model.config.num_channels
-    any_size = (channels, None, None) if model.data_format == "channels_first" else (None, None, channels)
-    spec = tf.TensorSpec(shape or (None, *any_size), tf.float32, name="pixel_values")
+    spec = tf.TensorSpec(shape, tf.float32, name="pixel_values")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the converters' own, about numpy and about each other's versions
         model.export(str(path), verbose=False, input_signature=[spec], format=format, **arguments)

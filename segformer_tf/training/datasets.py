@@ -15,7 +15,7 @@ from segformer_tf.training.augment import Augmentation, augment, augment_for_cla
 from segformer_tf.training.reading import load_pair
 from segformer_tf.training.recipe import Recipe
 from segformer_tf.training.regions import lay_over
-from segformer_tf.training.sources import Source, checked_pair, for_the_model, pictures
+from segformer_tf.training.sources import Source, checked_pair, for_the_model, pictures, untuned
 
 STEPS_APART = 1_000_003  # a layer draws several times a step, and must not meet the next step's numbers
 ENDLESS = np.iinfo(np.int64).max
@@ -93,7 +93,7 @@ def training_data(
             return lay_over(*batch, step_seed, how.cut_rate, how.paste_rate, ignore_index)
 
         batches = batches.map(change_batch, num_parallel_calls=tf.data.AUTOTUNE)
-    return batches.prefetch(2)
+    return untuned(batches.prefetch(2))
 
 
 @spell_checked

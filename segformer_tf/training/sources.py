@@ -29,6 +29,17 @@ def open_split(data: str | Path | Source | Inspection, split: str) -> Source:
     return read_split(data, split) if isinstance(data, (str, Path)) else data
 
 
+def untuned(data: tf.data.Dataset) -> tf.data.Dataset:
+    """The same without `tf.data`'s tuner, which sleeps twice as long each time, a minute at most.
+
+    Where an iterator ends, the program may wait until it wakes: up to as long as the iterator was there. Without it all
+    cores read.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return data.with_options(options)
+
+
 def pictures(source: Source, ignore_index: int = UNLABELLED) -> tf.data.Dataset:
     """The pictures as they are, in order: (H, W, 3) uint8 and (H, W) int32 or a class id.
 
@@ -40,9 +51,11 @@ def pictures(source: Source, ignore_index: int = UNLABELLED) -> tf.data.Dataset:
         pairs = shards.elements(source)
     else:
         pairs = tf.data.Dataset.range(len(source)).map(load_pair(source), num_parallel_calls=tf.data.AUTOTUNE)
-    if isinstance(source, Split) and not source.has_masks:
-        return pairs
-    return pairs.map(lambda image, mask: _padded(image, mask, ignore_index) if mask.shape.rank == 2 else (image, mask))
+    if not (isinstance(source, Split) and not source.has_masks):
+        pairs = pairs.map(
+            lambda image, mask: _padded(image, mask, ignore_index) if mask.shape.rank == 2 else (image, mask)
+        )
+    return untuned(pairs)
 
 
 def chosen(source: Source, numbers: Collection[int], ignore_index: int = UNLABELLED) -> Source:

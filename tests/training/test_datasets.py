@@ -74,3 +74,10 @@ def test_a_model_with_another_ignore_index_trains_on_padded_crops(data):
     network = tiny_network(semantic_loss_ignore_index=254)
     pixels, labels = next(iter(training_data(read_split(data), Augmentation((64, 96)), 2, ignore_index=254)))
     assert np.isfinite(network(pixels, labels=labels).loss)
+
+
+@pytest.mark.parametrize("kind", ["files", "shards", "own"])
+def test_no_data_set_waits_for_the_tuner_where_it_ends(data, tmp_path, kind):
+    source = source_of(kind, data, tmp_path)
+    for made in (training_data(source, HOW, 2), evaluation_data(source)):
+        assert made.options().autotune.enabled is False

@@ -13,6 +13,7 @@ from segformer_tf.export import quantized
 from segformer_tf.export.export import export
 from segformer_tf.export.formats import FILES
 from segformer_tf.export.quantized import Calibration, quantize
+from segformer_tf.pipelines import exported
 
 load = FILES["openvino"].load
 PARTS = [*(f"stage {i + 1}" for i in range(model().config.num_encoder_blocks)), "head"]
@@ -43,7 +44,7 @@ def uncalibrated(monkeypatch):
     return in_float
 
 
-def test_products_compute_in_int8_and_the_report_says_which(full, tmp_path):
+def test_products_compute_in_int8_and_the_report_says_which(full, tmp_path, monkeypatch):
     path = tmp_path / "openvino_model.xml"
     found = quantize(full, path, load, Calibration(pixels, max_drop=60.0))
     assert json.loads(json.dumps(found.to_dict()))["layers"][0]["part"] == found.layers[0].part
@@ -53,6 +54,9 @@ def test_products_compute_in_int8_and_the_report_says_which(full, tmp_path):
     file, whole = load(path), load(full)
     assert file.description == whole.description
     assert file(next(pixels())).shape == (1, SIZE[0] // 4, SIZE[1] // 4, 5)
+    for bfloat16, precision in ((True, "bf16"), (False, "f32")):  # in which the rest of the file is computed
+        monkeypatch.setattr(exported, "_has_bfloat16", lambda core, it=bfloat16: it)
+        assert load(path)._precision == precision and load(full)._precision == "f32"
 
 
 def test_parts_that_lose_most_stay_in_float_until_the_loss_is_small(full, tmp_path, uncalibrated):

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from serving_models import SIZE, decoded, encoded, model, picture, processor, random_model
 
-from segformer_tf import SegmentationPipeline, TFSegformerForImageClassification
+from segformer_tf import SegformerImageProcessor, SegmentationPipeline, TFSegformerForImageClassification
 from segformer_tf.export import formats as export_formats
 from segformer_tf.export.export import export
 from segformer_tf.export.onnx_weights import compress
@@ -193,6 +193,20 @@ def test_a_checkpoint_runs_in_openvino_when_asked_to():
     assert segment.backend == "openvino"
     expected = SegmentationPipeline(model(), processor(), runtime="tensorflow")(image).labels
     assert (segment(image).labels == expected).mean() >= 0.999
+
+
+def test_a_checkpoint_runs_in_litert_at_the_processor_s_size_and_in_tensorflow_at_others():
+    segment = SegmentationPipeline(model(), processor(), runtime="litert")
+    pictures, expected = [np.asarray(picture(*SIZE))] * 3, SegmentationPipeline(model(), processor())
+    for result in segment(pictures):
+        assert result.runtime == "litert"
+        assert (result.labels == expected(pictures[0]).labels).mean() >= 0.999
+    sliding = {"mode": "slide", "window": (32, 32)}
+    found = segment(pictures[0], **sliding)
+    assert found.runtime == "tensorflow"
+    assert (found.labels == expected(pictures[0], **sliding).labels).mean() >= 0.999
+    with pytest.raises(ValueError, match="'litert' needs one size, and the processor has none"):
+        SegmentationPipeline(model(), SegformerImageProcessor(do_resize=False), runtime="litert")
 
 
 def test_a_file_of_another_program_is_told(tmp_path):
