@@ -1,10 +1,11 @@
 """Times one training step of this package beside transformers' in PyTorch, in turns, 512x512, 150 classes.
 
-    python benchmarks/speed/training.py --write          # needs .venv and .venv-parity (`make bench` makes them)
+    python benchmarks/speed/training.py --write     # needs .venv, .venv-core and .venv-parity (`make bench` makes them)
 
 A job is VARIANT-SIZE-BATCH-DTYPE. Ours are `fit` after plain `compile()`, and after `compile(metrics=[])`. Medians;
 ratios say how many times as long the peer takes. Memory is what the process grows by from the loaded model on
 (activations, gradients, the optimizer's state), then the peak of the whole process. First losses are compared.
+Ours run where nothing is installed but what the package needs: Keras loads scikit-learn, 50 MB, where it finds it.
 `--peers` takes some of the rows: what the metric costs is `--peers segformer_tf segformer_tf_without_metrics`.
 """
 
@@ -15,8 +16,8 @@ from models import prepare
 from timing import OUT, Worker, cell, command_line, keep, machine, measure, show, table
 
 PEERS = {
-    "segformer_tf": (".venv", "segformer_tf, fit after compile()"),
-    "segformer_tf_without_metrics": (".venv", "the same, compile(metrics=[])"),
+    "segformer_tf": (".venv-core", "segformer_tf, fit after compile()"),
+    "segformer_tf_without_metrics": (".venv-core", "the same, compile(metrics=[])"),
     "transformers_torch": (".venv-parity", "transformers 5 PyTorch, eager"),
     "transformers_torch_compiled": (".venv-parity", "the same PyTorch, compiled"),
 }

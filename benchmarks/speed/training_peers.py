@@ -28,7 +28,6 @@ def segformer_tf(job: Job, **compiled):
     import tensorflow as tf
 
     from segformer_tf import SegformerConfig, TFSegformerForSemanticSegmentation
-    from segformer_tf.training.sources import untuned
 
     dtype = {"float32": "float32", "bfloat16": "mixed_bfloat16"}[job.dtype]
     config = SegformerConfig.from_pretrained(job.weights, **WITHOUT_DROPPING)
@@ -38,7 +37,9 @@ def segformer_tf(job: Job, **compiled):
     model.compile(**compiled)  # the default: AdamW at 6e-5, weight decay 0.01, the mean IoU
     x, y = job.pixels(), labels(job)
     # Four steps are few: where a data set ends, `tf.data` may wait for its tuner, for as long as they took.
-    seen = untuned(tf.data.Dataset.from_tensors((x, y)).repeat())
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    seen = tf.data.Dataset.from_tensors((x, y)).repeat().with_options(options)
     first = []
 
     def run():

@@ -4,6 +4,7 @@ All are called alike, (B, H, W, C) float32 -> (B, h, w, num_labels), or a classi
 """
 
 import os
+import threading
 import warnings
 import weakref
 from collections.abc import Iterable
@@ -106,6 +107,7 @@ def graphs_at_once() -> int:
 
 
 _graphs: Any = weakref.WeakKeyDictionary()  # model -> (its variables then, its graph)
+_tracing = threading.Lock()  # two halves of a batch ask for the same graph
 
 
 def _graph(model: Any) -> Any:
@@ -113,15 +115,16 @@ def _graph(model: Any) -> Any:
     import tensorflow as tf
 
     variables = [id(variable) for variable in model.variables]
-    known = _graphs.get(model)
-    if known is None or known[0] != variables:
-        traced: Any = weakref.ref(model)  # a graph that held the model would keep it alive
+    with _tracing:
+        known = _graphs.get(model)
+        if known is None or known[0] != variables:
+            traced: Any = weakref.ref(model)  # a graph that held the model would keep it alive
 
-        def logits(pixel_values):
-            return traced()(pixel_values, training=False, return_dict=True)["logits"]
+            def logits(pixel_values):
+                return traced()(pixel_values, training=False, return_dict=True)["logits"]
 
-        signature = [tf.TensorSpec(pixels_shape(model), tf.float32)]
-        known = _graphs[model] = variables, tf.function(logits, input_signature=signature, autograph=False)
+            signature = [tf.TensorSpec(pixels_shape(model), tf.float32)]
+            known = _graphs[model] = variables, tf.function(logits, input_signature=signature, autograph=False)
     return known[1]
 
 

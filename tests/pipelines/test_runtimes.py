@@ -2,9 +2,12 @@
 
 import importlib.util
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from reference import SMALL
 
 from segformer_tf import (
@@ -36,6 +39,24 @@ def test_the_graph_is_traced_once_for_all_sizes_and_follows_the_weights(pixels):
     bias = model.get_layer("decode_head").classifier.bias
     bias.assign(bias + 1.0)
     np.testing.assert_allclose(runtime(pixels), before + 1.0, atol=1e-5)
+
+
+def test_two_callers_share_a_graph(pixels, monkeypatch):
+    model = make()
+    runtime, made = KerasModel(model), []
+    function = tf.function
+
+    def slowly(*arguments, **options):
+        if arguments and arguments[0].__qualname__.startswith("_graph."):
+            made.append(arguments)
+            time.sleep(0.2)  # the other caller comes in
+        return function(*arguments, **options)
+
+    monkeypatch.setattr(tf, "function", slowly)
+    with ThreadPoolExecutor(2) as threads:
+        one, other = threads.map(runtime, [pixels, pixels])
+    np.testing.assert_array_equal(one, other)
+    assert len(made) == 1 and _graphs[model][1].experimental_get_tracing_count() == 1
 
 
 def test_one_picture_as_the_first_call_needs_no_graph(pixels, monkeypatch):
