@@ -107,7 +107,7 @@ def export(
     check_model(model, "MODEL")
     if calibrate and (weights is not Weights.INT8 or format is not Format.OPENVINO):
         raise typer.BadParameter(
-            "is for --format openvino --weights int8 (ONNX Runtime was slower in int8, LiteRT is not measured).",
+            "is for --format openvino --weights int8 (ONNX Runtime and LiteRT are slower in int8).",
             param_hint="--calibrate",
         )
     if program and format is not Format.ONNX:

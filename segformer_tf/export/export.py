@@ -120,7 +120,7 @@ def export(
     if calibration and (weights != "int8" or format != "openvino"):
         raise ValueError(
             f'calibration is for weights "int8" and openvino; weights is {weights!r} for {format}: leave it out, or '
-            "change these (ONNX Runtime was slower in int8 than in float32, LiteRT is not measured)."
+            "change these (ONNX Runtime and LiteRT are slower in int8 than in float32)."
         )
     if program is not None:
         _check_program(model, format, program)
