@@ -119,7 +119,7 @@ def prepare_ours_onnx(job: Job) -> None:
 
 
 def prepare_ours_litert(job: Job) -> None:
-    _prepare_ours(job, "litert", 1, "litert")
+    _prepare_ours(job, "litert", None, "litert")  # always one
 
 
 def segformer_tf_eager(job: Job):
