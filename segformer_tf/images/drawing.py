@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from segformer_tf.images.legend import PLACES, with_legend
+from segformer_tf.images.legend import PLACES, canvas, with_legend
 from segformer_tf.images.opening import to_pixels
 from segformer_tf.images.raster import Regions
 from segformer_tf.storage.keywords import spell_checked
 
 BAND_PIXELS = 2**15  # that are worked on together: what is made of them on the way stays in a core's cache
+LEAST_ROWS = 64  # of a band: a TIFF's tiles are read anew for each
 Names = Mapping[Any, str] | Sequence[str] | None
 
 
@@ -125,26 +126,25 @@ def overlay(
     blended = np.rint(colours * float(alpha)).astype(np.uint8)
     plain = np.isin(np.arange(len(colours)), [*skipped, len(palette)])
     thickness = max(round((labels.size**0.5) / 400), 1)
-    mixed = np.empty(pixels.shape, np.uint8)
-    rows = max(BAND_PIXELS // max(labels.shape[1], 1), 1)
-    for top in range(0, len(labels), rows):  # what is made for each pixel on the way takes eight times the picture
-        band = slice(top, top + rows)
+    rows = [row for row in class_table(labels, names) if row["id"] < len(palette) and row["id"] not in skipped]
+    height, width = labels.shape
+    beside = bool(rows) and legend in (True, "outside")
+    picture = canvas(width, height, rows, palette) if beside else Image.new("RGB", (width, height))
+    step = max(BAND_PIXELS // max(width, 1), LEAST_ROWS)
+    for top in range(0, height, step):
+        band = slice(top, top + step)
         ids = _known(labels[band], len(palette))
         below = pixels[band, :]
-        np.add(shares.take(below), blended.take(ids, axis=0), out=mixed[band])
+        mixed = np.add(shares.take(below), blended.take(ids, axis=0))
         if outline:
             above = min(thickness, top)
-            rim = _rims(labels[top - above : top + rows + thickness], thickness)[above:][: len(ids)]
-            mixed[band][rim] = colours.take(ids[rim], axis=0)
+            rim = _rims(labels[top - above : top + step + thickness], thickness)[above:][: len(ids)]
+            mixed[rim] = colours.take(ids[rim], axis=0)
         untouched = plain.take(ids)
         if untouched.any():
-            mixed[band][untouched] = below[untouched]
-    picture = Image.fromarray(mixed)
-    del mixed  # a huge picture's legend makes one more of that size
-    table = [row for row in class_table(labels, names) if row["id"] < len(palette) and row["id"] not in skipped]
-    if not legend or not table:
-        return picture
-    return with_legend(picture, table, palette, "inside" if legend == "inside" else "outside")
+            mixed[untouched] = below[untouched]
+        picture.paste(Image.fromarray(mixed), (0, top))
+    return with_legend(picture, rows, palette) if rows and legend == "inside" else picture
 
 
 def _rims(labels: np.ndarray, thickness: int) -> np.ndarray:

@@ -17,30 +17,35 @@ PAPER, INK, PALE, RIM = (250, 250, 250), (25, 25, 25), (105, 105, 105), (90, 90,
 Rows = list[dict[str, Any]]
 
 
-def with_legend(picture: Image.Image, rows: Rows, palette: np.ndarray, where: str = "outside") -> Image.Image:
-    """A picture with the colours, names and shares of `rows` (of `class_table`).
+def canvas(width: int, height: int, rows: Rows, palette: np.ndarray) -> Image.Image:
+    """A picture of (width, height), still empty, with the legend of `rows` (of `class_table`) beside it.
 
-    "outside": below a wide picture, beside a tall one, in as many columns as it takes, read column by column.
-    "inside": on the picture where it covers the fewest details, if it takes a quarter of it at most; else outside.
+    Below a wide picture, right of a tall one, in as many columns as it takes, read column by column.
     """
-    width, height = picture.size
-    drawer = _Drawer(picture, rows, palette)
-    if where == "inside":
-        panel = drawer.panel(*drawer.shape(width, height, 0.6))
-        if panel.width <= width and panel.height <= height and _share(panel, picture) <= MOST_HIDDEN:
-            place = _quietest(np.asarray(picture.convert("L"), np.float32), panel.height, panel.width)
-            picture = picture.copy()
-            picture.paste(panel, place, Image.new("L", panel.size, 225))
-            return picture
-    beside = width < height
+    drawer = _Drawer(width, height, rows, palette)
+    right = width < height
     panel = drawer.panel(*drawer.shape(width, height, 1.0))
     size = (
-        (width + panel.width, max(height, panel.height)) if beside else (max(width, panel.width), height + panel.height)
+        (width + panel.width, max(height, panel.height)) if right else (max(width, panel.width), height + panel.height)
     )
-    canvas = Image.new("RGB", size, PAPER)
-    canvas.paste(picture, (0, 0))
-    canvas.paste(panel, (width, 0) if beside else (0, height))
-    return canvas
+    made = Image.new("RGB", size, PAPER)
+    made.paste(panel, (width, 0) if right else (0, height))
+    return made
+
+
+def with_legend(picture: Image.Image, rows: Rows, palette: np.ndarray) -> Image.Image:
+    """A picture with its legend on it where it covers the fewest details; beside it, if it took over a quarter."""
+    width, height = picture.size
+    drawer = _Drawer(width, height, rows, palette)
+    panel = drawer.panel(*drawer.shape(width, height, 0.6))
+    if panel.width <= width and panel.height <= height and _share(panel, picture) <= MOST_HIDDEN:
+        place = _quietest(np.asarray(picture.convert("L"), np.float32), panel.height, panel.width)
+        picture = picture.copy()
+        picture.paste(panel, place, Image.new("L", panel.size, 225))
+        return picture
+    made = canvas(width, height, rows, palette)
+    made.paste(picture, (0, 0))
+    return made
 
 
 def _share(panel: Image.Image, picture: Image.Image) -> float:
@@ -50,9 +55,9 @@ def _share(panel: Image.Image, picture: Image.Image) -> float:
 class _Drawer:
     """Sizes and drawing; text grows with the picture."""
 
-    def __init__(self, picture: Image.Image, rows: Rows, palette: np.ndarray):
+    def __init__(self, width: int, height: int, rows: Rows, palette: np.ndarray):
         self.rows, self.palette = rows, palette
-        self.text = min(max(round((picture.width * picture.height) ** 0.5 / 34), 11), 64)
+        self.text = min(max(round((width * height) ** 0.5 / 34), 11), 64)
         self.font = _font(self.text)
         self.line, self.gap, self.swatch = round(self.text * 1.55), round(self.text * 1.3), round(self.text * 1.05)
         names = max(round(self.font.getlength(row["name"])) for row in rows)
