@@ -48,7 +48,7 @@ def test_models_runtime_and_address_are_the_callers(call, served):
     [
         (["--model", "segformer-b0-camvit"], "did you mean segformer-b0-camvid?"),
         (["--port", "0"], "--port"),
-        (["--runtime", "litert"], "litert"),
+        (["--runtime", "tflite"], "tflite"),
     ],
 )
 def test_a_wrong_call_is_told(call, served, arguments, told):

@@ -13,6 +13,7 @@ from segformer_tf import (
     TFSegformerForSemanticSegmentation,
     TFSegformerModel,
 )
+from segformer_tf.models import compiled
 
 PICTURES = [TFSegformerModel, TFSegformerForImageClassification, TFSegformerForSemanticSegmentation]
 CLASSES = [*PICTURES, TFSegformerDecodeHead]
@@ -50,7 +51,8 @@ def test_clone_model_gives_a_functional_model_of_new_layers_that_computes_the_sa
     assert not {id(layer) for layer in model.layers} & {id(layer) for layer in clone.layers}
     clone.set_weights(model.get_weights())
     inputs = _inputs(model)
-    np.testing.assert_array_equal(_first(clone(inputs)), _first(model(inputs)))
+    with compiled.op_by_op():  # as the clone runs; the model's own graph has oneDNN's norms on some processors
+        np.testing.assert_array_equal(_first(clone(inputs)), _first(model(inputs)))
 
 
 @pytest.mark.parametrize("mode", ["int8", "float8"])
