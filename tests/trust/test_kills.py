@@ -8,7 +8,7 @@ from reference import ROOT
 
 SCRIPT = ROOT / "benchmarks" / "trust" / "kills.py"
 CODE = f"""
-import random, sys
+import random, sys, time
 sys.path.insert(0, {str(SCRIPT.parent)!r})
 import kills
 
@@ -16,6 +16,7 @@ def in_place(directory, version):
     directory.mkdir(exist_ok=True)
     for number in range(200):
         (directory / f"{{number}}.txt").write_text(str(version))
+        time.sleep(0.002)  # a quick disk writes them all before the first kill
 
 mixed = kills.attack(kills.Case(in_place), 20, random.Random(0))
 assert mixed["bad"] > 0, mixed  # the attack finds a save that is none
