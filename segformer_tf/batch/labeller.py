@@ -122,10 +122,13 @@ class Labeller:
     def fingerprint(self) -> str:
         """Of the program and the weights: workers of one job must agree on it."""
         found = hashlib.sha256(__version__.encode())
+        variables = getattr(self.pipeline.runtime, "variables", None)
         if self.pipeline.model is not None:
-            for variable in self.pipeline.model.weights:
-                found.update(variable.path.encode())
-                found.update(np.asarray(variable.value).tobytes())
+            variables = {variable.path: variable.value for variable in self.pipeline.model.weights}
+        if variables is not None:
+            for path, value in variables.items():
+                found.update(path.encode())
+                found.update(np.asarray(value).tobytes())
             return found.hexdigest()[:16]
         path = Path(self.pipeline.runtime.source)
         parts = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path, path.with_suffix(".bin")]

@@ -19,6 +19,7 @@ class Runtime(str, Enum):
     """What computes."""
 
     AUTO, TENSORFLOW, OPENVINO, ONNX, LITERT = "auto", "tensorflow", "openvino", "onnx", "litert"
+    NUMPY = "numpy"
 
 
 class Mode(str, Enum):
@@ -94,12 +95,25 @@ def make_directory(path: Path) -> None:
         raise OSError(f"{path} cannot be made a directory to write into ({error.strerror}); give another.") from error
 
 
-def load_pipeline(name: str, model: str, runtime: Runtime, merge_queries: list[int] | None = None) -> Any:
-    """A model and its processor; of one for another task it is said which command takes it."""
-    if not model.endswith(EXPORTED):
-        load_tensorflow()
-    from segformer_tf.pipelines import pipeline as pipelines
+def load_pipeline(
+    name: str,
+    model: str,
+    runtime: Runtime,
+    merge_queries: list[int] | None = None,
+    pictures: int | None = None,
+    options: dict[str, Any] | None = None,
+) -> Any:
+    """A model and its processor; of one for another task it is said which command takes it.
 
+    Where all is done when `pictures` with these `options` are, `auto` takes NumPy for a few.
+    """
+    from segformer_tf.pipelines import pipeline as pipelines
+    from segformer_tf.pipelines.loading import soon_in_numpy
+
+    if runtime is Runtime.AUTO and pictures and not merge_queries and soon_in_numpy(model, pictures, options or {}):
+        runtime = Runtime.NUMPY
+    if runtime is not Runtime.NUMPY and not model.endswith(EXPORTED):
+        load_tensorflow()
     try:
         chosen: dict[str, Any] = {} if runtime is Runtime.AUTO else {"runtime": runtime.value}
         chosen |= {"merge_queries": merge_queries} if merge_queries else {}

@@ -108,7 +108,8 @@ def segment(
                 "takes one picture and one kind of --save, without --json.", param_hint="--output -"
             )
         drawn |= {"skip": skip_class or ("background",), "legend": legend is not Legend.NONE and legend.value}
-        return _to_stdout(pictures[0], load_pipeline(SEGMENTS, model, runtime, merge_queries), options, kinds, drawn)
+        pipeline = load_pipeline(SEGMENTS, model, runtime, merge_queries, 1, options)
+        return _to_stdout(pictures[0], pipeline, options, kinds, drawn)
     planned = plan(pictures, output, kinds, whole_names, overwrite, skip_existing)
     for message in planned.refused.values():
         say(message)
@@ -119,7 +120,7 @@ def segment(
     rows: list[dict[str, Any]] = []
     report = tables.Report(len(todo), len(planned.refused), output)
     if todo:
-        pipeline = load_pipeline(SEGMENTS, model, runtime, merge_queries)
+        pipeline = load_pipeline(SEGMENTS, model, runtime, merge_queries, len(todo), options)
         check_classes(skip_class, pipeline.id2label)
         skipped = tuple(skip_class) if skip_class else ("background",)
         drawn["legend"] = legend is not Legend.NONE and legend.value
@@ -157,7 +158,7 @@ def classify(
     """
     check_model(model)
     pictures = find_pictures(images, recursive)
-    pipeline = load_pipeline("ImageClassificationPipeline", model, runtime)
+    pipeline = load_pipeline("ImageClassificationPipeline", model, runtime, pictures=len(pictures))
 
     def finish(picture: Any, answer: Any) -> dict[str, Any]:
         return {"path": str(picture) if isinstance(picture, Path) else "-", "classes": answer}

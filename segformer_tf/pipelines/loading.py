@@ -1,27 +1,36 @@
 """A checkpoint as a model with a trained head, in another runtime, and in the fastest of them."""
 
 import importlib.util
+import math
 import os
 import sys
 import tempfile
 import time
 import warnings
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from segformer_tf import checkpoints
+from segformer_tf.checkpoints.infer import expected_shapes
+from segformer_tf.config import SegformerConfig
 from segformer_tf.images.processor import SegformerImageProcessor
 from segformer_tf.pipelines.description import Description
-from segformer_tf.pipelines.exported import KINDS, PACKAGES, check_installed
+from segformer_tf.pipelines.exported import KINDS, PACKAGES, check_installed, exported_file
+from segformer_tf.pipelines.numpy_network import NumPy
 from segformer_tf.pipelines.predict import How
 from segformer_tf.pipelines.runtimes import KerasModel, Runtime, export_quietly, pixels_shape
+from segformer_tf.storage import find
 
 if TYPE_CHECKING:
     from segformer_tf.models.base import SegformerBase
 
 WORTH_CONVERTING = {"openvino": 100, "litert": 400}  # pictures of one call from which on it has paid for itself
+SOON = 2**20  # pixels of all pictures together: NumPy computes them in less time than TensorFlow takes to load
+HEADS = {"TFSegformerForSemanticSegmentation": "decode_head", "TFSegformerForImageClassification": "classifier"}
 
 
 class Fitted(Runtime):
@@ -38,7 +47,7 @@ class Fitted(Runtime):
 
 
 def converted(model: Any, runtime: str, size: tuple[int, int] | None = None) -> Runtime:
-    """A Keras model in OpenVINO, ONNX Runtime or LiteRT; takes 5 to 20 seconds.
+    """A Keras model in OpenVINO, ONNX Runtime or LiteRT, which takes 5 to 20 seconds, or in NumPy.
 
     For any batch and size; in LiteRT for pictures (height, width) of `size`, others are computed by the model.
 
@@ -46,6 +55,8 @@ def converted(model: Any, runtime: str, size: tuple[int, int] | None = None) -> 
         ImportError: A package is not installed.
         ValueError: LiteRT, and no size.
     """
+    if runtime == "numpy":
+        return NumPy(type(model).__name__, Description.of_model(model), model.variable_arrays())
     check_installed(runtime, f"runtime={runtime!r}")
     bound = (size, 1) if runtime == "litert" else (None, None)
     if bound == (None, 1):
@@ -125,18 +136,58 @@ def _seconds(runtime: Runtime, sample: np.ndarray) -> float:
     return min(times)
 
 
+def soon_in_numpy(name_or_path: str | os.PathLike, pictures: int, options: dict[str, Any]) -> bool:
+    """Whether NumPy has answered for so many pictures before TensorFlow is loaded; `options` are a pipeline's.
+
+    Never for exported files, for windows (only the picture tells how many), and where TensorFlow is loaded already.
+    """
+    if options.get("mode", "whole") != "whole" or "tensorflow" in sys.modules or exported_file(name_or_path):
+        return False
+    try:
+        merged = find.load_config(name_or_path).get("merge_queries")
+        size = SegformerImageProcessor.from_pretrained(name_or_path, or_default=True).fixed_size
+    except (OSError, ValueError):  # loading tells what is wrong, or reads the configuration off the weights
+        return False
+    if merged or size is None:
+        return False
+    times = sum(scale**2 for scale in options.get("scales", (1.0,))) * (2 if options.get("flip") else 1)
+    return pictures * math.prod(size) * times <= SOON
+
+
+def in_numpy(class_name: str, name_or_path: str | os.PathLike, **where: Any) -> NumPy:
+    """A checkpoint in NumPy; nothing of Keras or TensorFlow is loaded. Errors are those of `whole_model`."""
+
+    def load() -> tuple[NumPy, dict[str, list]]:
+        checkpoint = checkpoints.load(name_or_path, **where)
+        config = SegformerConfig.from_dict(checkpoint.config)
+        shapes = expected_shapes(config, HEADS[class_name])
+        source = str(checkpoint.file)
+        variables, report = checkpoints.match(shapes, checkpoint.variables, source, checkpoint.unexpected)
+        return NumPy(str(name_or_path), Description(class_name, config.to_dict()), variables), report
+
+    return _whole(class_name, name_or_path, load)
+
+
 def whole_model(class_name: str, name_or_path: str | os.PathLike, **arguments: Any) -> "SegformerBase":
     """A checkpoint's model; ValueError where it has another task's head, whose answers would be random."""
-    from segformer_tf.models import tasks
 
+    def load() -> tuple["SegformerBase", dict[str, list]]:
+        from segformer_tf.models import tasks
+
+        return getattr(tasks, class_name).from_pretrained(name_or_path, output_loading_info=True, **arguments)
+
+    return _whole(class_name, name_or_path, load)
+
+
+def _whole(class_name: str, name_or_path: str | os.PathLike, load: Callable[[], tuple[Any, dict[str, list]]]) -> Any:
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
-        model, report = getattr(tasks, class_name).from_pretrained(name_or_path, output_loading_info=True, **arguments)
+        model, report = load()
     if report["missing_keys"]:
         raise ValueError(
             f"{name_or_path} has no weights for the head of a {class_name} ({', '.join(report['missing_keys'][:3])}): "
             "its answers would be random; take a checkpoint of this task, or train the head first."
         )
     for warning in heard:
-        warnings.warn(warning.message, stacklevel=3)
+        warnings.warn(warning.message, stacklevel=4)
     return model

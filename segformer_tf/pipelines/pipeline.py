@@ -16,7 +16,7 @@ from segformer_tf.images.scaling import to_eight_bits
 from segformer_tf.pipelines import overlap
 from segformer_tf.pipelines.description import class_names
 from segformer_tf.pipelines.exported import exported_file, open_exported
-from segformer_tf.pipelines.loading import candidate, converted, fastest, whole_model
+from segformer_tf.pipelines.loading import candidate, converted, fastest, in_numpy, whole_model
 from segformer_tf.pipelines.predict import How, Predictor
 from segformer_tf.pipelines.progress import tracked
 from segformer_tf.pipelines.result import ClassificationResult, SegmentationResult, map_kind
@@ -29,16 +29,16 @@ from segformer_tf.storage.keywords import check_keywords, keywords_of
 if TYPE_CHECKING:
     from segformer_tf.models.base import SegformerBase
 
-RUNTIMES = ("auto", "tensorflow", "openvino", "onnx", "litert")
+RUNTIMES = ("auto", "tensorflow", "openvino", "onnx", "litert", "numpy")
 
 
 class Pipeline:
     """A model with its image processor; calling it takes one picture or an iterable of them.
 
     `model` is a Keras model or a `Runtime`. `runtime`: "tensorflow", "openvino", "onnx", "litert" (which computes
-    pictures of the processor's size only, TensorFlow the others), or "auto": TensorFlow, and from the first call with
-    100 pictures or more on OpenVINO, on processors without AVX-512 from 400 on LiteRT, if installed, faster here and of
-    the same labels.
+    pictures of the processor's size only, TensorFlow the others), "numpy" (which loads neither Keras nor TensorFlow:
+    soonest for a program of a few pictures), or "auto": TensorFlow, and from the first call with 100 pictures or more
+    on OpenVINO, on processors without AVX-512 from 400 on LiteRT, if installed, faster here and of the same labels.
     """
 
     task = ""  # as descriptions call it
@@ -81,14 +81,17 @@ class Pipeline:
                 raise TypeError(f"{', '.join(kwargs)} cannot change the exported file {name_or_path}: `export` can.")
             return cls(open_exported(exported, runtime), name=str(name_or_path))
         where = find.pop_hub_arguments(kwargs)
-        kwargs.setdefault("data_format", "channels_last")
-        model = whole_model(cls.class_name, name_or_path, **where, **kwargs)
+        if runtime == "numpy" and not kwargs:
+            model = in_numpy(cls.class_name, name_or_path, **where)
+        else:
+            kwargs.setdefault("data_format", "channels_last")
+            model = whole_model(cls.class_name, name_or_path, **where, **kwargs)
         processor = images.SegformerImageProcessor.from_pretrained(name_or_path, or_default=True, **where)
         return cls(model, processor, name=str(name_or_path), runtime=runtime)
 
     @property
     def backend(self) -> str:
-        """What computes: "tensorflow", "openvino", "onnx" or "litert"."""
+        """What computes: "tensorflow", "openvino", "onnx", "litert" or "numpy"."""
         return self.runtime.backend
 
     def __call__(self, pictures: Any, batch_size: int = 8, **options: Any) -> Any:

@@ -20,7 +20,7 @@ class Runtime:
     """One way of computing a model's logits.
 
     Attributes:
-        backend: What computes: "tensorflow", "openvino", "onnx" or "litert".
+        backend: What computes: "tensorflow", "openvino", "onnx", "litert" or "numpy".
         source: What errors call it.
         size: The only (height, width) that it takes, or None.
         at_once: How many calls of many pictures are worth making at the same time, from threads.

@@ -102,4 +102,4 @@ def test_what_a_page_names_on_other_hosts_is_cut_out():
 
 def test_only_runtimes_that_are_installed_are_offered(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "onnxruntime" else object())
-    assert app.installed() == ["auto", "tensorflow", "openvino", "litert"]
+    assert app.installed() == ["auto", "tensorflow", "openvino", "litert", "numpy"]
