@@ -46,9 +46,10 @@ def check(config: Any) -> None:
     for size, heads in zip(config.hidden_sizes, config.num_attention_heads, strict=True):
         wanted = f"numbers that divide hidden_sizes = {config.hidden_sizes} ({heads} does not divide {size})"
         expect(size % heads == 0, "num_attention_heads", wanted)
-    merged = config.merge_queries
-    numbered = not merged or (isinstance(merged, list) and all(is_whole(number, stages) for number in merged))
-    expect(numbered, "merge_queries", f"a list of stages' numbers, 1 to {stages}")
+    for key in ("merge_queries", "merge_keys"):
+        merged = getattr(config, key)
+        numbered = not merged or (isinstance(merged, list) and all(is_whole(number, stages) for number in merged))
+        expect(numbered, key, f"a list of stages' numbers, 1 to {stages}")
     expect(config.hidden_act in ACTIVATIONS, "hidden_act", f"one of {', '.join(ACTIVATIONS)}")
     expect(config.problem_type in PROBLEM_TYPES, "problem_type", f"one of {PROBLEM_TYPES}")
     for key in _RATES:

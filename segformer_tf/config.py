@@ -32,7 +32,8 @@ class SegformerConfig:
     Keys of a file, or of `from_dict`, that it does not know are kept as attributes and written back; as keywords they
     are a TypeError. This package's own are `encoder_norm_eps`, the epsilon of the norms before attention and Mix-FFN
     and after each stage (1e-5, as transformers runs every norm whatever `layer_norm_eps` says; 1e-6 in configs of the
-    authors' `.pth` files), and `merge_queries`, the stages, from 1, whose queries are averaged 2 x 2 for speed.
+    authors' `.pth` files), and `merge_queries` and `merge_keys`, the stages, from 1, whose queries, or keys and
+    values, are averaged 2 x 2 for speed.
     Raises ValueError for a value that no SegFormer can have; names the key, the value and what was expected.
     """
 
@@ -70,6 +71,7 @@ class SegformerConfig:
         return_dict: bool = True,
         encoder_norm_eps: float = 1e-5,
         merge_queries: list[int] | tuple[int, ...] | None = None,
+        merge_keys: list[int] | tuple[int, ...] | None = None,
         **of_transformers: Any,
     ):
         check_keywords(type(self).__name__, of_transformers, self.KEYS)
@@ -86,10 +88,15 @@ class SegformerConfig:
                 raise ValueError(f"id2label has {len(self.id2label)} entries, expected num_labels = {num_labels}.")
         if label2id is not None:
             self.label2id = _numbered("label2id", label2id, lambda key, value: (str(key), int(value)))
-        self.merge_queries = self.merge_queries or None  # [] stands for no stage
+        self.merge_queries, self.merge_keys = self.merge_queries or None, self.merge_keys or None  # []: no stage
         check(self)
 
     KEYS = (*keywords_of(__init__), *_OF_TRANSFORMERS)
+
+    def merged_blocks(self, stage: int) -> tuple[int, int]:
+        """The sides of the blocks whose queries, and whose keys, a stage (from 0) averages; 1: none."""
+        queries, keys = (2 if stage + 1 in (stages or ()) else 1 for stages in (self.merge_queries, self.merge_keys))
+        return queries, keys
 
     @property
     def num_labels(self) -> int:

@@ -1,9 +1,9 @@
-"""What merged queries save in large pictures, and what they cost in mIoU.
+"""What merged queries and keys save in large pictures, and what they cost in mIoU.
 
-    .venv/bin/python benchmarks/speed/merging.py [--data ../shared/data/camvid] [--write]      # 15 minutes
+    .venv/bin/python benchmarks/speed/merging.py [--data ../shared/data/camvid] [--write]      # 20 minutes
 
 Time: one picture of 1024x1024 and 2048x2048, random weights, 150 classes, the exported SavedModel and the OpenVINO file
-bound to the size; exact and merged in turns, a process each. mIoU: the bundled model on 25 of CamVid's validation
+bound to the size; exact, with queries merged, and with keys too, in turns, a process each. mIoU: the bundled model on 25 of CamVid's validation
 pictures enlarged to 960x720, and on the same at 480x360. `--write` puts the tables into docs/benchmarks.md.
 """
 
@@ -22,11 +22,11 @@ from timing import Worker, command_line, keep, machine, measure, serve, show, ta
 JOBS = {"b0-1024": "1,2,3", "b0-2048": "1,2,3", "b5-1024": "1,2,3"}  # variant-side: the stages merged
 AIMS = {"b0-1024": 1.5, "b0-2048": 2.0, "b5-1024": 1.5}
 FORMATS = {"saved_model": "SavedModel", "openvino": "OpenVINO file"}
-SCORED = ("", "1", "1,2", "1,2,3", "1,2,3,4")
+SCORED = ("", "q1", "q1,2", "q1,2,3", "q1,2,3,4", "k1,2,3", "qk1", "qk1,2", "qk1,2,3", "qk1,2,3,4")
 BUNDLED = "segformer-b0-camvid"
 
 
-def work(variant: str, side: str, stages: str, format: str) -> None:
+def work(variant: str, side: str, merged: str, format: str) -> None:
     """A worker: one model's file, run on one picture."""
     import numpy as np
 
@@ -34,7 +34,7 @@ def work(variant: str, side: str, stages: str, format: str) -> None:
     from segformer_tf.export.export import export
     from segformer_tf.pipelines.exported import open_exported
 
-    config = SegformerConfig.from_variant(variant, merge_queries=numbers(stages))
+    config = SegformerConfig.from_variant(variant, **settings(merged))
     model = TFSegformerForSemanticSegmentation(config, data_format="channels_last")
     size = (int(side), int(side))
     pixels = np.random.default_rng(0).normal(size=(1, *size, 3)).astype(np.float32)
@@ -48,8 +48,15 @@ def work(variant: str, side: str, stages: str, format: str) -> None:
         serve(lambda: lambda: runtime(pixels))
 
 
-def numbers(stages: str) -> list[int] | None:
-    return [int(stage) for stage in stages.split(",") if stage] or None
+def settings(merged: str) -> dict[str, list[int]]:
+    """Of "qk1,2": queries and keys of stages 1 and 2; "" is exact."""
+    stages = [int(stage) for stage in merged.lstrip("qk").split(",") if stage]
+    return {key: stages for key, letter in (("merge_queries", "q"), ("merge_keys", "k")) if letter in merged}
+
+
+def in_words(merged: str) -> str:
+    parts = " and ".join(word for word, letter in (("queries", "q"), ("keys", "k")) if letter in merged)
+    return f"{parts} of stages {merged.lstrip('qk').replace(',', ', ')}" if merged else "exact"
 
 
 def scores(data: Path, pictures: int) -> dict[str, dict[str, float]]:
@@ -64,7 +71,7 @@ def scores(data: Path, pictures: int) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for stages in SCORED:
         model = TFSegformerForSemanticSegmentation.from_pretrained(
-            BUNDLED, data_format="channels_last", merge_queries=numbers(stages)
+            BUNDLED, data_format="channels_last", **settings(stages)
         )
         for width, height in ((960, 720), (480, 360)):
             processor = SegformerImageProcessor.from_pretrained(BUNDLED, size={"height": height, "width": width})
@@ -84,30 +91,33 @@ def main() -> None:
     for job in arguments.jobs:
         variant, side = job.split("-")
         for format in arguments.formats:
+            ways = "", f"q{JOBS[job]}", f"qk{JOBS[job]}"
             make = {
-                stages: functools.partial(
-                    Worker, ".venv", "benchmarks/speed/merging.py", "worker", variant, side, stages, format
+                way: functools.partial(
+                    Worker, ".venv", "benchmarks/speed/merging.py", "worker", variant, side, way, format
                 )
-                for stages in ("", JOBS[job])
+                for way in ways
             }
             timed = results[f"{job}-{format}"] = measure(make, arguments.runs)
-            exact, merged = timed[""], timed[JOBS[job]]
-            if "ms" not in exact or "ms" not in merged:
-                rows.append([job, FORMATS[format], exact.get("failure", ""), merged.get("failure", ""), ""])
-                continue
-            ratio, aim = exact["ms"] / merged["ms"], AIMS[job]
-            verdict = f"{ratio:.2f}x (aim {aim:g}{'' if ratio >= aim else ', missed'})"
-            cells = [
-                f"{row['ms']:.0f} ms ({row['spread'][0]:.0f} to {row['spread'][1]:.0f})" for row in (exact, merged)
-            ]
-            rows.append([f"{variant}, {side}x{side}, stages {JOBS[job]}", FORMATS[format], *cells, verdict])
+            exact, aim = timed[""], AIMS[job]
+            cells = []
+            for row in (timed[way] for way in ways):
+                if "ms" not in row:
+                    cells.append(row.get("failure", ""))
+                    continue
+                cells.append(f"{row['ms']:.0f} ms ({row['spread'][0]:.0f} to {row['spread'][1]:.0f})")
+                if row is not exact and "ms" in exact:
+                    ratio = exact["ms"] / row["ms"]
+                    cells[-1] += f", {ratio:.2f}x" + ("" if ratio >= aim else ", missed")
+            rows.append([f"{variant}, {side}x{side}, stages {JOBS[job]}", FORMATS[format], *cells, f"{aim:g}x"])
             print(" | ".join(rows[-1]), flush=True)
-    text = f"{machine()}; one picture, float32, medians.\n\n" + table(["", "", "exact", "merged", "faster"], rows)
+    titles = ["", "", "exact", "queries merged", "keys too", "aim"]
+    text = f"{machine()}; one picture, float32, medians.\n\n" + table(titles, rows)
     if arguments.data:
         results["mIoU"] = found = scores(arguments.data, arguments.pictures)
         sizes = list(found[""])
         lines = [
-            [f"stages {stages}" if stages else "exact"]
+            [in_words(stages)]
             + [f"{100 * row[size]:.2f} % ({100 * (row[size] - found[''][size]):+.2f})" for size in sizes]
             for stages, row in found.items()
         ]

@@ -27,7 +27,7 @@ arrange(
         "Serving": ("serve", "serve-config"),
     }
 )
-SEVERAL = ("--scales", "--merge-queries")  # options that take numbers until there are no more
+SEVERAL = ("--scales", "--merge-queries", "--merge-keys")  # options that take numbers until there are no more
 
 
 def main(arguments: list[str] | None = None) -> None:

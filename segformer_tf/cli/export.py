@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from segformer_tf.cli.app import MergeQueries, app, check_model, load_tensorflow, say
+from segformer_tf.cli.app import MergeKeys, MergeQueries, app, check_model, load_tensorflow, merged, say
 from segformer_tf.cli.inputs import calibration_of
 
 
@@ -83,6 +83,7 @@ def export(
         ),
     ] = None,
     merge_queries: MergeQueries = None,
+    merge_keys: MergeKeys = None,
     data_format: Annotated[DataFormat, typer.Option(help="keras, onnx, openvino, litert.")] = DataFormat.LAST,
     signature: Annotated[
         list[str] | None, typer.Option(help="saved_model: only this signature; may be given several times.")
@@ -129,7 +130,7 @@ def export(
             "has no `labels`: --size H W (such as --size 512 512) gives it batches and `labels`."
         )
     exported = write(
-        model_class.from_pretrained(model, data_format=layout, dtype=dtype, merge_queries=merge_queries or None),
+        model_class.from_pretrained(model, data_format=layout, dtype=dtype, **merged(merge_queries, merge_keys)),
         directory,
         format.value,
         processor=processor,

@@ -99,25 +99,25 @@ def load_pipeline(
     name: str,
     model: str,
     runtime: Runtime,
-    merge_queries: list[int] | None = None,
+    merging: dict[str, list[int]] | None = None,
     pictures: int | None = None,
     options: dict[str, Any] | None = None,
 ) -> Any:
     """A model and its processor; of one for another task it is said which command takes it.
 
+    `merging` is what `cli.app.merged` gives.
     Where all is done when `pictures` with these `options` are, `auto` takes NumPy for a few.
     """
     from segformer_tf.pipelines import pipeline as pipelines
     from segformer_tf.pipelines.loading import soon_in_numpy
 
-    if runtime is Runtime.AUTO and pictures and not merge_queries and soon_in_numpy(model, pictures, options or {}):
+    if runtime is Runtime.AUTO and pictures and not merging and soon_in_numpy(model, pictures, options or {}):
         runtime = Runtime.NUMPY
     if runtime is not Runtime.NUMPY and not model.endswith(EXPORTED):
         load_tensorflow()
     try:
         chosen: dict[str, Any] = {} if runtime is Runtime.AUTO else {"runtime": runtime.value}
-        chosen |= {"merge_queries": merge_queries} if merge_queries else {}
-        return getattr(pipelines, name).from_pretrained(model, **chosen)
+        return getattr(pipelines, name).from_pretrained(model, **chosen, **(merging or {}))
     except ValueError as error:
         command = {"classify": "segment", "segment": "classify"}["segment" if name.startswith("Segm") else "classify"]
         if "random" not in str(error) and "needs a" not in str(error):

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from segformer_tf.cli import tables, video
-from segformer_tf.cli.app import BUNDLED, MergeQueries, app, check_model, say
+from segformer_tf.cli.app import BUNDLED, MergeKeys, MergeQueries, app, check_model, merged, say
 from segformer_tf.cli.inputs import Picture, find_pictures, is_video, plan
 from segformer_tf.cli.options import (
     AsJson,
@@ -74,6 +74,7 @@ def segment(
     ] = None,
     flip: Annotated[bool, typer.Option("--flip", help="Average with the mirrored picture.")] = False,
     merge_queries: MergeQueries = None,
+    merge_keys: MergeKeys = None,
     blend: Annotated[Blend, typer.Option(help="slide: how overlapping windows are averaged.")] = Blend.MEAN,
     alpha: Annotated[float, typer.Option(help="Overlay: 0 the picture, 1 the colours.", min=0, max=1)] = 0.5,
     skip_class: Annotated[
@@ -91,6 +92,7 @@ def segment(
 ) -> None:
     kinds = kinds_of(save)
     options = how_of(mode.value, window, stride, scales, flip, blend.value)
+    merging = merged(merge_queries, merge_keys)
     check_model(model)
     drawn: dict[str, Any] = {"alpha": alpha, "outline": outline}
     if videos := [image for image in images if is_video(image)]:
@@ -99,7 +101,7 @@ def segment(
         drawn["skip_class"] = skip_class
         kinds = kinds_of(save, files.VIDEO_ENDINGS)
         return video.label(
-            videos, model, output, runtime, batch_size, kinds, drawn, options, overwrite, as_json, merge_queries
+            videos, model, output, runtime, batch_size, kinds, drawn, options, overwrite, as_json, merging
         )
     pictures = find_pictures(images, recursive)
     if str(output) == STDOUT:
@@ -108,7 +110,7 @@ def segment(
                 "takes one picture and one kind of --save, without --json.", param_hint="--output -"
             )
         drawn |= {"skip": skip_class or ("background",), "legend": legend is not Legend.NONE and legend.value}
-        pipeline = load_pipeline(SEGMENTS, model, runtime, merge_queries, 1, options)
+        pipeline = load_pipeline(SEGMENTS, model, runtime, merging, 1, options)
         return _to_stdout(pictures[0], pipeline, options, kinds, drawn)
     planned = plan(pictures, output, kinds, whole_names, overwrite, skip_existing)
     for message in planned.refused.values():
@@ -120,7 +122,7 @@ def segment(
     rows: list[dict[str, Any]] = []
     report = tables.Report(len(todo), len(planned.refused), output)
     if todo:
-        pipeline = load_pipeline(SEGMENTS, model, runtime, merge_queries, len(todo), options)
+        pipeline = load_pipeline(SEGMENTS, model, runtime, merging, len(todo), options)
         check_classes(skip_class, pipeline.id2label)
         skipped = tuple(skip_class) if skip_class else ("background",)
         drawn["legend"] = legend is not Legend.NONE and legend.value

@@ -6,7 +6,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from segformer_tf.cli.app import MergeQueries, app, load_tensorflow
+from segformer_tf.cli.app import MergeKeys, MergeQueries, app, load_tensorflow, merged
 
 Data = Annotated[Path, typer.Option(help="Directory of a data set, in one of the layouts of docs/training.md.")]
 Binary = Annotated[bool, typer.Option("--binary", help="Masks of one foreground class, as for `train`.")]
@@ -40,6 +40,7 @@ def evaluate(
         typer.Option(help='JSON: {"class of the data": "class of the model", or null}, where they differ.'),
     ] = None,
     merge_queries: MergeQueries = None,
+    merge_keys: MergeKeys = None,
     binary: Binary = False,
     boundary: Annotated[bool, typer.Option("--boundary", help="Boundary IoU too (2 % of the diagonal).")] = False,
     intervals: Annotated[
@@ -94,10 +95,11 @@ def evaluate(
         names = corruption_names(corruptions) if corruptions else ()
     except (OSError, ValueError) as error:
         raise typer.BadParameter(str(error)) from None
+    merging = merged(merge_queries, merge_keys)
     if folds:
-        _by_group(model, data, folds, chosen, binary, mapping, merge_queries, as_json)
+        _by_group(model, data, folds, chosen, binary, mapping, merging, as_json)
         return
-    pictures, opened = open_both(model, data, split, binary, mapping, merge_queries)
+    pictures, opened = open_both(model, data, split, binary, mapping, merging)
     if groups:
         from segformer_tf.pipelines.description import class_names
 
@@ -116,14 +118,14 @@ def evaluate(
 
 
 def open_both(
-    model: str, data: Path, split: str, binary: bool, mapping: Any = None, merge_queries: Any = None
+    model: str, data: Path, split: str, binary: bool, mapping: Any = None, merging: dict[str, Any] | None = None
 ) -> tuple[Any, Opened]:
     """The split, checked against the model, and the model."""
     from segformer_tf.data import inspect
     from segformer_tf.training import read_split
 
     pictures = read_split(data, split)
-    opened = _load(model, pictures.has_masks, merge_queries)
+    opened = _load(model, pictures.has_masks, merging)
     if binary or (mapping is None and opened.config.num_labels == 1):
         # All splits, since what 255 means shows in all masks together.
         found = inspect(data, opened.config, binary=True).check(opened.config if mapping is None else None)
@@ -133,7 +135,7 @@ def open_both(
     return pictures, opened
 
 
-def _load(model: str, has_masks: bool, merge_queries: Any = None) -> Opened:
+def _load(model: str, has_masks: bool, merging: dict[str, Any] | None = None) -> Opened:
     from segformer_tf import (
         SegformerConfig,
         SegformerImageProcessor,
@@ -143,12 +145,13 @@ def _load(model: str, has_masks: bool, merge_queries: Any = None) -> Opened:
     from segformer_tf.pipelines.exported import exported_file, open_exported
 
     if exported := exported_file(model):
-        if merge_queries:
-            raise typer.BadParameter(f"{model} is an exported file: give it to `export`.", param_hint="--merge-queries")
+        if merging:
+            hint = " and ".join(f"--{key.replace('_', '-')}" for key in merging)
+            raise typer.BadParameter(f"{model} is an exported file: give it to `export`.", param_hint=hint)
         runtime = open_exported(exported)
         return Opened(runtime, SegformerConfig.from_dict(runtime.description.config), None)
     kind = TFSegformerForSemanticSegmentation if has_masks else TFSegformerForImageClassification
-    network = kind.from_pretrained(model, data_format="channels_last", merge_queries=merge_queries or None)
+    network = kind.from_pretrained(model, data_format="channels_last", **(merging or {}))
     try:
         processor = SegformerImageProcessor.from_pretrained(model)
     except OSError:  # weights alone, in a file: ImageNet's mean and deviation, no resizing
@@ -205,7 +208,7 @@ def _corrupted(model, opened: Opened, pictures, protocol, mapping, names, severi
         print(f"{found['images']} pictures; {found['protocol']}")
 
 
-def _by_group(model: str, data: Path, rule: str, protocol, binary: bool, mapping, merge_queries, as_json: bool) -> None:
+def _by_group(model: str, data: Path, rule: str, protocol, binary: bool, mapping, merging, as_json: bool) -> None:
     """Scores by group: of a run of folds each by the model that did not see it, else all by one model."""
     from segformer_tf.data import DataError
     from segformer_tf.data.folds import directory_of, inspect_folds
@@ -227,7 +230,7 @@ def _by_group(model: str, data: Path, rule: str, protocol, binary: bool, mapping
     rows, opened = [], None
     for group, pictures in found.splits.items():
         if left_out or opened is None:
-            opened = _load(str(runs[group] / "last") if left_out else model, pictures.has_masks, merge_queries)
+            opened = _load(str(runs[group] / "last") if left_out else model, pictures.has_masks, merging)
         result = score(opened.network, pictures, protocol, opened.processor, None, mapping)
         key = "IoU" if "mIoU" in result else "Acc"
         classes = {row["name"]: row[key] for row in result["per_class"]}

@@ -8,7 +8,7 @@ import typer
 
 from segformer_tf.cli import options as choices
 from segformer_tf.cli import tables
-from segformer_tf.cli.app import BUNDLED, MergeQueries, app, check_model, printable, say
+from segformer_tf.cli.app import BUNDLED, MergeKeys, MergeQueries, app, check_model, merged, printable, say
 from segformer_tf.pipelines import files
 from segformer_tf.pipelines.progress import progress
 
@@ -33,6 +33,7 @@ def video(
     runtime: Annotated[choices.Runtime, typer.Option(help="What computes; auto chooses.")] = choices.Runtime.AUTO,
     batch_size: choices.BatchSize = 8,
     merge_queries: MergeQueries = None,
+    merge_keys: MergeKeys = None,
     fps: Annotated[
         float | None, typer.Option(help="Frames a second of a folder or camera; 25.", min=0.01, show_default=False)
     ] = None,
@@ -63,7 +64,7 @@ def video(
         {},
         overwrite,
         as_json,
-        merge_queries,
+        merged(merge_queries, merge_keys),
         fps,
         smoothing,
     )
@@ -72,7 +73,7 @@ def video(
 def label(
     sources: list[str], model: str, output: Path, runtime: choices.Runtime, batch_size: int, kinds: tuple[str, ...],
     drawn: dict[str, Any], options: dict[str, Any], overwrite: bool, as_json: bool,
-    merge_queries: list[int] | None = None, fps: float | None = None,
+    merging: dict[str, list[int]] | None = None, fps: float | None = None,
     smoothing: float = 0,
 ) -> None:  # fmt: skip
     """Labels videos one after the other; what they cannot be read for is found before the model is loaded."""
@@ -81,7 +82,7 @@ def label(
 
     opened = [(source, open_frames(source, fps)) for source in sources]
     choices.make_directory(output)
-    pipeline = choices.load_pipeline("SegmentationPipeline", model, runtime, merge_queries)
+    pipeline = choices.load_pipeline("SegmentationPipeline", model, runtime, merging)
     skip_class = drawn.pop("skip_class")
     choices.check_classes(skip_class, pipeline.id2label)
     rows = []

@@ -38,11 +38,12 @@ class EfficientSelfAttention(Block):
     """Every position attends to a map reduced by `sr_ratio` a side: `(B, H, W, C) -> (B, H, W, C)`.
 
     With `output_attentions=True` also the attention map (B, heads, H * W, (H // sr_ratio) * (W // sr_ratio)).
-    Section 3.1, efficient self-attention. With `merge` above 1 the queries of each merge x merge block are averaged,
-    and the result is resized back: an approximation with 1 / merge^2 of the scores, which the paper does not have.
+    Section 3.1, efficient self-attention. `merge` are the sides of blocks: in each the queries are averaged, and
+    the result is resized back; in each of the second size keys and values are. Above 1 both are approximations with a
+    fraction of the scores, which the paper does not have.
     """
 
-    def __init__(self, channels, num_heads, sr_ratio, attention_dropout_rate=0.0, dropout_rate=0.0, merge=1, **kwargs):
+    def __init__(self, channels, num_heads, sr_ratio, attention_dropout=0.0, dropout_rate=0.0, merge=(1, 1), **kwargs):
         super().__init__(**kwargs)
         self.num_heads, self.sr_ratio, self.merge = num_heads, sr_ratio, merge
         self.query = self.dense("query", channels, channels)
@@ -52,25 +53,26 @@ class EfficientSelfAttention(Block):
         if sr_ratio > 1:
             self.sr = self.conv("sr", channels, channels, sr_ratio, sr_ratio)
             self.layer_norm = self.norm("layer_norm", channels)
-        self.attention_dropout = self.drop("attention_dropout", attention_dropout_rate)
+        self.attention_dropout = self.drop("attention_dropout", attention_dropout)
         self.dropout = self.drop("dropout", dropout_rate)
 
     def project(self, x, norm, training):
         """(B, H, W, C) -> maps of queries (B, H, W, C), of keys and of values (B, H // sr_ratio, W // sr_ratio, C).
 
-        The queries' sides are divided by `merge` and rounded up; the mean of queries is the query of the mean.
+        Sides are divided by those of `merge` and rounded up; the mean of queries is the query of the mean.
         """
         x = norm(x, training=training) if norm else x
         reduced = self.layer_norm(self.sr(x), training=training) if self.sr_ratio > 1 else x
-        return self.query(kernels.merge(x, self.merge)), self.key(reduced), self.value(reduced)
+        reduced = kernels.merge(reduced, self.merge[1])
+        return self.query(kernels.merge(x, self.merge[0])), self.key(reduced), self.value(reduced)
 
     def call(self, x, output_attentions: bool = False, training=None, norm=None):
         """`norm` is applied to `x` first."""
         project = functools.partial(self.project, norm=norm, training=training)
         parts = project, x, self.num_heads, self.attention_dropout
         mixed, weights = kernels.attention(*parts, training=training, with_weights=output_attentions)
-        mixed = kernels.spread(self.output_dense(mixed), x, self.merge)  # resized after the product, which is linear
-        mixed = self.dropout(mixed, training=training)
+        # Resized after the product, which is linear.
+        mixed = self.dropout(kernels.spread(self.output_dense(mixed), x, self.merge[0]), training=training)
         return (mixed, weights) if output_attentions else mixed
 
 
@@ -113,7 +115,7 @@ class EncoderLayer(Block):
         drop_path_rate: float = 0.0,
         dropout_rate: float = 0.0,
         attention_dropout_rate: float = 0.0,
-        merge: int = 1,
+        merge: tuple[int, int] = (1, 1),
         **kwargs,
     ):
         super().__init__(**kwargs)

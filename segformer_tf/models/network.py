@@ -44,7 +44,7 @@ class Stage:
                 drop_path_rate=config.drop_path_rate * (first + i) / last_block,
                 dropout_rate=config.hidden_dropout_prob,
                 attention_dropout_rate=config.attention_probs_dropout_prob,
-                merge=2 if index + 1 in (config.merge_queries or ()) else 1,
+                merge=config.merged_blocks(index),
                 initializer_range=config.initializer_range,
                 name=f"block_{index}_{i}",
                 dtype=dtype,

@@ -125,12 +125,13 @@ class TFSegformerDecodeHead(Pretrained, keras.Model):
 
     @classmethod
     def from_pretrained(cls, name_or_path, **kwargs):
-        """As the models'; ValueError for `merge_queries`."""
-        if kwargs.get("merge_queries"):
-            raise ValueError(
-                f"merge_queries is {kwargs['merge_queries']}, and a {cls.__name__} has no attention: give it to "
-                "a model with an encoder."
-            )
+        """As the models'; ValueError for `merge_queries` and `merge_keys`."""
+        for key in ("merge_queries", "merge_keys"):
+            if kwargs.get(key):
+                raise ValueError(
+                    f"{key} is {kwargs[key]}, and a {cls.__name__} has no attention: give it to a model with an "
+                    "encoder."
+                )
         return super().from_pretrained(name_or_path, **kwargs)
 
     def __init__(self, config: SegformerConfig, data_format: str | None = None, *, name=None, dtype=None, **kwargs):

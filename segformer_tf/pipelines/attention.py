@@ -23,7 +23,7 @@ def attention_map(
     (H, W, 3) uint8 of the picture.
 
     Args:
-        pipeline: Of a Keras model; exported files do not tell their attention.
+        pipeline: Of a Keras model; exported files and NumPy do not tell their attention.
         stage: 0 to 3. Earlier stages see more detail; their maps are smaller than their features by `sr_ratios`.
         layer: Of the stage; -1 is its last.
         head: None: the mean of all heads.
@@ -33,7 +33,8 @@ def attention_map(
     """
     if pipeline.model is None:
         raise ValueError(
-            f"{pipeline.name} is an exported file, which does not tell its attention: load the checkpoint."
+            f"{pipeline.name} is computed by {pipeline.backend} without a Keras model, which does not tell its "
+            "attention: load the checkpoint."
         )
     config = pipeline.config
     for name, value, count in (
@@ -58,11 +59,12 @@ def attention_map(
         x, y = point
         if not (0 <= x < pixels.shape[1] and 0 <= y < pixels.shape[0]):
             raise ValueError(f"point is {tuple(point)}; expected (x, y) inside {pixels.shape[1]} x {pixels.shape[0]}.")
-        place = y * size[0] // pixels.shape[0] * size[1] + x * size[1] // pixels.shape[1]
-        row = weights[place]
-    ratio = config.sr_ratios[stage]
+        down, across = y * size[0] // pixels.shape[0], x * size[1] // pixels.shape[1]
+        block = config.merged_blocks(stage)[0]
+        row = weights[down // block * -(-size[1] // block) + across // block]
+    ratio, block = config.sr_ratios[stage], config.merged_blocks(stage)[1]
     shown = pixels if pixels.shape[-1] == 3 else np.repeat(pixels[..., :1], 3, -1)
-    return row.reshape(size[0] // ratio, size[1] // ratio).astype(np.float32), shown.astype(np.uint8)
+    return row.reshape(*(-(-(side // ratio) // block) for side in size)).astype(np.float32), shown.astype(np.uint8)
 
 
 def draw_attention(pipeline: Any, picture: Any, point: Sequence[int] | None = None, **which: Any) -> Image.Image:

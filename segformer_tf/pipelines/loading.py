@@ -144,11 +144,11 @@ def soon_in_numpy(name_or_path: str | os.PathLike, pictures: int, options: dict[
     if options.get("mode", "whole") != "whole" or "tensorflow" in sys.modules or exported_file(name_or_path):
         return False
     try:
-        merged = find.load_config(name_or_path).get("merge_queries")
+        config = find.load_config(name_or_path)
         size = SegformerImageProcessor.from_pretrained(name_or_path, or_default=True).fixed_size
     except (OSError, ValueError):  # loading tells what is wrong, or reads the configuration off the weights
         return False
-    if merged or size is None:
+    if size is None or config.get("merge_queries") or config.get("merge_keys"):
         return False
     times = sum(scale**2 for scale in options.get("scales", (1.0,))) * (2 if options.get("flip") else 1)
     return pictures * math.prod(size) * times <= SOON

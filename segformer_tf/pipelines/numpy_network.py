@@ -24,7 +24,7 @@ ERF = (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)
 class NumPy(Runtime):
     """A SegFormer's variables, by their path, as a runtime: (B, H, W, C) -> logits as the Keras model has them.
 
-    ValueError for a model whose queries are merged, which is not computed here.
+    ValueError for a model whose queries or keys are merged, which is not computed here.
     """
 
     backend = "numpy"
@@ -32,11 +32,11 @@ class NumPy(Runtime):
     def __init__(self, source: str, description: Description, variables: Mapping[str, np.ndarray]):
         super().__init__(source, description.channels_last())
         self.config = SegformerConfig.from_dict(description.config)
-        if self.config.merge_queries:
-            raise ValueError(
-                f"{source} has merge_queries={list(self.config.merge_queries)}, and NumPy computes every query: "
-                "choose another runtime."
-            )
+        for key in ("merge_queries", "merge_keys"):
+            if merged := getattr(self.config, key):
+                raise ValueError(
+                    f"{source} has {key}={merged}, and NumPy computes attention exactly: choose another runtime."
+                )
         self.variables = {path: np.asarray(array, np.float32) for path, array in variables.items()}
         self._root = _Part(self.variables)
 

@@ -125,6 +125,7 @@ def test_debug_shows_where_it_failed(run):
             ["segment", "china.jpg", "--merge-queries", "5"],
             "Input should be less than or equal to 4",
         ),
+        (["segment", "china.jpg", "--merge-keys", "0"], "Input should be greater than or equal to 1"),
         (["segment", "china.jpg", "--window", "64", "64"], "--window: is for --mode slide only"),
         (["segment", "china.jpg", "--mode", "slide", "--window", "3", "0"], "window is (3, 0); expected"),
         (
@@ -155,8 +156,9 @@ def test_several_values_of_scales_are_taken():
     taken = cli._several_values(["segment", "a.jpg", "--scales", "0.75", "1", "b.jpg", "--scales", "1,2"])
     assert taken == ["segment", "a.jpg", "--scales", "0.75", "--scales", "1", "b.jpg", "--scales", "1", "--scales", "2"]
     assert cli._several_values(["--scales", "a.jpg"]) == ["--scales", "a.jpg"]
-    taken = cli._several_values(["--merge-queries", "1", "2", "--scales", "1"])
-    assert taken == ["--merge-queries", "1", "--merge-queries", "2", "--scales", "1"]
+    taken = cli._several_values(["--merge-queries", "1", "2", "--merge-keys", "3", "4", "--scales", "1"])
+    queries, keys = ["--merge-queries", "1", "--merge-queries", "2"], ["--merge-keys", "3", "--merge-keys", "4"]
+    assert taken == [*queries, *keys, "--scales", "1"]
 
 
 def test_what_a_terminal_cannot_show_is_escaped():

@@ -56,10 +56,10 @@ def test_export_and_serve_answer_over_rest_until_they_are_stopped(checkpoint, tm
 
 @pytest.mark.long
 def test_merged_queries_reach_the_file_and_cannot_be_added_to_it(checkpoint, tmp_path, capsys):
-    main_quietly(["export", str(checkpoint), str(tmp_path / "tiny"), "--merge-queries", "1", "2"])
+    main_quietly(["export", str(checkpoint), str(tmp_path / "tiny"), "--merge-queries", "1", "2", "--merge-keys", "2"])
     segment = SegmentationPipeline.from_pretrained(tmp_path / "tiny")
-    assert segment.config.merge_queries == [1, 2]
-    own = SegmentationPipeline.from_pretrained(checkpoint, merge_queries=[1, 2])
+    assert segment.config.merge_queries == [1, 2] and segment.config.merge_keys == [2]
+    own = SegmentationPipeline.from_pretrained(checkpoint, merge_queries=[1, 2], merge_keys=[2])
     assert (segment(PICTURE).labels == own(PICTURE).labels).mean() > 0.999
     with pytest.raises(TypeError, match=r"merge_queries cannot change the exported file .*: `export` can"):
         SegmentationPipeline.from_pretrained(tmp_path / "tiny", merge_queries=[1])

@@ -29,6 +29,16 @@ def test_a_map_is_the_weights_of_its_layer_head_and_place(segment):
     np.testing.assert_allclose(mean.ravel(), weights.mean((0, 1)), rtol=1e-5)
 
 
+def test_merged_queries_and_keys_keep_their_places():
+    model = Segmentation(SegformerConfig(**TINY, merge_queries=[1, 2], merge_keys=[2]), data_format="channels_last")
+    segment = SegmentationPipeline(model, SegformerImageProcessor(size=(88, 96)))
+    values = segment.processor(PICTURE, return_tensors="np", data_format="channels_last").pixel_values
+    weights = np.asarray(segment.model(values, output_attentions=True)["attentions"][2])[0]
+    assert weights.shape == (2, 6 * 6, 1 * 2)  # features of 11 x 12; of 2 x 3 keys 1 x 2
+    found, _ = attention_map(segment, PICTURE, stage=1, layer=1, head=1, point=(129, 89))
+    np.testing.assert_allclose(found, weights[1, 5 * 6 + 5].reshape(1, 2), rtol=1e-5)
+
+
 def test_it_is_drawn_over_the_picture(segment):
     drawn = draw_attention(segment, PICTURE, (65, 45), stage=0)
     assert drawn.width == 130 and drawn.height > 90

@@ -105,16 +105,17 @@ def test_openvino_finds_the_norms_and_copies_no_maps(tmp_path):
     assert kinds.count("Transpose") <= copies
 
 
+@pytest.mark.parametrize("keys", [None, [1, 2]], ids=["queries", "queries and keys"])
 @pytest.mark.parametrize("format", FILES)
-def test_merged_queries_are_in_the_file(format, tmp_path):
+def test_merged_queries_and_keys_are_in_the_file(format, keys, tmp_path):
     """Of sides that the blocks do not divide; `export` compares the file with the model."""
     size = (90, 100)
-    merged = random_model(merge_queries=[1, 2])
+    merged = random_model(merge_queries=[1, 2], merge_keys=keys)
     written = export(merged, tmp_path, format, processor=processor(), size=size if format == "litert" else None)
     assert written.relative_difference < 1e-4
     pixels = np.random.default_rng(0).normal(size=(1, *size, 3)).astype("float32")
     file = export_formats.FILES[format].load(written.path)
-    assert file.description.config["merge_queries"] == [1, 2]
+    assert file.description.config["merge_queries"] == [1, 2] and file.description.config.get("merge_keys") == keys
     expected = np.asarray(merged(pixels).logits)
     np.testing.assert_allclose(file(pixels), expected, atol=1e-4 * np.abs(expected).max())
 

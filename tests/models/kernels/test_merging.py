@@ -1,4 +1,4 @@
-"""Merged queries: the kernels beside plain numpy, attention with fewer queries in every table, whole models."""
+"""Merged queries and keys: the kernels beside plain numpy, attention with fewer queries in every table, whole models."""
 
 import numpy as np
 import pytest
@@ -71,7 +71,7 @@ def test_every_table_takes_fewer_queries_and_gives_plains_values_and_gradients(t
 
 def test_attention_is_that_of_the_mean_queries_resized_back():
     x = random_map(1, 5, 8, 16)
-    whole, merged = (layers.EfficientSelfAttention(16, 2, 2, merge=side) for side in (1, 2))
+    whole, merged = (layers.EfficientSelfAttention(16, 2, 2, merge=(side, 1)) for side in (1, 2))
     for layer in (whole, merged):
         layer.build(x.shape)
     for variable, other in zip(whole.weights, merged.weights, strict=True):
@@ -84,12 +84,29 @@ def test_attention_is_that_of_the_mean_queries_resized_back():
     assert relative_difference(merged(x), expected) < 1e-5
     assert relative_difference(merged(x), whole(x)) > 0.01
     assert merged(x, output_attentions=True)[1].shape == (1, 2, 12, 8)
-    assert layers.EfficientSelfAttention.from_config(merged.get_config()).merge == 2
+    assert layers.EfficientSelfAttention.from_config(merged.get_config()).merge == (2, 1)
 
 
-def test_a_layer_with_merged_queries_trains_as_the_plain_one():
+def test_keys_and_values_are_the_means_of_their_blocks():
+    x = random_map(1, 10, 12, 16)
+    whole, merged = (layers.EfficientSelfAttention(16, 2, 2, merge=(1, side)) for side in (1, 2))
+    for layer in (whole, merged):
+        layer.build(x.shape)
+    for variable, other in zip(whole.weights, merged.weights, strict=True):
+        variable.assign(np.random.default_rng(1).normal(scale=0.3, size=variable.shape))
+        other.assign(variable)
+    query, key, value = whole.project(x, None, False)
+    parts = [query, *(merged_by_numpy(np.asarray(map_)).astype("float32") for map_ in (key, value))]
+    mixed, _ = plain.attention(lambda x: [tf.constant(part) for part in parts], x, 2, lambda w, training: w)
+    assert relative_difference(merged(x), whole.output_dense(mixed)) < 1e-5
+    assert relative_difference(merged(x), whole(x)) > 0.01
+    assert merged(x, output_attentions=True)[1].shape == (1, 2, 120, 9)  # of 5 x 6 keys 3 x 3
+
+
+@pytest.mark.parametrize("merge", [(2, 1), (1, 2), (2, 2)])
+def test_a_layer_with_merged_queries_or_keys_trains_as_the_plain_one(merge):
     x = random_map(1, 5, 8, 16)
-    layer = layers.EncoderLayer(16, 2, 2, mlp_ratio=2, merge=2)
+    layer = layers.EncoderLayer(16, 2, 2, mlp_ratio=2, merge=merge)
     layer.build(x.shape)
 
     def gradients():
@@ -105,28 +122,34 @@ def test_a_layer_with_merged_queries_trains_as_the_plain_one():
             assert relative_difference(ours, theirs) < 2e-5, variable.path
 
 
-def test_stages_are_chosen_by_the_config_and_off_is_exact(tiny_config, pixels, tmp_path):
+@pytest.mark.parametrize(
+    ("key", "other", "place"), [("merge_queries", "merge_keys", 0), ("merge_keys", "merge_queries", 1)]
+)
+def test_stages_are_chosen_by_the_config_and_off_is_exact(key, other, place, tiny_config, pixels, tmp_path):
     model = TFSegformerForSemanticSegmentation(tiny_config, data_format="channels_last")
     model.save_pretrained(tmp_path)
-    assert "merge_queries" not in (tmp_path / "config.json").read_text()
+    assert key not in (tmp_path / "config.json").read_text()
 
     def load(stages):
         return TFSegformerForSemanticSegmentation.from_pretrained(
-            tmp_path, data_format="channels_last", merge_queries=stages
+            tmp_path, data_format="channels_last", **{key: stages}
         )
 
     merged, off = load([1, 3]), load([])
-    assert [stage.blocks[0].attention.merge for stage in merged.network.stages] == [2, 1, 2, 1]
+    sides = [stage.blocks[0].attention.merge for stage in merged.network.stages]
+    assert [side[place] for side in sides] == [2, 1, 2, 1] and {side[1 - place] for side in sides} == {1}
     np.testing.assert_array_equal(off(pixels).logits, model(pixels).logits)
     assert relative_difference(merged(pixels).logits, model(pixels).logits) > 1e-6
     merged.save_pretrained(tmp_path / "merged")
-    assert SegformerConfig.from_pretrained(tmp_path / "merged").merge_queries == [1, 3]
-    assert SegformerConfig.from_pretrained(tmp_path / "merged", merge_queries=[]).merge_queries is None
-    with pytest.raises(ValueError, match=r"merge_queries is \[1\], and a TFSegformerDecodeHead has no attention"):
-        TFSegformerDecodeHead.from_pretrained(tmp_path, merge_queries=[1])
+    kept = SegformerConfig.from_pretrained(tmp_path / "merged")
+    assert getattr(kept, key) == [1, 3] and getattr(kept, other) is None
+    assert getattr(SegformerConfig.from_pretrained(tmp_path / "merged", **{key: []}), key) is None
+    with pytest.raises(ValueError, match=rf"{key} is \[1\], and a TFSegformerDecodeHead has no attention"):
+        TFSegformerDecodeHead.from_pretrained(tmp_path, **{key: [1]})
 
 
 @pytest.mark.parametrize("wrong", [[5], [0], ["1"], 2, [True]])
-def test_a_stage_that_does_not_exist_is_told(wrong):
-    with pytest.raises(ValueError, match=r"merge_queries is .*, expected a list of stages' numbers, 1 to 4"):
-        SegformerConfig(merge_queries=wrong)
+@pytest.mark.parametrize("key", ["merge_queries", "merge_keys"])
+def test_a_stage_that_does_not_exist_is_told(key, wrong):
+    with pytest.raises(ValueError, match=rf"{key} is .*, expected a list of stages' numbers, 1 to 4"):
+        SegformerConfig(**{key: wrong})
