@@ -3,8 +3,9 @@
     .venv/bin/python benchmarks/speed/merging.py [--data ../shared/data/camvid] [--write]      # 20 minutes
 
 Time: one picture of 1024x1024 and 2048x2048, random weights, 150 classes, the exported SavedModel and the OpenVINO file
-bound to the size; exact, with queries merged, and with keys too, in turns, a process each. mIoU: the bundled model on 25 of CamVid's validation
-pictures enlarged to 960x720, and on the same at 480x360. `--write` puts the tables into docs/benchmarks.md.
+bound to the size; exact, with queries merged, and with keys too, in turns, a process each. mIoU: the bundled model on
+25 of CamVid's validation pictures enlarged to 960x720, and on the same at 480x360. `--write` puts the tables into
+docs/benchmarks.md.
 """
 
 import dataclasses

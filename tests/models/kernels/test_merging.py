@@ -1,4 +1,4 @@
-"""Merged queries and keys: the kernels beside plain numpy, attention with fewer queries in every table, whole models."""
+"""Merged queries and keys: the kernels beside plain numpy, attention with fewer queries in every table, models."""
 
 import numpy as np
 import pytest
