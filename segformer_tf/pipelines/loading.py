@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from segformer_tf.models.base import SegformerBase
 
 WORTH_CONVERTING = {"openvino": 100, "litert": 400}  # pictures of one call from which on it has paid for itself
-SOON = 2**20  # pixels of all pictures together: NumPy computes them in less time than TensorFlow takes to load
+SOON = 2**21  # pixels of all pictures together: NumPy computes them in less time than TensorFlow takes to load
 HEADS = {"TFSegformerForSemanticSegmentation": "decode_head", "TFSegformerForImageClassification": "classifier"}
 
 

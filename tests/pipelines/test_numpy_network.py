@@ -109,8 +109,8 @@ from segformer_tf.pipelines.loading import soon_in_numpy
 said = {{
     "one": soon_in_numpy("segformer-b0-camvid", 1, {{}}),
     "many": soon_in_numpy("segformer-b0-camvid", 20, {{}}),
-    "scales": soon_in_numpy("segformer-b0-camvid", 1, {{"scales": (2.0, 2.0)}}),
-    "flip": soon_in_numpy("segformer-b0-camvid", 4, {{"flip": True}}),
+    "scales": soon_in_numpy("segformer-b0-camvid", 1, {{"scales": (2.0, 3.0)}}),
+    "flip": soon_in_numpy("segformer-b0-camvid", 8, {{"flip": True}}),
     "windows": soon_in_numpy("segformer-b0-camvid", 1, {{"mode": "slide"}}),
     "nothing": soon_in_numpy("no-such-model", 1, {{}}),
     "file": soon_in_numpy("model.onnx", 1, {{}}),
@@ -136,7 +136,7 @@ def test_few_pictures_of_a_fresh_process_are_worth_it_and_load_no_tensorflow():
         ({"size": {"height": 512, "width": 512}}, {}, True),
         ({"size": {"shortest_edge": 512}}, {}, False),  # only the picture tells
         ({"do_resize": False}, {}, False),
-        ({"size": {"height": 2048, "width": 1024}}, {}, False),
+        ({"size": {"height": 2048, "width": 2048}}, {}, False),
         ({"size": {"height": 512, "width": 512}}, {"merge_queries": [1]}, False),
     ],
 )
