@@ -44,6 +44,13 @@ def _block_values() -> int:
     return BLOCK_VALUES * (GPU_BLOCKS if kernels.tensorflow.on_gpu() else 1)
 
 
+def _first_of_largest(tf, values):
+    """(..., C) -> (...) int32. On a processor `top_k` takes half to three quarters of `argmax`'s time."""
+    if kernels.tensorflow.on_gpu():
+        return tf.argmax(values, -1, tf.int32)
+    return tf.math.top_k(values, 1).indices[..., 0]
+
+
 def _by_cells(tf, logits, scale):
     """Enlarged by an even number: `scale * scale` pixels lie between the same four logits, a cell.
 
@@ -52,7 +59,7 @@ def _by_cells(tf, logits, scale):
     """
     batch, height, width, classes = tf.unstack(tf.shape(logits))
     sides = [tf.clip_by_value(tf.stack([tf.range(n + 1) - 1, tf.range(n + 1)]), 0, n - 1) for n in (height, width)]
-    coarse = tf.argmax(logits, -1, tf.int32)
+    coarse = _first_of_largest(tf, logits)
     corners = [
         tf.gather(tf.gather(coarse, rows, axis=1), columns, axis=2)
         for rows in tf.unstack(sides[0])
@@ -72,7 +79,7 @@ def _by_cells(tf, logits, scale):
         above, left = tf.gather(sides[0], row, axis=1), tf.gather(sides[1], column, axis=1)
         places = (picture * height + above[:, tf.newaxis]) * width + left  # (2, 2, n)
         values = tf.gather(rows, tf.transpose(tf.reshape(places, (4, -1))))  # (n, 4, classes)
-        return block + 1, labels.write(block, tf.argmax(tf.matmul(weights, values), -1, tf.int32))
+        return block + 1, labels.write(block, _first_of_largest(tf, tf.matmul(weights, values)))
 
     labels = tf.TensorArray(tf.int32, blocks, infer_shape=False, element_shape=(None, None))
     labels = tf.while_loop(lambda block, _: block < blocks, blend, (0, labels), parallel_iterations=1)[1].concat()
@@ -98,7 +105,7 @@ def _by_rows(tf, logits, size):
         upper, lower = tf.gather(logits, above[part], axis=1), tf.gather(logits, below[part], axis=1)
         rows = upper + (lower - upper) * down[part][:, tf.newaxis, tf.newaxis]
         start, end = tf.gather(rows, left, axis=2), tf.gather(rows, right, axis=2)
-        found = tf.argmax(start + (end - start) * across, -1, tf.int32)
+        found = _first_of_largest(tf, start + (end - start) * across)
         return number + 1, labels.write(number, tf.transpose(found, (1, 0, 2)))
 
     labels = tf.TensorArray(tf.int32, bands, infer_shape=False, element_shape=(None, None, None))

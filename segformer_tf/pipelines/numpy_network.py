@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from segformer_tf.config import SegformerConfig
+from segformer_tf.images.bilinear import neighbours
 from segformer_tf.pipelines.description import Description
 from segformer_tf.pipelines.runtimes import Runtime
 
@@ -157,13 +158,11 @@ def _padded(x: np.ndarray, margin: int) -> np.ndarray:
 
 
 def _resized(x: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """Bilinear, pixels' centres half a pixel in, as `tf.image.resize`."""
+    """(B, h, w, C) -> (B, *size, C), bilinear."""
     for axis, count in zip((1, 2), size, strict=True):
-        if (sides := x.shape[axis]) != count:
-            place = np.clip((np.arange(count) + 0.5) * (sides / count) - 0.5, 0, sides - 1)
-            before = place.astype(int)
-            share = np.expand_dims((place - before).astype(np.float32), tuple({0, 1, 2, 3} - {axis}))
-            after = np.minimum(before + 1, sides - 1)
+        if x.shape[axis] != count:
+            before, after, share = neighbours(slice(0, count), 0, count, x.shape[axis])
+            share = np.expand_dims(share, tuple({0, 1, 2, 3} - {axis}))
             x = x.take(before, axis) * (1 - share) + x.take(after, axis) * share
     return x
 

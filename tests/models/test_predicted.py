@@ -27,6 +27,12 @@ def test_where_all_agree_nothing_is_blended():
     assert (predicted_labels(logits, (16, 24)).numpy() == np.full((1, 16, 24), 2)).all()
 
 
+@pytest.mark.parametrize("size", [(32, 48), (25, 31)], ids=["by cells", "by rows"])
+def test_of_equal_logits_the_first_is_taken(size):
+    logits = np.tile(np.float32([0, 2, 1, 2, 2]), (1, 8, 12, 1))
+    assert (np.asarray(predicted_labels(tf.constant(logits), size)) == 1).all()
+
+
 def test_one_channel_is_1_where_its_resized_logit_is_above_0():
     logits = np.random.default_rng(0).normal(size=(2, 4, 6, 1)).astype("float32")
     found = predicted_labels(logits, (16, 24))
