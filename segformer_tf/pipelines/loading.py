@@ -140,13 +140,14 @@ def soon_in_numpy(name_or_path: str | os.PathLike, pictures: int, options: dict[
     """Whether NumPy has answered for so many pictures before TensorFlow is loaded; `options` are a pipeline's.
 
     Never for exported files, for windows (only the picture tells how many), and where TensorFlow is loaded already.
+    OSError where the Hub cannot be reached, which is not tried twice.
     """
     if options.get("mode", "whole") != "whole" or "tensorflow" in sys.modules or exported_file(name_or_path):
         return False
     try:
         config = find.load_config(name_or_path)
         size = SegformerImageProcessor.from_pretrained(name_or_path, or_default=True).fixed_size
-    except (OSError, ValueError):  # loading tells what is wrong, or reads the configuration off the weights
+    except (FileNotFoundError, ValueError):  # loading tells what is wrong, or reads the configuration off the weights
         return False
     if size is None or config.get("merge_queries") or config.get("merge_keys"):
         return False

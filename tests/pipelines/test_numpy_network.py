@@ -112,7 +112,7 @@ said = {{
     "scales": soon_in_numpy("segformer-b0-camvid", 1, {{"scales": (2.0, 3.0)}}),
     "flip": soon_in_numpy("segformer-b0-camvid", 8, {{"flip": True}}),
     "windows": soon_in_numpy("segformer-b0-camvid", 1, {{"mode": "slide"}}),
-    "nothing": soon_in_numpy("no-such-model", 1, {{}}),
+    "nothing": soon_in_numpy("/no/such/model", 1, {{}}),
     "file": soon_in_numpy("model.onnx", 1, {{}}),
 }}
 result = SegmentationPipeline.from_pretrained(runtime="numpy")({str(ROOT / "examples" / "china.jpg")!r})
@@ -128,6 +128,17 @@ def test_few_pictures_of_a_fresh_process_are_worth_it_and_load_no_tensorflow():
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
     expected = dict.fromkeys(("many", "scales", "flip", "windows", "nothing", "file", "later"), False)
     assert json.loads(done.stdout) == {"one": True, **expected, "runtime": "numpy", "loaded": []}
+
+
+def test_a_hub_out_of_reach_is_told_at_once(monkeypatch):
+    monkeypatch.delitem(sys.modules, "tensorflow")
+
+    def unreachable(*_):
+        raise OSError("The Hub cannot be reached")
+
+    monkeypatch.setattr(loading.find, "load_config", unreachable)
+    with pytest.raises(OSError, match="cannot be reached"):
+        loading.soon_in_numpy("nvidia/mit-b0", 1, {})
 
 
 @pytest.mark.parametrize(
