@@ -71,7 +71,7 @@ class _Part:
         """(B, H, W, C) -> (B, h, w, channels): every patch as one row of a product."""
         kernel = self.variable(f"{name}/kernel")
         side, channels = kernel.shape[0], kernel.shape[-1]
-        patches = np.lib.stride_tricks.sliding_window_view(_padded(x, margin), (side, side), axis=(1, 2))  # type: ignore[call-overload]
+        patches = np.lib.stride_tricks.sliding_window_view(_padded(x, margin), (side, side), axis=(1, 2))
         patches = patches[:, ::stride, ::stride].transpose(0, 1, 2, 4, 5, 3)  # (B, h, w, side, side, C)
         rows = patches.reshape(*patches.shape[:3], -1)
         return _product(rows, kernel.reshape(-1, channels), self.variable(f"{name}/bias"))

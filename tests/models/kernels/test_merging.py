@@ -69,14 +69,20 @@ def test_every_table_takes_fewer_queries_and_gives_plains_values_and_gradients(t
         assert relative_difference(found, expected) < 2e-5
 
 
-def test_attention_is_that_of_the_mean_queries_resized_back():
-    x = random_map(1, 5, 8, 16)
-    whole, merged = (layers.EfficientSelfAttention(16, 2, 2, merge=(side, 1)) for side in (1, 2))
+def exact_and_merged(x, merge):
+    """Two layers with the same weights, one of them with merged queries or keys."""
+    whole, merged = (layers.EfficientSelfAttention(16, 2, 2, merge=sides) for sides in ((1, 1), merge))
     for layer in (whole, merged):
         layer.build(x.shape)
     for variable, other in zip(whole.weights, merged.weights, strict=True):
         variable.assign(np.random.default_rng(1).normal(scale=0.3, size=variable.shape))
         other.assign(variable)
+    return whole, merged
+
+
+def test_attention_is_that_of_the_mean_queries_resized_back():
+    x = random_map(1, 5, 8, 16)
+    whole, merged = exact_and_merged(x, (2, 1))
     query, key, value = whole.project(x, None, False)
     parts = (merged_by_numpy(np.asarray(query)).astype("float32"), key, value)
     mixed, _ = plain.attention(lambda x: [tf.constant(part) for part in parts], x, 2, lambda w, training: w)
@@ -89,12 +95,7 @@ def test_attention_is_that_of_the_mean_queries_resized_back():
 
 def test_keys_and_values_are_the_means_of_their_blocks():
     x = random_map(1, 10, 12, 16)
-    whole, merged = (layers.EfficientSelfAttention(16, 2, 2, merge=(1, side)) for side in (1, 2))
-    for layer in (whole, merged):
-        layer.build(x.shape)
-    for variable, other in zip(whole.weights, merged.weights, strict=True):
-        variable.assign(np.random.default_rng(1).normal(scale=0.3, size=variable.shape))
-        other.assign(variable)
+    whole, merged = exact_and_merged(x, (1, 2))
     query, key, value = whole.project(x, None, False)
     parts = [query, *(merged_by_numpy(np.asarray(map_)).astype("float32") for map_ in (key, value))]
     mixed, _ = plain.attention(lambda x: [tf.constant(part) for part in parts], x, 2, lambda w, training: w)
