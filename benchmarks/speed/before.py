@@ -1,4 +1,4 @@
-"""Times this tree beside an earlier commit of itself, in turns: loading, saving, running, training, a served request.
+"""Times this tree beside an earlier commit of itself, in turns: loading, saving, running, training, pictures, requests.
 
     python benchmarks/speed/before.py --write            # beside bf0a56b, before docs/security.md's checks
     python benchmarks/speed/before.py --commit HEAD~5 --tasks save request
@@ -27,6 +27,7 @@ from timing import OUT, ROOT, THREADS, Worker, command_line, keep, machine, meas
 COMMIT = "bf0a56b"
 MODEL = "segformer-b0-camvid"
 REQUESTS = 10  # of a run: one takes some 100 ms
+PICTURES = 24
 
 
 def load(path: str):
@@ -96,12 +97,37 @@ def request(place: Path):
     return run
 
 
+def pictures(place: Path, **options):
+    """A list of 24 pictures of 480 x 360, as a person calls it."""
+    from PIL import Image
+
+    from segformer_tf import SegmentationPipeline
+
+    segment = SegmentationPipeline.from_pretrained(MODEL, **options)
+    wide = Image.open(ROOT / "examples" / "china.jpg").convert("RGB").resize((480 + 24, 360))
+    moving = [wide.crop((left, 0, 480 + left, 360)) for left in range(PICTURES)]
+    return lambda: len(segment(moving))
+
+
+def pictures_by(runtime: str):
+    def make(place: Path):
+        import segformer_tf
+
+        new = Path(segformer_tf.__path__[0], "pipelines").is_dir()
+        return pictures(place, **({"runtime": runtime} if new else {}))  # there was one runtime then
+
+    return make
+
+
 TASKS = {
     "load_b0": (load_b0, "`from_pretrained` of the bundled model"),
     "load_b2": (load_b2, "`from_pretrained` of a b2, 110 MB"),
     "save": (save, "`save_pretrained` of the b2 over itself"),
     "forward": (forward, "the bundled model's graph, one picture of 512 x 512"),
     "step": (step, "`fit`, one step of 2 pictures of 512 x 512, no metric"),
+    "pictures": (pictures, f"`SegmentationPipeline` over a list of {PICTURES} pictures, the fastest runtime there is"),
+    "pictures_tensorflow": (pictures_by("tensorflow"), "the same, by TensorFlow"),
+    "pictures_openvino": (pictures_by("openvino"), "the same, by OpenVINO (then by TensorFlow)"),
     "request": (request, "a request to `serve`: a photograph to its mask"),
 }
 

@@ -27,7 +27,10 @@ def colorize(labels: np.ndarray, palette: np.ndarray) -> np.ndarray:
 def _known(labels: np.ndarray, count: int) -> np.ndarray:
     """The ids, with `count` for every id outside [0, count)."""
     labels = _check(labels)
-    return np.where((labels >= 0) & (labels < count), labels, count)
+    if labels.dtype.kind == "i" and count > np.iinfo(labels.dtype).max:
+        labels = labels.astype(np.int64)
+    unsigned = labels.view(labels.dtype.str.replace("i", "u"))  # what is below 0 is then above every id
+    return np.minimum(unsigned, min(count, np.iinfo(unsigned.dtype).max))
 
 
 def _check(labels: np.ndarray) -> np.ndarray:
@@ -119,14 +122,13 @@ def overlay(
     palette = np.asarray(palette, np.uint8)
     names = class_names(names) or {index: f"class {index}" for index in range(len(palette))}
     skipped = {index for index, name in names.items() if name in skip}
-    # Both parts are looked up, which is ten times as fast as computing them; rounded like this, they end at most
-    # at 255.
-    shares = np.floor(np.arange(256) * (1 - alpha)).astype(np.uint8)
     colours = np.concatenate([palette, np.zeros((1, 3), np.uint8)])
-    blended = np.rint(colours * float(alpha)).astype(np.uint8)
     plain = np.isin(np.arange(len(colours)), [*skipped, len(palette)])
+    tables = _blended(colours, float(alpha), plain)
+    place = np.uint16 if len(colours) <= 256 else np.uint32
     thickness = max(round((labels.size**0.5) / 400), 1)
-    rows = [row for row in class_table(labels, names) if row["id"] < len(palette) and row["id"] not in skipped]
+    found = class_table(labels, names) if legend else []
+    rows = [row for row in found if row["id"] < len(palette) and row["id"] not in skipped]
     height, width = labels.shape
     beside = bool(rows) and legend in (True, "outside")
     picture = canvas(width, height, rows, palette) if beside else Image.new("RGB", (width, height))
@@ -135,16 +137,29 @@ def overlay(
         band = slice(top, top + step)
         ids = _known(labels[band], len(palette))
         below = pixels[band, :]
-        mixed = np.add(shares.take(below), blended.take(ids, axis=0))
+        mixed = np.empty(below.shape, np.uint8)
+        places = ids.astype(place) << 8
+        for channel, table in enumerate(tables):
+            mixed[..., channel] = table.take(places | below[..., channel])
         if outline:
             above = min(thickness, top)
             rim = _rims(labels[top - above : top + step + thickness], thickness)[above:][: len(ids)]
+            rim &= ~plain.take(ids)
             mixed[rim] = colours.take(ids[rim], axis=0)
-        untouched = plain.take(ids)
-        if untouched.any():
-            mixed[untouched] = below[untouched]
         picture.paste(Image.fromarray(mixed), (0, top))
     return with_legend(picture, rows, palette) if rows and legend == "inside" else picture
+
+
+def _blended(colours: np.ndarray, alpha: float, plain: np.ndarray) -> np.ndarray:
+    """(3, C * 256) uint8: for each channel what a class makes of each value, at id * 256 + value.
+
+    A lookup takes two thirds of the arithmetic's time. Classes that are `plain`, (C,) bool, leave the value as it is.
+    """
+    values = np.arange(256)
+    shares = np.floor(values * (1 - alpha)).astype(np.uint8)  # rounded like this, the sum ends at most at 255
+    tables = shares + np.rint(colours * alpha).astype(np.uint8).T[..., np.newaxis]
+    tables[:, plain] = values
+    return tables.reshape(3, -1)
 
 
 def _rims(labels: np.ndarray, thickness: int) -> np.ndarray:

@@ -52,6 +52,25 @@ def test_the_overlay_blends_and_leaves_ignored_pixels():
     np.testing.assert_array_equal(overlay(image, LABELS, PALETTE, alpha=0, legend=False), image)
 
 
+@pytest.mark.parametrize("count", [1, 11, 255, 256, 300])
+@pytest.mark.parametrize("dtype", ["int8", "uint8", ">i2", "int32", "int64"])
+def test_the_overlay_is_the_arithmetic_of_its_parts_for_any_ids(dtype, count):
+    draw = np.random.default_rng(count)
+    labels = draw.integers(-1, min(count + 2, np.iinfo(dtype).max) + 1, (40, 37)) if dtype[0] != "u" else None
+    labels = draw.integers(0, 256, (40, 37)).astype(dtype) if labels is None else labels.astype(dtype)
+    image = draw.integers(0, 256, (40, 37, 3)).astype(np.uint8)
+    palette = draw.integers(0, 256, (count, 3)).astype(np.uint8)
+    ids = labels.astype(np.int64)
+    known = (ids >= 0) & (ids < count)
+    colours = np.where(known[..., None], palette[np.where(known, ids, 0)], 0)
+    np.testing.assert_array_equal(colorize(labels, palette), colours)
+    for alpha in (0.0, 0.3, 0.5, 1.0):
+        expected = np.floor(image * (1 - alpha)) + np.rint(colours * alpha)
+        expected[~known | (ids == 0)] = image[~known | (ids == 0)]
+        skip = ("class 0",)
+        np.testing.assert_array_equal(overlay(image, labels, palette, None, alpha, False, skip), expected)
+
+
 @pytest.mark.parametrize(("shape", "beside"), [((120, 300), False), ((300, 120), True)])
 @pytest.mark.parametrize("count", [3, 150])
 def test_the_legend_is_next_to_the_picture_and_covers_nothing(shape, beside, count):
