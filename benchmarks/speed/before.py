@@ -6,7 +6,7 @@
 The commit is checked out beside the repository for the time. Both run in this environment, on the same files: the
 bundled model, and a b2 with random weights. Ratios are this tree's time over the commit's, the least of each: other
 programs only ever add to it. Where they come and go, take one core: `BENCH_THREADS=1 taskset -c 0 python ...`.
-Fifteen minutes.
+Half an hour.
 """
 
 import argparse
