@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -108,32 +108,61 @@ def overlay(
     picture: True or "outside" beside or below it, "inside" where it hides least, False none. `outline` draws the rims
     of regions in their full colours.
     """
-    if not 0 <= alpha <= 1:
-        raise ValueError(f"alpha is {alpha}; expected 0 to 1.")
     if legend not in (True, False, *PLACES):
         raise ValueError(f'legend is {legend!r}; expected True, False, "outside" or "inside".')
-    labels = _check(labels)
+    labels, palette = _check(labels), np.asarray(palette, np.uint8)
+    bands = _bands(image, labels, palette, names, alpha, skip, outline)
+    found = class_table(labels, _named(names, len(palette))) if legend else []
+    rows = [row for row in found if row["id"] < len(palette) and row["name"] not in skip]
+    height, width = labels.shape
+    beside = bool(rows) and legend in (True, "outside")
+    picture = canvas(width, height, rows, palette) if beside else Image.new("RGB", (width, height))
+    for top, mixed in bands:
+        picture.paste(Image.fromarray(mixed), (0, top))
+    return with_legend(picture, rows, palette) if rows and legend == "inside" else picture
+
+
+def painted(
+    image: Any,
+    labels: np.ndarray,
+    palette: np.ndarray,
+    names: Names = None,
+    alpha: float = 0.5,
+    skip: Sequence[str] = (),
+    outline: bool = False,
+) -> np.ndarray:
+    """RGB (H, W, 3) uint8: `overlay` without a legend."""
+    bands = _bands(image, labels, palette, names, alpha, skip, outline)
+    result = np.empty((*np.shape(labels), 3), np.uint8)
+    for top, mixed in bands:
+        result[top : top + len(mixed)] = mixed
+    return result
+
+
+def _named(names: Names, count: int) -> dict[int, str]:
+    return class_names(names) or {index: f"class {index}" for index in range(count)}
+
+
+def _bands(image, labels, palette, names, alpha, skip, outline) -> Iterator[tuple[int, np.ndarray]]:
+    """The first row of each band of rows, and its pixels (h, W, 3) with the classes over them."""
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"alpha is {alpha}; expected 0 to 1.")
+    labels, palette = _check(labels), np.asarray(palette, np.uint8)
     told = isinstance(image, np.ndarray | Regions) and image.shape == (*labels.shape, 3) and image.dtype == np.uint8
     pixels = image if told else to_pixels(image, 3, None, strict=True)
     if pixels.shape[:2] != labels.shape:
         raise ValueError(f"labels have size {labels.shape}; expected the image's, {pixels.shape[:2]}.")
     if pixels.dtype != np.uint8:
         raise ValueError(f"image has dtype {pixels.dtype}; expected 8-bit pixels.")
-    palette = np.asarray(palette, np.uint8)
-    names = class_names(names) or {index: f"class {index}" for index in range(len(palette))}
-    skipped = {index for index, name in names.items() if name in skip}
+    skipped = [index for index, name in _named(names, len(palette)).items() if name in skip]
     colours = np.concatenate([palette, np.zeros((1, 3), np.uint8)])
     plain = np.isin(np.arange(len(colours)), [*skipped, len(palette)])
     tables = _blended(colours, float(alpha), plain)
     place = np.uint16 if len(colours) <= 256 else np.uint32
     thickness = max(round((labels.size**0.5) / 400), 1)
-    found = class_table(labels, names) if legend else []
-    rows = [row for row in found if row["id"] < len(palette) and row["id"] not in skipped]
-    height, width = labels.shape
-    beside = bool(rows) and legend in (True, "outside")
-    picture = canvas(width, height, rows, palette) if beside else Image.new("RGB", (width, height))
-    step = max(BAND_PIXELS // max(width, 1), LEAST_ROWS)
-    for top in range(0, height, step):
+    step = max(BAND_PIXELS // max(labels.shape[1], 1), LEAST_ROWS)
+
+    def made(top: int) -> np.ndarray:
         band = slice(top, top + step)
         ids = _known(labels[band], len(palette))
         below = pixels[band, :]
@@ -146,8 +175,9 @@ def overlay(
             rim = _rims(labels[top - above : top + step + thickness], thickness)[above:][: len(ids)]
             rim &= ~plain.take(ids)
             mixed[rim] = colours.take(ids[rim], axis=0)
-        picture.paste(Image.fromarray(mixed), (0, top))
-    return with_legend(picture, rows, palette) if rows and legend == "inside" else picture
+        return mixed
+
+    return ((top, made(top)) for top in range(0, labels.shape[0], step))
 
 
 def _blended(colours: np.ndarray, alpha: float, plain: np.ndarray) -> np.ndarray:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from segformer_tf.images import open_image
 from segformer_tf.pipelines.files import MAKER
@@ -226,8 +225,3 @@ class _Sound:
             self._next = next(self._packets, None)
         if seconds is None:
             self._container.close()
-
-
-def shown(picture: Image.Image) -> np.ndarray:
-    """RGB (H, W, 3) uint8 of a picture."""
-    return np.asarray(picture.convert("RGB"))

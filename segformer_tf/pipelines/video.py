@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from segformer_tf.images.drawing import painted
 from segformer_tf.images.merging import softmax
 from segformer_tf.pipelines import files
-from segformer_tf.pipelines.frames import Frames, Writer, open_frames, shown
+from segformer_tf.pipelines.frames import Frames, Writer, open_frames
 from segformer_tf.pipelines.overlap import Failed
-from segformer_tf.pipelines.result import BACKGROUND
+from segformer_tf.pipelines.result import BACKGROUND, check_class
 from segformer_tf.pipelines.runtimes import Runtime
 from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.storage.whole import staged
@@ -103,7 +104,9 @@ def label_video(
         Exception: Whatever ends the video early: a frame of another size, a file that is cut off, a full disk, Ctrl-C.
             The frames before it are written, and the files whole, unless there is no frame or no room.
     """
-    options = dict(options or {})
+    options, skip = dict(options or {}), (skip,) if isinstance(skip, str) else tuple(skip)
+    for name in skip if skip != BACKGROUND else ():
+        check_class(name, pipeline.id2label)
     if smoothing:
         if options.get("mode", "whole") != "whole" or options.get("flip") or tuple(options.get("scales", (1,))) != (1,):
             raise ValueError(
@@ -118,7 +121,9 @@ def label_video(
     wide = len(pipeline.palette) > 256
 
     def finish(_: Any, result: Any) -> tuple[Any, Any, Any]:
-        drawn = shown(result.overlay(alpha, False, skip, outline)) if "overlay" in kinds else None
+        drawn = None
+        if "overlay" in kinds:
+            drawn = painted(result.pixels, result.labels, result.palette, result.id2label, alpha, skip, outline)
         return drawn, result.labels, result.classes
 
     pictures, counts, seconds, stopped = _Pictures(frames), Counter(), 0.0, None

@@ -142,6 +142,12 @@ def test_smoothing_is_for_whole_frames(segment, folder, tmp_path):
         label_video(segment, folder, tmp_path, smoothing=1)
 
 
+def test_a_class_that_the_model_does_not_have_is_named_before_a_frame_is_read(segment, folder, tmp_path):
+    with pytest.raises(ValueError, match="LABEL_99"):
+        label_video(segment, folder, tmp_path / "out", skip="LABEL_99")
+    assert not (tmp_path / "out").exists()
+
+
 def test_frames_before_one_of_another_size_are_kept(segment, folder, tmp_path):
     Image.fromarray(FRAMES[0, :30]).save(folder / "12.png")
     with pytest.raises(ValueError, match=r"Frame 4 of .*frames is 30 x 70; expected 50 x 70, as the first"):
