@@ -103,7 +103,7 @@ bench: .venv/.export .venv-core/.made $(PEERS)  ## all tables of docs/benchmarks
 bench-quick: .venv/.export $(PEERS)  ## b0 beside its peers, two minutes
 	$(BIN)/python benchmarks/speed/models.py --quick
 
-bench-before: .venv/.export  ## this tree beside an earlier commit of itself, ten minutes
+bench-before: .venv/.export  ## this tree beside an earlier commit of itself, half an hour
 	$(BIN)/python benchmarks/speed/before.py --write
 
 bench-pipeline: .venv/.export  ## the pipeline, `segment` and `evaluate` beside the model alone, 15 minutes
