@@ -122,31 +122,13 @@ def overlay(
     return with_legend(picture, rows, palette) if rows and legend == "inside" else picture
 
 
-def painted(
-    image: Any,
-    labels: np.ndarray,
-    palette: np.ndarray,
-    names: Names = None,
-    alpha: float = 0.5,
-    skip: Sequence[str] = (),
-    outline: bool = False,
-) -> np.ndarray:
-    """RGB (H, W, 3) uint8: `overlay` without a legend."""
-    bands = _bands(image, labels, palette, names, alpha, skip, outline)
-    result = np.empty((*np.shape(labels), 3), np.uint8)
-    for top, mixed in bands:
-        result[top : top + len(mixed)] = mixed
-    return result
-
-
 def _named(names: Names, count: int) -> dict[int, str]:
     return class_names(names) or {index: f"class {index}" for index in range(count)}
 
 
 def _bands(image, labels, palette, names, alpha, skip, outline) -> Iterator[tuple[int, np.ndarray]]:
     """The first row of each band of rows, and its pixels (h, W, 3) with the classes over them."""
-    if not 0 <= alpha <= 1:
-        raise ValueError(f"alpha is {alpha}; expected 0 to 1.")
+    check_alpha(alpha)
     labels, palette = _check(labels), np.asarray(palette, np.uint8)
     told = isinstance(image, np.ndarray | Regions) and image.shape == (*labels.shape, 3) and image.dtype == np.uint8
     pixels = image if told else to_pixels(image, 3, None, strict=True)
@@ -154,33 +136,56 @@ def _bands(image, labels, palette, names, alpha, skip, outline) -> Iterator[tupl
         raise ValueError(f"labels have size {labels.shape}; expected the image's, {pixels.shape[:2]}.")
     if pixels.dtype != np.uint8:
         raise ValueError(f"image has dtype {pixels.dtype}; expected 8-bit pixels.")
-    skipped = [index for index, name in _named(names, len(palette)).items() if name in skip]
+    plain = unpainted(palette, names, skip)
     colours = np.concatenate([palette, np.zeros((1, 3), np.uint8)])
-    plain = np.isin(np.arange(len(colours)), [*skipped, len(palette)])
-    tables = _blended(colours, float(alpha), plain)
-    place = np.uint16 if len(colours) <= 256 else np.uint32
-    thickness = max(round((labels.size**0.5) / 400), 1)
-    step = max(BAND_PIXELS // max(labels.shape[1], 1), LEAST_ROWS)
+    tables = blended(colours, float(alpha), plain)
 
-    def made(top: int) -> np.ndarray:
-        band = slice(top, top + step)
-        ids = _known(labels[band], len(palette))
-        below = pixels[band, :]
+    def made(top: int, ids: np.ndarray, rim: np.ndarray | None) -> np.ndarray:
+        below = pixels[top : top + len(ids), :]
         mixed = np.empty(below.shape, np.uint8)
-        places = ids.astype(place) << 8
+        places = table_rows(ids, len(plain))
         for channel, table in enumerate(tables):
             mixed[..., channel] = table.take(places | below[..., channel])
+        if rim is not None:
+            mixed[rim] = colours.take(ids[rim], axis=0)
+        return mixed
+
+    return ((top, made(top, ids, rim)) for top, ids, rim in bands_of_ids(labels, plain, outline))
+
+
+def check_alpha(alpha: float) -> None:
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"alpha is {alpha}; expected 0 to 1.")
+
+
+def unpainted(palette: np.ndarray, names: Names, skip: Sequence[str]) -> np.ndarray:
+    """(C + 1,) bool: the classes that stay as the picture is; the last stands for every id that is no class."""
+    skipped = [index for index, name in _named(names, len(palette)).items() if name in skip]
+    return np.isin(np.arange(len(palette) + 1), [*skipped, len(palette)])
+
+
+def bands_of_ids(
+    labels: np.ndarray, plain: np.ndarray, outline: bool
+) -> Iterator[tuple[int, np.ndarray, np.ndarray | None]]:
+    """The first row of each band of rows, its ids (h, W), C for those that are no class, and with `outline` where
+    rims are, (h, W) bool."""
+    thickness = max(round((labels.size**0.5) / 400), 1)
+    step = max(BAND_PIXELS // max(labels.shape[1], 1), LEAST_ROWS) // 2 * 2  # even: videos have half as many colours
+    for top in range(0, labels.shape[0], step):
+        ids, rim = _known(labels[top : top + step], len(plain) - 1), None
         if outline:
             above = min(thickness, top)
             rim = _rims(labels[top - above : top + step + thickness], thickness)[above:][: len(ids)]
             rim &= ~plain.take(ids)
-            mixed[rim] = colours.take(ids[rim], axis=0)
-        return mixed
-
-    return ((top, made(top)) for top in range(0, labels.shape[0], step))
+        yield top, ids, rim
 
 
-def _blended(colours: np.ndarray, alpha: float, plain: np.ndarray) -> np.ndarray:
+def table_rows(ids: np.ndarray, count: int) -> np.ndarray:
+    """Where each id's values begin in a table that `blended` makes of `count` colours, unsigned."""
+    return ids.astype(np.uint16 if count <= 256 else np.uint32) << 8
+
+
+def blended(colours: np.ndarray, alpha: float, plain: np.ndarray) -> np.ndarray:
     """(3, C * 256) uint8: for each channel what a class makes of each value, at id * 256 + value.
 
     A lookup takes two thirds of the arithmetic's time. Classes that are `plain`, (C,) bool, leave the value as it is.

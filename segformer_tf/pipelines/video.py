@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from segformer_tf.images.drawing import painted
+from segformer_tf.images.drawing import check_alpha
 from segformer_tf.images.merging import softmax
 from segformer_tf.pipelines import files
 from segformer_tf.pipelines.frames import Frames, Writer, open_frames
 from segformer_tf.pipelines.overlap import Failed
+from segformer_tf.pipelines.painting import painted
 from segformer_tf.pipelines.result import BACKGROUND, check_class
 from segformer_tf.pipelines.runtimes import Runtime
 from segformer_tf.storage.keywords import spell_checked
@@ -107,6 +108,7 @@ def label_video(
     options, skip = dict(options or {}), (skip,) if isinstance(skip, str) else tuple(skip)
     for name in skip if skip != BACKGROUND else ():
         check_class(name, pipeline.id2label)
+    check_alpha(alpha)
     if smoothing:
         if options.get("mode", "whole") != "whole" or options.get("flip") or tuple(options.get("scales", (1,))) != (1,):
             raise ValueError(
@@ -120,10 +122,10 @@ def label_video(
     targets = files.check(output, name, kinds, where, overwrite, files.VIDEO_ENDINGS)
     wide = len(pipeline.palette) > 256
 
-    def finish(_: Any, result: Any) -> tuple[Any, Any, Any]:
+    def finish(frame: Any, result: Any) -> tuple[Any, Any, Any]:
         drawn = None
         if "overlay" in kinds:
-            drawn = painted(result.pixels, result.labels, result.palette, result.id2label, alpha, skip, outline)
+            drawn = painted(frame, result.labels, result.palette, result.id2label, alpha, skip, outline)
         return drawn, result.labels, result.classes
 
     pictures, counts, seconds, stopped = _Pictures(frames), Counter(), 0.0, None

@@ -5,7 +5,6 @@ import pytest
 from PIL import Image
 
 from segformer_tf.images import class_table, colorize, label_image, overlay, palette_for
-from segformer_tf.images.drawing import painted
 
 PALETTE = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8)
 LABELS = np.array([[0, 0, 0, 1], [0, 2, 255, 1]], np.uint8)
@@ -70,7 +69,6 @@ def test_the_overlay_is_the_arithmetic_of_its_parts_for_any_ids(dtype, count):
         expected[~known | (ids == 0)] = image[~known | (ids == 0)]
         skip = ("class 0",)
         np.testing.assert_array_equal(overlay(image, labels, palette, None, alpha, False, skip), expected)
-        np.testing.assert_array_equal(painted(image, labels, palette, None, alpha, skip), expected)
 
 
 @pytest.mark.parametrize(("shape", "beside"), [((120, 300), False), ((300, 120), True)])

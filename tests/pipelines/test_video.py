@@ -142,7 +142,9 @@ def test_smoothing_is_for_whole_frames(segment, folder, tmp_path):
         label_video(segment, folder, tmp_path, smoothing=1)
 
 
-def test_a_class_that_the_model_does_not_have_is_named_before_a_frame_is_read(segment, folder, tmp_path):
+def test_what_an_overlay_cannot_be_is_said_before_a_frame_is_read(segment, folder, tmp_path):
+    with pytest.raises(ValueError, match="alpha is 2; expected 0 to 1"):
+        label_video(segment, folder, tmp_path / "out", alpha=2)
     with pytest.raises(ValueError, match="LABEL_99"):
         label_video(segment, folder, tmp_path / "out", skip="LABEL_99")
     assert not (tmp_path / "out").exists()
