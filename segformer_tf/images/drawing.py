@@ -108,17 +108,35 @@ def overlay(
     picture: True or "outside" beside or below it, "inside" where it hides least, False none. `outline` draws the rims
     of regions in their full colours.
     """
+    return Image.fromarray(overlay_pixels(image, labels, palette, names, alpha, legend, skip, outline))
+
+
+def overlay_pixels(
+    image: Any,
+    labels: np.ndarray,
+    palette: np.ndarray,
+    names: Names = None,
+    alpha: float = 0.5,
+    legend: bool | str = True,
+    skip: Sequence[str] = (),
+    outline: bool = False,
+    found: list[dict[str, Any]] | None = None,
+) -> np.ndarray:
+    """`overlay` as RGB (H, W, 3) uint8; `found` is the labels' `class_table`, where there is one already."""
     if legend not in (True, False, *PLACES):
         raise ValueError(f'legend is {legend!r}; expected True, False, "outside" or "inside".')
     labels, palette = _check(labels), np.asarray(palette, np.uint8)
     bands = _bands(image, labels, palette, names, alpha, skip, outline)
-    found = class_table(labels, _named(names, len(palette))) if legend else []
+    if not legend:
+        found = []
+    elif found is None:
+        found = class_table(labels, _named(names, len(palette)))
     rows = [row for row in found if row["id"] < len(palette) and row["name"] not in skip]
     height, width = labels.shape
     beside = bool(rows) and legend in (True, "outside")
-    picture = canvas(width, height, rows, palette) if beside else Image.new("RGB", (width, height))
+    picture = canvas(width, height, rows, palette) if beside else np.empty((height, width, 3), np.uint8)
     for top, mixed in bands:
-        picture.paste(Image.fromarray(mixed), (0, top))
+        picture[top : top + len(mixed), :width] = mixed
     return with_legend(picture, rows, palette) if rows and legend == "inside" else picture
 
 

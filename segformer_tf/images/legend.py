@@ -17,39 +17,38 @@ PAPER, INK, PALE, RIM = (250, 250, 250), (25, 25, 25), (105, 105, 105), (90, 90,
 Rows = list[dict[str, Any]]
 
 
-def canvas(width: int, height: int, rows: Rows, palette: np.ndarray) -> Image.Image:
-    """A picture of (width, height), still empty, with the legend of `rows` (of `class_table`) beside it.
+def canvas(width: int, height: int, rows: Rows, palette: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8 for a picture of (width, height), still empty, with the legend of `rows` (of `class_table`)
+    beside it.
 
     Below a wide picture, right of a tall one, in as many columns as it takes, read column by column.
     """
     drawer = _Drawer(width, height, rows, palette)
-    right = width < height
-    panel = drawer.panel(*drawer.shape(width, height, 1.0))
-    size = (
-        (width + panel.width, max(height, panel.height)) if right else (max(width, panel.width), height + panel.height)
-    )
-    made = Image.new("RGB", size, PAPER)
-    made.paste(panel, (width, 0) if right else (0, height))
+    panel = np.asarray(drawer.panel(*drawer.shape(width, height, 1.0)))
+    top, left = (0, width) if width < height else (height, 0)
+    size = max(height, top + panel.shape[0]), max(width, left + panel.shape[1])
+    made = np.full((*size, 3), PAPER, np.uint8)
+    made[top : top + panel.shape[0], left : left + panel.shape[1]] = panel
     return made
 
 
-def with_legend(picture: Image.Image, rows: Rows, palette: np.ndarray) -> Image.Image:
-    """A picture with its legend on it where it covers the fewest details; beside it, if it took over a quarter."""
-    width, height = picture.size
+def with_legend(pixels: np.ndarray, rows: Rows, palette: np.ndarray) -> np.ndarray:
+    """Pixels (H, W, 3) uint8 with their legend on them where it covers the fewest details; beside them, if it took over
+    a quarter."""
+    height, width = pixels.shape[:2]
     drawer = _Drawer(width, height, rows, palette)
     panel = drawer.panel(*drawer.shape(width, height, 0.6))
-    if panel.width <= width and panel.height <= height and _share(panel, picture) <= MOST_HIDDEN:
-        place = _quietest(np.asarray(picture.convert("L"), np.float32), panel.height, panel.width)
-        picture = picture.copy()
-        picture.paste(panel, place, Image.new("L", panel.size, 225))
-        return picture
+    if panel.width <= width and panel.height <= height and panel.width * panel.height <= MOST_HIDDEN * width * height:
+        grey = np.asarray(Image.fromarray(pixels).convert("L"), np.float32)
+        left, top = _quietest(grey, panel.height, panel.width)
+        place = slice(top, top + panel.height), slice(left, left + panel.width)
+        below = Image.fromarray(pixels[place])
+        below.paste(panel, (0, 0), Image.new("L", panel.size, 225))
+        pixels[place] = np.asarray(below)
+        return pixels
     made = canvas(width, height, rows, palette)
-    made.paste(picture, (0, 0))
+    made[:height, :width] = pixels
     return made
-
-
-def _share(panel: Image.Image, picture: Image.Image) -> float:
-    return panel.width * panel.height / (picture.width * picture.height)
 
 
 class _Drawer:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from segformer_tf import images
 from segformer_tf.images import raster, views
+from segformer_tf.images.drawing import overlay_pixels
 from segformer_tf.images.opening import to_class_ids
 from segformer_tf.images.polygons import polygons, svg
 from segformer_tf.pipelines import files, notebook
@@ -105,10 +106,15 @@ class SegmentationResult:
         it hides least, or False. `outline` draws the regions' rims in full colour. Raises ValueError for a name that is
         no class of the model.
         """
+        return Image.fromarray(self._painted(None, alpha, legend, skip, outline))
+
+    def _painted(self, found, alpha=0.5, legend: bool | str = True, skip=BACKGROUND, outline=False) -> np.ndarray:
+        """The overlay's pixels; `found` are the classes, where they are known."""
         skip = (skip,) if isinstance(skip, str) else tuple(skip)
         for name in skip if skip != BACKGROUND else ():
             check_class(name, self.id2label)
-        return images.overlay(self.pixels, self.labels, self.palette, self.id2label, alpha, legend, skip, outline)
+        shown = self.pixels, self.labels, self.palette, self.id2label
+        return overlay_pixels(*shown, alpha, legend, skip, outline, found)
 
     def compare(self, truth: Any, ignore_index: int = 255) -> Image.Image:
         """Picture, truth, prediction and wrong pixels side by side; `truth` is a mask: ids (H, W), or its file."""
@@ -136,6 +142,9 @@ class SegmentationResult:
 
     def to_dict(self) -> dict[str, Any]:
         """What `NAME.json` holds."""
+        return self._said(self.classes)
+
+    def _said(self, classes: list[dict[str, Any]]) -> dict[str, Any]:
         height, width = self.labels.shape
         return {
             "made_by": files.MAKER,
@@ -144,7 +153,7 @@ class SegmentationResult:
             "model": self.model,
             "runtime": self.runtime,
             "size": {"height": height, "width": width},
-            "classes": self.classes,
+            "classes": classes,
         }
 
     def to_coco(self) -> dict[str, Any]:
@@ -190,16 +199,17 @@ class SegmentationResult:
                 f'{self.name} has no scores to save; segment the picture with scores=True, or leave out "scores".'
             )
         targets = files.check(directory, self.name, kinds, self.path, overwrite)
+        classes = self.classes if {"overlay", "json"} & targets.keys() else []
         with staged(directory) as stage:
             for kind, target in targets.items():
-                self._write(kind, stage / target.name, skip, alpha=alpha, legend=legend, outline=outline)
+                self._write(kind, stage / target.name, classes, skip, alpha=alpha, legend=legend, outline=outline)
         return list(targets.values())
 
-    def _write(self, kind: str, path: Path, skip: Sequence[str], **drawn: Any) -> None:
+    def _write(self, kind: str, path: Path, classes: list, skip: Sequence[str], **drawn: Any) -> None:
         if kind == "labels":
             files.write_png(images.label_image(self.labels, self.palette), path)
         elif kind == "overlay":
-            files.write_png(self.overlay(skip=skip, **drawn), path)
+            files.write_png(self._painted(classes, skip=skip, **drawn), path)
         elif kind == "tiff":
             raster.write_labels(path, self.labels, self.palette, files.MAKER, self.path)
         elif kind == "svg":
@@ -210,7 +220,7 @@ class SegmentationResult:
         elif kind == "polygons":
             path.write_text(json.dumps(self.to_coco()) + "\n", "utf-8")
         else:
-            path.write_text(json.dumps(self.to_dict(), indent=2) + "\n", "utf-8")
+            path.write_text(json.dumps(self._said(classes), indent=2) + "\n", "utf-8")
 
     def __repr__(self) -> str:
         height, width = self.labels.shape
