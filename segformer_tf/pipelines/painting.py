@@ -19,11 +19,11 @@ class Frame(np.ndarray):
 
     @classmethod
     def of(cls, pixels: np.ndarray, coded: Any) -> "Frame":
-        """`coded` is kept where the overlay can be drawn on it: of even sides, in `FORM` and limited range."""
+        """`coded`, if any, is kept where the overlay can be drawn on it: of even sides, in `FORM` and limited range."""
         frame = pixels.view(cls)
-        usual = coded.format.name == FORM and coded.color_range != FULL_RANGE
-        even = coded.width % 2 == coded.height % 2 == 0
-        frame.coded = coded if usual and even and pixels.shape[:2] == (coded.height, coded.width) else None
+        if coded is not None and coded.format.name == FORM and coded.color_range != FULL_RANGE:
+            size = coded.height, coded.width
+            frame.coded = coded if size == pixels.shape[:2] and size[0] % 2 == size[1] % 2 == 0 else None
         return frame
 
 

@@ -1,5 +1,6 @@
 """A frame's overlay, drawn on brightness and colour as they are coded, beside the one that is drawn on RGB."""
 
+import struct
 from fractions import Fraction
 
 import av
@@ -116,9 +117,33 @@ def test_the_overlay_of_a_video_has_the_colours_of_the_video(tmp_path, form, spa
         assert shown.coded.colorspace == space and shown.coded.color_range == LIMITED
 
 
-def test_an_upright_video_is_drawn_upright():
-    frame, labels = a_frame()
-    turned = Frame.of(np.ascontiguousarray(np.rot90(np.asarray(frame))), frame.coded)
-    assert turned.coded is None  # the decoder's frame lies on its side
-    drawn = painted(turned, np.rot90(labels).copy(), PALETTE, None, 0.5)
-    assert (drawn.height, drawn.width) == (80, 60)
+def turned_video(path, quarters):
+    """As telephones write upright videos: the pictures lie on their side, and the file says how to turn them."""
+    pixels = np.zeros((48, 64, 3), np.uint8)
+    pixels[:24, :32] = (200, 40, 40)
+    with av.open(str(path), "w", format="mp4") as file:
+        stream = file.add_stream("libx264", rate=10, options={"crf": "2"})
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        file.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
+        file.mux(stream.encode(None))
+    one = 2**16
+    cosine, sine = [(1, 0), (0, 1), (-1, 0), (0, -1)][quarters]
+
+    def matrix(*values):
+        return struct.pack(">9i", *values)
+
+    data, place = path.read_bytes(), path.read_bytes().index(b"tkhd")
+    plain = data.index(matrix(one, 0, 0, 0, one, 0, 0, 0, 2**30), place)
+    turn = matrix(cosine * one, sine * one, 0, -sine * one, cosine * one, 0, 0, 0, 2**30)
+    path.write_bytes(data[:plain] + turn + data[plain + len(turn) :])
+    return np.rot90(pixels, -quarters)  # clockwise
+
+
+@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
+def test_a_telephones_video_is_drawn_upright(tmp_path, quarters):
+    expected = turned_video(tmp_path / "a.mp4", quarters)
+    [(read, _)] = open_frames(tmp_path / "a.mp4")
+    assert read.shape == expected.shape and np.abs(np.asarray(read, int) - expected).mean() < 3
+    assert (read.coded is not None) == (quarters == 0)  # else the decoder's frame lies on its side
+    drawn = painted(read, np.full(read.shape[:2], 255), PALETTE)
+    assert np.abs(drawn.to_ndarray(format="rgb24") - expected.astype(int)).mean() < 5
