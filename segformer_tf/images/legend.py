@@ -33,8 +33,8 @@ def canvas(width: int, height: int, rows: Rows, palette: np.ndarray) -> np.ndarr
 
 
 def with_legend(pixels: np.ndarray, rows: Rows, palette: np.ndarray) -> np.ndarray:
-    """Pixels (H, W, 3) uint8 with their legend on them where it covers the fewest details; beside them, if it took over
-    a quarter."""
+    """Pixels (H, W, 3) uint8, written over, with their legend where it covers the fewest details; new ones with it
+    beside them, if it took over a quarter."""
     height, width = pixels.shape[:2]
     drawer = _Drawer(width, height, rows, palette)
     panel = drawer.panel(*drawer.shape(width, height, 0.6))
