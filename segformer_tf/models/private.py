@@ -20,6 +20,11 @@ def has_compiled_loss(model: keras.Model) -> bool:
     return model._compile_loss is not None
 
 
+def forget_compiled(model: keras.Model) -> None:
+    """Undoes `compile`'s losses and metrics, which Keras keeps where a second `compile` is given none."""
+    model._compile_loss = model._compile_metrics = model.loss = None
+
+
 def parts_of(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     """The layer and all layers inside it."""
     return list(layer._flatten_layers())

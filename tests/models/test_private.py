@@ -103,6 +103,7 @@ def test_the_search_finds_names_asked_for_assigned_and_overridden(tmp_path, monk
     asked, _ = names_in(PACKAGE / "models" / "private.py", of_keras)
     assert asked == {
         "_compile_loss",
+        "_compile_metrics",
         "_flatten_layers",
         "_kernel",
         "_learning_rate",
@@ -133,6 +134,8 @@ def test_functions_give_what_their_names_say():
     optimizer = keras.optimizers.AdamW(schedule, weight_decay=0.1, use_ema=True)
     model.compile(optimizer, loss="mse")
     assert private.has_compiled_loss(model)
+    private.forget_compiled(model)
+    assert not private.has_compiled_loss(model)
     assert [part.name for part in private.parts_of(model) if part.weights] == [model.name, "dense"]
     assert private.rate_of(optimizer) is schedule
 

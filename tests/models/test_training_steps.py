@@ -7,7 +7,9 @@ import tensorflow as tf
 from reference import SMALL, relative_difference
 
 from segformer_tf import SegformerConfig, TFSegformerForSemanticSegmentation
-from segformer_tf.models.metrics import MeanIoU
+from segformer_tf.models.kernels import banded_loss
+from segformer_tf.models.metrics import MeanIoU, confusion, scores
+from segformer_tf.models.predicted import predicted_labels
 
 
 @pytest.fixture
@@ -138,3 +140,48 @@ def test_another_ignore_index_holds_for_loss_and_metric(pixels, labels):
     assert model.evaluate(pixels, other, verbose=0) == pytest.approx(expected.evaluate(pixels, labels, verbose=0))
     with pytest.raises(Exception, match=r"a label is.*255.*or the ignore index 254"):
         model.evaluate(pixels, labels, verbose=0)
+
+
+@pytest.mark.parametrize("run_eagerly", [False, True])
+def test_the_metric_takes_the_classes_that_the_loss_found(model, pixels, labels, monkeypatch, run_eagerly):
+    model.compile("sgd", run_eagerly=run_eagerly)
+    expected = scores(confusion(labels, np.asarray(predicted_labels(model(pixels).logits, labels.shape[1:])), 5))
+    monkeypatch.setattr("segformer_tf.models.metrics.predicted_labels", lambda *_: pytest.fail("found twice"))
+    assert model.evaluate(pixels, labels, verbose=0)[1] == pytest.approx(expected["mIoU"], rel=1e-6)
+    trained = model.fit(pixels, labels, batch_size=len(labels), shuffle=False, verbose=0).history
+    assert 0 < trained["mean_iou"][0] < 1
+
+
+@pytest.mark.parametrize("compiled", [{"metrics": []}, {"loss": lambda labels, logits: tf.reduce_mean(logits)}])
+def test_without_our_metric_the_loss_looks_for_no_classes(model, pixels, labels, monkeypatch, compiled):
+    asked, banded = [], banded_loss.cross_entropy_sum
+    monkeypatch.setattr(banded_loss, "cross_entropy_sum", lambda *args: asked.append(args[3]) or banded(*args))
+    model.compile("sgd", **compiled)
+    model.fit(pixels, labels, verbose=0)
+    assert not any(asked)
+    model.compile("sgd")
+    model.fit(pixels, labels, verbose=0)
+    assert asked and asked[-1]
+
+
+def test_a_metric_of_other_labels_than_the_loss_finds_its_own(small_config, pixels, labels):
+    class Halved(TFSegformerForSemanticSegmentation):
+        def compute_metrics(self, x, y, y_pred, sample_weight=None):
+            return super().compute_metrics(x, y[:, ::2, ::2], y_pred, sample_weight)
+
+    model = Halved(small_config)
+    model.compile("sgd")
+    half = labels[:, ::2, ::2]
+    expected = scores(confusion(half, np.asarray(predicted_labels(model(pixels).logits, half.shape[1:])), 5))
+    assert model.evaluate(pixels, labels, verbose=0)[1] == pytest.approx(expected["mIoU"], rel=1e-6)
+
+
+def test_a_second_compile_forgets_the_loss_and_metrics_of_the_first(model, pixels, labels):
+    model.compile("sgd")
+    expected = model.evaluate(pixels, labels, verbose=0, return_dict=True)
+    model.compile("sgd", lambda labels, logits: tf.reduce_mean(logits), ["accuracy"])
+    model.evaluate(pixels, labels, verbose=0)
+    model.compile("sgd", lambda labels, logits: tf.reduce_mean(logits))
+    assert model.evaluate(pixels, labels, verbose=0, return_dict=True).keys() == {"loss"}
+    model.compile("sgd")
+    assert model.evaluate(pixels, labels, verbose=0, return_dict=True) == expected

@@ -46,6 +46,9 @@ def test_the_banded_loss_has_the_value_and_gradient_of_the_plain_one(monkeypatch
     found, gradient = value_and_gradient(lambda x: cross_entropy_sum(tf.constant(ids), x, weights), LOGITS)
     assert found == pytest.approx(expected, rel=1e-5)
     np.testing.assert_allclose(gradient, expected_gradient, atol=1e-5)
+    again, classes = banded_loss.cross_entropy_sum(tf.constant(ids), LOGITS, weights, with_classes=True)
+    assert again.numpy() == pytest.approx(expected, rel=1e-5)
+    np.testing.assert_array_equal(classes, tf.argmax(full_size_logits(LOGITS, ids), -1))
 
 
 def test_the_banded_loss_works_in_a_graph_of_unknown_sizes():

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import keras
 from keras import ops
 
-from segformer_tf.models.kernels import converters, head, plain
+from segformer_tf.models.kernels import converters, head, plain, step
 
 TABLES: dict[str, ModuleType] = {"plain": plain, "converters": converters}
 if keras.backend.backend() == "tensorflow":
@@ -165,11 +165,14 @@ def constants(make: Callable) -> list:
 def cross_entropy_sum(ids, logits, weights):
     """Sum of `weights * cross-entropy` of logits resized to the ids' size; (B, H, W), (B, h, w, C), (B, H, W) -> ().
 
-    In bands of rows on TensorFlow's CPU, where the band's kernel is; on a GPU, and by XLA, the plain form.
+    In bands of rows on TensorFlow's CPU, where the band's kernel is; on a GPU, and by XLA, the plain form. The bands
+    also find the likeliest class of each pixel where the metric of the same `step` wants it.
     """
     if keras.backend.backend() != "tensorflow" or tensorflow.on_gpu() or _tracing.get().xla:
         return plain.cross_entropy_sum(ids, logits, weights)
-    return banded_loss.cross_entropy_sum(ids, logits, weights)
+    total, likeliest = banded_loss.cross_entropy_sum(ids, logits, weights, step.wants_labels())
+    step.keep(logits, likeliest)
+    return total
 
 
 def counts(ids, bins: int):
