@@ -1,10 +1,11 @@
 """The command line's frame: its name and help, how commands end, and how TensorFlow is loaded without noise."""
 
+import contextlib
 import difflib
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -117,6 +118,27 @@ def check_model(name: str, hint: str = "--model") -> None:
     wanted = f"did you mean {near[0]}?" if near else f"expected a path, a Hub id (OWNER/NAME) or {', '.join(known)}."
     size = " is a size without weights (`train` makes some)" if name in VARIANTS else " is no model"
     raise typer.BadParameter(f"{name!r}{size}; {wanted}", param_hint=hint)
+
+
+def check_checkpoint(name: str, hint: str) -> None:
+    """As `check_model`, of commands that need weights; an exported file gives none back."""
+    from segformer_tf.pipelines.exported import exported_file
+
+    check_model(name, hint)
+    if exported_file(name) is not None:
+        raise typer.BadParameter(
+            f"{name} was written for a runtime by `export`; expected the checkpoint that it was made from.",
+            param_hint=hint,
+        )
+
+
+@contextlib.contextmanager
+def wrong_call(hint: str | None = None) -> Iterator[None]:
+    """Ends as a wrong call where the block finds a value of an option that does not fit."""
+    try:
+        yield
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=hint) from error
 
 
 def load_tensorflow(first: Callable[[], None] | None = None) -> None:

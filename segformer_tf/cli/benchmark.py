@@ -50,6 +50,10 @@ def benchmark(
         raise typer.BadParameter(f"{size[0]} x {size[1]}; expected at least 32 a side.", param_hint="--size")
     if data is not None and not data.exists():
         raise typer.BadParameter(f"there is no {data}; expected a data set's directory.", param_hint="--data")
+    if data is not None:
+        from segformer_tf.data import read_split
+
+        read_split(data, "val")  # said now, not after a row's time
     with tempfile.TemporaryDirectory(prefix="segformer-") as directory:
         rows = [_row(way, model, data, seconds) for way in _prepared(model, size, Path(directory))]
     chosen = recommended(rows)
@@ -69,8 +73,13 @@ def _prepared(model: str, size: tuple[int, int] | None, directory: Path) -> Any:
 
     if exported := exported_file(model):
         runtime = open_exported(exported)
-        processor = runtime.description.image_processor()
-        yield {"runtime": runtime.backend, "numbers": "as exported", "path": str(exported)} | _sides(size, processor)
+        if size and runtime.size and tuple(size) != runtime.size:
+            own = "{} {}".format(*runtime.size)
+            raise typer.BadParameter(
+                f"{size[0]} {size[1]}; expected {own}, the only size that {exported} takes.", param_hint="--size"
+            )
+        sides = _sides(size or runtime.size, runtime.description.image_processor())
+        yield {"runtime": runtime.backend, "numbers": "as exported", "path": str(exported)} | sides
         return
     load_tensorflow()
     from segformer_tf import checkpoints, images

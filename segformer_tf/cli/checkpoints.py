@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from segformer_tf.cli import scoring
-from segformer_tf.cli.app import app, check_model, load_tensorflow
+from segformer_tf.cli.app import app, check_checkpoint, check_model, load_tensorflow
 
 
 class Format(str, Enum):
@@ -34,7 +34,7 @@ def convert(
     """
     from segformer_tf.convert import convert as write
 
-    check_model(src, "SRC")
+    check_checkpoint(src, "SRC")
     if ".keras" in (Path(src).suffix, Path(dst).suffix) or format is Format.KERAS:
         load_tensorflow()
     for path in write(src, dst, format=format.value if format else None):

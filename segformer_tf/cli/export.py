@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from segformer_tf.cli.app import MergeKeys, MergeQueries, app, check_model, load_tensorflow, merged, say
+from segformer_tf.cli.app import (
+    MergeKeys,
+    MergeQueries,
+    app,
+    check_checkpoint,
+    load_tensorflow,
+    merged,
+    say,
+    wrong_call,
+)
 from segformer_tf.cli.inputs import calibration_of
 
 
@@ -33,6 +42,13 @@ class Program(str, Enum):
     """Who loads what is written."""
 
     TRANSFORMERS_JS = "transformers.js"
+
+
+class Signature(str, Enum):
+    """What a SavedModel answers to."""
+
+    SERVING_DEFAULT, SEGMENT_TENSOR = "serving_default", "segment_tensor"
+    LOGITS, TRANSFORMERS = "logits", "transformers"
 
 
 class LabelsAt(str, Enum):
@@ -86,7 +102,7 @@ def export(
     merge_keys: MergeKeys = None,
     data_format: Annotated[DataFormat, typer.Option(help="keras, onnx, openvino, litert.")] = DataFormat.LAST,
     signature: Annotated[
-        list[str] | None, typer.Option(help="saved_model: only this signature; may be given several times.")
+        list[Signature] | None, typer.Option(help="saved_model: only this signature; may be given several times.")
     ] = None,
     labels_at: Annotated[
         LabelsAt, typer.Option(help="saved_model: size of `labels`: map (a quarter) or input.")
@@ -105,7 +121,10 @@ def export(
     segformer-tf export RUN file --format openvino --size 512 512 --batch 1
     segformer-tf export RUN small --format openvino --weights int8 --calibrate photos
     """
-    check_model(model, "MODEL")
+    check_checkpoint(model, "MODEL")
+    for option, file in (("--calibrate", calibrate), ("--picture", picture)):
+        if file is not None and not file.exists():
+            raise typer.BadParameter(f"there is no {file}.", param_hint=option)
     if calibrate and (weights is not Weights.INT8 or format is not Format.OPENVINO):
         raise typer.BadParameter(
             "is for --format openvino --weights int8 (ONNX Runtime and LiteRT are slower in int8).",
@@ -115,12 +134,19 @@ def export(
         raise typer.BadParameter("is for --format onnx.", param_hint="--for")
     layout = DataFormat.FIRST.value if program else data_format.value
     load_tensorflow()
+    import keras
+
     from segformer_tf import checkpoints
     from segformer_tf.checkpoints.names import task_of
+    from segformer_tf.export.export import check
     from segformer_tf.export.export import export as write
     from segformer_tf.images.processor import SegformerImageProcessor
     from segformer_tf.models.tasks import TFSegformerForImageClassification, TFSegformerForSemanticSegmentation
 
+    with wrong_call("--dtype"):
+        keras.dtype_policies.get(dtype)
+    with wrong_call():
+        check(format.value, size, batch, weights.value, dtype)
     task = task_of(checkpoints.load(model).variables)
     model_class = TFSegformerForImageClassification if task == "classifier" else TFSegformerForSemanticSegmentation
     processor = SegformerImageProcessor.from_pretrained(model, or_default=True)
@@ -137,10 +163,12 @@ def export(
         size=size,
         batch=batch,
         weights=weights.value,
-        calibration=calibration_of(calibrate, calibration_images, max_drop, processor, size) if calibrate else None,
+        calibration=calibration_of(calibrate, calibration_images, max_drop, processor, size, task == "classifier")
+        if calibrate
+        else None,
         tolerance=tolerance,
         picture=processor.pixels(picture) if picture else None,
-        names=signature or None,
+        names=[name.value for name in signature or ()] or None,
         labels_at=labels_at.value,
         program=program and program.value,
     )

@@ -1,6 +1,5 @@
 """Which pictures a command was given: files, directories, patterns, "-" for one on stdin, or those to calibrate by."""
 
-import contextlib
 import glob
 import os
 import sys
@@ -152,9 +151,10 @@ def _name(picture: Picture, whole: bool) -> str:
     return files.name_of(picture.source, whole) if isinstance(picture.source, Path) else "stdin"
 
 
-def calibration_of(data: Path, images: int, max_drop: float | None, processor: Any, size: Any = None) -> Any:
+def calibration_of(
+    data: Path, images: int, max_drop: float | None, processor: Any, size: Any = None, classifies: bool = False
+) -> Any:
     """A `Calibration` by a data set's training pictures, judged by mIoU on its val split; or by pictures alone."""
-    from segformer_tf.data import read_split
     from segformer_tf.export.quantized import Calibration
     from segformer_tf.images.processor import SegformerImageProcessor
     from segformer_tf.training import evaluate
@@ -162,13 +162,10 @@ def calibration_of(data: Path, images: int, max_drop: float | None, processor: A
     if size:
         resized = {"do_resize": True, "size": {"height": size[0], "width": size[1]}}
         processor = SegformerImageProcessor.from_dict({**processor.to_dict(), **resized})
-    files, score = [], None
-    with contextlib.suppress(FileNotFoundError):  # no data set: a directory of pictures
-        train = read_split(data, "train")
-        if train.has_masks and not train.shards:
-            files, val = list(train.images), read_split(data, "val")
-            score = lambda runtime: 100.0 * evaluate(runtime, val, "processor", processor)["mIoU"]  # noqa: E731
-    files = files or [picture.source for picture in find_pictures([str(data)], recursive=True)]
+    files, val = _calibration_pictures(data, classifies)
+    score = None
+    if val is not None:
+        score = lambda runtime: 100.0 * evaluate(runtime, val, "processor", processor)["mIoU"]  # noqa: E731
     files = [files[i * len(files) // min(images, len(files))] for i in range(min(images, len(files)))]
     lying = {"data_format": "channels_last", "input_data_format": "channels_last", "return_tensors": "np"}
 
@@ -178,3 +175,29 @@ def calibration_of(data: Path, images: int, max_drop: float | None, processor: A
 
     next(pixels())  # a picture of other channels is told before anything is made
     return Calibration(pixels, score, max_drop)
+
+
+def _calibration_pictures(data: Path, classifies: bool) -> tuple[list[Any], Any]:
+    """Pictures to take ranges from, and the labelled split to judge by, None where labels that agree are to do.
+
+    Of a data set with masks the training pictures: its masks are pictures too.
+    """
+    from segformer_tf.data import layout_of, read_split
+
+    try:
+        layout_of(data)
+    except FileNotFoundError:  # pictures alone
+        train = None
+    else:
+        train = read_split(data, "train")
+    if train is None or not train.has_masks:
+        return [picture.source for picture in find_pictures([str(data)], recursive=True)], None
+    if train.shards:
+        raise ValueError(f"{data} holds TFRecord files, expected pictures to calibrate by: give the data they are of.")
+    if classifies:
+        return list(train.images), None
+    try:
+        return list(train.images), read_split(data, "val")
+    except FileNotFoundError:
+        say(f"{data} has no split val: int8 is judged by labels that stay the same, not by mIoU.")
+        return list(train.images), None

@@ -19,7 +19,7 @@ from segformer_tf.export.saved_model import facts, next_version, write_saved_mod
 from segformer_tf.export.warmup import sample_picture
 from segformer_tf.images.postprocess import post_process_semantic_segmentation
 from segformer_tf.images.processor import SegformerImageProcessor
-from segformer_tf.models.base import SegformerBase
+from segformer_tf.models.base import SMALLEST_SIDE, SegformerBase
 from segformer_tf.pipelines.description import Description, class_rows
 from segformer_tf.pipelines.runtimes import KerasModel, pixels_shape
 from segformer_tf.storage.keywords import spell_checked
@@ -27,6 +27,7 @@ from segformer_tf.storage.whole import staged
 
 FORMATS = ("saved_model", *FILES)
 BATCHED = ("onnx", "openvino")  # formats whose file may be bound to a batch
+CONVERTED = ("onnx", "openvino", "litert")  # formats that a converter writes
 # transformers.js's names of ONNX files, in a folder `onnx`, and of the kinds of weights in them.
 TRANSFORMERS_JS = {
     "float32": ("model.onnx", "fp32"),
@@ -98,22 +99,10 @@ def export(
             tolerance, or loses more than the calibration allows (it is not kept).
         ImportError: The format needs a package that is not installed.
     """
-    check_finite({weight.path: np.asarray(weight) for weight in model.weights}, "The model")
     directory = Path(directory)
     processor = processor or SegformerImageProcessor()
-    if format not in FORMATS:
-        raise ValueError(f"format is {format!r}, expected one of {', '.join(FORMATS)}: choose one of these.")
-    choices = FILES[format].weights if format in FILES else ("float32",)
-    if weights not in choices:
-        raise ValueError(
-            f"weights is {weights!r}, expected {' or '.join(choices)} for {format}"
-            f"{': load the model with dtype=... for a smaller one.' if weights in WEIGHTS else '.'}"
-        )
-    if batch is not None and (batch < 1 or format not in BATCHED):
-        raise ValueError(
-            f"batch is {batch} for {format}, expected a number above 0 for {' or '.join(BATCHED)}: leave it out, or "
-            "correct it."
-        )
+    check(format, size, batch, weights, model.dtype_policy.name)
+    check_finite({weight.path: np.asarray(weight) for weight in model.weights}, "The model")
     if size is not None:
         settings = {**processor.to_dict(), "do_resize": True, "size": {"height": size[0], "width": size[1]}}
         processor = SegformerImageProcessor.from_dict(settings)
@@ -137,6 +126,29 @@ def export(
         (draft / "config.json").write_text(_config_of_transformers_js(model, kind), "utf-8")
         (draft / "preprocessor_config.json").write_text(processor.to_json_string(), "utf-8")
     return exported
+
+
+def check(format: str, size: tuple[int, int] | None, batch: int | None, weights: str, dtype: str) -> None:
+    """Raises ValueError for arguments of `export` that do not fit each other, whatever the model is."""
+    if format not in FORMATS:
+        raise ValueError(f"format is {format!r}, expected one of {', '.join(FORMATS)}: choose one of these.")
+    choices = FILES[format].weights if format in FILES else ("float32",)
+    if weights not in choices:
+        raise ValueError(
+            f"weights is {weights!r}, expected {' or '.join(choices)} for {format}"
+            f"{': load the model with dtype=... for a smaller one.' if weights in WEIGHTS else '.'}"
+        )
+    if batch is not None and format not in BATCHED:
+        raise ValueError(f"batch is {batch} for {format}, expected none: it binds files of {' or '.join(BATCHED)}.")
+    if batch is not None and batch < 1:
+        raise ValueError(f"batch is {batch}, expected a number above 0: leave it out, or correct it.")
+    if size is not None and min(size) < SMALLEST_SIDE:
+        raise ValueError(f"size is {size[0]} x {size[1]}, expected at least {SMALLEST_SIDE} a side: enlarge it.")
+    if dtype != "float32" and format in CONVERTED:
+        raise ValueError(
+            f"dtype is {dtype!r} for {format}, expected 'float32', which converters read: weights=\"float16\" makes a "
+            "smaller file, and saved_model and keras take other dtypes."
+        )
 
 
 def _check_program(model: SegformerBase, format: str, program: str) -> None:

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from segformer_tf.export.onnx_weights import compress
 from segformer_tf.models.base import SegformerBase
-from segformer_tf.pipelines import description
+from segformer_tf.pipelines import description, openvino_files
 from segformer_tf.pipelines.description import Description
 from segformer_tf.pipelines.exported import LiteRt, Onnx, OpenVino
 from segformer_tf.pipelines.runtimes import KerasModel, Runtime, export_quietly
@@ -61,8 +61,7 @@ def _write_openvino(model: SegformerBase, path: Path, shape: Shape, weights: str
         else:
             export_quietly(model, full, "openvino", shape)
             converted = openvino.Core().read_model(full)
-        converted.set_rt_info(about.text(), [description.KEY, "model"])
-        openvino.save_model(converted, path, compress_to_fp16=weights == "float16")
+        openvino_files.save(converted, path, about.text(), compress_to_fp16=weights == "float16")
         del converted  # it reads from the files of the directory until then
 
 

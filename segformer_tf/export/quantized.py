@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from segformer_tf.pipelines.description import KEY
+from segformer_tf.images.probabilities import votes
+from segformer_tf.pipelines import openvino_files
 from segformer_tf.pipelines.runtimes import Runtime
 
 REPORT = "quantization.json"
@@ -134,11 +135,11 @@ def _seconds(runtime: Runtime, pixels: np.ndarray) -> float:
 
 def _agreement(float_runtime: Runtime, calibration: Calibration) -> Callable[[Runtime], float]:
     """The percentage of map positions (or pictures) whose label is the float file's."""
-    expected = [float_runtime(pixels).argmax(-1) for pixels in calibration.pixels()]
+    expected = [votes(float_runtime(pixels)) for pixels in calibration.pixels()]
 
     def share(runtime: Runtime) -> float:
         pairs = zip(expected, calibration.pixels(), strict=True)
-        return 100.0 * float(np.mean([(labels == runtime(pixels).argmax(-1)).mean() for labels, pixels in pairs]))
+        return 100.0 * float(np.mean([(labels == votes(runtime(pixels))).mean() for labels, pixels in pairs]))
 
     return share
 
@@ -185,8 +186,7 @@ def write_int8(full: Path, path: Path, pictures: "_Again", in_float: list[str]) 
         )
     for old in (path, path.with_suffix(".bin")):  # a runtime may still read from it
         old.unlink(missing_ok=True)
-    made.set_rt_info(model.get_rt_info([KEY, "model"]).astype(str), [KEY, "model"])
-    openvino.save_model(made, path, compress_to_fp16=False)
+    openvino_files.save(made, path, openvino_files.said(model, "model") or "")
 
 
 class _Again:

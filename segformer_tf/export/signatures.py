@@ -106,7 +106,7 @@ def _segmentation(model, run: Callable, processor, labels_at: str, max_pixels: i
 
 def _classification(model, run: Callable, processor, max_pixels: int) -> dict[str, Callable]:
     names = [model.config.id2label[i] for i in range(model.config.num_labels)]
-    several = model.config.problem_type == "multi_label_classification"
+    several = model.config.problem_type == "multi_label_classification" or len(names) == 1
 
     def top(logits):
         scores, ids = tf.math.top_k(tf.sigmoid(logits) if several else tf.nn.softmax(logits), min(TOP, len(names)))

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from segformer_tf.images.bilinear import neighbours
+from segformer_tf.images.probabilities import softmax
 
 BAND_PIXELS = 2**17  # pixels that are looked at together
 CHUNK_VALUES = 2**17  # values (pixels times classes) that are computed together: half a megabyte a copy
@@ -251,9 +252,3 @@ def _mean(values: list[np.ndarray], variants: list[int], weights: list[Any]) -> 
         return means[0]
     means = [softmax(mean) for mean in means]
     return sum(means[1:], means[0]) / np.float32(len(means))
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities over the last axis."""
-    shifted = np.exp(logits - logits.max(-1, keepdims=True))
-    return shifted / shifted.sum(-1, keepdims=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from segformer_tf.config import SegformerConfig
@@ -62,7 +63,7 @@ class SegformerBase(Pretrained, Mended):
     ):
         if isinstance(pixel_values, Mapping):
             labels = pixel_values.get("labels") if labels is None else labels
-            pixel_values = pixel_values["pixel_values"]
+            pixel_values = _given_pixels(pixel_values)
         pixel_values = ops.cast(ops.convert_to_tensor(pixel_values), "float32")
         self._check_pixels(pixel_values)
         # Keras hands `training` on to every layer that is called from here.
@@ -80,6 +81,8 @@ class SegformerBase(Pretrained, Mended):
 
     def __call__(self, *args, **kwargs):
         """As Keras'; in a Keras graph a call with more fields than the model's own graph has is a layer of its own."""
+        # Keras would make tensors of NumPy's True and False, which no layer's `if` takes inside a graph.
+        kwargs = {name: bool(value) if isinstance(value, np.bool_) else value for name, value in kwargs.items()}
         if not any(isinstance(x, keras.KerasTensor) for x in keras.tree.flatten((args, kwargs))):
             return super().__call__(*args, **kwargs)
         options = inspect.signature(self.call).bind(*args, **kwargs).arguments
@@ -98,6 +101,8 @@ class SegformerBase(Pretrained, Mended):
         layout = "(batch, channels, height, width)" if first else "(batch, height, width, channels)"
         if len(shape) != 4:
             raise ValueError(f"pixel_values have shape {shape}, expected {layout}: add or drop an axis.")
+        if shape[0] == 0:
+            raise ValueError(f"pixel_values have shape {shape}, expected at least one picture: leave the call out.")
         if shape[1 if first else 3] not in (None, self.config.num_channels):
             raise ValueError(
                 f"pixel_values have shape {shape}, expected {layout} with {self.config.num_channels} channels: "
@@ -216,6 +221,13 @@ class SegformerBase(Pretrained, Mended):
             return super().predict_step(*args[:-1], as_pair(args[-1]))
 
 
+def _given_pixels(inputs: Mapping):
+    if "pixel_values" not in inputs:
+        keys = ", ".join(map(str, inputs)) or "no keys"
+        raise ValueError(f'The inputs have {keys}, expected "pixel_values": name the pictures so.')
+    return inputs["pixel_values"]
+
+
 def _default(value, otherwise):
     return otherwise if value is None else value
 
@@ -231,5 +243,5 @@ def as_pair(data):
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
     if isinstance(x, Mapping):
         y = x.get("labels") if y is None else y
-        x = x["pixel_values"]
+        x = _given_pixels(x)
     return x, y, sample_weight

@@ -94,6 +94,10 @@ def _check_label_shape(labels, logits) -> None:
             f"labels have shape {tuple(labels.shape)}, expected (batch, height, width) class ids for logits of shape "
             f"{tuple(logits.shape)}: leave out a channel axis, and take ids instead of one-hot maps."
         )
+    if None not in (labels.shape[0], logits.shape[0]) and labels.shape[0] != logits.shape[0]:
+        raise ValueError(
+            f"labels are of {labels.shape[0]} pictures, expected {logits.shape[0]} as pixel_values: give each its own."
+        )
 
 
 def check_range(ids, num_labels: int, ignore_index: int | None = None):

@@ -2,8 +2,10 @@
 
 import json
 import math
+import operator
 import os
 import zipfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -86,15 +88,16 @@ class Description:
             )
         known = ("class", "config", "processor", "data_format", "size", "format", "classes")
         extra = {key: value for key, value in found.items() if key not in known}
-        size = tuple(found["size"]) if found.get("size") else None
-        return cls(
-            found["class"],
-            found["config"],
-            found.get("processor"),
-            found.get("data_format", "channels_last"),
-            size,
-            extra,
-        )
+        data_format, size = found.get("data_format", "channels_last"), found.get("size") or None
+        if data_format not in ("channels_last", "channels_first"):
+            raise ValueError(f"data_format is {data_format!r}, expected channels_last or channels_first.")
+        if size is not None:
+            height, width = map(operator.index, size)
+            size = height, width
+        SegformerConfig.from_dict(found["config"])  # raises for what no SegFormer has
+        made = cls(found["class"], found["config"], found.get("processor"), data_format, size, extra)
+        made.image_processor()
+        return made
 
     def text(self) -> str:
         """What `parse` reads; class names and colours stand in it once more, for programs that are not this one."""
@@ -107,6 +110,24 @@ class Description:
     def task(self) -> str | None:
         """ "segmentation" or "classification"; None for another class of model."""
         return TASKS.get(self.model)
+
+    def check_shapes(self, path: str | os.PathLike, pixel_values: Sequence[Any], logits: Sequence[Any]) -> None:
+        """Raises ValueError where the shapes that a file takes and gives are not those of this model.
+
+        A number that depends on the call is None, a name or below 0.
+        """
+        config = SegformerConfig.from_dict(self.config)
+        axis = 1 if self.data_format == "channels_first" else -1
+        for what, shape, said in (
+            ("channels", pixel_values, config.num_channels),
+            ("classes", logits, config.num_labels),
+        ):
+            found = shape[axis] if len(shape) == 4 else shape[-1]
+            if isinstance(found, int) and found >= 0 and found != said:
+                raise ValueError(
+                    f"{path} says that its model has {said} {what}, {self.data_format}, and has {found} there: it was "
+                    "changed after it was written; write it again with segformer-tf export."
+                )
 
     def channels_last(self) -> "Description":
         """The same, for a file that takes pixels channels-last."""

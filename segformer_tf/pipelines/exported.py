@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from segformer_tf.pipelines import openvino_files
 from segformer_tf.pipelines.description import KEY, Description, of_saved_model, read_appended
 from segformer_tf.pipelines.runtimes import Runtime, graphs_at_once
 from segformer_tf.storage.switch import settle
 
 FIXED_SIZES = 8  # sizes that OpenVINO plans for, 1 second each; further ones share a plan for any size, half as fast
 WRITTEN = ("openvino_model.xml", "model.onnx", "model.tflite")  # by `export` into the directory that it is given
+PLACES = ("Exception from ", "Check '")  # lines of OpenVINO's errors that tell where in its source
 PACKAGES = {"openvino": "openvino", "onnx": "onnxruntime", "litert": "ai_edge_litert"}
 
 
@@ -33,10 +35,13 @@ class OpenVino(Runtime):
         import openvino
 
         self._core = openvino.Core()
+        weights = openvino_files.weights_of(path)
         self._model = _readable(path, lambda: self._core.read_model(str(path)))
-        super().__init__(str(path), description or Description.parse(_rt_info(self._model), path))
-        shape = self._model.input(0).get_partial_shape()
-        self.batch = shape[0].get_length() if shape[0].is_static else 1
+        super().__init__(str(path), description or Description.parse(openvino_files.said(self._model, "model"), path))
+        openvino_files.check_weights(self._model, weights)
+        pixels, logits = (openvino_files.shape_of(port) for port in (self._model.input(0), self._model.output(0)))
+        self.description.check_shapes(path, pixels, logits)
+        self.batch = pixels[0] or 1
         self.at_once = min(os.cpu_count() or 1, 2)
         self._plans: dict[tuple[Any, bool], _Plan] = {}
         self._planning = threading.Lock()
@@ -98,10 +103,6 @@ def _has_bfloat16(core: Any) -> bool:
     return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def _rt_info(model: Any) -> str | None:
-    return model.get_rt_info([KEY, "model"]).astype(str) if model.has_rt_info([KEY, "model"]) else None
-
-
 class Onnx(Runtime):
     """An ONNX file in ONNX Runtime."""
 
@@ -115,8 +116,9 @@ class Onnx(Runtime):
         )
         text = self._session.get_modelmeta().custom_metadata_map.get(KEY)
         super().__init__(str(path), description or Description.parse(text, path))
-        batch = self._session.get_inputs()[0].shape[0]
-        self.batch = batch if isinstance(batch, int) else None
+        pixels, logits = self._session.get_inputs()[0].shape, self._session.get_outputs()[0].shape
+        self.description.check_shapes(path, pixels, logits)
+        self.batch = pixels[0] if isinstance(pixels[0], int) else None
 
     def _run(self, pixel_values: np.ndarray) -> Any:
         return self._session.run(["logits"], {"pixel_values": pixel_values})[0]
@@ -134,6 +136,9 @@ class LiteRt(Runtime):
         super().__init__(str(path), description or Description.parse(read_appended(path), path))
         threads = os.cpu_count() or 1
         self._runner = _readable(path, lambda: Interpreter(str(path), num_threads=threads).get_signature_runner())
+        pixels, logits = self._runner.get_input_details(), self._runner.get_output_details()
+        shapes = (pixels["pixel_values"]["shape"].tolist(), logits["logits"]["shape"].tolist())
+        self.description.check_shapes(path, *shapes)
         self._one_caller = threading.Lock()
 
     def _run(self, pixel_values: np.ndarray) -> Any:
@@ -158,6 +163,9 @@ class SavedModel(Runtime):
                 f"{path} has the signatures {', '.join(self._loaded.signatures)}; expected logits among them: export "
                 "it with all of them."
             )
+        signature = self._loaded.signatures["logits"]
+        pixels, logits = signature.inputs[0].shape, signature.structured_outputs["logits"].shape
+        self.description.check_shapes(path, pixels.as_list(), logits.as_list())
         self.at_once = graphs_at_once()
 
     def _run(self, pixel_values: np.ndarray) -> Any:
@@ -220,5 +228,6 @@ def _readable(path: str | os.PathLike, load: Any) -> Any:
     try:
         return load()
     except Exception as error:  # every runtime has its own
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith(PLACES)]
+        first = lines[0].strip() if lines else type(error).__name__
         raise ValueError(f"{path} cannot be read by its runtime ({first[:200]}): export it again.") from error

@@ -10,7 +10,7 @@ import numpy as np
 
 from segformer_tf import images
 from segformer_tf.config import SegformerConfig
-from segformer_tf.images.merging import softmax
+from segformer_tf.images.probabilities import class_scores
 from segformer_tf.images.raster import Regions, open_regions
 from segformer_tf.images.scaling import to_eight_bits
 from segformer_tf.pipelines import overlap
@@ -207,7 +207,7 @@ class SegmentationPipeline(Pipeline):
 
 
 class ImageClassificationPipeline(Pipeline):
-    """Pictures to their classes: `[{"id", "label", "score"}]`, the likeliest first; scores are probabilities."""
+    """Pictures to their classes: `[{"id", "label", "score"}]`, the likeliest first, with `class_scores`."""
 
     task = "classification"
     class_name = "TFSegformerForImageClassification"
@@ -217,7 +217,7 @@ class ImageClassificationPipeline(Pipeline):
             raise ValueError(f"top_k is {top_k}; expected at least 1.")
 
         def likeliest(picture: Any, pixels: np.ndarray, found: Any) -> Any:
-            scores = softmax(found.logits)
+            scores = class_scores(found.logits, self.config.problem_type)
             names = self.config.id2label
             best = np.argsort(-scores, kind="stable")[:top_k]
             answer = ClassificationResult(

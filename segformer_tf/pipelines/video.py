@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from segformer_tf.images.drawing import check_alpha
-from segformer_tf.images.merging import softmax
+from segformer_tf.images.probabilities import softmax
 from segformer_tf.pipelines import files
 from segformer_tf.pipelines.frames import Frames, Writer, open_frames
 from segformer_tf.pipelines.overlap import Failed

@@ -9,7 +9,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from segformer_tf.storage.switch import GONE, PREFIX, WAYS_OUT, commit, locked, refused, settle, way_out
@@ -56,6 +56,7 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 
 @contextmanager
 def _draft(directory: Path, what: Path, replaces: Callable[[], Iterable[str]] | None) -> Iterator[Path]:
+    missing = [path for path in (directory, *directory.parents) if not path.exists()]
     draft, lock = _new_draft(directory)
     try:
         with _told_in_a_sentence(what, draft):
@@ -63,6 +64,12 @@ def _draft(directory: Path, what: Path, replaces: Callable[[], Iterable[str]] | 
             _finish(draft)
         with locked(directory, alone=True):
             commit(draft, directory, set(replaces() if replaces else ()))
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        with suppress(OSError):  # others may have put something there
+            for path in missing:
+                path.rmdir()
+        raise
     finally:
         shutil.rmtree(draft, ignore_errors=True)
         if lock is not None:
@@ -77,7 +84,7 @@ def _new_draft(directory: Path) -> tuple[Path, int | None]:
         settle(directory)
         while True:
             draft = directory / (PREFIX + uuid.uuid4().hex)
-            draft.mkdir()
+            draft.mkdir(parents=True)  # another process that failed may have removed the empty directory again
             free, lock = _lock(draft)
             if free and draft.is_dir():
                 return draft, lock

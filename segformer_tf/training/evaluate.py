@@ -150,7 +150,12 @@ def evaluate(
     runtime = runtime_of(model)
     config = SegformerConfig.from_dict(runtime.description.config)
     protocol = Protocol(protocol) if isinstance(protocol, str) else protocol
-    if isinstance(source, Split) and not source.has_masks:
+    has_classes = isinstance(source, Split) and not source.has_masks
+    if runtime.classifies != has_classes:
+        kinds = ("a segmentation model", "masks"), ("a classifier", "a class for each picture")
+        (model_is, _), (_, data_has) = kinds[runtime.classifies], kinds[has_classes]
+        raise ValueError(f"{runtime.source} is {model_is}, and the data has {data_has}: give data of the model's kind.")
+    if has_classes:
         protocol.check_classifier()
         if boundary or intervals or groups or calibration or corruption:
             raise ValueError(
@@ -190,6 +195,8 @@ def name_of(source: Source, number: int) -> str:
 def _evaluate_classes(
     runtime: Runtime, config: SegformerConfig, split: Split, processor: SegformerImageProcessor | None, batch_size: int
 ) -> dict[str, Any]:
+    if config.num_labels == 1:
+        raise ValueError(f"{runtime.source} has one class, expected several: a score of one has no accuracy.")
     processor = processor or runtime.description.image_processor() or SegformerImageProcessor()
     hits, total = np.zeros(config.num_labels), np.zeros(config.num_labels)
 

@@ -1,6 +1,8 @@
 """`benchmark`: which row is marked, what a process measures, what a wrong call says."""
 
 import json
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -64,3 +66,28 @@ def test_a_wrong_call_is_told(arguments, message, capsys):
     with pytest.raises(SystemExit) as end:
         main(["benchmark", *arguments])
     assert end.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_data_without_a_val_split_is_told_before_the_work(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(benchmark, "_prepared", lambda *_: pytest.fail("work was begun"))
+    (tmp_path / "images" / "train").mkdir(parents=True)
+    (tmp_path / "annotations" / "train").mkdir(parents=True)
+    with pytest.raises(SystemExit) as end:
+        main(["benchmark", "segformer-b0-camvid", "--data", str(tmp_path)])
+    assert end.value.code == 1 and "val" in capsys.readouterr().err
+
+
+def test_a_file_of_one_size_is_timed_at_that_size(tmp_path, capsys, monkeypatch):
+    runtime = SimpleNamespace(
+        backend="openvino", size=(96, 128), description=SimpleNamespace(image_processor=lambda: None)
+    )
+    monkeypatch.setattr("segformer_tf.pipelines.exported.exported_file", Path)
+    monkeypatch.setattr("segformer_tf.pipelines.exported.open_exported", lambda _: runtime)
+    (way,) = benchmark._prepared("model.xml", None, tmp_path)
+    assert way["size"] == [96, 128]
+    with pytest.raises(SystemExit) as end:
+        main(["benchmark", "model.xml", "--size", "200", "200"])
+    assert (
+        end.value.code == 2
+        and "200 200; expected 96 128, the only size that model.xml takes" in capsys.readouterr().err
+    )

@@ -82,15 +82,14 @@ def test_export_compares_on_a_picture_and_prints_json(checkpoint, tmp_path, caps
     ("arguments", "message"),
     [
         (["--format", "keras", "--tolerance", "-1"], "it was not kept"),
-        (["--signature", "classify"], "There is no signature classify"),
     ],
 )
 def test_a_failed_export_says_why_in_one_line_and_writes_nothing(checkpoint, tmp_path, capsys, arguments, message):
     with pytest.raises(SystemExit) as done:
-        main(["export", str(checkpoint), str(tmp_path), *arguments])
+        main(["export", str(checkpoint), str(tmp_path / "new"), *arguments])
     error = capsys.readouterr().err
     assert done.value.code == 1 and message in error and error.count("\n") == 1
-    assert list(tmp_path.iterdir()) == []
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("option", ["--format", "--weights", "--data-format", "--labels-at"])
@@ -100,6 +99,39 @@ def test_an_unknown_value_of_an_option_is_a_wrong_call(checkpoint, tmp_path, cap
     error = capsys.readouterr().err
     assert done.value.code == 2 and f"'{option}': 'nope' is not one of '" in error and error.count("\n") == 1
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dtype", "foo"], "--dtype"),
+        (["--dtype", "mixed_bfloat16", "--format", "onnx"], "dtype is 'mixed_bfloat16' for onnx, expected 'float32'"),
+        (["--signature", "classify"], "'classify' is not one of 'serving_default', 'segment_tensor'"),
+        (["--size", "20", "20"], "size is 20 x 20, expected at least 32 a side"),
+        (["--size", "0", "0"], "size is 0 x 0, expected at least 32 a side"),
+        (["--batch", "0", "--format", "onnx"], "batch is 0, expected a number above 0"),
+        (["--batch", "2"], "batch is 2 for saved_model, expected none"),
+        (["--weights", "int8"], "weights is 'int8', expected float32 for saved_model"),
+        (["--picture", "nowhere.png"], "--picture: there is no nowhere.png"),
+        (["--calibrate", "nowhere"], "--calibrate: there is no nowhere"),
+    ],
+)
+def test_options_that_do_not_fit_each_other_are_wrong_calls(checkpoint, tmp_path, capsys, arguments, message):
+    with pytest.raises(SystemExit) as done:
+        main(["export", str(checkpoint), str(tmp_path / "new"), *arguments])
+    error = capsys.readouterr().err
+    assert done.value.code == 2 and message in error and error.count("\n") == 1
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("command", ["export", "convert"])
+def test_an_exported_file_gives_no_weights_back(tmp_path, capsys, command):
+    (tmp_path / "model.onnx").write_bytes(b"")
+    for name in (tmp_path, tmp_path / "model.onnx"):
+        with pytest.raises(SystemExit) as done:
+            main([command, str(name), str(tmp_path / "new")])
+        assert done.value.code == 2
+        assert "was written for a runtime by `export`; expected the checkpoint" in capsys.readouterr().err
 
 
 def test_an_export_without_a_size_says_which_option_gives_it_labels_and_batches(checkpoint, tmp_path, capsys):

@@ -218,8 +218,9 @@ def test_what_a_graph_cannot_run_is_refused_with_its_cause():
             {"processor": SegformerImageProcessor(do_exif_transpose=True)},
             "do_exif_transpose=True, which a graph cannot",
         ),
-        ({"batch": 0, "format": "onnx"}, "batch is 0 for onnx, expected a number above 0 for onnx or openvino"),
-        ({"batch": 2}, "batch is 2 for saved_model, expected a number above 0 for onnx or openvino"),
+        ({"size": (64, 31)}, "size is 64 x 31, expected at least 32 a side"),
+        ({"batch": 0, "format": "onnx"}, "batch is 0, expected a number above 0"),
+        ({"batch": 2}, "batch is 2 for saved_model, expected none: it binds files of onnx or openvino"),
     ],
 )
 def test_arguments_that_do_not_fit_are_named(tmp_path, arguments, message):

@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segformer_tf.images.merging import Box, Merger, softmax
+from segformer_tf.images.merging import Box, Merger
+from segformer_tf.images.probabilities import softmax
 
 
 def resized(logits, height, width):

@@ -32,6 +32,26 @@ def test_any_size_at_least_32_is_taken(model, size):
     assert model(np.zeros((1, *size, 3))).logits.shape == (1, rows, columns, 5)
 
 
+@pytest.mark.parametrize(
+    ("inputs", "more", "message"),
+    [
+        (np.zeros((0, 32, 32, 3)), {}, r"shape \(0, 32, 32, 3\), expected at least one picture"),
+        ({}, {}, 'The inputs have no keys, expected "pixel_values"'),
+        ({"images": np.zeros((1, 32, 32, 3))}, {}, 'The inputs have images, expected "pixel_values"'),
+        (np.zeros((1, 32, 32, 3)), {"labels": np.zeros((2, 32, 32), int)}, "labels are of 2 pictures, expected 1"),
+    ],
+)
+def test_what_cannot_be_a_call_is_told(model, inputs, more, message):
+    with pytest.raises(ValueError, match=message):
+        model(inputs, **more)
+
+
+def test_numpys_true_and_false_are_options_too(model):
+    pixels = np.random.default_rng(0).normal(size=(1, 128, 160, 3)).astype("float32")
+    found = model(pixels, training=np.bool_(False), return_dict=np.bool_(True)).logits
+    assert relative_difference(found, model(pixels).logits) < 1e-6
+
+
 def test_a_call_takes_arrays_dicts_and_keywords(model, pixels, labels):
     plain = model(pixels)
     assert list(plain) == ["logits"]

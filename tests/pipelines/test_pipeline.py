@@ -2,6 +2,7 @@ import io
 import json
 import threading
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -175,6 +176,27 @@ def test_classification_names_the_likeliest_first(tmp_path):
     assert sum(answer["score"] for answer in classify(PICTURE, top_k=5)) == pytest.approx(1, abs=1e-5)
     with pytest.raises(ValueError, match="top_k is 0; expected at least 1"):
         classify(PICTURE, top_k=0)
+
+
+@pytest.mark.parametrize(
+    ("num_labels", "problem_type", "function"),
+    [
+        (3, None, "softmax"),
+        (3, "single_label_classification", "softmax"),
+        (3, "multi_label_classification", "sigmoid"),
+        (1, None, "sigmoid"),
+        (1, "regression", "sigmoid"),
+    ],
+)
+def test_scores_of_classes_that_may_hold_together_are_sigmoids(num_labels, problem_type, function):
+    """As transformers' image-classification pipeline has them."""
+    config = SegformerConfig(**{**SMALL, "num_labels": num_labels}, problem_type=problem_type)
+    model = TFSegformerForImageClassification(config, data_format="channels_last")
+    classify = ImageClassificationPipeline(model, SegformerImageProcessor(size=64))
+    found = {answer["id"]: answer["score"] for answer in classify(PICTURE)}
+    pixels = classify.processor(PICTURE, return_tensors="np", data_format="channels_last").pixel_values
+    expected = getattr(keras.ops, function)(model(pixels).logits[0])
+    assert [found[i] for i in range(num_labels)] == pytest.approx(np.asarray(expected).tolist(), rel=1e-5)
 
 
 def test_a_broken_picture_of_many_keeps_its_place_and_the_rest_go_on(segment, tmp_path, capsys):

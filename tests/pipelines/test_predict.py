@@ -10,7 +10,7 @@ from segformer_tf import (
     SegmentationPipeline,
     TFSegformerForSemanticSegmentation,
 )
-from segformer_tf.images.merging import softmax
+from segformer_tf.images.probabilities import softmax
 from segformer_tf.pipelines.predict import How, Predictor, ade20k_size
 from segformer_tf.pipelines.runtimes import KerasModel, Runtime
 from segformer_tf.training.evaluate import Protocol, predictions

@@ -124,6 +124,14 @@ def test_an_error_that_is_not_the_disks_passes_and_nothing_is_written(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_save_that_fails_leaves_no_directory_that_it_made(tmp_path):
+    (tmp_path / "there").mkdir()
+    for directory in (tmp_path / "new" / "deeper", tmp_path / "there"):
+        with pytest.raises(ZeroDivisionError), whole.staged(directory):
+            raise ZeroDivisionError
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+
+
 def test_a_directory_in_the_way_of_a_file_is_named(tmp_path):
     (tmp_path / "log.csv").mkdir()
     with pytest.raises(OSError, match=r"Cannot write .*log\.csv \(Is a directory\); move away what stands there"):

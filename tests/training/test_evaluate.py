@@ -104,6 +104,17 @@ def test_a_classifier_s_score_is_its_accuracy(tmp_path, network):
     classifier.get_layer("classifier").bias.assign([0, 99, 0])
     found = evaluate(classifier, read_split(tmp_path, "val"), processor=SegformerImageProcessor(size=(32, 32)))
     assert found["accuracy"] == pytest.approx(1 / 3) and [row["Acc"] for row in found["per_class"]] == [0, 1, 0]
+    with pytest.raises(ValueError, match="is a segmentation model, and the data has a class for each picture: give"):
+        evaluate(network, read_split(tmp_path, "val"))
+    one = TFSegformerForImageClassification(SegformerConfig.from_dict(network.config.to_dict(), num_labels=1))
+    with pytest.raises(ValueError, match="has one class, expected several"):
+        evaluate(one, read_split(tmp_path, "val"))
+
+
+def test_a_classifier_is_not_scored_on_masks(data, network):
+    classifier = TFSegformerForImageClassification(SegformerConfig.from_dict(network.config.to_dict()))
+    with pytest.raises(ValueError, match="is a classifier, and the data has masks: give data of the model's kind"):
+        evaluate(classifier, read_split(data, "val"))
 
 
 def test_several_scales_and_mirror_images_average_class_probabilities(data, network):

@@ -112,3 +112,36 @@ def test_pictures_to_calibrate_by_are_found_or_told(tmp_path):
     Image.new("L", (40, 50)).save(tmp_path / "0.png")
     with pytest.raises(ValueError, match=r"0\.png: image has 1 channels .* expected 4"):
         calibration_of(tmp_path, 300, None, four)
+
+
+def test_the_masks_of_a_data_set_are_no_pictures_to_calibrate_by(tmp_path, capsys):
+    """Whichever splits it has: the ranges would be of class ids."""
+    for folder, kind in (("images", "RGB"), ("annotations", "L")):
+        (tmp_path / folder / "train").mkdir(parents=True)
+        for i in range(3):
+            Image.new(kind, (50, 40), i).save(tmp_path / folder / "train" / f"{i}.png")
+    found = calibration_of(tmp_path, 300, None, processor())
+    assert len(list(found.pixels())) == 3 and found.score is None
+    assert f"{tmp_path} has no split val: int8 is judged by labels that stay the same" in capsys.readouterr().err
+    for folder in ("images", "annotations"):
+        shutil.copytree(tmp_path / folder / "train", tmp_path / folder / "val")
+    assert calibration_of(tmp_path, 300, None, processor()).score is not None
+    assert calibration_of(tmp_path, 300, None, processor(), classifies=True).score is None
+    for folder in ("images", "annotations"):
+        shutil.rmtree(tmp_path / folder / "train")
+    with pytest.raises(FileNotFoundError, match="train"):
+        calibration_of(tmp_path, 300, None, processor())
+
+
+def test_labels_of_one_logit_agree_where_its_sign_does():
+    """The largest of one logit is always the first."""
+
+    class OneLogit:
+        def __init__(self, sign):
+            self.sign = sign
+
+        def __call__(self, pixels):
+            return self.sign * pixels[..., :1]
+
+    agreement = quantized._agreement(OneLogit(1), Calibration(pixels))
+    assert agreement(OneLogit(1)) == 100 and agreement(OneLogit(-1)) < 5

@@ -1,5 +1,6 @@
 """Files for other runtimes: the same logits within each kind of weights' tolerance; loaders of ten lines work."""
 
+import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,7 @@ from segformer_tf import SegformerImageProcessor, SegmentationPipeline, TFSegfor
 from segformer_tf.export import formats as export_formats
 from segformer_tf.export.export import export
 from segformer_tf.export.onnx_weights import compress
-from segformer_tf.pipelines import exported
+from segformer_tf.pipelines import description, exported
 from segformer_tf.pipelines.exported import open_exported
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "runtimes"
@@ -214,3 +215,39 @@ def test_a_file_of_another_program_is_told(tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"no model")
     with pytest.raises(ValueError, match=r"model\.onnx cannot be read by its runtime"):
         SegmentationPipeline.from_pretrained(tmp_path / "model.onnx")
+
+
+def test_a_file_whose_classes_are_not_its_own_is_refused(tmp_path):
+    file = export(model(), tmp_path, "onnx", processor=processor()).path
+    changed = onnx.load(file)
+    about = json.loads(changed.metadata_props[0].value)
+    about["config"]["id2label"] = {"0": "road", "1": "rest"}
+    onnx.helper.set_model_props(changed, {description.KEY: json.dumps(about)})
+    onnx.save(changed, file)
+    with pytest.raises(ValueError, match=r"model\.onnx says that its model has 2 classes, channels_last, and has 5"):
+        SegmentationPipeline.from_pretrained(file)
+
+
+def test_openvino_files_come_in_pairs(tmp_path):
+    """The .xml of one model with the .bin of another would be run as if nothing were wrong."""
+    file = export(model(), tmp_path, "openvino", processor=processor(), size=SIZE).path
+    weights = file.with_suffix(".bin")
+    own = weights.read_bytes()
+    for other in (own[:-4] + b"else", own[: len(own) // 2]):
+        weights.write_bytes(other)
+        with pytest.raises(
+            ValueError, match=r"openvino_model\.(bin is not what was written with|xml cannot be read by)"
+        ):
+            open_exported(file)
+    weights.unlink()
+    with pytest.raises(FileNotFoundError, match=r"There is no .*\.bin, which holds the weights of .*: copy it there"):
+        open_exported(file)
+    weights.write_bytes(own)
+    assert open_exported(file).backend == "openvino"
+
+
+def test_what_a_runtime_says_is_told_without_its_source_places(tmp_path):
+    (tmp_path / "model.xml").write_text("<no-model/>")
+    (tmp_path / "model.bin").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"cannot be read by its runtime \((?!Exception from|Check)"):
+        open_exported(tmp_path / "model.xml")

@@ -1,0 +1,29 @@
+"""Logits as probabilities, over the last axis."""
+
+import numpy as np
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Of classes that exclude each other."""
+    shifted = np.exp(logits - logits.max(-1, keepdims=True))
+    return shifted / shifted.sum(-1, keepdims=True)
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Of classes that each hold or not."""
+    small = np.exp(-np.abs(logits))  # no overflow for either sign
+    return np.where(logits >= 0, 1, small) / (1 + small)
+
+
+def class_scores(logits: np.ndarray, problem_type: str | None) -> np.ndarray:
+    """A classifier's scores, as transformers' pipeline gives them.
+
+    The sigmoid where several classes may hold (`multi_label_classification`) or there is one, otherwise the softmax.
+    """
+    several = problem_type == "multi_label_classification" or logits.shape[-1] == 1
+    return sigmoid(logits) if several else softmax(logits)
+
+
+def votes(logits: np.ndarray) -> np.ndarray:
+    """The likeliest class; of one logit 1 where it is above 0."""
+    return logits.argmax(-1) if logits.shape[-1] > 1 else (logits[..., 0] > 0).astype(np.int64)
