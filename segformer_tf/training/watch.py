@@ -1,6 +1,6 @@
 """Training that notices: in every step, whether the weights are still numbers and BatchNorm's statistics too.
 
-A loss does not tell: the head's ReLU makes 0 of NaN. The look reads each weight once, under 1 % of a step.
+A loss does not tell: it is of the weights before the step. The look reads each weight once, under 1 % of a step.
 """
 
 from collections.abc import Sequence

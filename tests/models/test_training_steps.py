@@ -89,6 +89,15 @@ def test_one_label_learns_binary(pixels):
     assert list(history) == ["loss", "mean_iou"] and history["loss"][-1] < history["loss"][0]
 
 
+def test_a_picture_that_is_no_numbers_shows_in_the_loss(model, pixels, labels):
+    """Its weights are lost at once, so that `TerminateOnNaN` must see it."""
+    pixels = pixels.copy()
+    pixels[0, 5, 5] = np.nan
+    model.compile()
+    history = model.fit(pixels, labels, epochs=3, verbose=0, callbacks=[keras.callbacks.TerminateOnNaN()]).history
+    assert len(history["loss"]) == 1 and np.isnan(history["loss"][0])
+
+
 def test_a_label_out_of_range_stops_fit_by_name(model, pixels, labels):
     model.compile(run_eagerly=True)
     with pytest.raises(ValueError, match="a label is 77, expected 0 to 4"):

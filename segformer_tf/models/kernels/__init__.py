@@ -13,7 +13,6 @@ from types import ModuleType
 from typing import NamedTuple
 
 import keras
-from keras import ops
 
 from segformer_tf.models.kernels import converters, head, plain, step
 
@@ -147,7 +146,7 @@ def fuse(maps: list, linear_c: list, linear_fuse, norm, training: bool | None = 
     normalise, table = bool(training) and norm.trainable, choose(training)
     bias, *kernels = constants(lambda: head.fold(linear_c, linear_fuse, None if normalise else norm))
     fused = table.sum_of_products(maps, kernels, bias)
-    return ops.relu(norm(fused, training=training)) if normalise else table.relu(fused)
+    return table.relu(norm(fused, training=training) if normalise else fused)
 
 
 def constants(make: Callable) -> list:

@@ -15,7 +15,6 @@ from segformer_tf.models.kernels.tensorflow import (  # noqa: F401, the rest of 
     by_token,
     dense,
     on_gpu,
-    relu,
 )
 
 
@@ -62,6 +61,17 @@ def layer_norm(x, gamma, beta, epsilon):
 
 def activation(name, x):
     return gelu(x) if name == "gelu" else plain.activation(name, x)
+
+
+def relu(x):
+    """Keeps what is no number: TensorFlow joins a batch norm and its ReLU to one op, which makes 0 of it."""
+
+    @tf.custom_gradient
+    def activate(x):
+        result = tf.maximum(x, tf.zeros((), x.dtype))
+        return result, lambda upstream: tf.raw_ops.ReluGrad(gradients=upstream, features=result)
+
+    return activate(x)
 
 
 def gelu(x):
