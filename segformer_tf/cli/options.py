@@ -113,7 +113,7 @@ def load_pipeline(
 
     if runtime is Runtime.AUTO and pictures and not merging and soon_in_numpy(model, pictures, options or {}):
         runtime = Runtime.NUMPY
-    if runtime is not Runtime.NUMPY and not model.endswith(EXPORTED):
+    if runtime is not Runtime.NUMPY and not model.lower().endswith(EXPORTED):
         load_tensorflow()
     try:
         chosen: dict[str, Any] = {} if runtime is Runtime.AUTO else {"runtime": runtime.value}
