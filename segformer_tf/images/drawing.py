@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -194,8 +195,8 @@ def _bands(image, labels, palette, names, alpha, skip, outline) -> Iterator[tupl
 
 
 def check_alpha(alpha: float) -> None:
-    if not 0 <= alpha <= 1:
-        raise ValueError(f"alpha is {alpha}; expected 0 to 1.")
+    if not isinstance(alpha, Real) or not 0 <= alpha <= 1:
+        raise ValueError(f"alpha is {alpha!r}; expected 0 to 1.")
 
 
 def unpainted(palette: np.ndarray, names: Names, skip: Sequence[str]) -> np.ndarray:

@@ -181,6 +181,8 @@ class SegmentationPipeline(Pipeline):
     ) -> overlap.Task:
         window = (self.runtime.size or WINDOW) if window is None else sides_of("window", window)
         stride = steps_of(window) if stride is None else stride
+        if not isinstance(maps, Iterable):
+            raise ValueError(f'maps is {maps!r}; expected names of classes, or "entropy", in a list.')
         kinds = {name: map_kind(name, self.id2label) for name in ([maps] if isinstance(maps, str) else maps)}
         check_scales(scales)  # before `tuple` takes one apart
         how = How(mode, None, window, stride, tuple(scales), flip, scores, tuple(kinds.values()), blend)

@@ -202,6 +202,7 @@ class SegmentationResult:
             OSError: The directory cannot be written, or the disk is full.
             ValueError: A kind or class that does not exist, or "scores" where they were not asked for.
         """
+        kinds = (kinds,) if isinstance(kinds, str) else tuple(kinds)
         if "scores" in kinds and self.scores is None:
             raise ValueError(
                 f'{self.name} has no scores to save; segment the picture with scores=True, or leave out "scores".'

@@ -49,7 +49,7 @@ def check_scales(scales: Sequence[float]) -> None:
     if isinstance(scales, str) or not hasattr(scales, "__len__") or not len(scales):
         raise ValueError(f"scales are {scales!r}; expected at least one factor in a list, such as (0.75, 1.0, 1.25).")
     for scale in scales:
-        if isinstance(scale, str) or not 0 < scale < math.inf:
+        if not isinstance(scale, Real) or not 0 < scale < math.inf:
             raise ValueError(f"scales are {tuple(scales)}; expected each above 0, such as 0.75 or 1.5.")
         if scale > LARGEST_SCALE:
             raise ValueError(

@@ -142,6 +142,8 @@ def test_results_are_saved_whole(segment, tmp_path):
         ({"mode": "slide", "stride": (2000, 768)}, r"stride is \(2000, 768\); expected at most the window"),
         ({"mode": "slide", "window": 64}, r"window is 64; expected \(height, width\) in whole pixels"),
         ({"mode": "slide", "window": "64"}, r"window is '64'; expected \(height, width\) in whole pixels"),
+        ({"scales": (None,)}, r"scales are \(None,\); expected each above 0"),
+        ({"maps": 5}, 'maps is 5; expected names of classes, or "entropy", in a list'),
         ({"batch_size": 0}, "batch_size is 0; expected a whole number of at least 1"),
         ({"batch_size": 1.5}, r"batch_size is 1\.5; expected a whole number"),
         ({"batch_size": "4"}, "batch_size is '4'; expected a whole number"),

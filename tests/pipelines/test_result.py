@@ -91,11 +91,11 @@ def test_a_misspelt_keyword_is_told_with_the_right_one(result, method, keyword, 
         getattr(result, method)(**{keyword: 1})
 
 
-@pytest.mark.parametrize("alpha", [3, -1, float("nan")])
+@pytest.mark.parametrize("alpha", [3, -1, float("nan"), "x"])
 def test_an_alpha_beyond_its_ends_is_told(result, alpha):
     drawn = SegmentationResult(**{**vars(result), "maps": {"car": np.zeros(LABELS.shape, np.float16)}})
     for call in (drawn.overlay, lambda alpha: drawn.heatmap("car", alpha)):
-        with pytest.raises(ValueError, match=f"alpha is {alpha}; expected 0 to 1"):
+        with pytest.raises(ValueError, match=f"alpha is {alpha!r}; expected 0 to 1"):
             call(alpha=alpha)
 
 
@@ -133,7 +133,7 @@ def test_every_kind_of_file_is_written_and_known_as_ours(result, tmp_path):
     assert values["path"] == str(tmp_path / "pictures" / "street.jpg")
     coco = json.loads((tmp_path / "out" / "street_polygons.json").read_text())
     assert coco["images"][0]["file_name"] == "street.jpg" and len(coco["annotations"]) == 3
-    assert result.save(tmp_path / "out", ("labels",)) == written[:1], "what is ours is replaced"
+    assert result.save(tmp_path / "out", "labels") == written[:1], "what is ours is replaced"
 
 
 @pytest.mark.parametrize(
