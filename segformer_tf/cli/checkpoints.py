@@ -46,7 +46,7 @@ def info(
     model: Annotated[str, typer.Argument(help="Hub id, directory, file or bundled model.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
-    """Tell what a checkpoint is: task, size, classes, input, file.
+    """Tell what a checkpoint or an exported file is: task, size, classes, input, file.
 
     segformer-tf info segformer-b0-camvid
     """
@@ -65,7 +65,10 @@ def _facts(name: str) -> dict[str, Any]:
     from segformer_tf.checkpoints.infer import ARCHITECTURES, expected_shapes
     from segformer_tf.checkpoints.names import task_of
     from segformer_tf.config import VARIANTS
+    from segformer_tf.pipelines.exported import exported_file
 
+    if exported := exported_file(name):
+        return _exported_facts(name, exported)
     checkpoint = checkpoints.load(name)
     config = SegformerConfig.from_dict(checkpoint.config)
     task = task_of(checkpoint.variables)
@@ -80,6 +83,32 @@ def _facts(name: str) -> dict[str, Any]:
         "variant": sizes[0] if sizes else "none of b0 to b5",
         "parameters": sum(array.size for array in checkpoint.variables.values()),
         "input": SegformerImageProcessor.from_pretrained(name, or_default=True).to_dict()["size"],
+        **_of_config(config),
+    }
+
+
+def _exported_facts(name: str, file: Path) -> dict[str, Any]:
+    """What an exported file says of itself; its numbers are its runtime's."""
+    from segformer_tf import SegformerConfig, SegformerImageProcessor
+    from segformer_tf.cli.options import EXPORTED
+    from segformer_tf.pipelines.exported import open_exported
+
+    if file.suffix.lower() not in EXPORTED:
+        load_tensorflow()
+    runtime = open_exported(file)
+    processor = runtime.description.image_processor() or SegformerImageProcessor()
+    return {
+        "model": name,
+        "file": str(file),
+        "architecture": runtime.description.model,
+        "runtime": runtime.backend,
+        "input": processor.to_dict()["size"],
+        **_of_config(SegformerConfig.from_dict(runtime.description.config)),
+    }
+
+
+def _of_config(config: Any) -> dict[str, Any]:
+    return {
         "channels": config.num_channels,
         "depths": config.depths,
         "hidden_sizes": config.hidden_sizes,

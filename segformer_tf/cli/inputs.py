@@ -32,24 +32,69 @@ class Picture(NamedTuple):
 def find_pictures(arguments: list[str], recursive: bool = False) -> list[Picture]:
     """The pictures that the arguments name, each once, those of a directory in the order of their names.
 
-    What is left out of a directory is said on stderr. Raises FileNotFoundError for a directory or a pattern without
-    pictures; a file that is not there is left to whoever opens it.
+    What is left out of a directory is said on stderr, and so are results of this program that a pattern matches. Raises
+    FileNotFoundError for a directory or a pattern without pictures; a file that is not there is left to whoever opens
+    it.
     """
     found: dict[str, Picture] = {}
     for argument in arguments:
         if argument == STDIN:
             found.setdefault(STDIN, Picture(sys.stdin.buffer.read(), STDIN))
             continue
-        paths = [argument]
-        if not os.path.lexists(argument) and glob.has_magic(argument):
-            paths = sorted(glob.glob(argument, recursive=True))
-            if not paths:
-                raise FileNotFoundError(f"No file matches {argument}; expected pictures such as .jpg or .png.")
-        for path in map(Path, paths):
+        matched = not os.path.lexists(argument) and glob.has_magic(argument)
+        for path in map(Path, _matching(argument) if matched else [argument]):
             pictures = _in_directory(path, recursive) if path.is_dir() else [Picture(path, str(path))]
             for picture in pictures:
                 found.setdefault(os.path.abspath(picture.shown), picture)
     return list(found.values())
+
+
+def _matching(pattern: str) -> list[str]:
+    """What a pattern means, but for results of this program, which would grow with each run."""
+    paths = sorted(set(_matches(pattern)))
+    if not paths:
+        raise FileNotFoundError(f"No file matches {pattern}; expected pictures such as .jpg or .png.")
+    pictures = [path for path in paths if not _is_result(Path(path))]
+    if not pictures:
+        raise FileNotFoundError(f"{pattern} matches results of segformer-tf itself alone; expected pictures.")
+    if own := len(paths) - len(pictures):
+        say(f"{pattern}: left out {own} result{'s' * (own > 1)} of segformer-tf itself.")
+    return pictures
+
+
+def _matches(pattern: str) -> Iterator[str]:
+    """As `glob.glob`, where `**` is any folders, each once: links that go in a circle end."""
+    parts = pattern.replace(os.altsep or os.sep, os.sep).split(os.sep)
+    if "**" not in parts:
+        yield from glob.glob(pattern)
+        return
+    place = parts.index("**")
+    rest = parts[place + 1 :]
+    for top in glob.glob(os.sep.join([*parts[:place], ""])) if place else [""]:
+        for folder in _folders(top, set()):
+            found = _matches(os.path.join(glob.escape(folder), *(rest or ["*"])))
+            yield from found if rest else (path for path in found if not os.path.isdir(path))
+
+
+def _folders(top: str, seen: set) -> Iterator[str]:
+    """A folder and all below it that are not hidden."""
+    if _seen(top or ".", seen):
+        return
+    yield top
+    for path in sorted(glob.glob(os.path.join(glob.escape(top), "*", ""))):
+        yield from _folders(path, seen)
+
+
+def _seen(directory: str | Path, seen: set) -> bool:
+    """Whether a folder was come by before, as by a link to one above it."""
+    state = os.stat(directory)
+    known = (state.st_dev, state.st_ino) in seen
+    seen.add((state.st_dev, state.st_ino))
+    return known
+
+
+def _is_result(path: Path) -> bool:
+    return path.stem.endswith(("_labels", "_overlay")) and path.suffix.lower() in files.SUFFIXES and files.ours(path)
 
 
 def _in_directory(directory: Path, recursive: bool) -> list[Picture]:
@@ -72,10 +117,8 @@ def _in_directory(directory: Path, recursive: bool) -> list[Picture]:
 
 
 def _walk(directory, top, recursive, left_out: Counter, examples: list[str], seen: set) -> Iterator[Picture]:
-    state = os.stat(directory)
-    if (state.st_dev, state.st_ino) in seen:  # a link to a folder above it
+    if _seen(directory, seen):
         return
-    seen.add((state.st_dev, state.st_ino))
     for path in sorted(directory.iterdir()):
         if path.name.startswith("."):
             left_out["hidden file#"] += 1
@@ -89,7 +132,7 @@ def _walk(directory, top, recursive, left_out: Counter, examples: list[str], see
         elif path.suffix.lower() not in files.SUFFIXES or not path.is_file():
             left_out["other file#"] += 1
             examples += [path.name] if len(examples) < 3 else []
-        elif path.stem.endswith(("_labels", "_overlay")) and files.ours(path):
+        elif _is_result(path):
             left_out["result# of segformer-tf itself"] += 1
         else:
             yield Picture(path, str(path), path.parent.relative_to(top))
@@ -115,10 +158,12 @@ def plan(
         directory, name = place = places[picture.shown]
         source = picture.source if isinstance(picture.source, Path) else None
         if shared[place] > 1:
-            others = [other for other, taken in places.items() if taken == place and other != picture.shown]
-            planned.refused[picture.shown] = (
-                f"{picture.shown} and {others[0]} would both be written as {directory / name}; neither is done: give "
-                "one at a time with an --output of its own, or --whole-names for files of different suffixes."
+            alike = [other for other, taken in places.items() if taken == place]
+            both, neither = ("both", "neither") if len(alike) == 2 else ("all", "none")
+            planned.refused[picture.shown] = (  # one sentence, whichever of them is asked for
+                f"{', '.join(alike[:-1])} and {alike[-1]} would {both} be written as {directory / name}; {neither} is "
+                "done: give one at a time with an --output of its own, or --whole-names for files of different "
+                "suffixes."
             )
             continue
         try:

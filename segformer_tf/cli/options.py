@@ -11,6 +11,9 @@ from segformer_tf.pipelines import files
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of tables.")]
 Recursive = Annotated[bool, typer.Option("--recursive", help="Look into the folders of directories as well.")]
+Page = Annotated[
+    int | None, typer.Option(help="Of TIFFs of several pages the one that is meant.", min=1, show_default=False)
+]
 EXPORTED = (".xml", ".onnx", ".tflite")  # files that are run without TensorFlow
 BatchSize = Annotated[int, typer.Option(help="Pictures that are computed together at most.", min=1)]
 
@@ -52,7 +55,7 @@ def kinds_of(save: str, endings: dict[str, str] = files.ENDINGS) -> tuple[str, .
 
 def how_of(mode: str, window, stride, scales, flip: bool, blend: str) -> dict[str, Any]:
     """The pipeline's options; what cannot be is a wrong call, found before anything is loaded."""
-    from segformer_tf.pipelines.windows import check_scales, check_windows
+    from segformer_tf.pipelines.windows import WINDOW, check_scales, check_windows, sides_of, steps_of
 
     options: dict[str, Any] = {"mode": mode, "flip": flip, "blend": blend, "scales": tuple(scales or (1.0,))}
     try:
@@ -63,17 +66,14 @@ def how_of(mode: str, window, stride, scales, flip: bool, blend: str) -> dict[st
     for name in given if mode == "whole" else ():
         if given[name]:
             raise typer.BadParameter("is for --mode slide only.", param_hint=name)
-    if window:
-        options["window"] = window
-        options["stride"] = stride or (max(window[0] * 3 // 4, 1), max(window[1] * 3 // 4, 1))
-    elif stride:
-        options["stride"] = stride
+    if mode == "whole":
+        return options
     try:
-        if window:
-            check_windows(window, options["stride"])
+        steps = stride or steps_of(sides_of("window", window or WINDOW))
+        check_windows(window or WINDOW, steps)
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--window") from None
-    return options
+        raise typer.BadParameter(str(error), param_hint="--window" if window else "--stride") from None
+    return options | ({"window": window, "stride": steps} if window else {"stride": stride} if stride else {})
 
 
 def check_classes(names: list[str] | None, id2label: dict[int, str]) -> None:
@@ -102,10 +102,11 @@ def load_pipeline(
     merging: dict[str, list[int]] | None = None,
     pictures: int | None = None,
     options: dict[str, Any] | None = None,
+    page: int | None = None,
 ) -> Any:
     """A model and its processor; of one for another task it is said which command takes it.
 
-    `merging` is what `cli.app.merged` gives.
+    `merging` is what `cli.app.merged` gives, `page` what the processor then takes of TIFFs.
     Where all is done when `pictures` with these `options` are, `auto` takes NumPy for a few.
     """
     from segformer_tf.pipelines import pipeline as pipelines
@@ -113,13 +114,16 @@ def load_pipeline(
 
     if runtime is Runtime.AUTO and pictures and not merging and soon_in_numpy(model, pictures, options or {}):
         runtime = Runtime.NUMPY
-    if runtime is not Runtime.NUMPY and not model.endswith(EXPORTED):
+    if runtime is not Runtime.NUMPY and not model.lower().endswith(EXPORTED):
         load_tensorflow()
     try:
         chosen: dict[str, Any] = {} if runtime is Runtime.AUTO else {"runtime": runtime.value}
-        return getattr(pipelines, name).from_pretrained(model, **chosen, **(merging or {}))
+        pipeline = getattr(pipelines, name).from_pretrained(model, **chosen, **(merging or {}))
     except ValueError as error:
         command = {"classify": "segment", "segment": "classify"}["segment" if name.startswith("Segm") else "classify"]
         if "random" not in str(error) and "needs a" not in str(error):
             raise
         raise ValueError(f"{error} If it is a model for `segformer-tf {command}`, run that.") from error
+    if page is not None:
+        pipeline.processor.page = page
+    return pipeline

@@ -19,6 +19,7 @@ from segformer_tf.cli.options import (
     Blend,
     Legend,
     Mode,
+    Page,
     Recursive,
     Runtime,
     check_classes,
@@ -33,11 +34,14 @@ from segformer_tf.pipelines.progress import progress
 Images = Annotated[
     list[str],
     typer.Argument(
-        help='Pictures, directories, patterns such as "p/*.jpg", or - for one on stdin.', show_default=False
+        help='Pictures, directories, patterns such as "p/*.jpg", or - for one on stdin. Results of this program are '
+        "left out of directories and patterns.",
+        show_default=False,
     ),
 ]
 STDOUT = "-"
 SEGMENTS = "SegmentationPipeline"
+SAVED = ",".join(files.DEFAULT)
 SEGMENT = """Label every pixel of pictures.
 
 Writes NAME_labels.png (a palette picture whose indices are class ids), NAME_overlay.png (with a legend) and NAME.json \
@@ -83,8 +87,9 @@ def segment(
     ] = None,
     legend: Annotated[Legend, typer.Option(help="Overlay: where the legend is.")] = Legend.OUTSIDE,
     outline: Annotated[bool, typer.Option("--outline", help="Overlay: draw the rims of regions.")] = False,
-    save: Annotated[str, typer.Option(help=f"Some of {','.join(files.ENDINGS)}.")] = ",".join(files.DEFAULT),
+    save: Annotated[str, typer.Option(help=f"Some, with commas, of {', '.join(files.ENDINGS)}.")] = SAVED,
     recursive: Recursive = False,
+    page: Page = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that others wrote, too.")] = False,
     skip_existing: Annotated[bool, typer.Option("--skip-existing", help="Leave out pictures that are done.")] = False,
     whole_names: Annotated[bool, typer.Option("--whole-names", help="NAME with its suffix: a.jpg_labels.png.")] = False,
@@ -110,19 +115,20 @@ def segment(
                 "takes one picture and one kind of --save, without --json.", param_hint="--output -"
             )
         drawn |= {"skip": skip_class or ("background",), "legend": legend is not Legend.NONE and legend.value}
-        pipeline = load_pipeline(SEGMENTS, model, runtime, merging, 1, options)
+        pipeline = load_pipeline(SEGMENTS, model, runtime, merging, 1, options, page)
         return _to_stdout(pictures[0], pipeline, options, kinds, drawn)
     planned = plan(pictures, output, kinds, whole_names, overwrite, skip_existing)
-    for message in planned.refused.values():
+    for message in dict.fromkeys(planned.refused.values()):  # what two are refused for is said once
         say(message)
     if planned.done:
         say(f"{len(planned.done)} of {len(pictures)} pictures are done already and are left out.")
     todo = [picture for picture in pictures if picture.shown in planned.names]
-    make_directory(output)
+    if todo:
+        make_directory(output)
     rows: list[dict[str, Any]] = []
     report = tables.Report(len(todo), len(planned.refused), output)
     if todo:
-        pipeline = load_pipeline(SEGMENTS, model, runtime, merging, len(todo), options)
+        pipeline = load_pipeline(SEGMENTS, model, runtime, merging, len(todo), options, page)
         check_classes(skip_class, pipeline.id2label)
         skipped = tuple(skip_class) if skip_class else ("background",)
         drawn["legend"] = legend is not Legend.NONE and legend.value
@@ -151,6 +157,7 @@ def classify(
     runtime: Annotated[Runtime, typer.Option(help="What computes; auto chooses.")] = Runtime.AUTO,
     batch_size: BatchSize = 8,
     recursive: Recursive = False,
+    page: Page = None,
     as_json: AsJson = False,
 ) -> None:
     """Name the likeliest classes of pictures.
@@ -160,7 +167,7 @@ def classify(
     """
     check_model(model)
     pictures = find_pictures(images, recursive)
-    pipeline = load_pipeline("ImageClassificationPipeline", model, runtime, pictures=len(pictures))
+    pipeline = load_pipeline("ImageClassificationPipeline", model, runtime, pictures=len(pictures), page=page)
 
     def finish(picture: Any, answer: Any) -> dict[str, Any]:
         return {"path": str(picture) if isinstance(picture, Path) else "-", "classes": answer}
@@ -193,7 +200,14 @@ def _work(
 ) -> None:
     """Works off the pictures into `rows`; tells of those that fail and goes on, but stops where the disk is full."""
     sources = [picture.source for picture in pictures]
-    answers = pipeline.stream(sources, finish=finish, batch_size=batch_size, **options)
+    written: list[int] = []  # ahead of `rows`, which come in order
+
+    def finished(picture: Any, answer: Any) -> dict[str, Any]:
+        row = finish(picture, answer)
+        written.append(1)
+        return row
+
+    answers = pipeline.stream(sources, finish=finished, batch_size=batch_size, **options)
     try:
         with progress(len(pictures)) as advance:
             for picture, answer in zip(pictures, answers, strict=True):
@@ -204,12 +218,13 @@ def _work(
                 if getattr(answer.error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
                     full = os.strerror(answer.error.errno)
                     raise OSError(
-                        f"The disk of {report.output} is full ({full}): {len(rows)} of {len(pictures)} pictures are "
+                        f"The disk of {report.output} is full ({full}): {len(written)} of {len(pictures)} pictures are "
                         f"done; make room{go_on}."
                     )
                 report.failed += 1
                 message = str(answer.error) or type(answer.error).__name__
                 say(message if picture.shown in message else f"{picture.shown}: {message}")
     except KeyboardInterrupt:
-        say(f"interrupted: {len(rows)} of {len(pictures)} pictures are done{go_on}.")
+        answers.close()  # which waits for what is being written
+        say(f"interrupted: {len(written)} of {len(pictures)} pictures are done{go_on}.")
         raise

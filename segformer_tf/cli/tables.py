@@ -38,7 +38,8 @@ def show(
             print(f"{len(rows)} pictures in {seconds:.1f} s ({len(rows) / seconds:.1f} pictures/s){printable(where)}")
     if report.failed:
         if len(rows) + report.failed > 1:
-            say(f"{report.failed} of {len(rows) + report.failed} pictures failed; the others are done.")
+            others = "; the others are done" if rows else ""
+            say(f"{report.failed} of {len(rows) + report.failed} pictures failed{others}.")
         raise SystemExit(1)
 
 

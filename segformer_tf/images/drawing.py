@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from segformer_tf.storage.keywords import spell_checked
 
 BAND_PIXELS = 2**15  # that are worked on together: what is made of them on the way stays in a core's cache
 LEAST_ROWS = 64  # of a band: a TIFF's tiles are read anew for each
+BACKGROUND = ("background",)
 Names = Mapping[Any, str] | Sequence[str] | None
 
 
@@ -84,6 +87,24 @@ def class_table(labels: np.ndarray, id2label: Names = None, scores: np.ndarray |
     return sorted(rows, key=lambda row: -row["pixels"])
 
 
+def check_class(name: str, names: Names) -> None:
+    """Raises ValueError where no class has that name; the message says the nearest, or all of them."""
+    known = list(class_names(names).values())
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 1)
+        wanted = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}."
+        raise ValueError(f"The model has no class {name!r}; {wanted}")
+
+
+def skipped(skip: str | Sequence[str], names: Names) -> tuple[str, ...]:
+    """The names of the classes that are not painted. Raises ValueError for one that is no class but "background"."""
+    chosen = (skip,) if isinstance(skip, str) else tuple(skip)
+    for name in chosen:
+        if name not in BACKGROUND:
+            check_class(name, names)
+    return chosen
+
+
 def class_names(id2label: Names) -> dict[int, str]:
     """The names by class id, of a mapping (whose keys may be texts, as in JSON) or of a list."""
     items = id2label.items() if isinstance(id2label, Mapping) else enumerate(id2label or [])
@@ -104,10 +125,12 @@ def overlay(
     """A picture with the classes (H, W) blended over it by `alpha` (0 to 1), and a legend.
 
     `image` is anything `open_image` takes, of the labels' size. Pixels without a class (255), and those of the classes
-    named in `skip`, stay as they are. The legend lists the other classes found, largest first, with their share of the
-    picture: True or "outside" beside or below it, "inside" where it hides least, False none. `outline` draws the rims
-    of regions in their full colours.
+    named in `skip`, stay as they are (ValueError for a name that is no class). The legend lists the other classes
+    found, largest first, with their share of the picture: True or "outside" beside or below it, "inside" where it hides
+    least, False none. `outline` draws the rims of regions in their full colours.
     """
+    names = _named(names, len(palette))
+    skip = skipped(skip, names)
     return Image.fromarray(overlay_pixels(image, labels, palette, names, alpha, legend, skip, outline))
 
 
@@ -172,8 +195,8 @@ def _bands(image, labels, palette, names, alpha, skip, outline) -> Iterator[tupl
 
 
 def check_alpha(alpha: float) -> None:
-    if not 0 <= alpha <= 1:
-        raise ValueError(f"alpha is {alpha}; expected 0 to 1.")
+    if not isinstance(alpha, Real) or not 0 <= alpha <= 1:
+        raise ValueError(f"alpha is {alpha!r}; expected 0 to 1.")
 
 
 def unpainted(palette: np.ndarray, names: Names, skip: Sequence[str]) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from io import BytesIO
 from pathlib import Path
@@ -17,6 +18,8 @@ from segformer_tf.images.tiff import check_pixels
 from segformer_tf.storage.read import check_file
 
 GREY_16 = ("I;16", "I;16L", "I;16B", "I;16N")
+ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
+URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # of a Path one slash is left; a drive's name is one letter
 LOSSY_FORMATS = ("JPEG", "MPO", "AVIF", "HEIF")
 
 
@@ -67,8 +70,12 @@ def _bytes(source: Any) -> bytes | None:
     """What a file holds, None for what is no file."""
     if isinstance(source, str | os.PathLike):
         path = Path(source)
+        if not str(source):
+            raise FileNotFoundError("The path of an image is empty; expected an image file.")
         if path.is_dir():
             raise IsADirectoryError(f"{path} is a directory; expected an image file.")
+        if not path.exists() and URL.match(str(source)):
+            raise FileNotFoundError(f"{source} is an address, which is not fetched; download it and give the file.")
         if not path.exists():
             raise FileNotFoundError(f"{path} does not exist; expected an image file.")
         check_file(path, "an image file (a pipe's bytes can be read and given as bytes)")
@@ -94,6 +101,8 @@ def _decode(data: bytes, name: str, page: int | None, channels: int, deep: bool)
             image = Image.open(BytesIO(data))
         check_pixels(*image.size, name)
         cut = image.mode[0] != "I" and any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
+        if image.format in ANIMATED and getattr(image, "is_animated", False):
+            _warn(f"{name} has several frames, of which the first is taken; `segformer-tf video` labels all.")
         image.load()
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:  # beyond twice the limit, or warned
         raise OSError(f"{name} is too large to decode safely: {error}; {tiff.HIGHER}.") from None
@@ -106,13 +115,15 @@ def _decode(data: bytes, name: str, page: int | None, channels: int, deep: bool)
             raise
         raise OSError(f"{name} is damaged or cut off and cannot be decoded ({error}).") from error
     if cut and 0 < int(np.asarray(image.convert("RGB")).max()) < 16:
-        warnings.warn(
+        _warn(
             f"{name} holds colours of 16 bits up to {16 * 256}, of which Pillow keeps 8, nearly black: data of 12 "
-            "bits? Save it as a TIFF and give value_range=(0, 4095), or convert it to 8 bits.",
-            UserWarning,
-            stacklevel=4,
+            "bits? Save it as a TIFF and give value_range=(0, 4095), or convert it to 8 bits."
         )
     return image
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, UserWarning, stacklevel=5)  # where `open_image` was called
 
 
 def is_lossy(source: Any) -> bool:
@@ -147,24 +158,27 @@ def to_pixels(
 
     PIL images are converted to RGB for `channels` 3 and to grey for 1; alpha is dropped, not blended. With
     `value_range` (low, high) everything but 8-bit values is stretched from there to 0 to 255. Without, 16-bit greys are
-    divided by 257: always for mode "I;16" and uint16 arrays, for mode "I" if a value is over 255.
+    divided by 257: always for mode "I;16" and uint16 arrays, for mode "I" if a value is over 255. Floats of grey and
+    colour pictures, of files and in PIL images, are 0 to 1 or 0 to 255 and become 8 bits too; those of arrays, and of
+    other bands, stay.
     Raises ValueError, naming a file, for NaN, infinite or out-of-range values and for other channels.
     """
     image = open_image(source, exif, page, channels, value_range is not None)
     name = name_of(source)
-    if not isinstance(source, Image.Image | np.ndarray) and not hasattr(source, "__array__"):
-        data_format = "channels_last"  # what was read from a file
+    drawn = isinstance(image, Image.Image) or not (isinstance(source, np.ndarray) or hasattr(source, "__array__"))
+    if drawn:  # a picture, of a file where it is an array by now; not an array of the caller's
+        data_format = "channels_last"
     try:
         if isinstance(image, Image.Image):
-            image, data_format = _from_pil(image, channels, value_range is not None), "channels_last"
-        return to_channels_last(_plain(image, name, value_range), channels, data_format, strict)
+            image = _from_pil(image, channels, value_range is not None)
+        return to_channels_last(_plain(image, name, value_range, drawn), channels, data_format, strict)
     except ValueError as error:
         if name == "image":
             raise
         raise ValueError(f"{name}: {error}") from None
 
 
-def _plain(image: np.ndarray, name: str, value_range: tuple[float, float] | None) -> np.ndarray:
+def _plain(image: np.ndarray, name: str, value_range: tuple[float, float] | None, drawn: bool) -> np.ndarray:
     if image.dtype == bool:
         return image.astype(np.uint8)
     if image.dtype.name == "bfloat16":
@@ -175,11 +189,13 @@ def _plain(image: np.ndarray, name: str, value_range: tuple[float, float] | None
         raise ValueError("image has NaN or infinite values; expected finite ones.")
     if value_range is not None and image.dtype != np.uint8:
         return stretch(image, value_range)
+    if drawn and image.dtype.kind == "f" and (image.ndim == 2 or image.shape[-1] in (1, 3)):
+        return to_eight_bits(image, rounded=True)[0]
     return from_16_bit(image, name) if image.dtype == np.uint16 else image
 
 
 def _from_pil(image: Image.Image, channels: int, stretched: bool) -> np.ndarray:
-    if image.mode in GREY_16 or (stretched and image.mode in ("I", "F")):
+    if image.mode in (*GREY_16, "F") or (stretched and image.mode == "I"):
         return np.asarray(image)
     if image.mode == "I":
         values = np.asarray(image)
@@ -189,8 +205,6 @@ def _from_pil(image: Image.Image, channels: int, stretched: bool) -> np.ndarray:
                 f"image of mode I has values from {low} to {high}; expected 0 to 65535, or give value_range."
             )
         return values.astype(np.uint8 if high <= 255 else np.uint16)
-    if image.mode == "F":
-        return to_eight_bits(np.asarray(image), rounded=True)[0]
     if image.mode in ("P", "PA"):
         image = image.convert("RGBA")  # Pillow warns where a palette with transparency goes to RGB directly
     mode = {1: "L", 3: "RGB"}.get(channels)

@@ -33,8 +33,12 @@ class Regions:
 
     def __init__(self, dataset: Any, channels: int):
         self._dataset, self._channels = dataset, channels
+        self._path = os.path.abspath(dataset.name)
         self._lock = threading.Lock()  # GDAL's datasets are for one thread at a time
         self.shape = (dataset.height, dataset.width, channels)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopened, (self._path, self._channels)  # what is open cannot be copied
 
     def __getitem__(self, place: tuple[slice, slice]) -> np.ndarray:
         import rasterio
@@ -67,6 +71,7 @@ def open_regions(source: Any, channels: int) -> Regions | None:
     try:
         import rasterio
         import tifffile
+        from rasterio.enums import ColorInterp
     except ImportError:
         return None
     try:
@@ -79,7 +84,8 @@ def open_regions(source: Any, channels: int) -> Regions | None:
         dataset = _opened(source)
     except (tifffile.TiffFileError, rasterio.errors.RasterioIOError):
         return None
-    known = dataset.count in (1, channels) or (channels == 3 and dataset.count == ALPHA_COLORS)
+    with_alpha = channels == 3 and dataset.count == ALPHA_COLORS and dataset.colorinterp[-1] == ColorInterp.alpha
+    known = dataset.count in (1, channels) or with_alpha  # a fourth band may be infrared as well
     pixels = dataset.height * dataset.width
     if not known or channels not in (1, 3) or set(dataset.dtypes) != {"uint8"} or pixels < LARGE:
         return None
@@ -88,6 +94,13 @@ def open_regions(source: Any, channels: int) -> Regions | None:
             f"{source} has {dataset.height} x {dataset.width} pixels; expected at most {LARGEST:,} in all: cut it."
         )
     return Regions(dataset, channels)
+
+
+def _reopened(source: str, channels: int) -> Regions:
+    """The same file opened again, for a copy. Raises FileNotFoundError where it is gone."""
+    if not os.path.exists(source):
+        raise FileNotFoundError(f"{source} does not exist any more; a result of it reads its pixels from there.")
+    return Regions(_opened(source), channels)
 
 
 def _is_tiff(path: Path) -> bool:
@@ -140,4 +153,4 @@ def _georeference(source: Any) -> dict[str, Any]:
     with _opened(source) as file:
         if file.gcps[0]:
             return {"gcps": file.gcps[0], "crs": file.gcps[1]}
-        return {} if file.transform.is_identity else {"transform": file.transform, "crs": file.crs}
+        return {"crs": file.crs, **({} if file.transform.is_identity else {"transform": file.transform})}

@@ -58,8 +58,8 @@ def _reduced(image: Any, number: int) -> bool:
 def _index(name: str, page: int | None, count: int) -> int:
     if page is None and count > 1:
         raise ValueError(
-            f"{name} has {count} pages, expected one picture: give page=1 for the first, or save the page that you "
-            "mean."
+            f"{name} has {count} pages, expected one picture: give page=1 for the first (in the shell --page 1), "
+            "or save the page that you mean."
         )
     if page is not None and not 1 <= page <= count:
         raise ValueError(f"page is {page}, expected a number from 1 to {count}, the pages of {name}.")
@@ -87,6 +87,12 @@ def _bands(data: bytes, name: str, page: int | None, channels: int) -> np.ndarra
             chosen: Any = pages[_index(name, page, len(pages))]
             check_pixels(int(chosen.imagelength), int(chosen.imagewidth), name)
             values, axes = chosen.asarray(), chosen.axes
+    except ValueError as error:
+        if "imagecodecs" not in str(error):
+            raise
+        raise ImportError(
+            f"{name} is packed by {chosen.compression.name}, which needs imagecodecs: pip install imagecodecs."
+        ) from None
     except (tifffile.TiffFileError, TypeError, KeyError, IndexError, ArithmeticError, MemoryError) as error:
         raise OSError(f"{name} is damaged or cut off and cannot be decoded ({error}).") from error
     values = np.moveaxis(values, axes.index("S"), -1) if "S" in axes else values[..., np.newaxis]

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from segformer_tf.images.drawing import colorize
+from segformer_tf.images.drawing import check_alpha, colorize
 from segformer_tf.images.palettes import palette_for
 
 WHITE, BLACK, GREY, RED = (255, 255, 255), (20, 20, 20), (110, 110, 110), (225, 30, 30)
 GAP, TEXT = 8, 14  # pixels
+LEAST_BAR = 4  # heights of a line that a scale's bar is long at least
 PANEL = (240, 520)  # smallest and largest width of a picture on a sheet
 # From nothing to everything: dark blue, green, yellow. Its lightness rises evenly, so it reads in grey as well, and
 # for people who do not tell red from green.
@@ -23,8 +24,9 @@ HEAT = np.array([[18, 12, 60], [45, 62, 138], [32, 122, 140], [70, 178, 108], [1
 def heat(image: np.ndarray, values: np.ndarray, title: str, alpha: float = 0.7, span: Any = (0.0, 1.0)) -> Image.Image:
     """A map (H, W) as colours over the picture (H, W, 3) uint8 in grey, with its scale from `span[0]` to `span[1]`.
 
-    `span` None: from the map's own lowest to its highest value.
+    `span` None: from the map's own lowest to its highest value. `alpha`: 0 the picture, 1 the colours, else ValueError.
     """
+    check_alpha(alpha)
     values = np.asarray(values, np.float32)
     low, high = (float(values.min()), float(values.max())) if span is None else span
     grey = np.asarray(Image.fromarray(np.asarray(image)).convert("L"))
@@ -51,20 +53,24 @@ def _heat_table() -> np.ndarray:
 
 
 def _scale(title: str, low: float, high: float, width: int, table: np.ndarray) -> Image.Image:
-    """What the colours mean: a bar between its two numbers, the title before it."""
+    """What the colours mean: a bar between its two numbers, the title before it, or above where that is too wide."""
     size = min(max(round(width / 45), TEXT), 48)
     font = ImageFont.load_default(size)
-    strip = Image.new("RGB", (width, 2 * size), WHITE)
-    draw = ImageDraw.Draw(strip)
     numbers = [f"{value:.3g}" for value in (low, high)]
     wide = [math.ceil(font.getlength(text)) for text in (title, *numbers)]
-    left = min(wide[0] + 2 * size, width // 2) + wide[1] + size // 2
-    right = max(width - wide[2] - size, left + size)
+    left, after = wide[0] + wide[1] + 5 * size // 2, wide[2] + size
+    beside = left + LEAST_BAR * size + after <= width
+    if not beside:  # the bar stands below the title, and what is narrower still gets a white rim
+        left = wide[1] + size
+        width = max(width, wide[0] + size, left + LEAST_BAR * size + after)
+    middle = size if beside else 5 * size // 2
+    strip = Image.new("RGB", (width, middle + size), WHITE)
+    draw = ImageDraw.Draw(strip)
     draw.text((size // 2, size), title, BLACK, font, anchor="lm")
-    draw.text((left - size // 3, size), numbers[0], GREY, font, anchor="rm")
-    draw.text((right + size // 3, size), numbers[1], GREY, font, anchor="lm")
-    bar = Image.fromarray(np.repeat(table[np.newaxis], size, 0)).resize((right - left, size))
-    strip.paste(bar, (left, size // 2))
+    draw.text((left - size // 3, middle), numbers[0], GREY, font, anchor="rm")
+    draw.text((width - after + size // 3, middle), numbers[1], GREY, font, anchor="lm")
+    bar = Image.fromarray(np.repeat(table[np.newaxis], size, 0)).resize((width - after - left, size))
+    strip.paste(bar, (left, middle - size // 2))
     return strip
 
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from segformer_tf.page import view
 from segformer_tf.pipelines.exported import PACKAGES
+from segformer_tf.pipelines.files import name_of
 from segformer_tf.pipelines.pipeline import RUNTIMES, SegmentationPipeline
 
 HERE = Path(__file__).parent
@@ -63,7 +64,7 @@ class Labeller:
                 start = time.perf_counter()
                 result = pipeline(source, scores=True)
                 seconds = time.perf_counter() - start
-            return view.answer(result.renamed(Path(picture.name).stem), seconds)
+            return view.answer(result.renamed(name_of(picture.name)), seconds)
         except MemoryError:
             return view.problem(f"{picture.name} takes more memory than there is here; make it smaller.")
         except (OSError, ValueError, ImportError) as error:

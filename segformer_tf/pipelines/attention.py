@@ -1,12 +1,14 @@
 """What a model looks at: the attention of any stage, layer and head over a picture."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from segformer_tf.images import views
+from segformer_tf.pipelines.sources import shown
 from segformer_tf.storage.keywords import spell_checked
 
 
@@ -37,6 +39,9 @@ def attention_map(
             "attention: load the checkpoint."
         )
     config = pipeline.config
+    for name, value in {"stage": stage, "layer": layer, "head": head or 0}.items():
+        if not isinstance(value, Integral):
+            raise ValueError(f"{name} is {value!r}; expected a whole number.")
     for name, value, count in (
         ("stage", stage, len(config.depths)),
         ("layer", layer, config.depths[stage] if 0 <= stage < len(config.depths) else 1),
@@ -56,15 +61,22 @@ def attention_map(
     if point is None:
         row = weights.mean(0)
     else:
-        x, y = point
+        x, y = _place(point)
         if not (0 <= x < pixels.shape[1] and 0 <= y < pixels.shape[0]):
             raise ValueError(f"point is {tuple(point)}; expected (x, y) inside {pixels.shape[1]} x {pixels.shape[0]}.")
         down, across = y * size[0] // pixels.shape[0], x * size[1] // pixels.shape[1]
         block = config.merged_blocks(stage)[0]
         row = weights[down // block * -(-size[1] // block) + across // block]
     ratio, block = config.sr_ratios[stage], config.merged_blocks(stage)[1]
-    shown = pixels if pixels.shape[-1] == 3 else np.repeat(pixels[..., :1], 3, -1)
-    return row.reshape(*(-(-(side // ratio) // block) for side in size)).astype(np.float32), shown.astype(np.uint8)
+    return row.reshape(*(-(-(side // ratio) // block) for side in size)).astype(np.float32), shown(pixels)
+
+
+def _place(point: Any) -> tuple[int, int]:
+    """(x, y). Raises ValueError unless it is two whole numbers."""
+    values = tuple(point) if isinstance(point, Iterable) else ()
+    if len(values) != 2 or not all(isinstance(value, Integral) for value in values):
+        raise ValueError(f"point is {point!r}; expected (x, y), two whole numbers.")
+    return int(values[0]), int(values[1])
 
 
 def draw_attention(pipeline: Any, picture: Any, point: Sequence[int] | None = None, **which: Any) -> Image.Image:

@@ -14,6 +14,7 @@ import numpy as np
 from segformer_tf.pipelines import openvino_files
 from segformer_tf.pipelines.description import KEY, Description, of_saved_model, read_appended
 from segformer_tf.pipelines.runtimes import Runtime, graphs_at_once
+from segformer_tf.storage.find import WEIGHT_FILES
 from segformer_tf.storage.switch import settle
 
 FIXED_SIZES = 8  # sizes that OpenVINO plans for, 1 second each; further ones share a plan for any size, half as fast
@@ -181,8 +182,12 @@ def exported_file(name_or_path: str | os.PathLike) -> Path | None:
         ValueError: A directory has exported files of several formats.
     """
     path = Path(name_or_path)
-    if path.suffix in (".xml", ".onnx", ".tflite"):
+    if path.suffix.lower() in KINDS:
         return path
+    if path.name == "saved_model.pb":
+        return path.parent
+    if path.is_dir() and (found := _of_transformers_js(path)):
+        return found
     if not path.is_dir() or (path / "config.json").exists():
         return None
     versions = sorted((int(e.name), e) for e in path.iterdir() if e.name.isdigit() and (e / "saved_model.pb").exists())
@@ -192,6 +197,20 @@ def exported_file(name_or_path: str | os.PathLike) -> Path | None:
     if len(files) > 1:
         names = ", ".join(file.name for file in files)
         raise ValueError(f"{path} has several exported models ({names}), expected one: name the file that you mean.")
+    return files[0] if files else None
+
+
+def _of_transformers_js(path: Path) -> Path | None:
+    """The file in a folder for transformers.js, or in its folder `onnx`, where there are no weights of a checkpoint."""
+    inside = path if path.name == "onnx" and (path.parent / "config.json").exists() else path / "onnx"
+    beside = inside.parent
+    weights = any((beside / name).exists() for name in WEIGHT_FILES) or any(beside.glob("*.pth"))
+    if weights or not (beside / "config.json").is_file():
+        return None
+    files = sorted(inside.glob("model*.onnx"))
+    if len(files) > 1:
+        names = ", ".join(file.name for file in files)
+        raise ValueError(f"{inside} has several exported models ({names}), expected one: name the file that you mean.")
     return files[0] if files else None
 
 
@@ -205,12 +224,12 @@ def open_exported(path: Path, runtime: str = "auto") -> Runtime:
         settle(path.parent)
     if not path.exists():
         raise FileNotFoundError(f"There is no file {path}; expected what segformer-tf export wrote.")
-    own = {".xml": "openvino", ".onnx": "onnx", ".tflite": "litert"}.get(path.suffix, "tensorflow")
+    own = {".xml": "openvino", ".onnx": "onnx", ".tflite": "litert"}.get(path.suffix.lower(), "tensorflow")
     if runtime not in ("auto", own):
         raise ValueError(f'runtime is {runtime!r}; expected "auto" or {own!r} for {path}.')
     if own != "tensorflow":
         check_installed(own, str(path))
-    return KINDS.get(path.suffix, SavedModel)(path)
+    return KINDS.get(path.suffix.lower(), SavedModel)(path)
 
 
 KINDS: dict[str, Any] = {".xml": OpenVino, ".onnx": Onnx, ".tflite": LiteRt}

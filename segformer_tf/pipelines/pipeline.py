@@ -1,7 +1,6 @@
 """Picture in, answer out: segmentation and classification pipelines."""
 
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,17 +10,16 @@ import numpy as np
 from segformer_tf import images
 from segformer_tf.config import SegformerConfig
 from segformer_tf.images.probabilities import class_scores
-from segformer_tf.images.raster import Regions, open_regions
-from segformer_tf.images.scaling import to_eight_bits
-from segformer_tf.pipelines import overlap
+from segformer_tf.images.raster import open_regions
+from segformer_tf.pipelines import overlap, sources
 from segformer_tf.pipelines.description import class_names
 from segformer_tf.pipelines.exported import exported_file, open_exported
 from segformer_tf.pipelines.loading import candidate, converted, fastest, in_numpy, whole_model
-from segformer_tf.pipelines.predict import How, Predictor
+from segformer_tf.pipelines.predict import How, Predictor, check_batch_size
 from segformer_tf.pipelines.progress import tracked
 from segformer_tf.pipelines.result import ClassificationResult, SegmentationResult, map_kind
 from segformer_tf.pipelines.runtimes import KerasModel, Runtime
-from segformer_tf.pipelines.windows import WINDOW, check_scales
+from segformer_tf.pipelines.windows import WINDOW, check_scales, sides_of, steps_of
 from segformer_tf.storage import find
 from segformer_tf.storage.find import DEFAULT_MODEL
 from segformer_tf.storage.keywords import check_keywords, keywords_of
@@ -101,11 +99,13 @@ class Pipeline:
         a terminal or a line in a notebook. A picture of many that cannot be done has a `Failed` in its place, and a
         line on stderr; one alone raises.
         """
-        self._check(options)
-        if _is_one(pictures):
-            return overlap.one(Predictor(self.runtime, self.processor), self._work(None, **options), pictures)
+        self._check(options, batch_size)
+        if sources.is_one(pictures):
+            return overlap.one(
+                Predictor(self.runtime, self.processor, batch_size), self._work(None, **options), pictures
+            )
         total = len(pictures) if hasattr(pictures, "__len__") else None
-        answers = tracked(_told(self.stream(pictures, batch_size=batch_size, **options)), total)
+        answers = tracked(sources.told(self.stream(pictures, batch_size=batch_size, **options)), total)
         return list(answers) if isinstance(pictures, (list, tuple)) else answers
 
     def stream(
@@ -120,7 +120,8 @@ class Pipeline:
         `finish(picture, answer)`, if given, says what is handed out instead, such as the files written; it runs beside
         the model, in threads. What it raises fails that picture.
         """
-        self._check(options)
+        self._check(options, batch_size)
+        sources.is_one(pictures)  # a dictionary is neither
         work = self._work(finish, **options)  # options are checked before the first picture is touched
         total = len(pictures) if hasattr(pictures, "__len__") else 0  # type: ignore[arg-type]
         return self._stream(pictures, work, batch_size, total)
@@ -130,9 +131,10 @@ class Pipeline:
             self._may_convert, self.runtime = False, fastest(self.runtime, self.processor, backend)
         yield from overlap.many(Predictor(self.runtime, self.processor, batch_size), work, pictures)
 
-    def _check(self, options: dict[str, Any]) -> None:
+    def _check(self, options: dict[str, Any], batch_size: int) -> None:
         known = {"batch_size", *keywords_of(self._work)} - {"finish"}
         check_keywords(type(self).__name__, options, known)
+        check_batch_size(batch_size)
 
     def _work(self, finish: Callable[[Any, Any], Any] | None, **options: Any) -> overlap.Task:
         """Checks the options; what is done with each picture."""
@@ -177,17 +179,19 @@ class SegmentationPipeline(Pipeline):
         blend: str = "mean",
         maps: Sequence[str] = (),
     ) -> overlap.Task:
-        window = window or self.runtime.size or WINDOW
-        stride = stride or (max(window[0] * 3 // 4, 1), max(window[1] * 3 // 4, 1))
+        window = (self.runtime.size or WINDOW) if window is None else sides_of("window", window)
+        stride = steps_of(window) if stride is None else stride
+        if not isinstance(maps, Iterable):
+            raise ValueError(f'maps is {maps!r}; expected names of classes, or "entropy", in a list.')
         kinds = {name: map_kind(name, self.id2label) for name in ([maps] if isinstance(maps, str) else maps)}
         check_scales(scales)  # before `tuple` takes one apart
-        how = How(mode, None, tuple(window), tuple(stride), tuple(scales), flip, scores, tuple(kinds.values()), blend)
+        how = How(mode, None, window, stride, tuple(scales), flip, scores, tuple(kinds.values()), blend)
 
         def result(picture: Any, pixels: np.ndarray, merged: Any) -> Any:
             made = SegmentationResult(
-                _name(picture),
+                sources.name_of(picture),
                 merged.labels,
-                _shown(pixels),
+                sources.shown(pixels),
                 self.id2label,
                 self.palette,
                 self.name,
@@ -226,33 +230,3 @@ class ImageClassificationPipeline(Pipeline):
             return answer if finish is None else finish(picture, answer)
 
         return overlap.Task(self._read, likeliest, How())
-
-
-def _is_one(pictures: Any) -> bool:
-    if isinstance(pictures, (str, bytes, bytearray, memoryview, os.PathLike)) or hasattr(pictures, "read"):
-        return True
-    return (
-        hasattr(pictures, "__array__") or hasattr(pictures, "__array_interface__") or not isinstance(pictures, Iterable)
-    )
-
-
-def _told(answers: Iterable[Any]) -> Iterator[Any]:
-    """The answers; of each that failed a line on stderr."""
-    for answer in answers:
-        if isinstance(answer, overlap.Failed):
-            print(f"segformer-tf: {answer.why}", file=sys.stderr)
-        yield answer
-
-
-def _name(picture: Any) -> str:
-    return Path(picture).stem if isinstance(picture, (str, os.PathLike)) else "image"
-
-
-def _shown(pixels: np.ndarray) -> np.ndarray:
-    """The pixels (H, W, 3) uint8 that a result shows."""
-    if isinstance(pixels, Regions) and pixels.shape[-1] == 3:
-        return pixels  # type: ignore[return-value]
-    pixels = np.asarray(pixels)
-    if pixels.shape[-1] != 3:
-        pixels = np.repeat(pixels[..., :1], 3, -1)
-    return to_eight_bits(pixels, rounded=True)[0]

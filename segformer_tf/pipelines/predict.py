@@ -9,6 +9,7 @@ logits.
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,7 +55,9 @@ class How:
             raise ValueError(f'mode is {self.mode!r}; expected "whole" or "slide".')
         if self.resize is not None and not isinstance(self.resize, tuple) and self.resize not in RESIZES:
             raise ValueError(f"resize is {self.resize!r}; expected {', '.join(RESIZES)} or (height, width).")
-        check_windows(self.window, self.stride)
+        window, stride = check_windows(self.window, self.stride)
+        object.__setattr__(self, "window", window)  # as whole numbers, which slices take
+        object.__setattr__(self, "stride", stride)
         check_scales(self.scales)
         if self.blend not in BLENDS:
             raise ValueError(f'blend is {self.blend!r}; expected "mean" or "gaussian".')
@@ -131,12 +134,17 @@ class Vector:
         pass
 
 
+def check_batch_size(batch_size: Any) -> None:
+    """Raises ValueError unless it is a whole number from 1."""
+    if isinstance(batch_size, bool) or not isinstance(batch_size, Integral) or batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size!r}; expected a whole number of at least 1.")
+
+
 class Predictor:
     """A runtime with the processor that makes its pixels; `batch_size` windows at most are run together."""
 
     def __init__(self, runtime: Runtime, processor: SegformerImageProcessor, batch_size: int = 8):
-        if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}; expected at least 1.")
+        check_batch_size(batch_size)
         self.runtime, self.processor, self.batch_size = runtime, processor, batch_size
 
     def job(self, pixels: np.ndarray, how: How, size: tuple[int, int] | None = None) -> Job:

@@ -1,6 +1,5 @@
 """What a pipeline says about one picture: the label map, its classes, and the pictures and files made of them."""
 
-import difflib
 import json
 import os
 from collections.abc import Sequence
@@ -13,14 +12,12 @@ from PIL import Image
 
 from segformer_tf import images
 from segformer_tf.images import raster, views
-from segformer_tf.images.drawing import overlay_pixels
+from segformer_tf.images.drawing import BACKGROUND, check_class, overlay_pixels, skipped
 from segformer_tf.images.opening import to_class_ids
 from segformer_tf.images.polygons import polygons, svg
 from segformer_tf.pipelines import files, notebook
 from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.storage.whole import staged
-
-BACKGROUND = ("background",)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -110,33 +107,44 @@ class SegmentationResult:
 
     def _painted(self, found, alpha=0.5, legend: bool | str = True, skip=BACKGROUND, outline=False) -> np.ndarray:
         """The overlay's pixels; `found` are the classes, where they are known."""
-        skip = (skip,) if isinstance(skip, str) else tuple(skip)
-        for name in skip if skip != BACKGROUND else ():
-            check_class(name, self.id2label)
         shown = self.pixels, self.labels, self.palette, self.id2label
-        return overlay_pixels(*shown, alpha, legend, skip, outline, found)
+        return overlay_pixels(*shown, alpha, legend, skipped(skip, self.id2label), outline, found)
 
+    @spell_checked
     def compare(self, truth: Any, ignore_index: int = 255) -> Image.Image:
-        """Picture, truth, prediction and wrong pixels side by side; `truth` is a mask: ids (H, W), or its file."""
+        """Picture, truth, prediction and wrong pixels side by side; `truth` is a mask: ids (H, W), or its file.
+
+        Raises ValueError for a mask of another size, or with a value that is neither a class nor `ignore_index`.
+        """
         ids = to_class_ids(truth)
         if ids.shape != self.labels.shape:
             raise ValueError(f"truth has size {ids.shape}; expected the picture's, {self.labels.shape}.")
+        if unknown := sorted({*np.unique(ids).tolist()} - {*self.id2label, ignore_index}):
+            raise ValueError(
+                f"truth has the value {unknown[0]}; expected class ids, 0 to {max(self.id2label)}, and {ignore_index} "
+                "for what is not labelled: convert the mask (`segformer-tf convert-masks`), or give ignore_index."
+            )
         return views.compare(
             np.asarray(self.pixels), ids, self.labels, self.id2label, self.palette, ignore_index, self.name
         )
 
+    @spell_checked
     def heatmap(self, name: str = "entropy", alpha: float = 0.7) -> Image.Image:
         """The probability of a class, or how unsure the model is ("entropy"), as colours over the grey picture.
 
-        It must have been asked for: `segment(picture, maps=("car", "entropy"))`; else KeyError.
+        It must have been asked for: `segment(picture, maps=("car", "entropy"))`; else KeyError. ValueError for a name
+        that is no class.
         """
+        map_kind(name, self.id2label)
         if name not in self.maps:
             raise KeyError(f"There is no map {name!r}: segment the picture with maps=({name!r},).")
         title = "uncertainty (entropy)" if name == "entropy" else f"probability of {name}"
         return views.heat(np.asarray(self.pixels), self.maps[name], title, alpha)
 
+    @spell_checked
     def svg(self, skip: Sequence[str] = BACKGROUND) -> str:
-        """The regions as an SVG, a path for each class; it fits over the picture."""
+        """The regions as an SVG, a path for each class but those in `skip`; it fits over the picture."""
+        skip = skipped(skip, self.id2label)
         rows = [row for row in self.classes if row["name"] not in skip]
         return svg(self.labels, rows, self.palette, self.labels.shape)
 
@@ -194,6 +202,7 @@ class SegmentationResult:
             OSError: The directory cannot be written, or the disk is full.
             ValueError: A kind or class that does not exist, or "scores" where they were not asked for.
         """
+        kinds = (kinds,) if isinstance(kinds, str) else tuple(kinds)
         if "scores" in kinds and self.scores is None:
             raise ValueError(
                 f'{self.name} has no scores to save; segment the picture with scores=True, or leave out "scores".'
@@ -238,15 +247,6 @@ class ClassificationResult(list):
 
     def _repr_html_(self) -> str:
         return notebook.classification(self)
-
-
-def check_class(name: str, id2label: dict[int, str]) -> None:
-    """Raises ValueError where no class has that name; the message says the nearest, or all of them."""
-    known = list(id2label.values())
-    if name not in known:
-        near = difflib.get_close_matches(name, known, 1)
-        wanted = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}."
-        raise ValueError(f"The model has no class {name!r}; {wanted}")
 
 
 def map_kind(name: str, id2label: dict[int, str]) -> Any:

@@ -1,7 +1,9 @@
 """The overlapping windows that a large picture is cut into, and the scales that it is shown at."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from numbers import Real
+from typing import Any
 
 SMALLEST_SIDE = 32  # what a model takes; pictures under it are filled up with zeros, the mean pixel
 LARGEST_SCALE = 16
@@ -15,20 +17,31 @@ def spans(length: int, window: int, stride: int) -> Iterator[tuple[int, int]]:
         yield max(end - window, 0), end
 
 
-def check_windows(window: tuple[int, int], stride: tuple[int, int]) -> None:
-    """Raises ValueError unless both are (height, width) in pixels and windows leave no gap."""
-    for name, sides in (("window", window), ("stride", stride)):
-        if len(sides) != 2 or any(side < 1 or side != int(side) for side in sides):
-            raise ValueError(f"{name} is {tuple(sides)}; expected (height, width) in whole pixels, each at least 1.")
+def sides_of(name: str, value: Any) -> tuple[int, int]:
+    """(height, width) of what is called `name`. Raises ValueError unless they are two whole numbers from 1."""
+    sides = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str | bytes) else ()
+    if len(sides) != 2 or not all(isinstance(side, Real) and float(side).is_integer() and side >= 1 for side in sides):
+        found = repr(value) if isinstance(value, str) or not sides else sides
+        raise ValueError(f"{name} is {found}; expected (height, width) in whole pixels, each at least 1.")
+    return int(sides[0]), int(sides[1])
+
+
+def steps_of(window: tuple[int, int]) -> tuple[int, int]:
+    """The stride of a window where none is given."""
+    return max(window[0] * 3 // 4, 1), max(window[1] * 3 // 4, 1)
+
+
+def check_windows(window: Any, stride: Any) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Both as (height, width). Raises ValueError unless they are so, in pixels, and windows leave no gap."""
+    window, stride = sides_of("window", window), sides_of("stride", stride)
     if min(window) < SMALLEST_SIDE:
         raise ValueError(
-            f"window is {tuple(window)}; expected at least {SMALLEST_SIDE} pixels a side, the smallest picture that a "
-            "model takes."
+            f"window is {window}; expected at least {SMALLEST_SIDE} pixels a side, the smallest picture that a model "
+            "takes."
         )
     if any(step > side for step, side in zip(stride, window, strict=True)):
-        raise ValueError(
-            f"stride is {tuple(stride)}; expected at most the window, {tuple(window)}, or pixels are missed."
-        )
+        raise ValueError(f"stride is {stride}; expected at most the window, {window}, or pixels are missed.")
+    return window, stride
 
 
 def check_scales(scales: Sequence[float]) -> None:
@@ -36,7 +49,7 @@ def check_scales(scales: Sequence[float]) -> None:
     if isinstance(scales, str) or not hasattr(scales, "__len__") or not len(scales):
         raise ValueError(f"scales are {scales!r}; expected at least one factor in a list, such as (0.75, 1.0, 1.25).")
     for scale in scales:
-        if isinstance(scale, str) or not 0 < scale < math.inf:
+        if not isinstance(scale, Real) or not 0 < scale < math.inf:
             raise ValueError(f"scales are {tuple(scales)}; expected each above 0, such as 0.75 or 1.5.")
         if scale > LARGEST_SCALE:
             raise ValueError(

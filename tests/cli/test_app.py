@@ -130,6 +130,7 @@ def test_debug_shows_where_it_failed(run):
         ),
         (["segment", "china.jpg", "--merge-keys", "0"], "Input should be greater than or equal to 1"),
         (["segment", "china.jpg", "--window", "64", "64"], "--window: is for --mode slide only"),
+        (["segment", "china.jpg", "--mode", "slide", "--stride", "2000", "2000"], "--stride: stride is (2000, 2000)"),
         (["segment", "china.jpg", "--mode", "slide", "--window", "3", "0"], "window is (3, 0); expected"),
         (
             ["segment", "china.jpg", "--model", "b9"],

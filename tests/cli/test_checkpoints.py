@@ -5,6 +5,11 @@ import shutil
 
 from reference import FIXTURES
 
+from segformer_tf import SegformerConfig
+from segformer_tf.pipelines import exported
+from segformer_tf.pipelines.description import Description
+from segformer_tf.pipelines.runtimes import Runtime
+
 
 def test_info_tells_what_a_checkpoint_is(call):
     status, stdout, _ = call("info", "segformer-b0-camvid", "--json")
@@ -12,6 +17,17 @@ def test_info_tells_what_a_checkpoint_is(call):
     assert status == 0 and facts["variant"] == "b0" and facts["parameters"] == 3_717_483
     assert facts["labels"][0] == "sky" and facts["input"] == {"height": 360, "width": 480}
     assert "hidden sizes: 8, 16, 20, 32" in call("info", FIXTURES / "hf4-cls" / "tf_model.h5")[1]
+
+
+def test_info_tells_what_an_exported_file_says_of_itself(call, tmp_path, monkeypatch):
+    (file := tmp_path / "onnx" / "model.onnx").parent.mkdir()
+    file.touch()
+    (tmp_path / "config.json").touch()
+    said = Description("TFSegformerForSemanticSegmentation", SegformerConfig(num_labels=2).to_dict())
+    monkeypatch.setattr(exported, "open_exported", lambda path: Runtime(str(path), said))
+    facts = json.loads(call("info", tmp_path, "--json")[1])
+    assert facts["file"] == str(file) and facts["architecture"] == said.model
+    assert facts["num_labels"] == len(facts["labels"]) == 2 and facts["input"] == {"height": 512, "width": 512}
 
 
 def test_info_refuses_tensors_that_do_not_fit_the_configuration(call, tmp_path):

@@ -46,12 +46,34 @@ def test_folders_of_folders_keep_their_places_and_links_in_a_circle_end(folder):
 
 def test_patterns_are_followed_but_a_file_of_that_name_comes_first(folder, tmp_path):
     assert found(folder / "*.jpg") == [str(folder / "b.jpg")]
-    (folder / "sub" / "loop").unlink()
+    (folder / "sub" / "deep" / "loop").symlink_to("..")  # the second: they end all the same
     assert found(folder / "**" / "*.webp") == [str(folder / "sub/deep/d.webp")]
     (tmp_path / "x[1].jpg").touch()
     assert found(tmp_path / "x[1].jpg") == [str(tmp_path / "x[1].jpg")]
     with pytest.raises(FileNotFoundError, match=r"No file matches .*nothing\*"):
         found(folder / "nothing*")
+
+
+def test_two_stars_are_all_folders_below_a_place(folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    (folder / "broken.png").unlink()
+    everything = ["p/a.JPG", "p/b.jpg", "p/c.tif", "p/notes.txt", "p/scan.pdf", "p/sub/a.jpg", "p/sub/deep/d.webp"]
+    assert found("p/**") == found("**") == everything
+    assert found("p/**/a.*") == found("**/a.*") == ["p/a.JPG", "p/sub/a.jpg"]
+    assert found("**/deep/**/*.webp") == found("p/*/**/*.webp") == ["p/sub/deep/d.webp"]
+    assert found(f"{folder}/**/*.tif") == [str(folder / "c.tif")]
+
+
+def test_our_own_results_are_left_out_of_a_pattern_and_told(tmp_path, capsys):
+    Image.new("RGB", (4, 3)).save(tmp_path / "a.png")
+    Image.new("RGB", (4, 3)).save(tmp_path / "b_labels.png")  # of others
+    for name in ("a_labels.png", "a_overlay.png"):
+        files.write_png(Image.new("RGB", (4, 3)), tmp_path / name)
+    assert found(tmp_path / "*.png") == [str(tmp_path / "a.png"), str(tmp_path / "b_labels.png")]
+    assert capsys.readouterr().err == (f"segformer-tf: {tmp_path}/*.png: left out 2 results of segformer-tf itself.\n")
+    assert found(tmp_path / "a_labels.png") == [str(tmp_path / "a_labels.png")], "named, so meant"
+    with pytest.raises(FileNotFoundError, match=r"a_\*\.png matches results of segformer-tf itself alone"):
+        found(tmp_path / "a_*.png")
 
 
 def test_a_picture_named_twice_is_done_once(folder, monkeypatch):

@@ -1,5 +1,6 @@
 """`segment` and `classify` as people call them: in their own process where noise and signals are tested."""
 
+import contextlib
 import errno
 import json
 import os
@@ -19,6 +20,7 @@ from small_data import small_checkpoint as small
 
 from segformer_tf.pipelines import files
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*has several frames")  # of `pictures`' animation the first is taken
 EXAMPLE = ROOT / "examples" / "china.jpg"
 
 
@@ -244,6 +246,42 @@ def test_ctrl_c_ends_with_130_and_leaves_whole_files(tmp_path):
     assert "Traceback" not in stderr
     left = sorted((tmp_path / "out").iterdir())
     assert len(left) % 3 == 0 and all(files.ours(path) for path in left)
+
+
+def test_pictures_of_one_name_are_told_once_and_make_no_directory(call, pictures, tmp_path):
+    status, _, stderr = call("segment", pictures / "rgb.jpg", pictures / "rgb.png", "--output", tmp_path / "out")
+    assert status == 1 and not (tmp_path / "out").exists()
+    assert stderr.count("would both be written as") == 1
+    assert "2 of 2 pictures failed.\n" in stderr and "the others" not in stderr
+
+
+def test_what_was_written_before_ctrl_c_is_counted(call, pictures, tmp_path, monkeypatch):
+    @contextlib.contextmanager
+    def stopped(total):
+        def advance():
+            raise KeyboardInterrupt
+
+        yield advance
+
+    monkeypatch.setattr("segformer_tf.cli.pictures.progress", stopped)
+    status, _, stderr = call("segment", pictures / "rgb.png", "--output", tmp_path / "out", "--model", small())
+    assert status == 130 and len(list((tmp_path / "out").iterdir())) == 3
+    assert "interrupted: 1 of 1 pictures are done; --skip-existing goes on." in stderr
+
+
+def test_a_page_of_a_tiff_is_chosen(call, tmp_path):
+    page = Image.new("RGB", (40, 36), (200, 30, 30))
+    page.save(tmp_path / "a.tif", save_all=True, append_images=[page.resize((60, 40))])
+    arguments = ["segment", tmp_path / "a.tif", "--output", tmp_path / "out", "--model", small(), "--json"]
+    assert "give page=1 for the first (in the shell --page 1)" in call(*arguments)[2]
+    (row,) = json.loads(call(*arguments, "--page", 2)[1])
+    assert row["size"] == {"height": 40, "width": 60}
+
+
+def test_the_kinds_of_files_are_all_in_the_help(call, monkeypatch):
+    monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", 80)
+    told = call("segment", "--help")[1]
+    assert all(kind in told for kind in files.ENDINGS) and "…" not in told
 
 
 @pytest.mark.parametrize(

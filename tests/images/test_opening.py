@@ -36,7 +36,18 @@ def test_pictures_and_arrays_stay_what_they_are():
 def test_an_animation_gives_its_first_frame(tmp_path):
     frames = [Image.new("RGB", (6, 4), color) for color in ("red", "blue")]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
-    assert open_image(tmp_path / "a.gif").convert("RGB").getpixel((0, 0)) == (255, 0, 0)
+    with pytest.warns(UserWarning, match=r"a\.gif has several frames, of which the first is taken"):
+        assert open_image(tmp_path / "a.gif").convert("RGB").getpixel((0, 0)) == (255, 0, 0)
+    frames[0].save(tmp_path / "one.gif")
+    frames[0].save(tmp_path / "camera.jpg", "MPO", save_all=True, append_images=frames[1:])  # a preview beside it
+    open_image(tmp_path / "one.gif"), open_image(tmp_path / "camera.jpg")
+
+
+def test_what_is_no_path_of_a_file_is_told():
+    with pytest.raises(FileNotFoundError, match="The path of an image is empty; expected an image file"):
+        open_image("")
+    with pytest.raises(FileNotFoundError, match=r"http://a\.b/c\.jpg is an address, which is not fetched; download it"):
+        open_image("http://a.b/c.jpg")
 
 
 def test_what_cannot_be_decoded_is_named(street, tmp_path, monkeypatch):

@@ -1,5 +1,7 @@
 """Large TIFFs read window by window, and label maps that lie where their picture lies."""
 
+import copy
+import pickle
 import warnings
 
 import numpy as np
@@ -57,11 +59,35 @@ def test_what_needs_more_than_reading_is_decoded_whole(tmp_path, small_is_large)
     Image.fromarray(PIXELS[..., :3]).save(tmp_path / "turned.tif", tiffinfo={274: 6})
     write(tmp_path / "deep.tif", PIXELS[..., :3].astype(np.uint16))
     write(tmp_path / "two.tif", PIXELS[..., :2])
+    write(tmp_path / "infrared.tif", PIXELS, photometric="RGB", ALPHA="NO")
     tifffile.imwrite(tmp_path / "pages.tif", np.stack([PIXELS[..., :3]] * 2), photometric="rgb")
     (tmp_path / "cut.tif").write_bytes((tmp_path / "deep.tif").read_bytes()[:50])
-    for name in ("a.png", "palette.tif", "turned.tif", "deep.tif", "two.tif", "pages.tif", "cut.tif", "missing.tif"):
+    for name in (
+        "a.png",
+        "palette.tif",
+        "turned.tif",
+        "deep.tif",
+        "two.tif",
+        "infrared.tif",
+        "pages.tif",
+        "cut.tif",
+        "gone.tif",
+    ):
         assert open_regions(tmp_path / name, 3) is None, name
     assert open_regions(PIXELS, 3) is None
+
+
+def test_a_copy_opens_the_file_again(tmp_path, small_is_large, monkeypatch):
+    write(tmp_path / "a.tif", PIXELS[..., :3], photometric="RGB")
+    monkeypatch.chdir(tmp_path)
+    regions = open_regions("a.tif", 3)
+    packed = pickle.dumps(regions)
+    monkeypatch.chdir("/")
+    for copied in (pickle.loads(packed), copy.deepcopy(regions)):
+        np.testing.assert_array_equal(copied[3:9, 4:8], PIXELS[3:9, 4:8, :3])
+    (tmp_path / "a.tif").unlink()
+    with pytest.raises(FileNotFoundError, match=r"a\.tif does not exist any more; a result of it reads its pixels"):
+        pickle.loads(packed)
 
 
 def test_small_files_are_decoded_whole_and_those_beyond_all_bounds_refused(tmp_path, monkeypatch):
@@ -104,3 +130,12 @@ def test_a_picture_that_lies_nowhere_gives_labels_that_lie_nowhere(tmp_path):
             warnings.simplefilter("ignore")
             with rasterio.open(tmp_path / "labels.tif") as file:
                 assert file.crs is None and file.transform.is_identity
+
+
+def test_a_reference_system_without_a_place_is_kept(tmp_path):
+    source = write(tmp_path / "photo.tif", PIXELS[..., :3], photometric="RGB", crs="EPSG:32633")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        write_labels(tmp_path / "labels.tif", np.zeros((90, 130), np.int32), palette_for(2), "segformer-tf 1", source)
+        with rasterio.open(tmp_path / "labels.tif") as file:
+            assert file.crs == rasterio.crs.CRS.from_epsg(32633) and file.transform.is_identity

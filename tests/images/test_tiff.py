@@ -21,7 +21,10 @@ def bands(count, dtype=np.uint8, high=256):
 def test_of_several_pages_one_must_be_chosen(tmp_path):
     pages = [bands(3), bands(3)]
     tifffile.imwrite(tmp_path / "a.tif", np.stack(pages), photometric="rgb")
-    with pytest.raises(ValueError, match=r"a\.tif has 2 pages, expected one picture: give page=1 for the first"):
+    with pytest.raises(
+        ValueError,
+        match=r"a\.tif has 2 pages, expected one picture: give page=1 for the first \(in the shell --page 1\)",
+    ):
         open_image(tmp_path / "a.tif")
     for number, page in enumerate(pages, 1):
         np.testing.assert_array_equal(np.asarray(open_image(tmp_path / "a.tif", page=number)), page)
@@ -126,3 +129,40 @@ def test_a_lossy_format_is_told_by_content_and_refused_as_a_mask(tmp_path):
     (tmp_path / "notes.txt").write_text("no picture")
     assert not is_lossy(tmp_path / "notes.txt") and not is_lossy(np.zeros((2, 2)))
     np.testing.assert_array_equal(to_class_ids(tmp_path / "mask.jpg"), np.asarray(ids))
+
+
+def test_colours_of_floats_from_0_to_1_are_scaled_as_greys_are(tmp_path):
+    values = bands(3)
+    for factor, name in ((1, "white.tif"), (1 / 255, "unit.tif")):
+        tifffile.imwrite(tmp_path / name, (values * factor).astype(np.float32), photometric="rgb")
+        np.testing.assert_array_equal(to_pixels(tmp_path / name, 3, None, strict=True), values)
+        tifffile.imwrite(tmp_path / name, (values[..., 0] * factor).astype(np.float32))
+        np.testing.assert_array_equal(to_pixels(tmp_path / name, 3, None, strict=True)[..., 1], values[..., 0])
+    for shown, kind in ((values, "rgb"), (values[..., 0], "minisblack")):
+        tifffile.imwrite(tmp_path / "a.tif", shown.astype(np.float32) * 100, photometric=kind)
+        with pytest.raises(ValueError, match=r"a\.tif: image has float32 values from .* expected whole numbers from 0"):
+            to_pixels(tmp_path / "a.tif", 3, None, strict=True)
+    tifffile.imwrite(
+        tmp_path / "five.tif", bands(5).astype(np.float32) / 255, photometric="minisblack", planarconfig="contig"
+    )
+    assert to_pixels(tmp_path / "five.tif", 5, None, strict=True).dtype == np.float32, "no picture: may be reflectances"
+
+
+@pytest.mark.parametrize(("shape", "kind"), [((30, 40), "minisblack"), ((30, 40, 3), "rgb")])
+def test_values_that_are_no_numbers_are_told(tmp_path, shape, kind):
+    values = np.zeros(shape, np.float32)
+    values[3, 4] = np.nan
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric=kind)
+    with pytest.raises(ValueError, match=r"a\.tif: image has NaN or infinite values; expected finite ones"):
+        to_pixels(tmp_path / "a.tif", 3, None, strict=True)
+
+
+def test_a_packing_that_needs_another_package_names_it(tmp_path, monkeypatch):
+    tifffile.imwrite(tmp_path / "a.tif", bands(5), photometric="minisblack", planarconfig="contig")
+
+    def asarray(page):
+        raise ValueError("<COMPRESSION.LERC: 34887> requires the 'imagecodecs' package")
+
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", asarray)
+    with pytest.raises(ImportError, match=r"a\.tif is packed by NONE, which needs imagecodecs: pip"):
+        to_pixels(tmp_path / "a.tif", 5, None, strict=True)

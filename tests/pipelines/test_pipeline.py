@@ -141,11 +141,40 @@ def test_results_are_saved_whole(segment, tmp_path):
         ({"mode": "tiles"}, 'mode is \'tiles\'; expected "whole" or "slide"'),
         ({"scales": ()}, r"scales are \(\); expected at least one"),
         ({"mode": "slide", "stride": (2000, 768)}, r"stride is \(2000, 768\); expected at most the window"),
+        ({"mode": "slide", "window": 64}, r"window is 64; expected \(height, width\) in whole pixels"),
+        ({"mode": "slide", "window": "64"}, r"window is '64'; expected \(height, width\) in whole pixels"),
+        ({"scales": (None,)}, r"scales are \(None,\); expected each above 0"),
+        ({"maps": 5}, 'maps is 5; expected names of classes, or "entropy", in a list'),
+        ({"batch_size": 0}, "batch_size is 0; expected a whole number of at least 1"),
+        ({"batch_size": 1.5}, r"batch_size is 1\.5; expected a whole number"),
+        ({"batch_size": "4"}, "batch_size is '4'; expected a whole number"),
     ],
 )
 def test_options_that_make_no_sense_are_named(segment, options, message):
     with pytest.raises(ValueError, match=message):
         segment(PICTURE, **options)
+
+    if "batch_size" in options:  # told before the first picture is touched
+        with pytest.raises(ValueError, match=message):
+            segment(iter([PICTURE]), **options)
+
+
+def test_windows_of_whole_numbers_are_taken_whatever_their_type(segment):
+    expected = segment(PICTURE, mode="slide", window=(40, 40), stride=(30, 30)).labels
+    found = segment(PICTURE, mode="slide", window=(40.0, 40.0), stride=np.array([30, 30])).labels
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_dictionary_is_no_picture_and_no_list(segment):
+    for call in (segment, segment.stream):
+        with pytest.raises(TypeError, match="pictures is a dict; expected a picture or a list of them: its values"):
+            call({"image": PICTURE})
+
+
+def test_files_are_named_as_those_of_the_command_line_are(segment, tmp_path):
+    for name in ("a.gif", "a.tif", "a.png"):
+        Image.fromarray(PICTURE).save(tmp_path / name)
+        assert segment(tmp_path / name).name == {"a.png": "a"}.get(name, name)
 
 
 def test_pixels_that_are_no_numbers_are_refused(segment):

@@ -68,6 +68,47 @@ def test_background_is_not_painted_unless_asked_for(result):
         result.overlay(skip=("cars",))
 
 
+def test_classes_that_there_are_not_are_told_wherever_they_are_named(result, tmp_path):
+    told = r"The model has no class 'cars'; did you mean 'car'\?"
+    for call in (result.svg, lambda skip: result.save(tmp_path, ("svg",), skip=skip)):
+        for skip in ("cars", ("cars",)):
+            with pytest.raises(ValueError, match=told):
+                call(skip=skip)
+    with pytest.raises(ValueError, match=told):
+        result.heatmap("cars")
+    with pytest.raises(ValueError, match="The model has no class 'carroad'"):
+        result.svg(skip="carroad")  # one name, not a text that names are looked for in
+    assert "car" not in result.svg(skip="car") and "car" in result.svg()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "keyword", "right"),
+    [("svg", "skp", "skip"), ("heatmap", "alhpa", "alpha"), ("compare", "thruth", "truth")],
+)
+def test_a_misspelt_keyword_is_told_with_the_right_one(result, method, keyword, right):
+    with pytest.raises(TypeError, match=rf"{method} got an unknown keyword '{keyword}': did you mean '{right}'\?"):
+        getattr(result, method)(**{keyword: 1})
+
+
+@pytest.mark.parametrize("alpha", [3, -1, float("nan"), "x"])
+def test_an_alpha_beyond_its_ends_is_told(result, alpha):
+    drawn = SegmentationResult(**{**vars(result), "maps": {"car": np.zeros(LABELS.shape, np.float16)}})
+    for call in (drawn.overlay, lambda alpha: drawn.heatmap("car", alpha)):
+        with pytest.raises(ValueError, match=f"alpha is {alpha!r}; expected 0 to 1"):
+            call(alpha=alpha)
+
+
+def test_a_truth_of_other_classes_is_told(result):
+    truth = LABELS.copy()
+    truth[0, 0] = 255
+    assert result.compare(truth).height > 3
+    truth[0, 1] = 77
+    with pytest.raises(ValueError, match="truth has the value 77; expected class ids, 0 to 3, and 255 for what is not"):
+        result.compare(truth)
+    assert result.compare(truth - 77 * (truth == 77), ignore_index=255).height > 3
+
+
 def test_a_notebook_shows_picture_and_table_without_a_network(result):
     text = result._repr_html_()
     assert "&lt;tree&gt;" in text and "<tree>" not in text and "http" not in text and "<script" not in text
@@ -92,7 +133,7 @@ def test_every_kind_of_file_is_written_and_known_as_ours(result, tmp_path):
     assert values["path"] == str(tmp_path / "pictures" / "street.jpg")
     coco = json.loads((tmp_path / "out" / "street_polygons.json").read_text())
     assert coco["images"][0]["file_name"] == "street.jpg" and len(coco["annotations"]) == 3
-    assert result.save(tmp_path / "out", ("labels",)) == written[:1], "what is ours is replaced"
+    assert result.save(tmp_path / "out", "labels") == written[:1], "what is ours is replaced"
 
 
 @pytest.mark.parametrize(

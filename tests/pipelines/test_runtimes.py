@@ -170,6 +170,24 @@ def test_the_directory_that_export_wrote_means_the_file_in_it(name, tmp_path):
     assert exported.exported_file(tmp_path / "nothing") is None
 
 
+def test_a_folder_for_transformers_js_means_the_file_in_it(tmp_path):
+    (file := tmp_path / "onnx" / "model_quantized.onnx").parent.mkdir()
+    file.touch()
+    assert exported.exported_file(tmp_path) is exported.exported_file(file.parent) is None  # no folder of ours
+    (tmp_path / "config.json").touch()
+    assert exported.exported_file(tmp_path) == exported.exported_file(file.parent) == file
+    (tmp_path / "onnx" / "model.onnx").touch()
+    with pytest.raises(ValueError, match=r"has several exported models \(model.onnx, model_quantized.onnx\), expected"):
+        exported.exported_file(tmp_path)
+    (tmp_path / "model.safetensors").touch()
+    assert exported.exported_file(tmp_path) is None, "a checkpoint"
+
+
+@pytest.mark.parametrize(("name", "meant"), [("A.ONNX", "A.ONNX"), ("B.TFLite", "B.TFLite"), ("1/saved_model.pb", "1")])
+def test_a_file_is_known_by_its_suffix_however_it_is_written(name, meant, tmp_path):
+    assert exported.exported_file(tmp_path / name) == tmp_path / meant
+
+
 def test_a_directory_of_two_formats_does_not_say_which(tmp_path):
     for name in ("model.onnx", "model.tflite"):
         (tmp_path / name).touch()
