@@ -1,6 +1,6 @@
-"""Frames of a video file, a folder of pictures, a camera or a stream; and the files that a labelled video becomes.
+"""Frames of a video file, a folder of pictures, a camera or a stream.
 
-PyAV decodes and encodes; its wheels bring FFmpeg's libraries. A camera is read by OpenCV, as PyAV's wheels have none.
+PyAV decodes; its wheels bring FFmpeg's libraries. A camera is read by OpenCV, as PyAV's wheels have none.
 """
 
 import os
@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 
 from segformer_tf.images import open_image
-from segformer_tf.pipelines.files import MAKER
-from segformer_tf.pipelines.painting import FORM, Frame
+from segformer_tf.pipelines.painting import Frame
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 RATE = 25  # frames a second of what does not say it
@@ -148,88 +147,3 @@ def load_av() -> Any:
     except ImportError:
         raise ImportError(f"Videos need PyAV, which is not installed: {INSTALL}.") from None
     return av
-
-
-class Writer:
-    """One video file that grows frame by frame: `kind` "overlay" (H.264, with sound) or "labels" (FFV1, lossless).
-
-    `path` is a draft (see `storage.whole`). `close` makes what has been written a whole file.
-    """
-
-    def __init__(self, path: Path, kind: str, rate: Fraction, sound: Path | None = None, wide: bool = False):
-        av = load_av()
-        self._frame, self._grey = av.VideoFrame, "gray16le" if wide else "gray"
-        self._kind, self._rate = kind, rate
-        self._file = av.open(str(path), "w", format="mp4" if kind == "overlay" else "matroska")
-        self._file.metadata["comment"] = MAKER
-        self._stream: Any = None
-        self._last = -1
-        self._sound = _Sound(av, sound, self._file) if sound is not None else None
-
-    def add(self, picture: Any, seconds: float) -> None:
-        """An overlay (see `painted`), or class ids (H, W)."""
-        if self._stream is None:
-            self._stream = self._made(picture)
-            if self._sound is not None:
-                self._sound.begin()
-        frame = picture
-        if self._kind == "labels":
-            ids = picture.astype(np.uint16 if self._grey == "gray16le" else np.uint8)
-            frame = self._frame.from_ndarray(ids, self._grey)
-        frame.time_base = self._stream.codec_context.time_base
-        self._last = frame.pts = max(round(seconds / frame.time_base), self._last + 1)
-        self._file.mux(self._stream.encode(frame))
-        if self._sound is not None:
-            self._sound.until(seconds)
-
-    def _made(self, picture: Any) -> Any:
-        lossless = self._kind == "labels"
-        # Motion is refined once, not twice: two thirds of "veryfast"'s time, for files 30 % larger. One thread
-        # takes 6 ms of a core for a frame of 720p where two take 8.5, which the model then has not.
-        settings = {"preset": "veryfast", "crf": "20", "x264-params": "subme=1", "threads": "1"}
-        stream = self._file.add_stream(
-            "ffv1" if lossless else "libx264", rate=self._rate, options={} if lossless else settings
-        )
-        if lossless:
-            stream.height, stream.width = picture.shape
-        else:
-            stream.height, stream.width = picture.height, picture.width
-            for name in ("colorspace", "color_range", "color_primaries", "color_trc"):
-                setattr(stream.codec_context, name, getattr(picture, name))
-        stream.pix_fmt = self._grey if lossless else FORM
-        stream.codec_context.time_base = Fraction(1, 1000) if lossless else Fraction(1, 90_000)
-        return stream
-
-    def close(self) -> None:
-        if self._stream is not None:
-            self._file.mux(self._stream.encode(None))
-            if self._sound is not None:
-                self._sound.until(None)
-        self._file.close()
-
-
-class _Sound:
-    """Copies a file's sound, packet by packet, as it is; none where the file has none or MP4 does not take its kind."""
-
-    def __init__(self, av: Any, source: Path, target: Any):
-        self._target, self._container = target, av.open(str(source))
-        found = self._container.streams.audio
-        self._from = found[0] if found and found[0].codec_context.name in target.supported_codecs else None
-        self._to: Any = None
-
-    def begin(self) -> None:
-        if self._from is not None:
-            self._to = self._target.add_stream_from_template(self._from)
-            self._packets = (packet for packet in self._container.demux(self._from) if packet.dts is not None)
-            self._next = next(self._packets, None)
-
-    def until(self, seconds: float | None) -> None:
-        """Writes what is heard up to a time; None: all."""
-        while self._to is not None and self._next is not None:
-            if seconds is not None and float(self._next.pts * self._next.time_base) > seconds:
-                return
-            self._next.stream = self._to
-            self._target.mux(self._next)
-            self._next = next(self._packets, None)
-        if seconds is None:
-            self._container.close()

@@ -14,9 +14,10 @@ import numpy as np
 from segformer_tf.images.drawing import check_alpha
 from segformer_tf.images.merging import softmax
 from segformer_tf.pipelines import files
-from segformer_tf.pipelines.frames import Frames, Writer, open_frames
+from segformer_tf.pipelines.frames import Frames, open_frames
 from segformer_tf.pipelines.overlap import Failed
 from segformer_tf.pipelines.painting import painted
+from segformer_tf.pipelines.recording import Writer
 from segformer_tf.pipelines.result import BACKGROUND, check_class
 from segformer_tf.pipelines.runtimes import Runtime
 from segformer_tf.storage.keywords import spell_checked
@@ -92,6 +93,8 @@ def label_video(
     """Writes NAME_overlay.mp4 (H.264, with the sound), NAME_labels.mkv (FFV1: grey values are class ids, lossless) and
     NAME_frames.jsonl (a line for each frame), those of `kinds`.
 
+    The first sound track that MP4 takes is copied; a UserWarning tells what is left out, before the first frame.
+
     Args:
         pipeline: A `SegmentationPipeline`; `options` are its own, such as `mode`.
         source: What `open_frames` takes; `rate` is for it, or `frames` are opened already.
@@ -132,7 +135,8 @@ def label_video(
     pixels = number = 0
     with staged(output) as stage:
         drafts = {kind: stage / target.name for kind, target in targets.items()}
-        made = {k: Writer(drafts[k], k, frames.rate, frames.sound, wide) for k in ("overlay", "labels") if k in kinds}
+        sounds = {"overlay": frames.sound}
+        made = {k: Writer(drafts[k], k, frames.rate, sounds.get(k), wide) for k in ("overlay", "labels") if k in kinds}
         lines = open(drafts.get("json", os.devnull), "w", encoding="utf-8")  # noqa: SIM115 (`_close`)
         try:
             lines.write(_head(frames, pipeline))
@@ -150,6 +154,8 @@ def label_video(
             stopped = pictures.error
         except (Exception, KeyboardInterrupt) as error:
             stopped = error
+        for writer in made.values():
+            writer.cut = stopped is not None
         stopped = _close({"json": lines, **made}, drafts, stopped)
         if stopped is not None and not number:
             raise stopped  # nothing moves out of the stage

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from segformer_tf.images import overlay
-from segformer_tf.pipelines.frames import Writer, open_frames
+from segformer_tf.pipelines.frames import open_frames
 from segformer_tf.pipelines.painting import ITU601, Frame, in_planes, painted, planes
+from segformer_tf.pipelines.recording import Writer
 
 ITU709, FULL, LIMITED = 1, 2, 1
 PALETTE = np.array([[200, 30, 90], [10, 220, 40], [90, 90, 250]], np.uint8)

@@ -14,7 +14,8 @@ from reference import TINY
 from segformer_tf import SegformerConfig, SegformerImageProcessor, SegmentationPipeline
 from segformer_tf import TFSegformerForSemanticSegmentation as Segmentation
 from segformer_tf.pipelines import files
-from segformer_tf.pipelines.frames import Writer, open_frames
+from segformer_tf.pipelines.frames import open_frames
+from segformer_tf.pipelines.recording import Writer
 from segformer_tf.pipelines.video import Smoothed, label_video
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (7, 50, 70, 3), dtype=np.uint8)
@@ -26,20 +27,29 @@ def segment():
     return SegmentationPipeline(model, SegformerImageProcessor(size=64), name="tiny", runtime="tensorflow")
 
 
-def write_video(path, frames=FRAMES, sound=False, rate=10):
+def write_video(path, frames=FRAMES, sounds=(), rate=10, heard_for=0):
+    """A video; `heard_for`: seconds that its sounds go on after the last frame."""
     with av.open(str(path), "w") as file:
         video = file.add_stream("libx264", rate=rate, options={"crf": "10"})
         video.height, video.width, video.pix_fmt = *frames[0].shape[:2], "yuv444p"
-        audio = file.add_stream("aac", rate=16000) if sound else None
+        tracks = [file.add_stream(kind, rate=16000, layout="stereo") for kind in sounds]
+
+        def hear(seconds):
+            for track in tracks:
+                kind = "u8" if track.name == "pcm_u8" else "s16"
+                samples = np.zeros((1, 2 * round(seconds * 16000)), {"u8": np.uint8, "s16": np.int16}[kind])
+                heard = av.AudioFrame.from_ndarray(samples, format=kind, layout="stereo")
+                heard.sample_rate = 16000
+                file.mux(track.encode(heard))
+
         for frame in frames:
             file.mux(video.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
-            if audio:
-                heard = av.AudioFrame.from_ndarray(np.zeros((1, 1600), np.int16), format="s16", layout="mono")
-                heard.sample_rate = 16000
-                file.mux(audio.encode(heard))
+            hear(1 / rate)
         file.mux(video.encode(None))
-        if audio:
-            file.mux(audio.encode(None))
+        if heard_for:
+            hear(heard_for)
+        for track in tracks:
+            file.mux(track.encode(None))
     return path
 
 
@@ -57,7 +67,7 @@ def read_labels(path):
 
 
 def test_a_video_becomes_overlay_labels_and_a_line_for_each_frame(segment, tmp_path):
-    source = write_video(tmp_path / "street.mp4", sound=True)
+    source = write_video(tmp_path / "street.mp4", sounds=["aac"])
     done = []
     found = label_video(segment, source, tmp_path / "out", batch_size=3, each=lambda: done.append(1))
     assert len(done) == found["frames"] == 7 and found["seconds"] == pytest.approx(0.7)
@@ -78,6 +88,68 @@ def test_a_video_becomes_overlay_labels_and_a_line_for_each_frame(segment, tmp_p
         kept, before = (list(file.demux(audio=0)) for file in (overlay, original))
         assert [bytes(packet) for packet in kept if packet.size] == [bytes(packet) for packet in before if packet.size]
     label_video(segment, source, tmp_path / "out", ("labels",))  # what is ours is replaced
+
+
+def length_of_sound(path):
+    """Seconds from the beginning to the end of the last packet; 0 without sound."""
+    with av.open(str(path)) as file:
+        packets = [packet for packet in file.demux(audio=0) if packet.size] if file.streams.audio else []
+        return max((float((packet.pts + packet.duration) * packet.time_base) for packet in packets), default=0)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("a.avi", "pcm_s16le"), ("a.mkv", "pcm_s24le")])
+def test_pcm_whose_channels_have_no_names_is_copied(segment, tmp_path, name, kind):
+    source = write_video(tmp_path / name, sounds=[kind])
+    label_video(segment, source, tmp_path / "out")
+    with av.open(str(tmp_path / "out" / "a_overlay.mp4")) as overlay, av.open(str(source)) as original:
+        assert (overlay.streams.audio[0].name, overlay.streams.audio[0].layout.name) == (kind, "stereo")
+        kept, before = (b"".join(map(bytes, file.demux(audio=0))) for file in (overlay, original))
+    assert kept == before
+    with av.open(str(tmp_path / "out" / "a_overlay.mp4")) as file:
+        assert len(list(file.decode(video=0))) == 7
+
+
+def test_sound_that_mp4_does_not_take_is_left_out_with_a_warning_and_the_picture_kept(segment, tmp_path):
+    source = write_video(tmp_path / "a.avi", sounds=["pcm_u8"])
+    begun = []
+    with pytest.warns(UserWarning, match=r"overlay of .*a\.avi gets no sound: MP4 does not take pcm_u8") as told:
+        label_video(segment, source, tmp_path / "out", each=lambda: begun.append(len(told)))
+    assert begun == [1] * 7  # before the first frame, and once
+    with av.open(str(tmp_path / "out" / "a_overlay.mp4")) as file:
+        assert len(list(file.decode(video=0))) == 7 and not file.streams.audio
+    label_video(segment, source, tmp_path / "out", ("labels", "json"))  # which have no sound anyway
+
+
+def test_of_several_sound_tracks_the_first_that_mp4_takes_is_kept(segment, tmp_path):
+    source = write_video(tmp_path / "a.avi", sounds=["pcm_u8", "aac"])
+    with pytest.warns(UserWarning, match=r"a\.avi has 2 sound tracks; the overlay gets the first that MP4 takes"):
+        label_video(segment, source, tmp_path / "out", ("overlay",))
+    with av.open(str(tmp_path / "out" / "a_overlay.mp4")) as file:
+        assert [track.codec_context.name for track in file.streams.audio] == ["aac"]
+
+
+def test_labels_have_no_sound_and_their_frames_the_times_of_the_video(segment, tmp_path):
+    label_video(segment, write_video(tmp_path / "a.mp4", sounds=["aac"]), tmp_path / "out")
+    with av.open(str(tmp_path / "out" / "a_labels.mkv")) as file:
+        assert not file.streams.audio
+    times = [json.loads(line)["time"] for line in (tmp_path / "out" / "a_frames.jsonl").read_text().splitlines()[1:]]
+    assert [time for _, time in read_labels(tmp_path / "out" / "a_labels.mkv")] == pytest.approx(times, abs=1e-9)
+
+
+def test_sound_goes_on_after_the_last_frame_but_not_where_the_video_was_ended_early(segment, tmp_path):
+    source = write_video(tmp_path / "a.mp4", sounds=["aac"], heard_for=2)
+    label_video(segment, source, tmp_path / "whole")
+    assert length_of_sound(tmp_path / "whole" / "a_overlay.mp4") == pytest.approx(2.7, abs=0.1)
+    done = []
+
+    def stop():
+        done.append(1)
+        if len(done) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        label_video(segment, source, tmp_path / "cut", each=stop, batch_size=1)
+    assert length_of_sound(tmp_path / "cut" / "a_overlay.mp4") == pytest.approx(0.3, abs=0.07)
 
 
 def test_odd_sides_are_kept_in_the_labels_and_made_even_in_the_overlay(segment, tmp_path):
@@ -190,7 +262,7 @@ def test_what_is_no_video_is_named_and_writes_nothing(segment, tmp_path):
         open_frames(tmp_path / "missing.mp4")
     with av.open(str(tmp_path / "sound.mp4"), "w") as file:
         heard = file.add_stream("aac", rate=16000)
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1600), np.int16), format="s16", layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1600), np.int16), format="s16", layout="stereo")
         frame.sample_rate = 16000
         file.mux(heard.encode(frame))
         file.mux(heard.encode(None))
