@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from segformer_tf.cli.app import say
 from segformer_tf.pipelines import files
+from segformer_tf.pipelines.folders import pictures_in
 
 _VIDEOS = ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .wmv .flv .ogv .3gp"
 VIDEOS = tuple(_VIDEOS.split(" "))
@@ -54,46 +55,10 @@ def find_pictures(arguments: list[str], recursive: bool = False) -> list[Picture
 
 
 def _in_directory(directory: Path, recursive: bool) -> list[Picture]:
-    left_out: Counter[str] = Counter()
-    examples: list[str] = []
-    pictures = list(_walk(directory, directory, recursive, left_out, examples, set()))
-    folders = left_out.pop("folders", 0)
-    if not pictures:
-        hint = "; --recursive looks into its folders" if folders else "; expected files such as .jpg or .png in it"
-        raise FileNotFoundError(f"{directory} holds no pictures{hint}.")
-    told = [f"{count} {kind.replace('#', 's' * (count > 1))}" for kind, count in left_out.items()]
-    if examples:
-        more = ", ..." if len(examples) < left_out["other file#"] else ""
-        told = [f"{text} ({', '.join(examples)}{more})" if "other file" in text else text for text in told]
-    if folders:
-        told.append(f"{folders} folder{'s' * (folders > 1)} (--recursive takes them too)")
-    if told:
-        say(f"{directory}: left out {', '.join(told)}.")
-    return pictures
-
-
-def _walk(directory, top, recursive, left_out: Counter, examples: list[str], seen: set) -> Iterator[Picture]:
-    state = os.stat(directory)
-    if (state.st_dev, state.st_ino) in seen:  # a link to a folder above it
-        return
-    seen.add((state.st_dev, state.st_ino))
-    for path in sorted(directory.iterdir()):
-        if path.name.startswith("."):
-            left_out["hidden file#"] += 1
-        elif not path.exists():
-            left_out["broken link#"] += 1
-        elif path.is_dir():
-            if recursive:
-                yield from _walk(path, top, recursive, left_out, examples, seen)
-            else:
-                left_out["folders"] += 1
-        elif path.suffix.lower() not in files.SUFFIXES or not path.is_file():
-            left_out["other file#"] += 1
-            examples += [path.name] if len(examples) < 3 else []
-        elif path.stem.endswith(("_labels", "_overlay")) and files.ours(path):
-            left_out["result# of segformer-tf itself"] += 1
-        else:
-            yield Picture(path, str(path), path.parent.relative_to(top))
+    paths, left_out = pictures_in(directory, recursive)
+    if left_out:
+        say(left_out)
+    return [Picture(path, str(path), path.parent.relative_to(directory)) for path in paths]
 
 
 class Planned(NamedTuple):

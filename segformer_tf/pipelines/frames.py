@@ -14,19 +14,22 @@ from typing import Any
 
 import numpy as np
 
-from segformer_tf.images import open_image
+from segformer_tf.images import SegformerImageProcessor
+from segformer_tf.pipelines.folders import pictures_in
 from segformer_tf.pipelines.painting import Frame
 
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 RATE = 25  # frames a second of what does not say it
+RATES = 0.01, 1000  # that may be given; labels have times in thousandths of a second
 INSTALL = "pip install 'segformer-tf[video]'"
 
 
 @dataclass
 class Frames:
-    """Frames in order, each (H, W, 3) uint8 and its time in seconds; `iterate` may be called once.
+    """Frames in order, each an array (H, W, C) and its time in seconds; `iterate` may be called once.
 
-    `rate` is frames a second, `count` how many there are (None: not known), `sound` the file whose sound belongs to it.
+    `rate` is frames a second, `count` how many there are (None: not known), `sound` the file whose sound belongs to it,
+    `left_out` what a folder holds besides, in a sentence. `read` gives the pixels of a folder's pictures: what the
+    model's processor makes of a file. Frames of videos and cameras are RGB, uint8.
     """
 
     name: str
@@ -34,11 +37,14 @@ class Frames:
     count: int | None
     iterate: Any = field(repr=False)
     sound: Path | None = None
+    left_out: str = ""
+    read: Any = field(default=None, repr=False)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, float]]:
         """Raises ValueError where a frame has another size than the first."""
-        size = None
-        for number, (pixels, seconds) in enumerate(self.iterate()):
+        size, read = None, self.read or SegformerImageProcessor().pixels
+        for number, (frame, seconds) in enumerate(self.iterate()):
+            pixels = read(frame) if isinstance(frame, Path) else frame
             size = size or pixels.shape[:2]
             if pixels.shape[:2] != size:
                 height, width = pixels.shape[:2]
@@ -51,41 +57,44 @@ class Frames:
             raise ValueError(f"{self.name} has no frames; expected at least one.")
 
 
-def open_frames(source: str | os.PathLike, rate: float | None = None) -> Frames:
+def open_frames(source: str | os.PathLike | int, rate: float | None = None) -> Frames:
     """A video file, a folder of pictures (in the order of their names), a camera's number, or "-" for stdin.
 
     `rate` is frames a second, of folders and cameras (25 by default).
     Raises FileNotFoundError, ValueError or OSError, naming the source, for what is none of these.
     """
-    text = str(source)
-    wanted = Fraction(rate or RATE).limit_denominator(1001)
+    text, path = str(source), Path(str(source))
+    if takes_rate(text):
+        checked = _checked(rate)
+        return _folder(path, checked) if path.is_dir() else _camera(int(text), checked)
+    if rate is not None:
+        raise ValueError(f"rate is {rate:g}, and {source} has its own; leave it out: it is for folders and cameras.")
     if text == "-":
         return _container(sys.stdin.buffer, "stdin")
-    path = Path(source)
-    if path.is_dir():
-        return _folder(path, wanted)
-    if text.isdigit() and not path.exists():
-        return _camera(int(text), wanted)
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist; expected a video, a folder of pictures or a camera's number.")
     return _container(path, str(path))
 
 
+def takes_rate(source: str) -> bool:
+    """Whether a source is a folder or a camera, whose frames have no times of their own."""
+    path = Path(source)
+    return source != "-" and (path.is_dir() or (source.isascii() and source.isdigit() and not path.exists()))
+
+
+def _checked(rate: float | None) -> Fraction:
+    if rate is not None and not RATES[0] <= rate <= RATES[1]:
+        raise ValueError(f"rate is {rate:g}; expected {RATES[0]:g} to {RATES[1]:g} frames a second.")
+    return Fraction(RATE if rate is None else rate).limit_denominator(1001)
+
+
 def _folder(path: Path, rate: Fraction) -> Frames:
     def by_number(file: Path) -> list[Any]:  # frame 10 after frame 9
-        return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", file.name)]
+        return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", file.name)]
 
-    files = sorted((file for file in path.iterdir() if file.suffix.lower() in PICTURES), key=by_number)
-    if not files:
-        raise FileNotFoundError(f"{path} holds no pictures; expected frames such as 0001.jpg.")
-
-    def iterate() -> Iterator[tuple[np.ndarray, float]]:
-        for number, file in enumerate(files):
-            picture: Any = open_image(file)
-            pixels = np.asarray(picture if isinstance(picture, np.ndarray) else picture.convert("RGB"))
-            yield pixels, float(number / rate)
-
-    return Frames(str(path), rate, len(files), iterate)
+    pictures, left_out = pictures_in(path, recursive=None)
+    times = ((file, float(number / rate)) for number, file in enumerate(sorted(pictures, key=by_number)))
+    return Frames(str(path), rate, len(pictures), lambda: times, left_out=left_out)
 
 
 def _camera(number: int, rate: Fraction) -> Frames:

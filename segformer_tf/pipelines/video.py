@@ -6,6 +6,7 @@ import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from segformer_tf.images.merging import softmax
 from segformer_tf.pipelines import files
 from segformer_tf.pipelines.frames import Frames, open_frames
 from segformer_tf.pipelines.overlap import Failed
-from segformer_tf.pipelines.painting import painted
+from segformer_tf.pipelines.painting import Frame, painted
 from segformer_tf.pipelines.recording import Writer
 from segformer_tf.pipelines.result import BACKGROUND, check_class
 from segformer_tf.pipelines.runtimes import Runtime
@@ -75,7 +76,7 @@ class _Counted(_Pictures):
 @spell_checked
 def label_video(
     pipeline: Any,
-    source: str | os.PathLike,
+    source: str | os.PathLike | int,
     output: str | os.PathLike,
     kinds: Sequence[str] = files.DEFAULT,
     *,
@@ -120,15 +121,17 @@ def label_video(
         pipeline = copy.copy(pipeline)
         pipeline.runtime, pipeline._may_convert = Smoothed(pipeline.runtime, smoothing), False
     frames = frames or open_frames(source, rate)
+    frames.read = partial(pipeline.processor.pixels, strict=True)
     name = video_name(frames.name)
-    where = Path(source) if Path(source).exists() else None
+    where = Path(str(source)) if Path(str(source)).exists() else None
     targets = files.check(output, name, kinds, where, overwrite, files.VIDEO_ENDINGS)
     wide = len(pipeline.palette) > 256
 
     def finish(frame: Any, result: Any) -> tuple[Any, Any, Any]:
         drawn = None
         if "overlay" in kinds:
-            drawn = painted(frame, result.labels, result.palette, result.id2label, alpha, skip, outline)
+            shown = frame if isinstance(frame, Frame) else result.pixels  # of 16 bits in a folder, say
+            drawn = painted(shown, result.labels, result.palette, result.id2label, alpha, skip, outline)
         return drawn, result.labels, result.classes
 
     pictures, counts, seconds, stopped = _Pictures(frames), Counter(), 0.0, None

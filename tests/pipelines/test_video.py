@@ -183,6 +183,62 @@ def test_frames_of_a_folder_come_by_their_numbers(folder):
         assert seconds == number / 5
 
 
+@pytest.mark.parametrize("kind", ["grey of 16 bits", "float", "transparent", "palette"])
+def test_frames_of_a_folder_are_read_as_pictures_are(segment, tmp_path, kind):
+    (tmp_path / "frames").mkdir()
+    for number, frame in enumerate(FRAMES[:3]):
+        picture, grey = Image.fromarray(frame), frame[..., 0]
+        if kind == "grey of 16 bits":
+            picture = Image.fromarray(grey.astype(np.uint16) * 257)
+        elif kind == "float":
+            picture = Image.fromarray(grey.astype(np.float32) / 255)
+        else:
+            picture = picture.convert("RGBA") if kind == "transparent" else picture.quantize(64)
+        suffix = {"float": "tif", "palette": "gif"}.get(kind, "png")
+        picture.save(tmp_path / "frames" / f"{number}.{suffix}")
+    label_video(segment, tmp_path / "frames", tmp_path / "out", ("labels", "overlay"), alpha=0)
+    with av.open(str(tmp_path / "out" / "frames_overlay.mp4")) as file:
+        painted = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
+    labels = read_labels(tmp_path / "out" / "frames_labels.mkv")
+    for file, (ids, _), shown in zip(sorted((tmp_path / "frames").iterdir()), labels, painted, strict=True):
+        expected = segment(file)
+        np.testing.assert_array_equal(ids, expected.labels)
+        assert abs(shown.mean() - expected.pixels.mean()) < 3
+
+
+def test_a_processors_range_of_values_holds_for_frames(segment, tmp_path):
+    (tmp_path / "frames").mkdir()
+    Image.fromarray(FRAMES[0, ..., 0].astype(np.uint16) * 16).save(tmp_path / "frames" / "0.png")
+    processor = SegformerImageProcessor(size=64, value_range=(0, 4095))
+    stretched = SegmentationPipeline(segment.model, processor, runtime="tensorflow")
+    label_video(stretched, tmp_path / "frames", tmp_path / "out", ("labels",))
+    [(ids, _)] = read_labels(tmp_path / "out" / "frames_labels.mkv")
+    np.testing.assert_array_equal(ids, stretched(tmp_path / "frames" / "0.png").labels)
+
+
+def test_a_folder_gives_the_files_that_pictures_are_taken_from(segment, folder, tmp_path):
+    (folder / "._8.png").write_bytes(b"junk")
+    (folder / "9.5.png").mkdir()
+    (folder / "notes.txt").touch()
+    Image.fromarray(FRAMES[0]).save(folder / "1\u00b2.jfif", format="JPEG")  # a digit that is no number
+    segment(folder / "9.png").save(folder, ("labels", "overlay"))
+    frames = open_frames(folder)
+    assert frames.count == len(list(frames)) == 8
+    told = "1 hidden file, 2 results of segformer-tf itself, 1 other file (notes.txt), 1 folder."
+    assert frames.left_out == f"{folder}: left out {told}"
+
+
+@pytest.mark.parametrize("rate", [0, -5, float("inf"), float("nan"), 0.0001])
+def test_a_rate_that_cannot_be_is_named(folder, rate):
+    with pytest.raises(ValueError, match=rf"rate is {rate:g}; expected 0\.01 to 1000 frames a second"):
+        open_frames(folder, rate)
+
+
+def test_a_video_has_a_rate_of_its_own(tmp_path):
+    with pytest.raises(ValueError, match=r"rate is 5, and .*a\.mp4 has its own; leave it out"):
+        open_frames(write_video(tmp_path / "a.mp4"), 5)
+
+
 def test_a_stream_comes_from_stdin(tmp_path, monkeypatch):
     class Stdin:
         buffer = io.BytesIO(write_video(tmp_path / "a.mkv").read_bytes())
@@ -271,7 +327,7 @@ def test_what_is_no_video_is_named_and_writes_nothing(segment, tmp_path):
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 
 
-def test_a_camera_that_is_not_there_is_named(monkeypatch):
+def test_a_camera_that_is_not_there_is_named(segment, tmp_path, monkeypatch):
     import sys
     import types
 
@@ -283,8 +339,13 @@ def test_a_camera_that_is_not_there_is_named(monkeypatch):
             return False
 
     monkeypatch.setitem(sys.modules, "cv2", types.SimpleNamespace(setLogLevel=lambda level: None, VideoCapture=Closed))
-    with pytest.raises(OSError, match="There is no camera 3, or another program has it; 0 is the first"):
-        open_frames("3")
+    for number in ("3", 3):
+        with pytest.raises(OSError, match="There is no camera 3, or another program has it; 0 is the first"):
+            open_frames(number)
+    with pytest.raises(OSError, match="There is no camera 3"):
+        label_video(segment, 3, tmp_path)
+    with pytest.raises(FileNotFoundError, match="\u00b2 does not exist; expected a video"):
+        open_frames("\u00b2")
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(ImportError, match="Camera 3 needs OpenCV, which is not installed"):
         open_frames("3")
