@@ -24,11 +24,26 @@ def is_video(argument: str) -> bool:
 
 
 class Picture(NamedTuple):
-    """`source`: what a pipeline takes; `shown`: what the user called it; `folder`: its files' place below --output."""
+    """`source`: what a pipeline takes; `shown`: what the user called it; `folder`: its files' place below --output;
+    `video`: of a video how its frames are called."""
 
     source: Path | bytes
     shown: str
     folder: Path = Path()
+    video: str = ""
+
+
+def expanded(arguments: list[str]) -> list[str]:
+    """The arguments with what patterns match in their place, but for names of files. FileNotFoundError for nothing."""
+    names: list[str] = []
+    for argument in arguments:
+        if os.path.lexists(argument) or not glob.has_magic(argument):
+            names.append(argument)
+        elif matches := sorted(glob.glob(argument, recursive=True)):
+            names += matches
+        else:
+            raise FileNotFoundError(f"No file matches {argument}; expected pictures such as .jpg or .png, or videos.")
+    return names
 
 
 def find_pictures(arguments: list[str], recursive: bool = False) -> list[Picture]:
@@ -38,19 +53,14 @@ def find_pictures(arguments: list[str], recursive: bool = False) -> list[Picture
     pictures; a file that is not there is left to whoever opens it.
     """
     found: dict[str, Picture] = {}
-    for argument in arguments:
+    for argument in expanded(arguments):
         if argument == STDIN:
             found.setdefault(STDIN, Picture(sys.stdin.buffer.read(), STDIN))
             continue
-        paths = [argument]
-        if not os.path.lexists(argument) and glob.has_magic(argument):
-            paths = sorted(glob.glob(argument, recursive=True))
-            if not paths:
-                raise FileNotFoundError(f"No file matches {argument}; expected pictures such as .jpg or .png.")
-        for path in map(Path, paths):
-            pictures = _in_directory(path, recursive) if path.is_dir() else [Picture(path, str(path))]
-            for picture in pictures:
-                found.setdefault(os.path.abspath(picture.shown), picture)
+        path = Path(argument)
+        pictures = _in_directory(path, recursive) if path.is_dir() else [Picture(path, str(path))]
+        for picture in pictures:
+            found.setdefault(os.path.abspath(picture.shown), picture)
     return list(found.values())
 
 
@@ -62,7 +72,7 @@ def _in_directory(directory: Path, recursive: bool) -> list[Picture]:
 
 
 class Planned(NamedTuple):
-    """Pictures to do with the names of their files, those that are done already, and why others cannot be done."""
+    """Pictures or videos to do with their files' names, those that are done already, why others cannot be done."""
 
     names: dict[str, tuple[Path, str]]  # what the user called a picture -> (directory, name)
     done: list[str]
@@ -88,18 +98,20 @@ def plan(
             )
             continue
         try:
-            targets = files.check(directory, name, kinds, source, overwrite)
+            endings = files.VIDEO_ENDINGS if picture.video else files.ENDINGS
+            targets = files.check(directory, name, kinds, source, overwrite, endings)
             for target in targets.values():
                 state = target.stat() if target.exists() else None
                 if state and (state.st_dev, state.st_ino) in own:
                     raise FileExistsError(
-                        f"{target}, where a file of {picture.shown} would go, is one of the pictures given and is not "
-                        "replaced; choose another --output."
+                        f"{target}, where a file of {picture.shown} would go, is one of the "
+                        f"{'videos' if picture.video else 'pictures'} given and is not replaced; "
+                        "choose another --output."
                     )
         except OSError as error:
             planned.refused[picture.shown] = str(error)
             continue
-        if skip_existing and all(map(files.ours, targets.values())):
+        if skip_existing and all(map(files.done, targets.values())):
             planned.done.append(picture.shown)
         else:
             planned.names[picture.shown] = place
@@ -114,6 +126,8 @@ def _state(picture: Picture) -> os.stat_result | None:
 
 
 def _name(picture: Picture, whole: bool) -> str:
+    if picture.video:
+        return files.video_name(picture.video, whole)
     return files.name_of(picture.source, whole) if isinstance(picture.source, Path) else "stdin"
 
 
