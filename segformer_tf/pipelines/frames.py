@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from segformer_tf.images import SegformerImageProcessor
 from segformer_tf.pipelines.folders import pictures_in
@@ -29,7 +30,8 @@ class Frames:
 
     `rate` is frames a second, `count` how many there are (None: not known), `sound` the file whose sound belongs to it,
     `left_out` what a folder holds besides, in a sentence. `read` gives the pixels of a folder's pictures: what the
-    model's processor makes of a file. Frames of videos and cameras are RGB, uint8.
+    model's processor makes of a file. Frames of videos and cameras are RGB, uint8. `ratio` is a pixel's width by its
+    height as it is to be shown (None: 1), and known with the first frame.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Frames:
     iterate: Any = field(repr=False)
     sound: Path | None = None
     left_out: str = ""
+    ratio: Fraction | None = None
     read: Any = field(default=None, repr=False)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, float]]:
@@ -73,7 +76,7 @@ def open_frames(source: str | os.PathLike | int, rate: float | None = None) -> F
         return _container(sys.stdin.buffer, "stdin")
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist; expected a video, a folder of pictures or a camera's number.")
-    return _container(path, str(path))
+    return _animation(path) or _container(path, str(path))
 
 
 def takes_rate(source: str) -> bool:
@@ -140,13 +143,47 @@ def _container(source: Any, name: str) -> Frames:
                 for number, frame in enumerate(container.decode(stream)):
                     pixels = frame.to_ndarray(format="rgb24")
                     turns = round(getattr(frame, "rotation", 0) / 90) % 4  # as telephones write upright videos
+                    if number == 0 and turns % 2 and frames.ratio:
+                        frames.ratio = 1 / frames.ratio
                     seconds = float(number / rate) if frame.time is None else frame.time
                     upright = np.ascontiguousarray(np.rot90(pixels, turns))
                     yield Frame.of(upright, None if turns else frame), seconds
             except av.error.FFmpegError as error:
                 raise OSError(f"{name} is damaged or cut off and cannot be decoded ({error.strerror}).") from error
 
-    return Frames(name, rate, stream.frames or None, iterate, source if isinstance(source, Path) else None)
+    sound = source if isinstance(source, Path) else None
+    frames = Frames(name, rate, stream.frames or None, iterate, sound, ratio=stream.sample_aspect_ratio or None)
+    return frames
+
+
+def _animation(path: Path) -> Frames | None:
+    """An animated WebP, which FFmpeg's libraries do not decode and Pillow does; None for any other file."""
+    with path.open("rb") as file:
+        start = file.read(12)
+    if start[:4] + start[8:] != b"RIFFWEBP":
+        return None
+    try:
+        with Image.open(path) as picture:
+            count = getattr(picture, "n_frames", 1)
+            picture.load()
+            first = picture.info.get("duration", 0)
+    except Exception:  # FFmpeg's error tells what it is
+        return None
+    rate = Fraction(1000, first) if first else Fraction(RATE)
+
+    def iterate() -> Iterator[tuple[np.ndarray, float]]:
+        passed = 0
+        with Image.open(path) as picture:
+            for number in range(count):
+                try:
+                    picture.seek(number)
+                    pixels = np.asarray(picture.convert("RGB"))
+                except (OSError, EOFError, ValueError) as error:
+                    raise OSError(f"{path} is damaged or cut off and cannot be decoded ({error}).") from error
+                yield pixels, passed / 1000
+                passed += picture.info.get("duration") or round(1000 / rate)
+
+    return Frames(str(path), rate, count, iterate) if count > 1 else None
 
 
 def load_av() -> Any:

@@ -30,10 +30,12 @@ class Writer:
         self._last, self._end = -1, 0.0
         self.cut = False
 
-    def add(self, picture: Any, seconds: float) -> None:
-        """An overlay (see `painted`), or class ids (H, W)."""
+    def add(self, picture: Any, seconds: float, ratio: Fraction | None = None) -> None:
+        """An overlay (see `painted`), or class ids (H, W). `ratio`: an overlay's pixel's width by its height."""
         if self._stream is None:
             self._stream = self._made(picture)
+            if ratio:  # Matroska keeps it with the stream, where PyAV cannot set it: labels go without
+                self._stream.codec_context.sample_aspect_ratio = ratio
             if self._sound is not None:
                 self._sound.begin(self._file)
         frame = picture

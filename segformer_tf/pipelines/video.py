@@ -155,7 +155,7 @@ def label_video(
                 drawn, labels, classes = answer
                 seconds = pictures.times.popleft()
                 for kind, writer in made.items():
-                    writer.add(drawn if kind == "overlay" else labels, seconds)
+                    writer.add(drawn if kind == "overlay" else labels, seconds, frames.ratio)
                 lines.write(json.dumps({"frame": number, "time": round(seconds, 6), "classes": classes}) + "\n")
                 counts.update({row["id"]: row["pixels"] for row in classes})
                 pixels, number = pixels + labels.size, number + 1

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from reference import TINY
+from turned import turn
 
 from segformer_tf import SegformerConfig, SegformerImageProcessor, SegmentationPipeline
 from segformer_tf import TFSegformerForSemanticSegmentation as Segmentation
@@ -27,11 +28,12 @@ def segment():
     return SegmentationPipeline(model, SegformerImageProcessor(size=64), name="tiny", runtime="tensorflow")
 
 
-def write_video(path, frames=FRAMES, sounds=(), rate=10, heard_for=0):
+def write_video(path, frames=FRAMES, sounds=(), rate=10, heard_for=0, ratio=None):
     """A video; `heard_for`: seconds that its sounds go on after the last frame."""
     with av.open(str(path), "w") as file:
         video = file.add_stream("libx264", rate=rate, options={"crf": "10"})
         video.height, video.width, video.pix_fmt = *frames[0].shape[:2], "yuv444p"
+        video.codec_context.sample_aspect_ratio = ratio or Fraction(1)
         tracks = [file.add_stream(kind, rate=16000, layout="stereo") for kind in sounds]
 
         def hear(seconds):
@@ -342,10 +344,10 @@ def test_a_record_says_whether_a_video_is_complete(segment, folder, tmp_path):
 @pytest.mark.parametrize("kinds", [("overlay",), files.DEFAULT])
 def test_a_full_disk_is_a_sentence_that_names_the_directory_and_what_is_kept(segment, folder, tmp_path, kinds):
     class Full(Writer):
-        def add(self, picture, seconds):
+        def add(self, picture, seconds, ratio=None):
             if seconds > 0.1:
                 raise OSError(errno.ENOSPC, "No space left on device", "out/.segformer-tf-draft-1/a.mp4")
-            super().add(picture, seconds)
+            super().add(picture, seconds, ratio)
 
         def close(self):
             super().close()
@@ -359,6 +361,27 @@ def test_a_full_disk_is_a_sentence_that_names_the_directory_and_what_is_kept(seg
     assert told.value.errno == errno.ENOSPC
     assert ends == [(3, [tmp_path / "out" / "frames_frames.jsonl"] if "json" in kinds else [])]
     assert [file for file in (tmp_path / "out").iterdir()] == ends[0][1]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_pixels_that_are_not_square_are_shown_as_they_were(segment, tmp_path, turned):
+    source = write_video(tmp_path / "a.mp4", ratio=Fraction(3, 2))
+    if turned:
+        turn(source, 1)
+    label_video(segment, source, tmp_path / "out", ("overlay",))
+    with av.open(str(tmp_path / "out" / "a_overlay.mp4")) as file:
+        assert file.streams.video[0].sample_aspect_ratio == (Fraction(2, 3) if turned else Fraction(3, 2))
+
+
+def test_an_animated_webp_is_a_video(segment, tmp_path):
+    first, *others = map(Image.fromarray, FRAMES[:3])
+    first.save(tmp_path / "a.webp", save_all=True, append_images=others, duration=[100, 300, 100], lossless=True)
+    frames = list(open_frames(tmp_path / "a.webp"))
+    assert [seconds for _, seconds in frames] == [0, 0.1, 0.4]
+    np.testing.assert_array_equal([pixels for pixels, _ in frames], FRAMES[:3])
+    assert label_video(segment, tmp_path / "a.webp", tmp_path / "out")["frames"] == 3
+    first.save(tmp_path / "one.webp")
+    assert len(list(open_frames(tmp_path / "one.webp"))) == 1
 
 
 def test_what_is_no_video_is_named_and_writes_nothing(segment, tmp_path):
