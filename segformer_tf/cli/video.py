@@ -121,7 +121,8 @@ def label(
     if as_json:
         tables.print_json(rows)
     if failed:
-        say(f"{failed} of {len(sources)} videos failed; the others are done.")
+        others = "; the others are done" if failed < len(sources) else ""
+        say(f"{failed} of {len(sources)} videos failed{others}.")
         raise SystemExit(1)
 
 
