@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from segformer_tf.cli.app import say
 from segformer_tf.pipelines import files
+from segformer_tf.pipelines.folders import matching, pictures_in
 
 _VIDEOS = ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .wmv .flv .ogv .3gp"
 VIDEOS = tuple(_VIDEOS.split(" "))
@@ -22,11 +23,30 @@ def is_video(argument: str) -> bool:
 
 
 class Picture(NamedTuple):
-    """`source`: what a pipeline takes; `shown`: what the user called it; `folder`: its files' place below --output."""
+    """`source`: what a pipeline takes; `shown`: what the user called it; `folder`: its files' place below --output;
+    `video`: of a video how its frames are called."""
 
     source: Path | bytes
     shown: str
     folder: Path = Path()
+    video: str = ""
+
+
+def expanded(arguments: list[str]) -> list[str]:
+    """The arguments with what patterns match in their place, but for names of files. FileNotFoundError for nothing.
+
+    Results of this program are left out, which is said on stderr.
+    """
+    names: list[str] = []
+    for argument in arguments:
+        if os.path.lexists(argument) or not glob.has_magic(argument):
+            names.append(argument)
+            continue
+        paths, left_out = matching(argument)
+        if left_out:
+            say(left_out)
+        names += paths
+    return names
 
 
 def find_pictures(arguments: list[str], recursive: bool = False) -> list[Picture]:
@@ -37,109 +57,26 @@ def find_pictures(arguments: list[str], recursive: bool = False) -> list[Picture
     it.
     """
     found: dict[str, Picture] = {}
-    for argument in arguments:
+    for argument in expanded(arguments):
         if argument == STDIN:
             found.setdefault(STDIN, Picture(sys.stdin.buffer.read(), STDIN))
             continue
-        matched = not os.path.lexists(argument) and glob.has_magic(argument)
-        for path in map(Path, _matching(argument) if matched else [argument]):
-            pictures = _in_directory(path, recursive) if path.is_dir() else [Picture(path, str(path))]
-            for picture in pictures:
-                found.setdefault(os.path.abspath(picture.shown), picture)
+        path = Path(argument)
+        pictures = _in_directory(path, recursive) if path.is_dir() else [Picture(path, str(path))]
+        for picture in pictures:
+            found.setdefault(os.path.abspath(picture.shown), picture)
     return list(found.values())
 
 
-def _matching(pattern: str) -> list[str]:
-    """What a pattern means, but for results of this program, which would grow with each run."""
-    paths = sorted(set(_matches(pattern)))
-    if not paths:
-        raise FileNotFoundError(f"No file matches {pattern}; expected pictures such as .jpg or .png.")
-    pictures = [path for path in paths if not _is_result(Path(path))]
-    if not pictures:
-        raise FileNotFoundError(f"{pattern} matches results of segformer-tf itself alone; expected pictures.")
-    if own := len(paths) - len(pictures):
-        say(f"{pattern}: left out {own} result{'s' * (own > 1)} of segformer-tf itself.")
-    return pictures
-
-
-def _matches(pattern: str) -> Iterator[str]:
-    """As `glob.glob`, where `**` is any folders, each once: links that go in a circle end."""
-    parts = pattern.replace(os.altsep or os.sep, os.sep).split(os.sep)
-    if "**" not in parts:
-        yield from glob.glob(pattern)
-        return
-    place = parts.index("**")
-    rest = parts[place + 1 :]
-    for top in glob.glob(os.sep.join([*parts[:place], ""])) if place else [""]:
-        for folder in _folders(top, set()):
-            found = _matches(os.path.join(glob.escape(folder), *(rest or ["*"])))
-            yield from found if rest else (path for path in found if not os.path.isdir(path))
-
-
-def _folders(top: str, seen: set) -> Iterator[str]:
-    """A folder and all below it that are not hidden."""
-    if _seen(top or ".", seen):
-        return
-    yield top
-    for path in sorted(glob.glob(os.path.join(glob.escape(top), "*", ""))):
-        yield from _folders(path, seen)
-
-
-def _seen(directory: str | Path, seen: set) -> bool:
-    """Whether a folder was come by before, as by a link to one above it."""
-    state = os.stat(directory)
-    known = (state.st_dev, state.st_ino) in seen
-    seen.add((state.st_dev, state.st_ino))
-    return known
-
-
-def _is_result(path: Path) -> bool:
-    return path.stem.endswith(("_labels", "_overlay")) and path.suffix.lower() in files.SUFFIXES and files.ours(path)
-
-
 def _in_directory(directory: Path, recursive: bool) -> list[Picture]:
-    left_out: Counter[str] = Counter()
-    examples: list[str] = []
-    pictures = list(_walk(directory, directory, recursive, left_out, examples, set()))
-    folders = left_out.pop("folders", 0)
-    if not pictures:
-        hint = "; --recursive looks into its folders" if folders else "; expected files such as .jpg or .png in it"
-        raise FileNotFoundError(f"{directory} holds no pictures{hint}.")
-    told = [f"{count} {kind.replace('#', 's' * (count > 1))}" for kind, count in left_out.items()]
-    if examples:
-        more = ", ..." if len(examples) < left_out["other file#"] else ""
-        told = [f"{text} ({', '.join(examples)}{more})" if "other file" in text else text for text in told]
-    if folders:
-        told.append(f"{folders} folder{'s' * (folders > 1)} (--recursive takes them too)")
-    if told:
-        say(f"{directory}: left out {', '.join(told)}.")
-    return pictures
-
-
-def _walk(directory, top, recursive, left_out: Counter, examples: list[str], seen: set) -> Iterator[Picture]:
-    if _seen(directory, seen):
-        return
-    for path in sorted(directory.iterdir()):
-        if path.name.startswith("."):
-            left_out["hidden file#"] += 1
-        elif not path.exists():
-            left_out["broken link#"] += 1
-        elif path.is_dir():
-            if recursive:
-                yield from _walk(path, top, recursive, left_out, examples, seen)
-            else:
-                left_out["folders"] += 1
-        elif path.suffix.lower() not in files.SUFFIXES or not path.is_file():
-            left_out["other file#"] += 1
-            examples += [path.name] if len(examples) < 3 else []
-        elif _is_result(path):
-            left_out["result# of segformer-tf itself"] += 1
-        else:
-            yield Picture(path, str(path), path.parent.relative_to(top))
+    paths, left_out = pictures_in(directory, recursive)
+    if left_out:
+        say(left_out)
+    return [Picture(path, str(path), path.parent.relative_to(directory)) for path in paths]
 
 
 class Planned(NamedTuple):
-    """Pictures to do with the names of their files, those that are done already, and why others cannot be done."""
+    """Pictures or videos to do with their files' names, those that are done already, why others cannot be done."""
 
     names: dict[str, tuple[Path, str]]  # what the user called a picture -> (directory, name)
     done: list[str]
@@ -167,18 +104,20 @@ def plan(
             )
             continue
         try:
-            targets = files.check(directory, name, kinds, source, overwrite)
+            endings = files.VIDEO_ENDINGS if picture.video else files.ENDINGS
+            targets = files.check(directory, name, kinds, source, overwrite, endings)
             for target in targets.values():
                 state = target.stat() if target.exists() else None
                 if state and (state.st_dev, state.st_ino) in own:
                     raise FileExistsError(
-                        f"{target}, where a file of {picture.shown} would go, is one of the pictures given and is not "
-                        "replaced; choose another --output."
+                        f"{target}, where a file of {picture.shown} would go, is one of the "
+                        f"{'videos' if picture.video else 'pictures'} given and is not replaced; "
+                        "choose another --output."
                     )
         except OSError as error:
             planned.refused[picture.shown] = str(error)
             continue
-        if skip_existing and all(map(files.ours, targets.values())):
+        if skip_existing and all(map(files.done, targets.values())):
             planned.done.append(picture.shown)
         else:
             planned.names[picture.shown] = place
@@ -193,6 +132,8 @@ def _state(picture: Picture) -> os.stat_result | None:
 
 
 def _name(picture: Picture, whole: bool) -> str:
+    if picture.video:
+        return files.video_name(picture.video, whole)
     return files.name_of(picture.source, whole) if isinstance(picture.source, Path) else "stdin"
 
 

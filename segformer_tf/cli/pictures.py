@@ -12,7 +12,7 @@ import typer
 
 from segformer_tf.cli import tables, video
 from segformer_tf.cli.app import BUNDLED, MergeKeys, MergeQueries, app, check_model, merged, say
-from segformer_tf.cli.inputs import Picture, find_pictures, is_video, plan
+from segformer_tf.cli.inputs import Picture, expanded, find_pictures, is_video, plan
 from segformer_tf.cli.options import (
     AsJson,
     BatchSize,
@@ -100,14 +100,26 @@ def segment(
     merging = merged(merge_queries, merge_keys)
     check_model(model)
     drawn: dict[str, Any] = {"alpha": alpha, "outline": outline}
+    images = expanded(images)
     if videos := [image for image in images if is_video(image)]:
         if len(videos) < len(images):
             raise typer.BadParameter("videos and pictures are given together; label them one after the other.")
-        drawn["skip_class"] = skip_class
+        for name, given in {"--recursive": recursive, "--legend": legend is Legend.INSIDE}.items():
+            if given:
+                raise typer.BadParameter("is for pictures, not for videos.", param_hint=name)
         kinds = kinds_of(save, files.VIDEO_ENDINGS)
+        if skip_existing and "json" not in kinds:
+            raise typer.BadParameter(
+                "of videos needs json in --save, which says if all frames are there.", param_hint="--skip-existing"
+            )
+        drawn["skip_class"] = skip_class
+        once: dict[str, str] = {}
+        for name in videos:
+            once.setdefault(os.path.abspath(name), name)
         return video.label(
-            videos, model, output, runtime, batch_size, kinds, drawn, options, overwrite, as_json, merging
-        )
+            [*once.values()], model, output, runtime, batch_size, kinds, drawn, options, overwrite, as_json, merging,
+            whole_names=whole_names, skip_existing=skip_existing,
+        )  # fmt: skip
     pictures = find_pictures(images, recursive)
     if str(output) == STDOUT:
         if len(pictures) > 1 or len(kinds) > 1 or as_json:

@@ -1,5 +1,6 @@
 """`video`: a video in, its overlay, label frames and what is in each frame out; `segment` hands videos on to it."""
 
+import errno
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,6 +10,7 @@ import typer
 from segformer_tf.cli import options as choices
 from segformer_tf.cli import tables
 from segformer_tf.cli.app import BUNDLED, MergeKeys, MergeQueries, app, check_model, merged, printable, say
+from segformer_tf.cli.inputs import Picture, plan
 from segformer_tf.pipelines import files
 from segformer_tf.pipelines.progress import progress
 
@@ -35,7 +37,8 @@ def video(
     merge_queries: MergeQueries = None,
     merge_keys: MergeKeys = None,
     fps: Annotated[
-        float | None, typer.Option(help="Frames a second of a folder or camera; 25.", min=0.01, show_default=False)
+        float | None,
+        typer.Option(help="Frames a second of a folder or camera; 25.", min=0.01, max=1000, show_default=False),
     ] = None,
     smoothing: Annotated[
         float, typer.Option(help="How much of a frame's probabilities stays for the next, 0 to 0.99.", min=0, max=0.99)
@@ -52,6 +55,10 @@ def video(
 ) -> None:
     kinds = choices.kinds_of(save, files.VIDEO_ENDINGS)
     check_model(model)
+    from segformer_tf.pipelines.frames import takes_rate
+
+    if fps is not None and not takes_rate(source):
+        raise typer.BadParameter("is for folders and cameras; a video has a rate of its own.", param_hint="--fps")
     drawn = {"alpha": alpha, "skip_class": skip_class, "outline": outline}
     label(
         [source],
@@ -74,43 +81,94 @@ def label(
     sources: list[str], model: str, output: Path, runtime: choices.Runtime, batch_size: int, kinds: tuple[str, ...],
     drawn: dict[str, Any], options: dict[str, Any], overwrite: bool, as_json: bool,
     merging: dict[str, list[int]] | None = None, fps: float | None = None,
-    smoothing: float = 0,
+    smoothing: float = 0, whole_names: bool = False, skip_existing: bool = False,
 ) -> None:  # fmt: skip
-    """Labels videos one after the other; what they cannot be read for is found before the model is loaded."""
+    """Labels videos one after the other; what they cannot be read for is found before the model is loaded.
+
+    One bad video of several is told of, and the others are done; a full disk and Ctrl-C end all.
+    """
+    if str(output) == "-":
+        raise typer.BadParameter("is for pictures; the files of a video go into a directory.", param_hint="--output -")
+    videos, refused = _opened(sources, fps)
+    planned = plan(list(videos), output, kinds, whole_names, overwrite, skip_existing)
+    refused |= planned.refused
+    if len(sources) == 1 and refused:
+        raise OSError(*refused.values())
+    for message in refused.values():
+        say(message)
+    if planned.done:
+        say(f"{len(planned.done)} of {len(sources)} videos are done already and are left out.")
+    choices.make_directory(output)
+    rows, failed = [], len(refused)
+    todo = {video: frames for video, frames in videos.items() if video.shown in planned.names}
+    if todo:
+        pipeline = choices.load_pipeline("SegmentationPipeline", model, runtime, merging)
+        skip_class = drawn.pop("skip_class")
+        choices.check_classes(skip_class, pipeline.id2label)
+        drawn |= {"skip": tuple(skip_class or ("background",)), "smoothing": smoothing, "overwrite": overwrite}
+    for video, frames in todo.items():
+        live = frames is not None and frames.name.startswith("camera ")
+        how = {**drawn, "batch_size": 1 if live else batch_size, "options": options}
+        try:
+            name = planned.names[video.shown][1]
+            rows.append(_label(pipeline, video, frames, output, kinds, name, how, as_json))
+        except Exception as error:
+            if len(sources) == 1 or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            failed += 1
+            message = str(error) or type(error).__name__
+            say(message if video.shown in message else f"{video.shown}: {message}")
+    if as_json:
+        tables.print_json(rows)
+    if failed:
+        others = "; the others are done" if failed < len(sources) else ""
+        say(f"{failed} of {len(sources)} videos failed{others}.")
+        raise SystemExit(1)
+
+
+def _opened(sources: list[str], fps: float | None) -> tuple[dict[Picture, Any], dict[str, str]]:
+    """The videos, and why others cannot be read. Of one its frames are open, several are opened anew one at a time."""
+    from segformer_tf.pipelines.frames import open_frames
+
+    videos, refused = {}, {}
+    for source in sources:
+        try:
+            frames = open_frames(source, fps)
+        except (OSError, ValueError) as error:
+            if len(sources) == 1:
+                raise
+            refused[source] = str(error)
+            continue
+        there = Path(source) if Path(source).exists() else b""
+        videos[Picture(there, source, video=frames.name)] = frames if len(sources) == 1 else None
+    return videos, refused
+
+
+def _label(
+    pipeline: Any, video: Picture, frames: Any, output: Path, kinds: tuple[str, ...], name: str, how: dict[str, Any],
+    as_json: bool,
+) -> dict[str, Any]:  # fmt: skip
     from segformer_tf.pipelines.frames import open_frames
     from segformer_tf.pipelines.video import label_video
 
-    opened = [(source, open_frames(source, fps)) for source in sources]
-    choices.make_directory(output)
-    pipeline = choices.load_pipeline("SegmentationPipeline", model, runtime, merging)
-    skip_class = drawn.pop("skip_class")
-    choices.check_classes(skip_class, pipeline.id2label)
-    rows = []
-    for source, frames in opened:
-        start, done = time.monotonic(), 0
-        with progress(frames.count, "frames") as advance:
+    def ended(number: int, kept: list[Path]) -> None:
+        where = (
+            f"which are in {output}" if len(kept) == len(kinds) else f"which are in {', '.join(map(str, kept))} only"
+        )
+        lost = "but no file could be finished, and none is kept"
+        say(f"{video.video}: stopped after {number} frames, {where if kept else lost}.")
 
-            def each(advance: Any = advance) -> None:
-                nonlocal done
-                done += 1
-                advance()
-
-            try:
-                live = frames.name.startswith("camera ")
-                found = label_video(
-                    pipeline, source, output, kinds, frames=frames, smoothing=smoothing, overwrite=overwrite, each=each,
-                    batch_size=1 if live else batch_size, skip=tuple(skip_class or ("background",)), options=options,
-                    **drawn,
-                )  # fmt: skip
-            except (Exception, KeyboardInterrupt):
-                if done:
-                    say(f"{frames.name}: stopped after {done} frames, which are in {output}.")
-                raise
-        rows.append({"path": source, **found})
-        if not as_json:
-            seconds = time.monotonic() - start
-            print(f"{printable(source)}: {done} frames in {seconds:.1f} s ({done / seconds:.1f} frames/s)")
-            for file in found["files"]:
-                print(f"wrote {printable(file)}")
-    if as_json:
-        tables.print_json(rows)
+    frames = frames or open_frames(video.shown)
+    if frames.left_out:
+        say(frames.left_out)
+    start = time.monotonic()
+    with progress(frames.count, "frames") as advance:
+        found = label_video(
+            pipeline, video.shown, output, kinds, frames=frames, name=name, each=advance, ended=ended, **how
+        )
+    if not as_json:
+        seconds, done = time.monotonic() - start, found["frames"]
+        print(f"{printable(video.shown)}: {done} frames in {seconds:.1f} s ({done / seconds:.1f} frames/s)")
+        for file in found["files"]:
+            print(f"wrote {printable(file)}")
+    return {"path": video.shown, **found}

@@ -35,6 +35,7 @@ VIDEO_ENDINGS = {"labels": "_labels.mkv", "overlay": "_overlay.mp4", "json": "_f
 DEFAULT = ("labels", "overlay", "json")
 LONGEST = 255 - max(map(len, ENDINGS.values()))  # bytes of a name, so that file systems take it with every ending
 PACKED_AT_ONCE = 2**22  # bytes of a PNG's rows
+FIRST_LINE = 2**24  # characters that are read of a line
 SOFTWARE = 305  # the tag of a TIFF
 PLAIN = (".jpg", ".jpeg", ".png")
 # Of the files that are taken for pictures in a directory.
@@ -58,6 +59,16 @@ def name_of(picture: str | os.PathLike, whole: bool = False) -> str:
     return os.fsdecode(data[: LONGEST - 9]).encode("utf-8", "ignore").decode("utf-8", "ignore") + "~" + digest
 
 
+def video_name(source: str, whole: bool = False) -> str:
+    """What the files of a video are called after: its file name without its ending (with it: `whole`); a folder's name.
+
+    Spaces become "_".
+    """
+    path = Path(source)
+    name = path.resolve().name if path.is_dir() else path.name if whole else path.stem
+    return name_of(name.replace(" ", "_"), whole=True)
+
+
 def check(
     directory: str | os.PathLike,
     name: str,
@@ -78,16 +89,18 @@ def check(
         if not os.path.lexists(target):
             continue
         if source is not None and _same(target, source):
-            raise FileExistsError(f"{target} is the picture itself and is not replaced; choose another directory.")
+            what = "video" if endings is VIDEO_ENDINGS else "picture"
+            raise FileExistsError(f"{target} is the {what} itself and is not replaced; choose another directory.")
         if not overwrite and not ours(target):
             raise FileExistsError(
                 f"{target} was not written by segformer-tf and is not replaced; choose another directory, or overwrite."
             )
     if not overwrite and source is not None:
-        before = source_of(Path(directory) / f"{name}.json")
+        record = f"{name}{endings['json']}"
+        before = source_of(Path(directory) / record)
         if before is not None and before != str(Path(source).absolute()):
             raise FileExistsError(
-                f"{name}.json in {directory} is of {before}, and {source} has the same name; choose another directory, "
+                f"{record} in {directory} is of {before}, and {source} has the same name; choose another directory, "
                 "or overwrite."
             )
     return targets
@@ -105,8 +118,13 @@ def ours(path: Path) -> bool:
     return str(_made_by(path)).startswith("segformer-tf ")
 
 
+def done(path: Path) -> bool:
+    """Whether this program wrote a file, and not of a video that was ended early."""
+    return ours(path) and (path.suffix != ".jsonl" or _contents(path).get("complete") is not False)
+
+
 def source_of(path: Path) -> str | None:
-    """The picture that a `NAME.json` of ours is of; None where it does not say, or is not ours."""
+    """What a `NAME.json` or `NAME_frames.jsonl` of ours is of; None where it does not say, or is not ours."""
     values = _contents(path)
     return values.get("path") if str(values.get("made_by")).startswith("segformer-tf ") else None
 
@@ -128,9 +146,6 @@ def _made_by(path: Path) -> Any:
 
             with av.open(str(path)) as video:
                 return {key.lower(): text for key, text in video.metadata.items()}.get("comment")
-        if path.suffix == ".jsonl":
-            with path.open(encoding="utf-8") as file:
-                return json.loads(file.readline()).get("made_by")
         if path.suffix == ".svg":
             with path.open(encoding="utf-8") as file:
                 return file.readline().partition("<!-- ")[2].partition(" -->")[0]
@@ -145,7 +160,12 @@ def _made_by(path: Path) -> Any:
 
 
 def _contents(path: Path) -> dict[str, Any]:
+    """What a file of JSON holds, or the first line of one of lines; nothing where it is none."""
     try:
+        if path.suffix == ".jsonl":
+            with path.open(encoding="utf-8") as file:
+                values = json.loads(file.readline(FIRST_LINE))
+                return values if isinstance(values, dict) else {}
         return read_json(path, "a result")
     except (OSError, ValueError):
         return {}

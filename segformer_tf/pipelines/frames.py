@@ -1,6 +1,6 @@
-"""Frames of a video file, a folder of pictures, a camera or a stream; and the files that a labelled video becomes.
+"""Frames of a video file, a folder of pictures, a camera or a stream.
 
-PyAV decodes and encodes; its wheels bring FFmpeg's libraries. A camera is read by OpenCV, as PyAV's wheels have none.
+PyAV decodes; its wheels bring FFmpeg's libraries. A camera is read by OpenCV, as PyAV's wheels have none.
 """
 
 import os
@@ -13,21 +13,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
-from segformer_tf.images import open_image
-from segformer_tf.pipelines.files import MAKER
-from segformer_tf.pipelines.painting import FORM, Frame
+from segformer_tf.images import SegformerImageProcessor
+from segformer_tf.pipelines.folders import pictures_in
+from segformer_tf.pipelines.painting import Frame
 
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 RATE = 25  # frames a second of what does not say it
+RATES = 0.01, 1000  # that may be given; labels have times in thousandths of a second
 INSTALL = "pip install 'segformer-tf[video]'"
 
 
 @dataclass
 class Frames:
-    """Frames in order, each (H, W, 3) uint8 and its time in seconds; `iterate` may be called once.
+    """Frames in order, each an array (H, W, C) and its time in seconds; `iterate` may be called once.
 
-    `rate` is frames a second, `count` how many there are (None: not known), `sound` the file whose sound belongs to it.
+    `rate` is frames a second, `count` how many there are (None: not known), `sound` the file whose sound belongs to it,
+    `left_out` what a folder holds besides, in a sentence. `read` gives the pixels of a folder's pictures: what the
+    model's processor makes of a file. Frames of videos and cameras are RGB, uint8. `ratio` is a pixel's width by its
+    height as it is to be shown (None: 1), and known with the first frame.
     """
 
     name: str
@@ -35,11 +39,15 @@ class Frames:
     count: int | None
     iterate: Any = field(repr=False)
     sound: Path | None = None
+    left_out: str = ""
+    ratio: Fraction | None = None
+    read: Any = field(default=None, repr=False)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, float]]:
         """Raises ValueError where a frame has another size than the first."""
-        size = None
-        for number, (pixels, seconds) in enumerate(self.iterate()):
+        size, read = None, self.read or SegformerImageProcessor().pixels
+        for number, (frame, seconds) in enumerate(self.iterate()):
+            pixels = read(frame) if isinstance(frame, Path) else frame
             size = size or pixels.shape[:2]
             if pixels.shape[:2] != size:
                 height, width = pixels.shape[:2]
@@ -52,41 +60,44 @@ class Frames:
             raise ValueError(f"{self.name} has no frames; expected at least one.")
 
 
-def open_frames(source: str | os.PathLike, rate: float | None = None) -> Frames:
+def open_frames(source: str | os.PathLike | int, rate: float | None = None) -> Frames:
     """A video file, a folder of pictures (in the order of their names), a camera's number, or "-" for stdin.
 
     `rate` is frames a second, of folders and cameras (25 by default).
     Raises FileNotFoundError, ValueError or OSError, naming the source, for what is none of these.
     """
-    text = str(source)
-    wanted = Fraction(rate or RATE).limit_denominator(1001)
+    text, path = str(source), Path(str(source))
+    if takes_rate(text):
+        checked = _checked(rate)
+        return _folder(path, checked) if path.is_dir() else _camera(int(text), checked)
+    if rate is not None:
+        raise ValueError(f"rate is {rate:g}, and {source} has its own; leave it out: it is for folders and cameras.")
     if text == "-":
         return _container(sys.stdin.buffer, "stdin")
-    path = Path(source)
-    if path.is_dir():
-        return _folder(path, wanted)
-    if text.isdigit() and not path.exists():
-        return _camera(int(text), wanted)
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist; expected a video, a folder of pictures or a camera's number.")
-    return _container(path, str(path))
+    return _animation(path) or _container(path, str(path))
+
+
+def takes_rate(source: str) -> bool:
+    """Whether a source is a folder or a camera, whose frames have no times of their own."""
+    path = Path(source)
+    return source != "-" and (path.is_dir() or (source.isascii() and source.isdigit() and not path.exists()))
+
+
+def _checked(rate: float | None) -> Fraction:
+    if rate is not None and not RATES[0] <= rate <= RATES[1]:
+        raise ValueError(f"rate is {rate:g}; expected {RATES[0]:g} to {RATES[1]:g} frames a second.")
+    return Fraction(RATE if rate is None else rate).limit_denominator(1001)
 
 
 def _folder(path: Path, rate: Fraction) -> Frames:
     def by_number(file: Path) -> list[Any]:  # frame 10 after frame 9
-        return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", file.name)]
+        return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", file.name)]
 
-    files = sorted((file for file in path.iterdir() if file.suffix.lower() in PICTURES), key=by_number)
-    if not files:
-        raise FileNotFoundError(f"{path} holds no pictures; expected frames such as 0001.jpg.")
-
-    def iterate() -> Iterator[tuple[np.ndarray, float]]:
-        for number, file in enumerate(files):
-            picture: Any = open_image(file)
-            pixels = np.asarray(picture if isinstance(picture, np.ndarray) else picture.convert("RGB"))
-            yield pixels, float(number / rate)
-
-    return Frames(str(path), rate, len(files), iterate)
+    pictures, left_out = pictures_in(path, recursive=None)
+    times = ((file, float(number / rate)) for number, file in enumerate(sorted(pictures, key=by_number)))
+    return Frames(str(path), rate, len(pictures), lambda: times, left_out=left_out)
 
 
 def _camera(number: int, rate: Fraction) -> Frames:
@@ -132,13 +143,47 @@ def _container(source: Any, name: str) -> Frames:
                 for number, frame in enumerate(container.decode(stream)):
                     pixels = frame.to_ndarray(format="rgb24")
                     turns = round(getattr(frame, "rotation", 0) / 90) % 4  # as telephones write upright videos
+                    if number == 0 and turns % 2 and frames.ratio:
+                        frames.ratio = 1 / frames.ratio
                     seconds = float(number / rate) if frame.time is None else frame.time
                     upright = np.ascontiguousarray(np.rot90(pixels, turns))
                     yield Frame.of(upright, None if turns else frame), seconds
             except av.error.FFmpegError as error:
                 raise OSError(f"{name} is damaged or cut off and cannot be decoded ({error.strerror}).") from error
 
-    return Frames(name, rate, stream.frames or None, iterate, source if isinstance(source, Path) else None)
+    sound = source if isinstance(source, Path) else None
+    frames = Frames(name, rate, stream.frames or None, iterate, sound, ratio=stream.sample_aspect_ratio or None)
+    return frames
+
+
+def _animation(path: Path) -> Frames | None:
+    """An animated WebP, which FFmpeg's libraries do not decode and Pillow does; None for any other file."""
+    with path.open("rb") as file:
+        start = file.read(12)
+    if start[:4] + start[8:] != b"RIFFWEBP":
+        return None
+    try:
+        with Image.open(path) as picture:
+            count = getattr(picture, "n_frames", 1)
+            picture.load()
+            first = picture.info.get("duration", 0)
+    except Exception:  # FFmpeg's error tells what it is
+        return None
+    rate = Fraction(1000, first) if first else Fraction(RATE)
+
+    def iterate() -> Iterator[tuple[np.ndarray, float]]:
+        passed = 0
+        with Image.open(path) as picture:
+            for number in range(count):
+                try:
+                    picture.seek(number)
+                    pixels = np.asarray(picture.convert("RGB"))
+                except (OSError, EOFError, ValueError) as error:
+                    raise OSError(f"{path} is damaged or cut off and cannot be decoded ({error}).") from error
+                yield pixels, passed / 1000
+                passed += picture.info.get("duration") or round(1000 / rate)
+
+    return Frames(str(path), rate, count, iterate) if count > 1 else None
 
 
 def load_av() -> Any:
@@ -148,88 +193,3 @@ def load_av() -> Any:
     except ImportError:
         raise ImportError(f"Videos need PyAV, which is not installed: {INSTALL}.") from None
     return av
-
-
-class Writer:
-    """One video file that grows frame by frame: `kind` "overlay" (H.264, with sound) or "labels" (FFV1, lossless).
-
-    `path` is a draft (see `storage.whole`). `close` makes what has been written a whole file.
-    """
-
-    def __init__(self, path: Path, kind: str, rate: Fraction, sound: Path | None = None, wide: bool = False):
-        av = load_av()
-        self._frame, self._grey = av.VideoFrame, "gray16le" if wide else "gray"
-        self._kind, self._rate = kind, rate
-        self._file = av.open(str(path), "w", format="mp4" if kind == "overlay" else "matroska")
-        self._file.metadata["comment"] = MAKER
-        self._stream: Any = None
-        self._last = -1
-        self._sound = _Sound(av, sound, self._file) if sound is not None else None
-
-    def add(self, picture: Any, seconds: float) -> None:
-        """An overlay (see `painted`), or class ids (H, W)."""
-        if self._stream is None:
-            self._stream = self._made(picture)
-            if self._sound is not None:
-                self._sound.begin()
-        frame = picture
-        if self._kind == "labels":
-            ids = picture.astype(np.uint16 if self._grey == "gray16le" else np.uint8)
-            frame = self._frame.from_ndarray(ids, self._grey)
-        frame.time_base = self._stream.codec_context.time_base
-        self._last = frame.pts = max(round(seconds / frame.time_base), self._last + 1)
-        self._file.mux(self._stream.encode(frame))
-        if self._sound is not None:
-            self._sound.until(seconds)
-
-    def _made(self, picture: Any) -> Any:
-        lossless = self._kind == "labels"
-        # Motion is refined once, not twice: two thirds of "veryfast"'s time, for files 30 % larger. One thread
-        # takes 6 ms of a core for a frame of 720p where two take 8.5, which the model then has not.
-        settings = {"preset": "veryfast", "crf": "20", "x264-params": "subme=1", "threads": "1"}
-        stream = self._file.add_stream(
-            "ffv1" if lossless else "libx264", rate=self._rate, options={} if lossless else settings
-        )
-        if lossless:
-            stream.height, stream.width = picture.shape
-        else:
-            stream.height, stream.width = picture.height, picture.width
-            for name in ("colorspace", "color_range", "color_primaries", "color_trc"):
-                setattr(stream.codec_context, name, getattr(picture, name))
-        stream.pix_fmt = self._grey if lossless else FORM
-        stream.codec_context.time_base = Fraction(1, 1000) if lossless else Fraction(1, 90_000)
-        return stream
-
-    def close(self) -> None:
-        if self._stream is not None:
-            self._file.mux(self._stream.encode(None))
-            if self._sound is not None:
-                self._sound.until(None)
-        self._file.close()
-
-
-class _Sound:
-    """Copies a file's sound, packet by packet, as it is; none where the file has none or MP4 does not take its kind."""
-
-    def __init__(self, av: Any, source: Path, target: Any):
-        self._target, self._container = target, av.open(str(source))
-        found = self._container.streams.audio
-        self._from = found[0] if found and found[0].codec_context.name in target.supported_codecs else None
-        self._to: Any = None
-
-    def begin(self) -> None:
-        if self._from is not None:
-            self._to = self._target.add_stream_from_template(self._from)
-            self._packets = (packet for packet in self._container.demux(self._from) if packet.dts is not None)
-            self._next = next(self._packets, None)
-
-    def until(self, seconds: float | None) -> None:
-        """Writes what is heard up to a time; None: all."""
-        while self._to is not None and self._next is not None:
-            if seconds is not None and float(self._next.pts * self._next.time_base) > seconds:
-                return
-            self._next.stream = self._to
-            self._target.mux(self._next)
-            self._next = next(self._packets, None)
-        if seconds is None:
-            self._container.close()

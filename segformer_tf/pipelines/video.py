@@ -6,6 +6,7 @@ import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ import numpy as np
 from segformer_tf.images.drawing import check_alpha
 from segformer_tf.images.probabilities import softmax
 from segformer_tf.pipelines import files
-from segformer_tf.pipelines.frames import Frames, Writer, open_frames
+from segformer_tf.pipelines.frames import Frames, open_frames
 from segformer_tf.pipelines.overlap import Failed
-from segformer_tf.pipelines.painting import painted
+from segformer_tf.pipelines.painting import Frame, painted
+from segformer_tf.pipelines.recording import Writer
 from segformer_tf.pipelines.result import BACKGROUND, check_class
 from segformer_tf.pipelines.runtimes import Runtime
 from segformer_tf.storage.keywords import spell_checked
+from segformer_tf.storage.switch import refused, way_out
 from segformer_tf.storage.whole import staged
 
 
@@ -74,7 +77,7 @@ class _Counted(_Pictures):
 @spell_checked
 def label_video(
     pipeline: Any,
-    source: str | os.PathLike,
+    source: str | os.PathLike | int,
     output: str | os.PathLike,
     kinds: Sequence[str] = files.DEFAULT,
     *,
@@ -86,17 +89,24 @@ def label_video(
     batch_size: int = 8,
     overwrite: bool = False,
     frames: Frames | None = None,
+    name: str | None = None,
     each: Callable[[], None] = lambda: None,
+    ended: Callable[[int, list[Path]], None] = lambda number, kept: None,
     options: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Writes NAME_overlay.mp4 (H.264, with the sound), NAME_labels.mkv (FFV1: grey values are class ids, lossless) and
     NAME_frames.jsonl (a line for each frame), those of `kinds`.
 
+    The first sound track that MP4 takes is copied; a UserWarning tells what is left out, before the first frame.
+
     Args:
         pipeline: A `SegmentationPipeline`; `options` are its own, such as `mode`.
         source: What `open_frames` takes; `rate` is for it, or `frames` are opened already.
         smoothing: How much of the probabilities stays from frame to frame, 0 (off) to less than 1; for whole frames.
+        overwrite: Whether files may be replaced that others wrote, or that are of another video.
+        name: What the files are called after; None: `files.video_name` of the source.
         each: Called after each frame.
+        ended: Called where the video ends early, with how many frames were labelled and the files that hold them.
 
     Returns:
         {"frames", "seconds", "files", "classes"}: `classes` as in a result, over all frames.
@@ -117,32 +127,35 @@ def label_video(
         pipeline = copy.copy(pipeline)
         pipeline.runtime, pipeline._may_convert = Smoothed(pipeline.runtime, smoothing), False
     frames = frames or open_frames(source, rate)
-    name = video_name(frames.name)
-    where = Path(source) if Path(source).exists() else None
+    frames.read = partial(pipeline.processor.pixels, strict=True)
+    name = files.video_name(frames.name) if name is None else name
+    where = Path(str(source)) if Path(str(source)).exists() else None
     targets = files.check(output, name, kinds, where, overwrite, files.VIDEO_ENDINGS)
     wide = len(pipeline.palette) > 256
 
     def finish(frame: Any, result: Any) -> tuple[Any, Any, Any]:
         drawn = None
         if "overlay" in kinds:
-            drawn = painted(frame, result.labels, result.palette, result.id2label, alpha, skip, outline)
+            shown = frame if isinstance(frame, Frame) else result.pixels  # of 16 bits in a folder, say
+            drawn = painted(shown, result.labels, result.palette, result.id2label, alpha, skip, outline)
         return drawn, result.labels, result.classes
 
     pictures, counts, seconds, stopped = _Pictures(frames), Counter(), 0.0, None
     pixels = number = 0
     with staged(output) as stage:
         drafts = {kind: stage / target.name for kind, target in targets.items()}
-        made = {k: Writer(drafts[k], k, frames.rate, frames.sound, wide) for k in ("overlay", "labels") if k in kinds}
+        sounds = {"overlay": frames.sound}
+        made = {k: Writer(drafts[k], k, frames.rate, sounds.get(k), wide) for k in ("overlay", "labels") if k in kinds}
         lines = open(drafts.get("json", os.devnull), "w", encoding="utf-8")  # noqa: SIM115 (`_close`)
         try:
-            lines.write(_head(frames, pipeline))
+            lines.write(_head(frames, pipeline, where))
             for answer in pipeline.stream(pictures, finish, batch_size, **options):
                 if isinstance(answer, Failed):
                     raise answer.error
                 drawn, labels, classes = answer
                 seconds = pictures.times.popleft()
                 for kind, writer in made.items():
-                    writer.add(drawn if kind == "overlay" else labels, seconds)
+                    writer.add(drawn if kind == "overlay" else labels, seconds, frames.ratio)
                 lines.write(json.dumps({"frame": number, "time": round(seconds, 6), "classes": classes}) + "\n")
                 counts.update({row["id"]: row["pixels"] for row in classes})
                 pixels, number = pixels + labels.size, number + 1
@@ -150,11 +163,17 @@ def label_video(
             stopped = pictures.error
         except (Exception, KeyboardInterrupt) as error:
             stopped = error
+        for writer in made.values():
+            writer.cut = stopped is not None
         stopped = _close({"json": lines, **made}, drafts, stopped)
         if stopped is not None and not number:
             raise stopped  # nothing moves out of the stage
+        if stopped is None and "json" in drafts:
+            _complete(drafts["json"])
+        kept = [target for kind, target in targets.items() if drafts[kind].exists()]
     if stopped is not None:
-        raise stopped
+        ended(number, kept)
+        raise stopped if stopped is pictures.error else _in_a_sentence(stopped, output)
     rows = [
         {"id": i, "name": pipeline.id2label[i], "pixels": n, "share": n / pixels, "score": None}
         for i, n in counts.most_common()
@@ -163,11 +182,31 @@ def label_video(
     return {"frames": number, "seconds": end, "files": [str(path) for path in targets.values()], "classes": rows}
 
 
-def _head(frames: Frames, pipeline: Any) -> str:
+def _head(frames: Frames, pipeline: Any, source: Path | None) -> str:
     """The first line of the frames' file."""
     classes = [{"id": key, "name": name} for key, name in pipeline.id2label.items()]
-    said = {"made_by": files.MAKER, "video": frames.name, "rate": float(frames.rate), "model": pipeline.name}
-    return json.dumps({**said, "classes": classes}) + "\n"
+    path = None if source is None else str(source.absolute())
+    said = {"made_by": files.MAKER, "video": frames.name, "path": path, "rate": float(frames.rate)}
+    return json.dumps({**said, "model": pipeline.name, "complete": False, "classes": classes}) + "\n"
+
+
+def _complete(draft: Path) -> None:
+    """Says in the first line that all frames are there, in its place: a full disk has no room for more."""
+    before, after = b'"complete": false', b'"complete": true '
+    with draft.open("r+b") as file:
+        place = file.readline().index(before)
+        file.seek(place)
+        file.write(after)
+
+
+def _in_a_sentence(error: Any, output: str | os.PathLike) -> Any:
+    """The error; of a full disk and its like one that names the directory, not a draft in it."""
+    hint = way_out(error)
+    if hint is None or getattr(error, "errno", None) is None:
+        return error
+    told = refused(error.errno, f"Cannot write to {output} ({os.strerror(error.errno)}); {hint}.")
+    told.__cause__ = error
+    return told
 
 
 def _close(writers: dict[str, Any], drafts: dict[str, Path], stopped: Any) -> Any:
@@ -180,8 +219,3 @@ def _close(writers: dict[str, Any], drafts: dict[str, Path], stopped: Any) -> An
             if kind in drafts:
                 drafts[kind].unlink(missing_ok=True)
     return stopped
-
-
-def video_name(source: str) -> str:
-    """What the files of a video are called after: its file name without its ending."""
-    return files.name_of(Path(source).stem.replace(" ", "_"))

@@ -1,15 +1,16 @@
 """A frame's overlay, drawn on brightness and colour as they are coded, beside the one that is drawn on RGB."""
 
-import struct
 from fractions import Fraction
 
 import av
 import numpy as np
 import pytest
+from turned import turn
 
 from segformer_tf.images import overlay
-from segformer_tf.pipelines.frames import Writer, open_frames
+from segformer_tf.pipelines.frames import open_frames
 from segformer_tf.pipelines.painting import ITU601, Frame, in_planes, painted, planes
+from segformer_tf.pipelines.recording import Writer
 
 ITU709, FULL, LIMITED = 1, 2, 1
 PALETTE = np.array([[200, 30, 90], [10, 220, 40], [90, 90, 250]], np.uint8)
@@ -126,16 +127,7 @@ def turned_video(path, quarters):
         stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
         file.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
         file.mux(stream.encode(None))
-    one = 2**16
-    cosine, sine = [(1, 0), (0, 1), (-1, 0), (0, -1)][quarters]
-
-    def matrix(*values):
-        return struct.pack(">9i", *values)
-
-    data, place = path.read_bytes(), path.read_bytes().index(b"tkhd")
-    plain = data.index(matrix(one, 0, 0, 0, one, 0, 0, 0, 2**30), place)
-    turn = matrix(cosine * one, sine * one, 0, -sine * one, cosine * one, 0, 0, 0, 2**30)
-    path.write_bytes(data[:plain] + turn + data[plain + len(turn) :])
+    turn(path, quarters)
     return np.rot90(pixels, -quarters)  # clockwise
 
 

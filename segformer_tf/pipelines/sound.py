@@ -1,0 +1,99 @@
+"""The sound of a video file, copied into the MP4 of its overlay as it is."""
+
+import io
+import shlex
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+TRIED = 4  # packets that are written to find out whether MP4 takes a track
+CHANNELS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}  # what AVI and MKV leave unsaid of PCM, and MP4 must know
+
+
+class Sound:
+    """Copies the first track that MP4 takes, packet by packet. Making it warns of what is left out."""
+
+    def __init__(self, av: Any, source: Path):
+        self._av, self._name = av, str(source)
+        with av.open(self._name) as file:
+            taken = [track.index for track in file.streams.audio if _fits(av, self._name, track.index)]
+            kinds = [getattr(track.codec_context, "name", "unknown") for track in file.streams.audio]
+        if kinds and not taken:
+            warnings.warn(
+                f"The overlay of {source} gets no sound: MP4 does not take {' or '.join(kinds)} as it stands there. "
+                "Add it converted: "
+                f"`ffmpeg -i OVERLAY -i {shlex.quote(str(source))} -map 0:v -map 1:a -c:v copy -c:a aac NEW.mp4`.",
+                stacklevel=3,
+            )
+        elif len(kinds) > 1:
+            warnings.warn(
+                f"{source} has {len(kinds)} sound tracks; the overlay gets the first that MP4 takes, and no other.",
+                stacklevel=3,
+            )
+        self._container = av.open(self._name) if taken else None
+        self._from = self._container.streams[taken[0]] if self._container else None
+        self._packets: Iterator[Any] = iter(())
+        self._next: Any = None
+
+    def begin(self, target: Any) -> None:
+        """Adds the track to a container that is written."""
+        if self._from is not None:
+            self._target, self._to = target, _added(target, self._from)
+            self._packets = self._read()
+            self._next = next(self._packets, None)
+
+    def _read(self) -> Iterator[Any]:
+        try:
+            yield from _packets(self._container, self._from)
+        except self._av.error.FFmpegError:  # cut off: what was heard before is kept
+            return
+
+    def until(self, seconds: float | None) -> None:
+        """Writes what begins before a time; None: all that is left."""
+        while self._next is not None and (seconds is None or _begin(self._next) < seconds):
+            packet = self._next
+            begin, packet.stream = _begin(packet), self._to
+            try:
+                self._target.mux(packet)
+            except (self._av.error.ArgumentError, self._av.error.InvalidDataError):  # such as times that go backwards
+                warnings.warn(f"The sound of {self._name} is broken at {begin:.2f} s and left out after.", stacklevel=3)
+                self._packets = iter(())
+            self._next = next(self._packets, None)
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        self._packets, self._next = iter(()), None
+        if self._container is not None:
+            self._container.close()
+
+
+def _added(target: Any, track: Any) -> Any:
+    """A track of another container, added to `target` as it is."""
+    made = target.add_stream_from_template(track)
+    layout = made.codec_context.layout
+    if layout.name == f"{layout.nb_channels} channels" and layout.nb_channels in CHANNELS:
+        made.codec_context.layout = CHANNELS[layout.nb_channels]
+    return made
+
+
+def _packets(container: Any, track: Any) -> Iterator[Any]:
+    return (packet for packet in container.demux(track) if packet.dts is not None)
+
+
+def _begin(packet: Any) -> float:
+    return float((packet.dts if packet.pts is None else packet.pts) * packet.time_base)
+
+
+def _fits(av: Any, source: str, index: int) -> bool:
+    """Whether MP4 takes a track. It depends on more than the codec: so it is tried."""
+    try:
+        with av.open(source) as file, av.open(io.BytesIO(), "w", format="mp4") as tried:
+            track = _added(tried, file.streams[index])
+            for _, packet in zip(range(TRIED), _packets(file, file.streams[index]), strict=False):
+                packet.stream = track
+                tried.mux(packet)
+            tried.start_encoding()
+    except Exception:  # FFmpeg's errors, and PyAV's own ValueError and TypeError for codecs that it does not know
+        return False
+    return True
