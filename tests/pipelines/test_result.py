@@ -186,7 +186,7 @@ def test_a_full_disk_leaves_nothing_half_written(result, tmp_path, monkeypatch):
     monkeypatch.setattr(files, "write_png", full)
     with pytest.raises(OSError, match="No space left on device"):
         result.save(tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
