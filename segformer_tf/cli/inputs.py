@@ -42,7 +42,7 @@ def expanded(arguments: list[str]) -> list[str]:
         elif matches := sorted(glob.glob(argument, recursive=True)):
             names += matches
         else:
-            raise FileNotFoundError(f"No file matches {argument}; expected pictures such as .jpg or .png, or videos.")
+            raise FileNotFoundError(f"No file matches {argument}; expected pictures such as .jpg or .png.")
     return names
 
 
