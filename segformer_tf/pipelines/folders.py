@@ -62,7 +62,7 @@ def matching(pattern: str) -> tuple[list[str], str]:
     """
     paths = sorted(set(_matches(pattern)))
     if not paths:
-        raise FileNotFoundError(f"No file matches {pattern}; expected pictures such as .jpg or .png, or videos.")
+        raise FileNotFoundError(f"No file matches {pattern}; expected pictures such as .jpg or .png.")
     pictures = [path for path in paths if not _is_result(Path(path))]
     if not pictures:
         raise FileNotFoundError(f"{pattern} matches results of segformer-tf itself alone; expected pictures.")

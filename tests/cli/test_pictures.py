@@ -289,7 +289,7 @@ def test_the_kinds_of_files_are_all_in_the_help(call, monkeypatch):
     [
         (["segment", "nowhere.jpg"], "nowhere.jpg does not exist; expected an image file."),
         (["segment", "EMPTY"], "EMPTY holds no pictures; expected files such as .jpg or .png in it."),
-        (["segment", "*.tif"], "No file matches *.tif; expected pictures such as .jpg or .png, or videos."),
+        (["segment", "*.tif"], "No file matches *.tif; expected pictures such as .jpg or .png."),
         (["segment", "china.jpg", "--output", "china.jpg"], "china.jpg cannot be made a directory to write into"),
         (
             ["segment", "china.jpg", "--model", "no/such/path"],
