@@ -20,7 +20,9 @@ def spans(length: int, window: int, stride: int) -> Iterator[tuple[int, int]]:
 def sides_of(name: str, value: Any) -> tuple[int, int]:
     """(height, width) of what is called `name`. Raises ValueError unless they are two whole numbers from 1."""
     sides = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str | bytes) else ()
-    if len(sides) != 2 or not all(isinstance(side, Real) and float(side).is_integer() and side >= 1 for side in sides):
+    if len(sides) != 2 or not all(
+        isinstance(side, Real) and float(side).is_integer() and float(side) >= 1 for side in sides
+    ):
         found = repr(value) if isinstance(value, str) or not sides else sides
         raise ValueError(f"{name} is {found}; expected (height, width) in whole pixels, each at least 1.")
     return int(sides[0]), int(sides[1])
