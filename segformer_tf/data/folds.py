@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from segformer_tf.data.classes import common
 from segformer_tf.data.inspection import Inspection, inspect
 from segformer_tf.data.layouts import read_split
-from segformer_tf.data.splits import Split
+from segformer_tf.data.splits import DataError, Split
 from segformer_tf.storage.read import read_json
 
 DRIVE = r"^([^_]+)_"  # "0006R0_f01020", "aachen_000000_000019_leftImg8bit": what stands before the first _
@@ -24,10 +25,16 @@ def group_pictures(splits: Sequence[Split], rule: str | Path) -> dict[str, Split
             without suffix.
 
     Raises:
+        DataError: The splits have other classes, or other colours for them.
         ValueError: The rule leaves out pictures, or makes fewer than two groups.
     """
     if any(split.shards for split in splits):
         raise ValueError("shards have no pictures' names, which folds are made of: take the data set itself.")
+    classes, unlike = common({split.name: split.classes for split in splits})
+    if any(split.coding != splits[0].coding for split in splits) and not unlike:
+        unlike = ["the splits have other colours for their classes, expected the same in all: give them one list."]
+    if unlike:
+        raise DataError(unlike)
     pairs = [(image, target) for split in splits for image, target in zip(split.images, split.targets, strict=True)]
     names = [image.stem for image, _ in pairs]
     of_name = _from_file(Path(rule), names) if str(rule).endswith(".json") else _from_names(str(rule), names)
@@ -46,7 +53,9 @@ def group_pictures(splits: Sequence[Split], rule: str | Path) -> dict[str, Split
     for group in groups:
         own = [pair for pair, name in zip(pairs, names, strict=True) if of_name[name] == group]
         images, targets = [image for image, _ in own], [target for _, target in own]
-        found[group] = dataclasses.replace(splits[0], name=group, images=images, targets=targets, chosen=None)
+        found[group] = dataclasses.replace(
+            splits[0], name=group, images=images, targets=targets, classes=classes, chosen=None
+        )
     return found
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from segformer_tf.config import SegformerConfig
 from segformer_tf.data import binary as two_classes
 from segformer_tf.data import findings
+from segformer_tf.data.classes import common
 from segformer_tf.data.classes import named as rows_of
 from segformer_tf.data.findings import Findings, Mask
 from segformer_tf.data.layouts import found_split, layout_of
@@ -159,7 +160,8 @@ def _usable(split: Split, looks: list[Look], broken: str, found: Findings) -> tu
 def _judge(found: Inspection, looks: dict[str, list[Look]], config: SegformerConfig | None, binary: bool) -> None:
     """Classes with their pixels, and what the values of the masks say."""
     splits = found.splits
-    classes = next((split.classes for split in splits.values() if split.classes), ())
+    classes, unlike = common({name: split.classes for name, split in splits.items()})
+    found.errors += unlike
     if binary:
         classes = _as_binary(found, looks, classes)
     if any(not split.has_masks for split in splits.values()):

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -5,6 +6,7 @@ from small_data import CLASSES, write_split
 
 from segformer_tf.data.folds import directory_of, fold, group_pictures, inspect_folds
 from segformer_tf.data.layouts import read_split
+from segformer_tf.data.splits import Coding, DataError
 
 NAMES = {"train": ["north_0", "north_1", "south_2", "south_3", "east_4"], "val": ["north_5", "east_6"]}
 
@@ -77,6 +79,17 @@ def test_a_class_that_a_group_lacks_or_that_only_one_has_is_told(data):
     told = inspect_folds(data, "drive").warnings
     assert any(text.startswith("only the group 'north' has the class 'leaf'") for text in told)
     assert any(text.startswith("the group 'south' has no 'box'") for text in told)
+
+
+def test_splits_of_other_classes_are_not_put_together(data):
+    train, val = read_split(data, "train"), read_split(data, "val")
+    names = dataclasses.replace(val, classes=[CLASSES[0], {**CLASSES[1], "name": "leaf"}])
+    with pytest.raises(DataError, match="'leaf' has the id 1 in the split 'val', but it is 2 in the split 'train'"):
+        group_pictures([train, names], "drive")
+    with pytest.raises(DataError, match="other colours for their classes"):
+        group_pictures([train, dataclasses.replace(val, coding=Coding({(1, 2, 3): 0}))], "drive")
+    shorter = dataclasses.replace(train, classes=CLASSES[:2])
+    assert [len(split.classes) for split in group_pictures([shorter, val], "drive").values()] == [3, 3, 3]
 
 
 @pytest.mark.parametrize(

@@ -328,6 +328,21 @@ WRONG = {
         {},
         "run lengths cover 5 pixels, expected 2400",
     ),
+    "roboflow_lists_that_differ": (
+        also(
+            *(put(f"{s}/p_jpg.rf.1.jpg", photo(i)) for i, s in enumerate(("train", "valid"))),
+            *(put(f"{s}/p_jpg.rf.1_mask.png", HALF) for s in ("train", "valid")),
+            text("train/_classes.csv", "Pixel Value, Class\n0, sea\n1, cat\n2, dog\n"),
+            text("valid/_classes.csv", "Pixel Value, Class\n0, sea\n1, dog\n"),
+        ),
+        {},
+        "the class 'dog' has the id 1 in the split 'val', but it is 2 in the split 'train', where 1 is 'cat'",
+    ),
+    "coco_one_name_twice": (
+        lambda r: coco(r, categories=({"id": 7, "name": "leaf"}, {"id": 8, "name": "leaf"})),
+        {},
+        "instances_train.json has two categories 'leaf'",
+    ),
     "labelme_bare_picture": (also(labelme, remove("p0.json")), {}, r"p0\.jpg: no annotation"),
 }
 

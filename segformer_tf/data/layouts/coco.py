@@ -74,14 +74,21 @@ def read(directory: Path, split: str, seed: int) -> Split:
 
 
 def _read(directory: Path, split: str, seed: int, file: Path | None, files: list[Path], listed: Found) -> Split:
-    content = _content(file or files[0])
-    classes = [BACKGROUND, *({"id": i, "name": row["name"]} for i, row in enumerate(_categories(content), 1))]
-    ids = {row["id"]: number for number, row in enumerate(_categories(content), 1)}
+    source = file or files[0]
+    content = _content(source)
+    numbers = _numbers(files, source)
+    classes = [BACKGROUND, *({"id": number, "name": name} for name, number in numbers.items())]
+    ids = {row["id"]: numbers[row["name"]] for row in _categories(content)}
+    if len(set(ids.values())) < len(ids):
+        names = [row["name"] for row in _categories(content)]
+        twice = next(name for name in names if names.count(name) > 1)
+        listed.problems.append(
+            f"{source} has two categories {twice!r}, expected a name of its own for each: rename one."
+        )
     shapes = defaultdict(list)
     for annotation in content["annotations"]:
         shapes[annotation["image_id"]].append(annotation)
     images, targets, gone = [], [], []
-    source = file or files[0]
     for row in sorted(content["images"], key=lambda row: row["file_name"]):
         picture = _picture(directory, source, row["file_name"], split)
         if picture is None:
@@ -113,6 +120,16 @@ def _categories(content: Any) -> list[dict[str, Any]]:
     rows = sorted(content["categories"], key=lambda row: row["id"])
     parents = {row.get("supercategory") for row in rows}
     return [row for row in rows if row["id"] in used or row["name"] not in parents or row["id"] != 0]
+
+
+def _numbers(files: list[Path], source: Path) -> dict[str, int]:
+    """Name -> class id, the same in all splits: each file has ids of its own, and may lack what it does not show."""
+    names: list[str] = []
+    for file in dict.fromkeys([*(_of_split(files, split) for split in SPLIT_FOLDERS), source]):
+        if file is not None:
+            with understanding(file, "COCO's annotations"):
+                names += [row["name"] for row in _categories(_content(file))]
+    return {name: number for number, name in enumerate(dict.fromkeys(names), 1)}
 
 
 def _places(directory: Path, source: Path, split: str) -> list[Path]:
