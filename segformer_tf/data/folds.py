@@ -31,7 +31,9 @@ def group_pictures(splits: Sequence[Split], rule: str | Path) -> dict[str, Split
     if any(split.shards for split in splits):
         raise ValueError("shards have no pictures' names, which folds are made of: take the data set itself.")
     classes, unlike = common({split.name: split.classes for split in splits})
-    if any(split.coding != splits[0].coding for split in splits) and not unlike:
+    codings = [split.coding for split in splits]
+    coding = dataclasses.replace(codings[0], greys=any(one.greys for one in codings))
+    if any(dataclasses.replace(one, greys=coding.greys) != coding for one in codings) and not unlike:
         unlike = ["the splits have other colours for their classes, expected the same in all: give them one list."]
     if unlike:
         raise DataError(unlike)
@@ -54,7 +56,7 @@ def group_pictures(splits: Sequence[Split], rule: str | Path) -> dict[str, Split
         own = [pair for pair, name in zip(pairs, names, strict=True) if of_name[name] == group]
         images, targets = [image for image, _ in own], [target for _, target in own]
         found[group] = dataclasses.replace(
-            splits[0], name=group, images=images, targets=targets, classes=classes, chosen=None
+            splits[0], name=group, images=images, targets=targets, classes=classes, coding=coding, chosen=None
         )
     return found
 

@@ -16,7 +16,7 @@ from segformer_tf.data.findings import Findings, Mask
 from segformer_tf.data.layouts import found_split, layout_of
 from segformer_tf.data.looking import Look, look
 from segformer_tf.data.masks import UNKNOWN, label_of
-from segformer_tf.data.splits import UNLABELLED, Coding, DataError, Split
+from segformer_tf.data.splits import UNLABELLED, DataError, Split
 from segformer_tf.storage.keywords import spell_checked
 
 
@@ -219,7 +219,7 @@ def _as_binary(found: Inspection, looks, classes) -> list[dict[str, Any]]:
         found.errors.append(str(error))
         return list(classes)
     for name, split in found.splits.items():
-        coding = Coding(split.coding.colours, values)
+        coding = dataclasses.replace(split.coding, values=values)
         found.splits[name] = dataclasses.replace(split, coding=coding, classes=rows)
     return rows
 
