@@ -102,6 +102,16 @@ def _without_ending(key: str) -> str:
     return next((key.removesuffix(ending) for ending in MASK_ENDINGS if key.endswith(ending)), key)
 
 
+def names_below(files: Sequence[Path]) -> list[str]:
+    """Paths below the folder that all share, without suffix where that leaves each a name of its own."""
+    if not files:
+        return []
+    shared = os.path.commonpath([file.parent for file in files])
+    paths = [Path(os.path.relpath(file, shared)) for file in files]
+    names = [path.with_suffix("").as_posix() for path in paths]
+    return names if len(set(names)) == len(names) else [path.as_posix() for path in paths]
+
+
 def named(files: Sequence[Any]) -> str:
     """The first files by name and the number of the others."""
     more = len(files) - NAMED
