@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -116,6 +117,22 @@ def named(files: Sequence[Any]) -> str:
     """The first files by name and the number of the others."""
     more = len(files) - NAMED
     return ", ".join(str(file) for file in files[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def gathered(told: Sequence[tuple[Path, str]]) -> list[str]:
+    """Sentences about one file each; of many that differ in files, numbers and what stands in brackets, the first."""
+    kinds: dict[str, list[tuple[Path, str]]] = defaultdict(list)
+    for file, sentence in told:
+        plain = sentence.replace(str(file), "").replace(file.stem, "")
+        kinds[re.sub(r"\(.*\)|\d[\d,]*", "", plain)].append((file, sentence))
+    found = []
+    for several in kinds.values():
+        if len(several) <= NAMED:
+            found += [sentence for _, sentence in several]
+        else:
+            others = [file for file, _ in several[1:]]
+            found.append(f"{several[0][1].rstrip('.')} ({len(others):,} more are like it: {named(others)}).")
+    return found
 
 
 def split_folder(parent: Path, split: str) -> Path | None:

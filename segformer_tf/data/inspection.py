@@ -12,6 +12,7 @@ from segformer_tf.data import binary as two_classes
 from segformer_tf.data import findings
 from segformer_tf.data.classes import common
 from segformer_tf.data.classes import named as rows_of
+from segformer_tf.data.files import gathered
 from segformer_tf.data.findings import Findings, Mask
 from segformer_tf.data.layouts import found_split, layout_of
 from segformer_tf.data.looking import Look, look
@@ -111,7 +112,7 @@ def inspect(
     looks = {}
     for name, split in _open(data, splits, seed, found).items():
         found.layout = found.layout or split.layout
-        found.errors += split.problems
+        found.errors += [problem for problem in split.problems if problem not in found.errors]
         found.notes += [note for note in split.notes if note not in found.notes]
         split = dataclasses.replace(split, value_range=value_range or split.value_range)
         found.splits[name], looks[name] = _usable(split, look(split), broken, found)
@@ -143,11 +144,13 @@ def _open(data, splits: Sequence[str] | None, seed: int, found: Inspection) -> d
 
 def _usable(split: Split, looks: list[Look], broken: str, found: Findings) -> tuple[Split, list[Look]]:
     """The split without the pairs that cannot be used, which are errors, or warnings where they may be skipped."""
-    for seen in (seen for seen in looks if seen.problem):
-        if seen.broken and broken == "skip":
-            found.warnings.append(f"left out: {seen.problem}")
-        else:
-            found.errors.append(seen.problem)
+    left_out, wrong = [], []
+    for image, target, seen in zip(split.images, split.targets, looks, strict=True):
+        if seen.problem:
+            file = target if isinstance(target, Path) and str(target) in seen.problem else image
+            (left_out if seen.broken and broken == "skip" else wrong).append((file, seen.problem))
+    found.warnings += [f"left out: {sentence}" for sentence in gathered(left_out)]
+    found.errors += gathered(wrong)
     kept = [number for number, seen in enumerate(looks) if not seen.problem]
     if looks and not kept and broken == "skip":
         found.errors.append(f"the split {split.name!r} is empty after leaving out what cannot be read: mend the files.")

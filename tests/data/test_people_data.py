@@ -423,6 +423,38 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path):
     assert len(inspect(tmp_path).errors) >= 2
 
 
+def test_faults_of_one_kind_in_many_files_are_one_sentence(tmp_path):
+    folders(tmp_path)
+    for i in range(2, 8):
+        save(tmp_path, f"images/train/p{i}.jpg", photo(20 + i))
+        save(tmp_path, f"annotations/train/p{i}.png", HALF[: 20 + i])
+    (told,) = inspect(tmp_path).errors
+    assert re.search(
+        r"p2\.png is 22 x 60 pixels, expected 40 x 60 .*: resize one of them "
+        r"\(5 more are like it: .*p3\.png, .*p4\.png, .*p5\.png and 2 more\)\.$",
+        told,
+    )
+
+
+def test_a_few_faults_of_one_kind_are_a_sentence_each(tmp_path):
+    folders(tmp_path, mask=HALF[:20])
+    assert len(inspect(tmp_path).errors) == 4
+
+
+def test_what_lacks_its_partner_is_told_once_without_split_folders(tmp_path):
+    flat(tmp_path)
+    (tmp_path / "masks/p3.png").unlink()
+    (tmp_path / "images/p4.jpg").unlink()
+    assert len(inspect(tmp_path).errors) == 2
+
+
+def test_labels_that_labelme_s_list_has_not_are_one_sentence(tmp_path):
+    labelme(tmp_path)
+    text("labels.txt", "sea\n")(tmp_path)
+    (told,) = (text for text in inspect(tmp_path).errors if "has the label 'leaf'" in text)
+    assert "p0.json has" in told and "(9 more are like it: " in told
+
+
 def test_a_drawn_split_is_the_same_for_a_seed_and_has_every_picture_once(tmp_path):
     flat(tmp_path)
     first, again, other = (inspect(tmp_path, seed=seed).splits for seed in (1, 1, 2))
