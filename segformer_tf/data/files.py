@@ -135,15 +135,20 @@ def gathered(told: Sequence[tuple[Path, str]]) -> list[str]:
     return found
 
 
+def split_names(split: str) -> list[str]:
+    """What a split's folder may be called: its names, also as Train and TRAIN."""
+    names = SPLIT_FOLDERS.get(split, (split,))
+    return [*names, *(name.capitalize() for name in names), *(name.upper() for name in names)]
+
+
 def split_folder(parent: Path, split: str) -> Path | None:
     """The folder of a split, whatever of its names it has; None if there is none."""
-    names = SPLIT_FOLDERS.get(split, (split,))
-    return next((parent / name for name in names if (parent / name).is_dir()), None)
+    return next((parent / name for name in split_names(split) if (parent / name).is_dir()), None)
 
 
-def splits_below(parent: Path) -> list[str]:
-    """The splits that have a folder of their own there."""
-    return [split for split in SPLIT_FOLDERS if split_folder(parent, split)]
+def splits_below(*parents: Path) -> list[str]:
+    """The splits that have a folder of their own in one of these."""
+    return [split for split in SPLIT_FOLDERS if any(split_folder(parent, split) for parent in parents)]
 
 
 def drawn(keys: Sequence[str], split: str, seed: int) -> list[str]:

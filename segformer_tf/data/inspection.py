@@ -132,8 +132,10 @@ def _open(data, splits: Sequence[str] | None, seed: int, found: Inspection) -> d
         return dict(data)
     layout = layout_of(data)
     found.layout = layout.name
-    opened = {}
-    for name in splits or layout.splits(Path(data)):
+    opened, there = {}, splits or layout.splits(Path(data))
+    if lacking := [name for name in ("train", "val") if splits is None and name not in there]:
+        found.warnings.append(f"the data set has no split {lacking[0]!r}, which training needs.")
+    for name in there:
         try:
             opened[name] = found_split(data, name, seed)
         except (FileNotFoundError, ValueError) as error:

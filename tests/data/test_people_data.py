@@ -94,6 +94,25 @@ RIGHT_VALUES = {
         {},
         ["class 0", "class 1"],
     ),
+    "split_folders_in_capitals": (
+        also(
+            *(
+                put(f"{kind}/Train/p.{end}", what)
+                for kind, end, what in (("images", "jpg", photo()), ("masks", "png", HALF))
+            ),
+            *(
+                put(f"{kind}/VAL/p.{end}", what)
+                for kind, end, what in (("images", "jpg", photo(1)), ("masks", "png", HALF))
+            ),
+        ),
+        {},
+        ["class 0", "class 1"],
+    ),
+    "coco_in_capitals": (
+        lambda r: (coco(r, images="{}/{}"), [(r / name).rename(r / name.capitalize()) for name in ("train", "val")]),
+        {},
+        ["background", "leaf"],
+    ),
     "no_split_folders": (flat, {}, ["class 0", "class 1"]),
     "side_by_side": (lambda r: flat(r, "{}.jpg", "{}_mask.png"), {}, ["class 0", "class 1"]),
     "hidden_files": (
@@ -309,6 +328,30 @@ WRONG = {
         {"splits": ("train", "val")},
         "images/val is not a directory, expected files of the split 'val'",
     ),
+    "masks_of_val_alone": (
+        also(f(), remove("images/val/p0.jpg"), remove("images/val/p1.jpg"), lambda r: (r / "images/val").rmdir()),
+        {},
+        "images/val is not a directory, expected files of the split 'val'",
+    ),
+    "masks_of_val_alone_outside": (
+        also(
+            put("train/images/p.jpg", photo()),
+            put("train/masks/p.png", HALF),
+            put("val/masks/p.png", HALF),
+        ),
+        {},
+        "val has no folder images, expected pictures and masks of the split 'val'",
+    ),
+    "no_val_outside": (
+        also(put("train/images/p.jpg", photo()), put("train/masks/p.png", HALF)),
+        {"splits": ("train", "val")},
+        "val has no folder images, expected pictures and masks .* has the splits train: add it",
+    ),
+    "yolo_labels_of_val_alone": (
+        also(yolo, lambda r: (r / "images/val").rename(r / "elsewhere")),
+        {},
+        "images/val is not a directory",
+    ),
     "one_picture_in_all": (lambda r: flat(r, count=1), {}, "expected at least two, one to validate on"),
     "reduced_ade20k": (
         also(
@@ -383,6 +426,7 @@ SAID = {
         also(f(), text("classes.json", ["a", "b", "c"]), put("annotations/val/p0.png", HALF * 2)),
         r"c \(only in val\)",
     ),
+    "no_val": (f(splits=("train",)), "the data set has no split 'val', which training needs"),
     "copies": (also(f(), put("images/val/p0.jpg", photo(0))), "1 picture is in more than one split"),
     "an_unlabelled_mask": (
         also(f(), put("annotations/train/p0.png", HALF * 0 + 255)),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from segformer_tf.data.files import PICTURES, SPLIT_FOLDERS, Found, drawn_pairs, named, split_folder
+from segformer_tf.data.files import PICTURES, SPLIT_FOLDERS, Found, drawn_pairs, named, split_folder, split_names
 from segformer_tf.data.shapes import BACKGROUND, Shapes, polygon, run_lengths
 from segformer_tf.data.splits import Layout, Split
 from segformer_tf.storage.read import MAX_ANNOTATIONS, read_json, understanding
@@ -50,7 +50,7 @@ def _of_split(files: list[Path], split: str) -> Path | None:
     for name in SPLIT_FOLDERS.get(split, (split,)):
         for file in files:
             words = file.stem.lower().replace("-", "_").rstrip("0123456789").split("_")
-            if name in words or file.parent.name == name:
+            if name in words or file.parent.name.lower() == name:
                 return file
     return None
 
@@ -133,7 +133,7 @@ def _numbers(files: list[Path], source: Path) -> dict[str, int]:
 
 
 def _places(directory: Path, source: Path, split: str) -> list[Path]:
-    names = SPLIT_FOLDERS.get(split, (split,))
+    names = split_names(split)
     below = [
         folder for name in names for folder in (directory / name, directory / f"{name}2017", directory / f"{name}2014")
     ]
