@@ -121,6 +121,14 @@ RIGHT_VALUES = {
         ["class 0", "class 1"],
     ),
     "voc": (lambda r: voc(r, palette(HALF, [[0, 0, 0], [128, 0, 0]])), {}, None),
+    "voc_lists_with_suffixes_and_flags": (
+        also(
+            lambda r: voc(r, palette(HALF, [[0, 0, 0], [128, 0, 0]])),
+            text("ImageSets/Segmentation/train.txt", "p0.jpg\np1  1\np2 -1\n p3.JPG 0\r\n"),
+        ),
+        {},
+        None,
+    ),
     "cvat": (
         also(
             lambda r: voc(r, COLOURS[HALF], False), text("labelmap.txt", "background:10,20,30::\nleaf:200,100,50::\n")
@@ -272,6 +280,14 @@ WRONG = {
         also(f(), remove("annotations/train/p0.png")),
         {},
         r"p0\.jpg: no mask of that name, looked for .*annotations/train/p0\.png",
+    ),
+    "voc_list_of_a_picture_that_is_gone": (
+        also(
+            lambda r: voc(r, palette(HALF, [[0, 0, 0], [128, 0, 0]])),
+            text("ImageSets/Segmentation/train.txt", "p0\np1\nq7.jpg 1\n"),
+        ),
+        {},
+        r"train\.txt lists q7\.jpg 1, of which .* has no picture",
     ),
     "no_picture": (also(f(), remove("images/val/p1.jpg")), {}, r"p1\.png: no picture of that name"),
     "broken_link": (gone_link, {}, r"p9\.jpg is a link to .*nowhere\.jpg, which does not exist"),
