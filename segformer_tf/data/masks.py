@@ -25,7 +25,7 @@ def read_mask(file: Path, coding: Coding) -> np.ndarray:
     """
     ids = coded(mask_values(file, coding), coding)
     if (ids == UNKNOWN).any():
-        raise ValueError(f"{file} has a value or colour that no class has: `segformer-tf inspect` names them all.")
+        raise ValueError(f"{file} has a value or colour that no class has: `segformer-tf inspect` names them.")
     return ids
 
 

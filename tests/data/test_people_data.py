@@ -124,7 +124,7 @@ RIGHT_VALUES = {
     "voc_lists_with_suffixes_and_flags": (
         also(
             lambda r: voc(r, palette(HALF, [[0, 0, 0], [128, 0, 0]])),
-            text("ImageSets/Segmentation/train.txt", "p0.jpg\np1  1\np2 -1\n p3.JPG 0\r\n"),
+            text("ImageSets/Segmentation/train.txt", "p0.jpg\np1\t1\np2 -1\n p3.JPG 0\r\n"),
         ),
         {},
         None,

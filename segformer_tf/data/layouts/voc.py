@@ -67,8 +67,8 @@ def read(directory: Path, split: str, seed: int) -> Split:
 def _key(line: str, pictures: Container[str]) -> str:
     """A picture's name in a line of a list, which may have a suffix, and behind it a flag as VOC's lists of classes."""
     line = unicodedata.normalize("NFC", line)
-    name, _, flag = line.rpartition(" ")
-    bare = name.rstrip() if flag in ("-1", "0", "1") else line
+    bare, *flag = line.rsplit(maxsplit=1)
+    bare = bare if flag and flag[0] in ("-1", "0", "1") else line
     stem = bare[: bare.rfind(".")] if bare.lower().endswith(PICTURES) else bare
     return next((name for name in (line, bare, stem) if name in pictures), line)
 
