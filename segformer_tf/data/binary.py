@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from segformer_tf.data.masks import told
+from segformer_tf.data.masks import TRANSPARENT, told
 from segformer_tf.data.splits import UNLABELLED
 
 
@@ -22,7 +22,7 @@ def meaning(masks: Sequence[tuple[Path, Mapping[int, int]]]) -> dict[int, int]:
     """
     total = Counter()
     for _, values in masks:
-        total.update(values)
+        total.update({value: count for value, count in values.items() if value != TRANSPARENT})
     others = sorted(set(total) - {0, UNLABELLED})
     if len(others) > 1 or not total:
         values = told(list(total), list(total.values())) if total else "no value"

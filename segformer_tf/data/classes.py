@@ -127,6 +127,30 @@ def coloured(rows: Sequence[dict[str, Any]]) -> Coding:
     return Coding(colours={tuple(row["color"]): int(row["id"]) for row in rows if row.get("color") is not None})
 
 
+def common(lists: Mapping[str, Sequence[dict[str, Any]]]) -> tuple[list[dict[str, Any]], list[str]]:
+    """The classes that all splits share, and a sentence for each split where an id has another name.
+
+    Args:
+        lists: Split -> its rows, none where it does not say. One may lack the last classes of another.
+    """
+    lists = {split: rows for split, rows in lists.items() if rows}
+    longest = max(lists, key=lambda split: len(lists[split]), default="")
+    told = []
+    for split, rows in lists.items():
+        ids = {_plain(str(row["name"])): row["id"] for row in lists[longest]}
+        for row, other in zip(rows, lists[longest], strict=False):
+            name = _plain(str(row["name"]))
+            if name != _plain(str(other["name"])):
+                there = f"it is {ids[name]} in the split {longest!r}" if name in ids else f"{longest!r} has none"
+                told.append(
+                    f"the class {row['name']!r} has the id {row['id']} in the split {split!r}, but {there}, where "
+                    f"{row['id']} is {other['name']!r}; expected one list of classes in all splits: give them the same "
+                    "names in the same order."
+                )
+                break
+    return list(lists.get(longest, ())), told
+
+
 Classes = Mapping[int, str]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from segformer_tf.data.files import names_below
 from segformer_tf.data.inspection import inspect
 from segformer_tf.data.pictures import ids_of, picture_of
 from segformer_tf.data.splits import Split
@@ -57,7 +58,7 @@ def convert_masks(
 
 
 def _write(split: Split, directory: Path, palette: np.ndarray, change: Change | None) -> None:
-    names = _names(split)
+    names = names_below(split.images)
     for kind in ("images", "annotations"):
         for name in names:
             (directory / kind / split.name / name).parent.mkdir(parents=True, exist_ok=True)
@@ -74,12 +75,3 @@ def _write(split: Split, directory: Path, palette: np.ndarray, change: Change | 
 
     with ThreadPoolExecutor() as threads:
         list(threads.map(write, range(len(split))))
-
-
-def _names(split: Split) -> list[str]:
-    """The pictures' paths below the folder that they share, without suffix."""
-    parents = [file.parent for file in split.images]
-    shared = parents[0]
-    while not all(parent.is_relative_to(shared) for parent in parents):
-        shared = shared.parent
-    return [file.relative_to(shared).with_suffix("").as_posix() for file in split.images]

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -102,21 +103,52 @@ def _without_ending(key: str) -> str:
     return next((key.removesuffix(ending) for ending in MASK_ENDINGS if key.endswith(ending)), key)
 
 
+def names_below(files: Sequence[Path]) -> list[str]:
+    """Paths below the folder that all share, without suffix where that leaves each a name of its own."""
+    if not files:
+        return []
+    shared = os.path.commonpath([file.parent for file in files])
+    paths = [Path(os.path.relpath(file, shared)) for file in files]
+    names = [path.with_suffix("").as_posix() for path in paths]
+    return names if len(set(names)) == len(names) else [path.as_posix() for path in paths]
+
+
 def named(files: Sequence[Any]) -> str:
     """The first files by name and the number of the others."""
     more = len(files) - NAMED
     return ", ".join(str(file) for file in files[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
+def gathered(told: Sequence[tuple[Path, str]]) -> list[str]:
+    """Sentences about one file each; of many that differ in files, numbers and what stands in brackets, the first."""
+    kinds: dict[str, list[tuple[Path, str]]] = defaultdict(list)
+    for file, sentence in told:
+        plain = sentence.replace(str(file), "").replace(file.stem, "")
+        kinds[re.sub(r"\(.*\)|\d[\d,]*", "", plain)].append((file, sentence))
+    found = []
+    for several in kinds.values():
+        if len(several) <= NAMED:
+            found += [sentence for _, sentence in several]
+        else:
+            others = [file for file, _ in several[1:]]
+            found.append(f"{several[0][1].rstrip('.')} ({len(others):,} more are like it: {named(others)}).")
+    return found
+
+
+def split_names(split: str) -> list[str]:
+    """What a split's folder may be called: its names, also as Train and TRAIN."""
+    names = SPLIT_FOLDERS.get(split, (split,))
+    return [*names, *(name.capitalize() for name in names), *(name.upper() for name in names)]
+
+
 def split_folder(parent: Path, split: str) -> Path | None:
     """The folder of a split, whatever of its names it has; None if there is none."""
-    names = SPLIT_FOLDERS.get(split, (split,))
-    return next((parent / name for name in names if (parent / name).is_dir()), None)
+    return next((parent / name for name in split_names(split) if (parent / name).is_dir()), None)
 
 
-def splits_below(parent: Path) -> list[str]:
-    """The splits that have a folder of their own there."""
-    return [split for split in SPLIT_FOLDERS if split_folder(parent, split)]
+def splits_below(*parents: Path) -> list[str]:
+    """The splits that have a folder of their own in one of these."""
+    return [split for split in SPLIT_FOLDERS if any(split_folder(parent, split) for parent in parents)]
 
 
 def drawn(keys: Sequence[str], split: str, seed: int) -> list[str]:

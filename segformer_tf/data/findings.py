@@ -9,7 +9,7 @@ from typing import Any
 from segformer_tf.config import SegformerConfig
 from segformer_tf.data.files import named
 from segformer_tf.data.looking import Look
-from segformer_tf.data.masks import told
+from segformer_tf.data.masks import TRANSPARENT, told
 from segformer_tf.data.splits import UNLABELLED
 
 MANY = 100  # classes that nobody named
@@ -156,6 +156,8 @@ def of_pictures(files: Mapping[str, Sequence[tuple[Path, Look]]], deep_is_told: 
         found.warnings.append(f"{named(small)}: under {LEAST} pixels high or wide, so padded to {LEAST}.")
     if alpha := which(lambda look: look.mode in ("RGBA", "LA", "PA")):
         found.notes.append(f"{named(alpha)}: the alpha channel is left out.")
+    if clear := which(lambda look: TRANSPARENT in look.values):
+        found.notes.append(f"the masks of {named(clear)}: transparent pixels are not labelled, whatever their colour.")
     deep = [look.highest for _, look in everything if look.highest is not None]
     if deep and max(deep) < TWELVE_BITS and not deep_is_told:
         found.warnings.append(

@@ -2,13 +2,17 @@
 
 import dataclasses
 import re
+import unicodedata
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from segformer_tf.data.classes import common
+from segformer_tf.data.files import key_of, named, names_below
 from segformer_tf.data.inspection import Inspection, inspect
 from segformer_tf.data.layouts import read_split
-from segformer_tf.data.splits import Split
+from segformer_tf.data.splits import DataError, Split
 from segformer_tf.storage.read import read_json
 
 DRIVE = r"^([^_]+)_"  # "0006R0_f01020", "aachen_000000_000019_leftImg8bit": what stands before the first _
@@ -21,22 +25,30 @@ def group_pictures(splits: Sequence[Split], rule: str | Path) -> dict[str, Split
     Args:
         rule: "drive": what stands before the first "_" of a picture's name; a regular expression with one group, which
             is searched for in the name; or a JSON file, {"group": ["picture", ...]} or {"picture": "group"}, names
-            without suffix.
+            without suffix, with as many of their folders before them as tell them apart.
 
     Raises:
+        DataError: The splits have other classes, or other colours for them.
         ValueError: The rule leaves out pictures, or makes fewer than two groups.
     """
     if any(split.shards for split in splits):
         raise ValueError("shards have no pictures' names, which folds are made of: take the data set itself.")
+    classes, unlike = common({split.name: split.classes for split in splits})
+    codings = [split.coding for split in splits]
+    coding = dataclasses.replace(codings[0], greys=any(one.greys for one in codings))
+    if any(dataclasses.replace(one, greys=coding.greys) != coding for one in codings) and not unlike:
+        unlike = ["the splits have other colours for their classes, expected the same in all: give them one list."]
+    if unlike:
+        raise DataError(unlike)
     pairs = [(image, target) for split in splits for image, target in zip(split.images, split.targets, strict=True)]
-    names = [image.stem for image, _ in pairs]
-    of_name = _from_file(Path(rule), names) if str(rule).endswith(".json") else _from_names(str(rule), names)
-    if left_out := [name for name in names if name not in of_name]:
+    names = names_below([image for image, _ in pairs])
+    group_of = _from_file(Path(rule), pairs) if str(rule).endswith(".json") else _from_names(str(rule), pairs)
+    if left_out := [name for name, group in zip(names, group_of, strict=True) if group is None]:
         raise ValueError(
             f"{len(left_out)} of {len(names)} pictures are in no group by {str(rule)!r} ({', '.join(left_out[:3])}), "
             "expected all of them: change the rule."
         )
-    groups = sorted(set(of_name.values()))
+    groups = sorted({group for group in group_of if group is not None})
     if len(groups) < 2:
         raise ValueError(
             f"{str(rule)!r} makes one group, {groups[0]!r}, of all {len(names)} pictures, expected two or more, so "
@@ -44,13 +56,16 @@ def group_pictures(splits: Sequence[Split], rule: str | Path) -> dict[str, Split
         )
     found = {}
     for group in groups:
-        own = [pair for pair, name in zip(pairs, names, strict=True) if of_name[name] == group]
+        own = [pair for pair, its in zip(pairs, group_of, strict=True) if its == group]
         images, targets = [image for image, _ in own], [target for _, target in own]
-        found[group] = dataclasses.replace(splits[0], name=group, images=images, targets=targets, chosen=None)
+        found[group] = dataclasses.replace(
+            splits[0], name=group, images=images, targets=targets, classes=classes, coding=coding, chosen=None
+        )
     return found
 
 
-def _from_names(rule: str, names: Sequence[str]) -> dict[str, str]:
+def _from_names(rule: str, pairs: Sequence[tuple[Path, Any]]) -> list[str | None]:
+    """The group of each picture; None for those that the rule leaves out."""
     try:
         pattern = re.compile(DRIVE if rule == "drive" else rule)
     except re.error as error:
@@ -60,24 +75,50 @@ def _from_names(rule: str, names: Sequence[str]) -> dict[str, str]:
             f"the folds' rule {rule!r} has {pattern.groups} groups in brackets, expected one, which says the group, as "
             f"{DRIVE!r} does; or drive, or a .json file."
         )
-    found = {name: pattern.search(name) for name in names}
-    return {name: match[1] for name, match in found.items() if match and match[1]}
+    found = [pattern.search(image.stem) for image, _ in pairs]
+    return [(match[1] or None) if match else None for match in found]
 
 
-def _from_file(file: Path, names: Sequence[str]) -> dict[str, str]:
+def _from_file(file: Path, pairs: Sequence[tuple[Path, Any]]) -> list[str | None]:
+    by_end = defaultdict(list)  # "0000", "cam0/0000", "train/cam0/0000" ... -> numbers of pictures
+    for number, (image, _) in enumerate(pairs):
+        parts = key_of(image, Path(image.anchor)).split("/")
+        for start in range(len(parts)):
+            by_end["/".join(parts[start:])].append(number)
+    found: list[str | None] = [None] * len(pairs)
+    strange = []
+    for name, group in _named_in(file):
+        numbers = by_end[unicodedata.normalize("NFC", name)]
+        if len(numbers) > 1:
+            raise ValueError(
+                f"{file} names {name!r}, which {len(numbers)} pictures are called "
+                f"({named([pairs[number][0] for number in numbers])}), expected one: put its folders before it."
+            )
+        strange += [] if numbers else [name]
+        for number in numbers:
+            if found[number] not in (None, group):
+                raise ValueError(
+                    f"{file} has {name!r} in {found[number]!r} and in {group!r}, expected one: correct it."
+                )
+            found[number] = group
+    if strange:
+        raise ValueError(
+            f"{file} names {named(sorted(strange))}, expected names of pictures without suffix: correct it."
+        )
+    return found
+
+
+def _named_in(file: Path) -> list[tuple[str, str]]:
+    """Names of pictures and their groups, as a JSON file says them."""
     given = read_json(file, f"groups of pictures, {SHAPE}", dict)
     lists = {group: several for group, several in given.items() if isinstance(several, list)}
     if any(not isinstance(value, (str, list)) for value in given.values()) or (lists and len(lists) < len(given)):
         raise ValueError(f"{file} has values of other kinds, expected {SHAPE}: correct it.")
-    found: dict[str, str] = {} if lists else given
-    for group, several in lists.items():
-        for name in several:
-            if found.setdefault(str(name), group) != group:
-                raise ValueError(f"{file} has {name!r} in {found[name]!r} and in {group!r}, expected one: correct it.")
-    if strange := sorted(set(found) - set(names)):
-        raise ValueError(
-            f"{file} names {', '.join(strange[:3])}, expected names of pictures without suffix: correct it."
-        )
+    if empty := [group for group, several in lists.items() if not several]:
+        raise ValueError(f"{file} has the group {empty[0]!r} without pictures, expected some: correct it.")
+    found = [(str(name), group) for group, several in lists.items() for name in several] if lists else [*given.items()]
+    if bare := [name for name, group in found if not group.strip()]:
+        raise ValueError(f"{file} has {bare[0]!r} in a group without a name, expected one: correct it.")
     return found
 
 

@@ -10,12 +10,14 @@ from typing import Any
 from segformer_tf.config import SegformerConfig
 from segformer_tf.data import binary as two_classes
 from segformer_tf.data import findings
+from segformer_tf.data.classes import common
 from segformer_tf.data.classes import named as rows_of
+from segformer_tf.data.files import gathered
 from segformer_tf.data.findings import Findings, Mask
 from segformer_tf.data.layouts import found_split, layout_of
 from segformer_tf.data.looking import Look, look
 from segformer_tf.data.masks import UNKNOWN, label_of
-from segformer_tf.data.splits import UNLABELLED, Coding, DataError, Split
+from segformer_tf.data.splits import UNLABELLED, DataError, Split
 from segformer_tf.storage.keywords import spell_checked
 
 
@@ -110,7 +112,7 @@ def inspect(
     looks = {}
     for name, split in _open(data, splits, seed, found).items():
         found.layout = found.layout or split.layout
-        found.errors += split.problems
+        found.errors += [problem for problem in split.problems if problem not in found.errors]
         found.notes += [note for note in split.notes if note not in found.notes]
         split = dataclasses.replace(split, value_range=value_range or split.value_range)
         found.splits[name], looks[name] = _usable(split, look(split), broken, found)
@@ -130,8 +132,10 @@ def _open(data, splits: Sequence[str] | None, seed: int, found: Inspection) -> d
         return dict(data)
     layout = layout_of(data)
     found.layout = layout.name
-    opened = {}
-    for name in splits or layout.splits(Path(data)):
+    opened, there = {}, splits or layout.splits(Path(data))
+    if lacking := [name for name in ("train", "val") if splits is None and name not in there]:
+        found.warnings.append(f"the data set has no split {lacking[0]!r}, which training needs.")
+    for name in there:
         try:
             opened[name] = found_split(data, name, seed)
         except (FileNotFoundError, ValueError) as error:
@@ -142,11 +146,13 @@ def _open(data, splits: Sequence[str] | None, seed: int, found: Inspection) -> d
 
 def _usable(split: Split, looks: list[Look], broken: str, found: Findings) -> tuple[Split, list[Look]]:
     """The split without the pairs that cannot be used, which are errors, or warnings where they may be skipped."""
-    for seen in (seen for seen in looks if seen.problem):
-        if seen.broken and broken == "skip":
-            found.warnings.append(f"left out: {seen.problem}")
-        else:
-            found.errors.append(seen.problem)
+    left_out, wrong = [], []
+    for image, target, seen in zip(split.images, split.targets, looks, strict=True):
+        if seen.problem:
+            file = target if isinstance(target, Path) and str(target) in seen.problem else image
+            (left_out if seen.broken and broken == "skip" else wrong).append((file, seen.problem))
+    found.warnings += [f"left out: {sentence}" for sentence in gathered(left_out)]
+    found.errors += gathered(wrong)
     kept = [number for number, seen in enumerate(looks) if not seen.problem]
     if looks and not kept and broken == "skip":
         found.errors.append(f"the split {split.name!r} is empty after leaving out what cannot be read: mend the files.")
@@ -159,7 +165,8 @@ def _usable(split: Split, looks: list[Look], broken: str, found: Findings) -> tu
 def _judge(found: Inspection, looks: dict[str, list[Look]], config: SegformerConfig | None, binary: bool) -> None:
     """Classes with their pixels, and what the values of the masks say."""
     splits = found.splits
-    classes = next((split.classes for split in splits.values() if split.classes), ())
+    classes, unlike = common({name: split.classes for name, split in splits.items()})
+    found.errors += unlike
     if binary:
         classes = _as_binary(found, looks, classes)
     if any(not split.has_masks for split in splits.values()):
@@ -217,7 +224,7 @@ def _as_binary(found: Inspection, looks, classes) -> list[dict[str, Any]]:
         found.errors.append(str(error))
         return list(classes)
     for name, split in found.splits.items():
-        coding = Coding(split.coding.colours, values)
+        coding = dataclasses.replace(split.coding, values=values)
         found.splits[name] = dataclasses.replace(split, coding=coding, classes=rows)
     return rows
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from segformer_tf.data.masks import UNKNOWN, mask_values
+from segformer_tf.data.masks import UNKNOWN, mask_values, unknown_colours
 from segformer_tf.data.shapes import Shapes
 from segformer_tf.data.splits import Split
 from segformer_tf.images.opening import GREY_16, open_image
@@ -102,7 +102,10 @@ def _look_at_mask(split: Split, number: int, found: Look) -> None:
             )
     found.values = count(values)
     if UNKNOWN in found.values:
-        raise ValueError(f"{target} has {found.values[UNKNOWN]:,} pixels in colours that no class has.")
+        raise ValueError(
+            f"{target} has {found.values[UNKNOWN]:,} pixels in colours that no class has, "
+            f"{unknown_colours(target, values)}: correct the mask, or add the colours to the list of classes."
+        )
 
 
 def count(values: np.ndarray) -> Counter:

@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from segformer_tf.data.splits import Coding
+from segformer_tf.data.splits import UNLABELLED, Coding
 from segformer_tf.images.opening import GREY_16, is_lossy, open_image
 
 UNKNOWN = -1  # where a colour or value has no meaning
-GREY = ("1", "L", "P", "I", *GREY_16, "F", "LA", "PA")
+TRANSPARENT = -2  # where alpha is 0, which is not labelled whatever the other channels hold
+DEEP = ("I", *GREY_16, "F")
+GREY = ("1", "L", "P", *DEEP, "LA", "PA")
 
 
 def read_mask(file: Path, coding: Coding) -> np.ndarray:
@@ -23,15 +25,15 @@ def read_mask(file: Path, coding: Coding) -> np.ndarray:
     """
     ids = coded(mask_values(file, coding), coding)
     if (ids == UNKNOWN).any():
-        raise ValueError(f"{file} has a value or colour that no class has: `segformer-tf inspect` names them all.")
+        raise ValueError(f"{file} has a value or colour that no class has: `segformer-tf inspect` names them.")
     return ids
 
 
 def mask_values(file: Path, coding: Coding) -> np.ndarray:
     """(H, W) integers as the file has them: grey values, palette indices, or ids by colours (`UNKNOWN` for others).
 
-    The mask lies as viewers show it, by its own EXIF tag. Raises ValueError for a lossy file: what it is shows in its
-    content, whatever its name says.
+    Pixels with alpha 0 are `TRANSPARENT`. The mask lies as viewers show it, by its own EXIF tag. Raises ValueError for
+    a lossy file: what it is shows in its content, whatever its name says.
     """
     if is_lossy(file):
         with Image.open(file) as image:
@@ -47,16 +49,51 @@ def mask_values(file: Path, coding: Coding) -> np.ndarray:
 
 
 def values_of(image: Image.Image, file: Path, coding: Coding) -> np.ndarray:
-    if image.mode in ("P", "PA") and coding.colours and _palette_is_coloured(image, coding):
-        image = image.convert("RGB")
+    values = _by_colours(image, coding) if _in_colours(image, coding) else _as_they_are(image, file)
+    if image.mode not in ("RGBA", "LA", "PA"):
+        return values
+    clear = np.asarray(image.getchannel("A")) == 0
+    return np.where(clear, TRANSPARENT, values.astype(np.int32)) if clear.any() else values
+
+
+def _in_colours(image: Image.Image, coding: Coding) -> bool:
+    """Whether the mask shows its classes by colours; of 8- and 16-bit grey ones `greys.settled` has found out."""
+    if not coding.colours:
+        return False
+    if image.mode in ("P", "PA"):
+        return _palette_is_coloured(image, coding)
+    if image.mode == "1":
+        return bits_are_colours(coding)
+    return image.mode not in GREY or coding.greys
+
+
+def bits_are_colours(coding: Coding) -> bool:
+    """A 1-bit mask is black and white where classes have both colours, else 0 and 1."""
+    return {(0, 0, 0), (255, 255, 255)} <= set(coding.colours)
+
+
+def _by_colours(image: Image.Image, coding: Coding) -> np.ndarray:
+    table = colour_table(tuple(coding.colours.items()))
+    if image.mode in DEEP:
+        values = np.asarray(image).astype(np.int64)
+        return np.where((values >= 0) & (values < 256), table[np.clip(values, 0, 255) * 0x10101], UNKNOWN)
+    return table[packed(_channels(image))]
+
+
+def _channels(image: Image.Image) -> np.ndarray:
+    """(H, W, 3 or 4) uint8; palettes by RGBA, as Pillow warns where one with transparency goes to RGB directly."""
+    if image.mode in ("RGB", "RGBA"):
+        return np.asarray(image)
+    return np.asarray(image.convert("RGBA" if image.mode in ("P", "PA") else "RGB"))
+
+
+def _as_they_are(image: Image.Image, file: Path) -> np.ndarray:
     if image.mode in GREY:
         if image.mode in ("LA", "PA"):
             _check_alpha(image, file)
             image = image.getchannel(0)
         return _whole(np.asarray(image), file)
-    channels = np.asarray(image if image.mode in ("RGB", "RGBA") else image.convert("RGB"))
-    if coding.colours:
-        return colour_table(tuple(coding.colours.items()))[packed(channels)]
+    channels = _channels(image)
     red = channels[..., 0]
     if not (np.array_equal(red, channels[..., 1]) and np.array_equal(red, channels[..., 2])):
         colours, counts = colours_in(channels)
@@ -93,17 +130,30 @@ def _check_alpha(image: Image.Image, file: Path) -> None:
 
 
 def _palette_is_coloured(image: Image.Image, coding: Coding) -> bool:
-    """Whether every colour in use is a class's: some tools order their palettes by chance."""
-    used = image.convert("RGB").getcolors(256) or []
-    return all(colour in coding.colours for _, colour in used)
+    """Whether a palette's colours say the classes, and not its indices: some tools order palettes by chance.
+
+    They do where all colours in use are classes', or most are and lie at other indices than the classes' ids; then one
+    that no class has is an error. A palette of other colours is decoration.
+    """
+    table = [tuple(colour) for colour in np.reshape(image.getpalette("RGB") or [], (-1, 3)).tolist()]
+    table += [(0, 0, 0)] * (256 - len(table))
+    used = np.unique(np.asarray(image.getchannel(0) if image.mode == "PA" else image)).tolist()
+    known = {index: coding.colours[table[index]] for index in used if table[index] in coding.colours}
+    moved = {index for index, number in known.items() if index != number}
+    if moved == {UNLABELLED} and table[known[UNLABELLED]] == table[UNLABELLED]:
+        return False  # a palette in the order of ids; the colour after its end is by chance a class's
+    return len(known) == len(used) or bool(moved and 2 * len(known) > len(used))
 
 
 def coded(values: np.ndarray, coding: Coding) -> np.ndarray:
     """Values as the file has them -> int32 ids; `UNKNOWN` where a value has no meaning."""
-    if not coding.values:
-        return values.astype(np.int32)
-    table = value_table(tuple(coding.values.items()))
-    return table[np.minimum(values.astype(np.int32), len(table) - 1)]
+    ids = values.astype(np.int32)
+    if coding.values:
+        table = value_table(tuple(coding.values.items()))
+        ids = table[np.minimum(ids, len(table) - 1)]
+    if values.dtype.kind == "i":
+        ids[values == TRANSPARENT] = UNLABELLED
+    return ids
 
 
 @functools.lru_cache(maxsize=8)
@@ -138,6 +188,14 @@ def colours_in(channels: np.ndarray) -> tuple[list[tuple[int, int, int]], list[i
     return colours, counts[order].tolist()
 
 
+def unknown_colours(file: Path, values: np.ndarray) -> str:
+    """The colours of a mask where its values are `UNKNOWN`, and their pixels."""
+    image = open_image(file, channels=1)
+    if isinstance(image, np.ndarray) or image.mode in DEEP:
+        return told(*np.unique(np.squeeze(image)[values == UNKNOWN], return_counts=True))
+    return told(*colours_in(_channels(image)[values == UNKNOWN][None]), most=12)
+
+
 def told(keys, counts, most: int = 6) -> str:
     """`0 (1,234 pixels), 255 (56 pixels) and 7 others`."""
     text = ", ".join(
@@ -149,4 +207,6 @@ def told(keys, counts, most: int = 6) -> str:
 
 def label_of(values: Mapping[int, int], value: int) -> int:
     """The id of one value; `UNKNOWN` where it has none."""
+    if value == TRANSPARENT:
+        return UNLABELLED
     return values.get(value, UNKNOWN) if values else value

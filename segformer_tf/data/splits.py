@@ -23,10 +23,12 @@ class Coding:
     Args:
         colours: Colour (red, green, blue) -> class id, where masks are pictures in colours; empty: they hold values.
         values: Value -> class id or `UNLABELLED`, for masks whose values are not ids; empty: a value is an id.
+        greys: Whether grey masks hold the greys of `colours`, and not ids.
     """
 
     colours: Mapping[tuple[int, int, int], int] = field(default_factory=dict)
     values: Mapping[int, int] = field(default_factory=dict)
+    greys: bool = False
 
 
 @dataclass(frozen=True)

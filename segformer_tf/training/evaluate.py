@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from segformer_tf.config import SegformerConfig
 from segformer_tf.data.classes import label_map
+from segformer_tf.data.files import names_below
 from segformer_tf.data.splits import UNLABELLED, Split
 from segformer_tf.images import SegformerImageProcessor, label_image, palette_for
 from segformer_tf.models.network import to_boundary
@@ -74,7 +75,7 @@ def predictions(
         corruption: Name and severity, 1 to 5, of what is done to the pictures first.
     """
     protocol = Protocol(protocol) if isinstance(protocol, str) else protocol
-    runtime = runtime_of(model)
+    runtime, name_of = runtime_of(model), names_of(source)
     ignored = (
         runtime.description.config.get("semantic_loss_ignore_index", UNLABELLED)
         if ignore_index is None
@@ -84,7 +85,7 @@ def predictions(
 
     def read(item: _Item):
         pixels, item.target = item.read()
-        protocol.check(pixels.shape[:2], name_of(source, item.number))
+        protocol.check(pixels.shape[:2], name_of(item.number))
         return pixels if corruption is None else corrupt(pixels, *corruption, item.number), item.target.shape
 
     task = overlap.Task(
@@ -133,7 +134,8 @@ def evaluate(
 
     Args:
         model: A Keras model, or the path of a file that `export` wrote.
-        dump: Directory that every prediction is written to, as a palette PNG named like its picture.
+        dump: Directory that every prediction is written to, as a palette PNG named like its picture (with its
+            folders, where two pictures have one name).
         map_classes: Which class of the model each class of the data set is, by name or id; None leaves it out. Needed
             where they differ.
         boundary: Also boundary IoU (Cheng et al. 2021).
@@ -169,11 +171,11 @@ def evaluate(
     chosen = None if groups is None else read_groups(groups, names)
     tally = Tally(names, config.semantic_loss_ignore_index, boundary, intervals, chosen)
     unlabelled = None if map_classes is None else UNLABELLED  # as the data set's own ids have it, until they are mapped
-    reliability = Reliability() if calibration else None
+    reliability, name_of = Reliability() if calibration else None, names_of(source)
     asked = {"scores": calibration, "corruption": corruption}
     for found in predictions(runtime, source, protocol, processor, batch_size, unlabelled, **asked):
         if dump is not None:
-            with whole(Path(dump) / f"{name_of(source, tally.images)}.png") as draft:
+            with whole(Path(dump) / f"{name_of(tally.images)}.png") as draft:
                 label_image(found.predicted, palette_for(names)).save(draft)
         labels = ids_of(found.labels)
         tally.add(labels, found.predicted)
@@ -186,10 +188,15 @@ def evaluate(
     return result
 
 
-def name_of(source: Source, number: int) -> str:
-    """A picture's name, without suffix; its number where it has none."""
-    named = isinstance(source, Split) and not source.shards
-    return source.images[number].stem if named else f"{number:06}"
+def names_of(source: Source) -> Callable[[int], str]:
+    """Number -> a picture's name without suffix, with its folders where two have one name; the number if it has none.
+
+    Folders are those below the one that all pictures share.
+    """
+    if not isinstance(source, Split) or source.shards:
+        return "{:06}".format
+    names = [image.stem for image in source.images]
+    return (names if len(set(names)) == len(names) else names_below(source.images)).__getitem__
 
 
 def _evaluate_classes(

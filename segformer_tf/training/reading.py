@@ -61,7 +61,7 @@ def _bytes(encoded) -> bytes:
 def mask_reader(coding: Coding) -> Callable[[tf.Tensor], tf.Tensor]:
     """The function: name of a mask's file -> (H, W) int32 ids, `UNLABELLED` where a pixel is not labelled.
 
-    8- and 16-bit grey PNGs are decoded by TensorFlow, all others by Pillow.
+    8- and 16-bit grey PNGs of ids are decoded by TensorFlow, all others by Pillow.
     """
 
     def by_pillow(file):
@@ -82,6 +82,8 @@ def mask_reader(coding: Coding) -> Callable[[tf.Tensor], tf.Tensor]:
             return tf.identity(ids)
 
     def read(file):
+        if coding.greys:
+            return tf.ensure_shape(by_pillow(file), (None, None))
         data = tf.io.read_file(file)
         head = tf.strings.substr(data, 24, 2)  # depth and colour type, where the file is a PNG
         is_png = (tf.strings.substr(data, 0, 4) == PNG) & ~tf.strings.regex_full_match(data, EXIF_CHUNK)

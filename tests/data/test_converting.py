@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from people_data import HALF, coco, flat, folders, labelme, text, voc, yolo
+from people_data import HALF, coco, flat, folders, labelme, photo, put, text, voc, yolo
 from PIL import Image
 
 from segformer_tf.data import DataError, inspect
@@ -33,6 +33,16 @@ def test_colours_and_names_come_along(tmp_path):
     assert [row["color"] for row in rows] == colours.tolist() and rows[1]["name"] == "leaf"
     mask = Image.open(next((tmp_path / "dst/annotations/train").iterdir()))
     np.testing.assert_array_equal(np.asarray(mask.convert("RGB")), colours[HALF])
+
+
+def test_splits_of_other_classes_are_not_written(tmp_path):
+    for split, names in (("train", ["sea", "leaf"]), ("val", ["leaf", "sea"])):
+        put(f"{split}/p.jpg", photo())(tmp_path / "src")
+        put(f"{split}/p_mask.png", HALF)(tmp_path / "src")
+        text(f"{split}/classes.json", names)(tmp_path / "src")
+    with pytest.raises(DataError, match="'leaf' has the id 0 in the split 'val', but it is 1 in the split 'train'"):
+        convert_masks(tmp_path / "src", tmp_path / "dst")
+    assert not (tmp_path / "dst").exists()
 
 
 def test_binary_masks_become_0_and_1(tmp_path):

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -5,6 +6,7 @@ from small_data import CLASSES, write_split
 
 from segformer_tf.data.folds import directory_of, fold, group_pictures, inspect_folds
 from segformer_tf.data.layouts import read_split
+from segformer_tf.data.splits import Coding, DataError
 
 NAMES = {"train": ["north_0", "north_1", "south_2", "south_3", "east_4"], "val": ["north_5", "east_6"]}
 
@@ -79,13 +81,27 @@ def test_a_class_that_a_group_lacks_or_that_only_one_has_is_told(data):
     assert any(text.startswith("the group 'south' has no 'box'") for text in told)
 
 
+def test_splits_of_other_classes_are_not_put_together(data):
+    train, val = read_split(data, "train"), read_split(data, "val")
+    names = dataclasses.replace(val, classes=[CLASSES[0], {**CLASSES[1], "name": "leaf"}])
+    with pytest.raises(DataError, match="'leaf' has the id 1 in the split 'val', but it is 2 in the split 'train'"):
+        group_pictures([train, names], "drive")
+    with pytest.raises(DataError, match="other colours for their classes"):
+        group_pictures([train, dataclasses.replace(val, coding=Coding({(1, 2, 3): 0}))], "drive")
+    shorter = dataclasses.replace(train, classes=CLASSES[:2])
+    assert [len(split.classes) for split in group_pictures([shorter, val], "drive").values()] == [3, 3, 3]
+
+
 @pytest.mark.parametrize(
     ("rule", "told"),
     [
         ("(", "is no regular expression"),
         ("north", "has 0 groups in brackets, expected one"),
         ("^(n)orth(_)", "has 2 groups in brackets, expected one"),
-        ("^(north)", r"4 of 7 pictures are in no group by '\^\(north\)' \(east_4, south_2, south_3\)"),
+        (
+            "^(north)",
+            r"4 of 7 pictures are in no group by '\^\(north\)' \(train/east_4, train/south_2, train/south_3\)",
+        ),
         (r"^\w*(_)", "makes one group, '_', of all 7 pictures, expected two or more"),
     ],
 )
@@ -101,6 +117,10 @@ def test_rules_that_make_no_folds_are_told(data, rule, told):
         ({"a": ["north_0"], "b": "south_2"}, "values of other kinds"),
         ({"a": ["north_0", "west_9"]}, "names west_9, expected names of pictures without suffix"),
         ({"a": ["north_0"], "b": ["north_0"]}, "has 'north_0' in 'a' and in 'b'"),
+        ({"north_0": "a", "train/north_0": "b"}, "has 'train/north_0' in 'a' and in 'b'"),
+        ({"a": ["north_0"], "b": []}, "has the group 'b' without pictures"),
+        ({"": ["north_0"]}, "has 'north_0' in a group without a name"),
+        ({"north_0": " "}, "has 'north_0' in a group without a name"),
         ({"a": ["north_0"]}, "6 of 7 pictures are in no group"),
     ],
 )
@@ -109,6 +129,32 @@ def test_files_that_make_no_folds_are_told(data, tmp_path, given, told):
     file.write_text(json.dumps(given))
     with pytest.raises(ValueError, match=told):
         group_pictures([read_split(data, "train"), read_split(data, "val")], file)
+
+
+def test_pictures_of_one_name_are_told_apart_by_their_folders(data, tmp_path):
+    for kind, suffix in (("images", "jpg"), ("annotations", "png")):
+        for split, names in NAMES.items():
+            for number, name in enumerate(names):
+                new = data / kind / split / f"cam{number % 2}" / f"{number // 2:04}.{suffix}"
+                new.parent.mkdir(exist_ok=True)
+                (data / kind / split / f"{name}.{suffix}").rename(new)
+    splits = [read_split(data, "train"), read_split(data, "val")]
+    file = tmp_path / "groups.json"
+    file.write_text(json.dumps({"a": ["0000"], "b": ["0001"]}))
+    with pytest.raises(
+        ValueError, match=r"names '0000', which 4 pictures are called \(.*train/cam0/0000.jpg, .*\), exp"
+    ):
+        group_pictures(splits, file)
+    names = [
+        image.relative_to(data / "images").with_suffix("").as_posix() for split in splits for image in split.images
+    ]
+    of_name = {name.removeprefix("train/") if name[-1] != "0" else name: name.split("/")[1] for name in names}
+    file.write_text(json.dumps(of_name))
+    found = group_pictures(splits, file)
+    assert {group: {image.parent.name for image in split.images} for group, split in found.items()} == {
+        "cam0": {"cam0"},
+        "cam1": {"cam1"},
+    }
 
 
 def test_a_fold_s_directory_is_a_plain_name(tmp_path):

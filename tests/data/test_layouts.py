@@ -2,10 +2,12 @@ import json
 
 import numpy as np
 import pytest
+from people_data import HALF, coco
 from PIL import Image
 from small_data import CLASSES
 
-from segformer_tf.data import DataError, read_split
+from segformer_tf.data import DataError, inspect, read_split
+from segformer_tf.data.pictures import ids_of
 
 
 def touch_png(file, size=(6, 4), mode="L"):
@@ -48,6 +50,19 @@ def test_cityscapes_without_train_ids_says_how_to_make_them(tmp_path):
     (tmp_path / "gtFine/val").mkdir(parents=True)
     with pytest.raises(FileNotFoundError, match="run cityscapesScripts"):
         read_split(tmp_path, "val")
+
+
+@pytest.mark.parametrize("names", [("dog", "cat"), ("dog",), ("dog", "owl")])
+def test_coco_s_classes_have_one_id_in_all_files_whatever_each_calls_it(tmp_path, names):
+    coco(tmp_path, categories=[{"id": 7, "name": "cat"}, {"id": 8, "name": "dog"}])
+    file = tmp_path / "annotations/instances_val.json"
+    content = json.loads(file.read_text())
+    content["categories"] = [{"id": 7 + i, "name": name} for i, name in enumerate(names)]
+    file.write_text(json.dumps(content))  # its annotations, category 7, are dogs then
+    found = inspect(tmp_path).check()
+    assert list(found.id2label.values()) == ["background", "cat", "dog", "owl"][: 4 if "owl" in names else 3]
+    np.testing.assert_array_equal(ids_of(found.splits["train"], 0), HALF)
+    np.testing.assert_array_equal(ids_of(found.splits["val"], 0), HALF * 2)
 
 
 def test_class_folders_become_classes_in_the_order_of_their_names(tmp_path):

@@ -94,6 +94,25 @@ RIGHT_VALUES = {
         {},
         ["class 0", "class 1"],
     ),
+    "split_folders_in_capitals": (
+        also(
+            *(
+                put(f"{kind}/Train/p.{end}", what)
+                for kind, end, what in (("images", "jpg", photo()), ("masks", "png", HALF))
+            ),
+            *(
+                put(f"{kind}/VAL/p.{end}", what)
+                for kind, end, what in (("images", "jpg", photo(1)), ("masks", "png", HALF))
+            ),
+        ),
+        {},
+        ["class 0", "class 1"],
+    ),
+    "coco_in_capitals": (
+        lambda r: (coco(r, images="{}/{}"), [(r / name).rename(r / name.capitalize()) for name in ("train", "val")]),
+        {},
+        ["background", "leaf"],
+    ),
     "no_split_folders": (flat, {}, ["class 0", "class 1"]),
     "side_by_side": (lambda r: flat(r, "{}.jpg", "{}_mask.png"), {}, ["class 0", "class 1"]),
     "hidden_files": (
@@ -102,6 +121,14 @@ RIGHT_VALUES = {
         ["class 0", "class 1"],
     ),
     "voc": (lambda r: voc(r, palette(HALF, [[0, 0, 0], [128, 0, 0]])), {}, None),
+    "voc_lists_with_suffixes_and_flags": (
+        also(
+            lambda r: voc(r, palette(HALF, [[0, 0, 0], [128, 0, 0]])),
+            text("ImageSets/Segmentation/train.txt", "p0.jpg\np1\t1\np2 -1\n p3.JPG 0\r\n"),
+        ),
+        {},
+        None,
+    ),
     "cvat": (
         also(
             lambda r: voc(r, COLOURS[HALF], False), text("labelmap.txt", "background:10,20,30::\nleaf:200,100,50::\n")
@@ -254,6 +281,14 @@ WRONG = {
         {},
         r"p0\.jpg: no mask of that name, looked for .*annotations/train/p0\.png",
     ),
+    "voc_list_of_a_picture_that_is_gone": (
+        also(
+            lambda r: voc(r, palette(HALF, [[0, 0, 0], [128, 0, 0]])),
+            text("ImageSets/Segmentation/train.txt", "p0\np1\nq7.jpg 1\n"),
+        ),
+        {},
+        r"train\.txt lists q7\.jpg 1, of which .* has no picture",
+    ),
     "no_picture": (also(f(), remove("images/val/p1.jpg")), {}, r"p1\.png: no picture of that name"),
     "broken_link": (gone_link, {}, r"p9\.jpg is a link to .*nowhere\.jpg, which does not exist"),
     "cut_off_picture": (truncated, {}, r"p0\.jpg is damaged or cut off"),
@@ -309,6 +344,30 @@ WRONG = {
         {"splits": ("train", "val")},
         "images/val is not a directory, expected files of the split 'val'",
     ),
+    "masks_of_val_alone": (
+        also(f(), remove("images/val/p0.jpg"), remove("images/val/p1.jpg"), lambda r: (r / "images/val").rmdir()),
+        {},
+        "images/val is not a directory, expected files of the split 'val'",
+    ),
+    "masks_of_val_alone_outside": (
+        also(
+            put("train/images/p.jpg", photo()),
+            put("train/masks/p.png", HALF),
+            put("val/masks/p.png", HALF),
+        ),
+        {},
+        "val has no folder images, expected pictures and masks of the split 'val'",
+    ),
+    "no_val_outside": (
+        also(put("train/images/p.jpg", photo()), put("train/masks/p.png", HALF)),
+        {"splits": ("train", "val")},
+        "val has no folder images, expected pictures and masks .* has the splits train: add it",
+    ),
+    "yolo_labels_of_val_alone": (
+        also(yolo, lambda r: (r / "images/val").rename(r / "elsewhere")),
+        {},
+        "images/val is not a directory",
+    ),
     "one_picture_in_all": (lambda r: flat(r, count=1), {}, "expected at least two, one to validate on"),
     "reduced_ade20k": (
         also(
@@ -327,6 +386,21 @@ WRONG = {
         lambda r: coco(r, {"size": [H, W], "counts": [5]}),
         {},
         "run lengths cover 5 pixels, expected 2400",
+    ),
+    "roboflow_lists_that_differ": (
+        also(
+            *(put(f"{s}/p_jpg.rf.1.jpg", photo(i)) for i, s in enumerate(("train", "valid"))),
+            *(put(f"{s}/p_jpg.rf.1_mask.png", HALF) for s in ("train", "valid")),
+            text("train/_classes.csv", "Pixel Value, Class\n0, sea\n1, cat\n2, dog\n"),
+            text("valid/_classes.csv", "Pixel Value, Class\n0, sea\n1, dog\n"),
+        ),
+        {},
+        "the class 'dog' has the id 1 in the split 'val', but it is 2 in the split 'train', where 1 is 'cat'",
+    ),
+    "coco_one_name_twice": (
+        lambda r: coco(r, categories=({"id": 7, "name": "leaf"}, {"id": 8, "name": "leaf"})),
+        {},
+        "instances_train.json has two categories 'leaf'",
     ),
     "labelme_bare_picture": (also(labelme, remove("p0.json")), {}, r"p0\.jpg: no annotation"),
 }
@@ -368,6 +442,7 @@ SAID = {
         also(f(), text("classes.json", ["a", "b", "c"]), put("annotations/val/p0.png", HALF * 2)),
         r"c \(only in val\)",
     ),
+    "no_val": (f(splits=("train",)), "the data set has no split 'val', which training needs"),
     "copies": (also(f(), put("images/val/p0.jpg", photo(0))), "1 picture is in more than one split"),
     "an_unlabelled_mask": (
         also(f(), put("annotations/train/p0.png", HALF * 0 + 255)),
@@ -406,6 +481,38 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path):
     truncated(tmp_path)
     save(tmp_path, "images/val/lonely.jpg", photo())
     assert len(inspect(tmp_path).errors) >= 2
+
+
+def test_faults_of_one_kind_in_many_files_are_one_sentence(tmp_path):
+    folders(tmp_path)
+    for i in range(2, 8):
+        save(tmp_path, f"images/train/p{i}.jpg", photo(20 + i))
+        save(tmp_path, f"annotations/train/p{i}.png", HALF[: 20 + i])
+    (told,) = inspect(tmp_path).errors
+    assert re.search(
+        r"p2\.png is 22 x 60 pixels, expected 40 x 60 .*: resize one of them "
+        r"\(5 more are like it: .*p3\.png, .*p4\.png, .*p5\.png and 2 more\)\.$",
+        told,
+    )
+
+
+def test_a_few_faults_of_one_kind_are_a_sentence_each(tmp_path):
+    folders(tmp_path, mask=HALF[:20])
+    assert len(inspect(tmp_path).errors) == 4
+
+
+def test_what_lacks_its_partner_is_told_once_without_split_folders(tmp_path):
+    flat(tmp_path)
+    (tmp_path / "masks/p3.png").unlink()
+    (tmp_path / "images/p4.jpg").unlink()
+    assert len(inspect(tmp_path).errors) == 2
+
+
+def test_labels_that_labelme_s_list_has_not_are_one_sentence(tmp_path):
+    labelme(tmp_path)
+    text("labels.txt", "sea\n")(tmp_path)
+    (told,) = (text for text in inspect(tmp_path).errors if "has the label 'leaf'" in text)
+    assert "p0.json has" in told and "(9 more are like it: " in told
 
 
 def test_a_drawn_split_is_the_same_for_a_seed_and_has_every_picture_once(tmp_path):

@@ -67,14 +67,21 @@ def voc(root, mask, lists=True):
 RIGHT = [30, 0, 60, 0, 60, 40, 30, 40]  # the right half as a polygon
 
 
-def coco(root, segmentation=None, name="annotations/instances_{}.json", size=(H, W), images="images/{}/{}"):
+def coco(
+    root,
+    segmentation=None,
+    name="annotations/instances_{}.json",
+    size=(H, W),
+    images="images/{}/{}",
+    categories=({"id": 7, "name": "leaf"},),
+):
     for split in ("train", "val"):
         rows, annotations = [], []
         for i in range(2):
             save(root, images.format(split, f"p{i}.jpg"), photo(i + 10 * (split == "val")))
             rows.append({"id": i, "file_name": f"p{i}.jpg", "height": size[0], "width": size[1]})
             annotations.append({"id": i, "image_id": i, "category_id": 7, "segmentation": segmentation or [RIGHT]})
-        content = {"images": rows, "annotations": annotations, "categories": [{"id": 7, "name": "leaf"}]}
+        content = {"images": rows, "annotations": annotations, "categories": categories}
         write(root, name.format(split), content)
 
 

@@ -159,3 +159,14 @@ def test_a_path_that_is_no_exported_file_is_told(data, tmp_path):
         ValueError, match="is no exported file; expected one, or a model that from_pretrained has loaded"
     ):
         evaluate(tmp_path, read_split(data, "val"))
+
+
+def test_predictions_of_one_name_lie_in_their_folders(data, network, tmp_path):
+    for kind, suffix in (("images", "jpg"), ("annotations", "png")):
+        for number in range(2):
+            new = data / kind / "val" / f"cam{number}" / f"0000.{suffix}"
+            new.parent.mkdir()
+            (data / kind / "val" / f"p{number}.{suffix}").rename(new)
+    evaluate(network, read_split(data, "val"), dump=tmp_path / "out")
+    written = {file.relative_to(tmp_path / "out").as_posix() for file in (tmp_path / "out").rglob("*.png")}
+    assert written == {"cam0/0000.png", "cam1/0000.png", "p2.png"}

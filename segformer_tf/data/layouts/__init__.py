@@ -1,7 +1,11 @@
 """The layouts that data sets come in, told by themselves: one row each, its reader in a file of its own."""
 
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+from segformer_tf.data.greys import settled
 from segformer_tf.data.layouts import class_folders, coco, folders, labelme, published, shards, voc, yolo
 from segformer_tf.data.splits import DataError, Layout, Split
 from segformer_tf.storage.keywords import spell_checked
@@ -62,7 +66,15 @@ def read_split(directory: str | Path, split: str = "train", *, seed: int = 0) ->
 
 def found_split(directory: str | Path, split: str, seed: int = 0) -> Split:
     """As `read_split`, but with the problems listed in the split instead of raised."""
-    found = layout_of(directory).read(Path(directory), split, seed)
+    layout = layout_of(directory)
+    found = layout.read(Path(directory), split, seed)
     if not len(found) and not found.problems:
         raise DataError([f"the split {split!r} of {directory} is empty, expected at least one picture: add some."])
-    return found
+
+    def other_masks() -> Iterator[Any]:
+        for name in layout.splits(Path(directory)):
+            if name != split:
+                with suppress(OSError, ValueError):  # who asks for that split is told
+                    yield from layout.read(Path(directory), name, seed).targets
+
+    return settled(found, other_masks)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from segformer_tf.data.files import PICTURES, SPLIT_FOLDERS, Found, drawn_pairs, named, split_folder
+from segformer_tf.data.files import PICTURES, SPLIT_FOLDERS, Found, drawn_pairs, named, split_folder, split_names
 from segformer_tf.data.shapes import BACKGROUND, Shapes, polygon, run_lengths
 from segformer_tf.data.splits import Layout, Split
 from segformer_tf.storage.read import MAX_ANNOTATIONS, read_json, understanding
@@ -50,7 +50,7 @@ def _of_split(files: list[Path], split: str) -> Path | None:
     for name in SPLIT_FOLDERS.get(split, (split,)):
         for file in files:
             words = file.stem.lower().replace("-", "_").rstrip("0123456789").split("_")
-            if name in words or file.parent.name == name:
+            if name in words or file.parent.name.lower() == name:
                 return file
     return None
 
@@ -74,14 +74,21 @@ def read(directory: Path, split: str, seed: int) -> Split:
 
 
 def _read(directory: Path, split: str, seed: int, file: Path | None, files: list[Path], listed: Found) -> Split:
-    content = _content(file or files[0])
-    classes = [BACKGROUND, *({"id": i, "name": row["name"]} for i, row in enumerate(_categories(content), 1))]
-    ids = {row["id"]: number for number, row in enumerate(_categories(content), 1)}
+    source = file or files[0]
+    content = _content(source)
+    numbers = _numbers(files, source)
+    classes = [BACKGROUND, *({"id": number, "name": name} for name, number in numbers.items())]
+    ids = {row["id"]: numbers[row["name"]] for row in _categories(content)}
+    if len(set(ids.values())) < len(ids):
+        names = [row["name"] for row in _categories(content)]
+        twice = next(name for name in names if names.count(name) > 1)
+        listed.problems.append(
+            f"{source} has two categories {twice!r}, expected a name of its own for each: rename one."
+        )
     shapes = defaultdict(list)
     for annotation in content["annotations"]:
         shapes[annotation["image_id"]].append(annotation)
     images, targets, gone = [], [], []
-    source = file or files[0]
     for row in sorted(content["images"], key=lambda row: row["file_name"]):
         picture = _picture(directory, source, row["file_name"], split)
         if picture is None:
@@ -115,8 +122,18 @@ def _categories(content: Any) -> list[dict[str, Any]]:
     return [row for row in rows if row["id"] in used or row["name"] not in parents or row["id"] != 0]
 
 
+def _numbers(files: list[Path], source: Path) -> dict[str, int]:
+    """Name -> class id, the same in all splits: each file has ids of its own, and may lack what it does not show."""
+    names: list[str] = []
+    for file in dict.fromkeys([*(_of_split(files, split) for split in SPLIT_FOLDERS), source]):
+        if file is not None:
+            with understanding(file, "COCO's annotations"):
+                names += [row["name"] for row in _categories(_content(file))]
+    return {name: number for number, name in enumerate(dict.fromkeys(names), 1)}
+
+
 def _places(directory: Path, source: Path, split: str) -> list[Path]:
-    names = SPLIT_FOLDERS.get(split, (split,))
+    names = split_names(split)
     below = [
         folder for name in names for folder in (directory / name, directory / f"{name}2017", directory / f"{name}2014")
     ]

@@ -65,11 +65,17 @@ def found(directory: Path) -> bool:
 
 
 def splits(directory: Path) -> list[str]:
-    if not _both(directory):
-        return [split for split in SPLIT_FOLDERS if _both(split_folder(directory, split))]
-    folder = image_folder(directory)
-    assert folder is not None
-    return splits_below(folder) or ["train", "val"]
+    """A split that has but one of its two folders is one too, so that whoever looks at all splits is told."""
+    images, masks = image_folder(directory), mask_folder(directory)
+    if images is None or masks is None:
+        return [split for split in SPLIT_FOLDERS if _begun(split_folder(directory, split), split)]
+    return splits_below(images, masks) or ["train", "val"]
+
+
+def _begun(parent: Path | None, split: str) -> bool:
+    """Whether a split is meant to be there; pictures for tests may have no masks."""
+    halves = parent is not None and (image_folder(parent), mask_folder(parent))
+    return bool(halves) and (all(halves) if split == "test" else any(halves))
 
 
 def read(directory: Path, split: str, seed: int) -> Split:
@@ -81,8 +87,14 @@ def read(directory: Path, split: str, seed: int) -> Split:
         images, masks, whole = image_folder(place), mask_folder(place), True
     else:
         images, masks = image_folder(directory), mask_folder(directory)
-        assert images is not None and masks is not None
-        whole = not splits_below(images) and not (images / split).is_dir()
+        if images is None or masks is None:
+            has = place is not None and image_folder(place) is not None
+            raise FileNotFoundError(
+                f"{place or directory / split} has no folder {'masks' if has else 'images'}, expected pictures and "
+                f"masks of the split {split!r} below {directory}, which has the splits "
+                f"{', '.join(splits(directory))}: add it."
+            )
+        whole = not splits_below(images, masks) and not (images / split).is_dir()
         if not whole:
             names = split_folder(images, split), split_folder(masks, split)
             wanted = images if names[0] is None else masks

@@ -14,6 +14,7 @@ from segformer_tf.data.files import (
     by_key,
     drawn_pairs,
     files_in,
+    gathered,
     key_of,
     named,
     split_folder,
@@ -85,7 +86,11 @@ def read(directory: Path, split: str, seed: int) -> Split:
     ids |= dict.fromkeys(IGNORED, UNLABELLED)
     keys = sorted(pictures.keys() & texts.keys())
     images = [pictures[key] for key in keys]
-    targets = [_target(texts[key], ids, listed) for key in keys]
+    problems: list[tuple[Path, str]] = []
+    notes: list[tuple[Path, str]] = []
+    targets = [_target(texts[key], ids, problems, notes) for key in keys]
+    listed.problems += gathered(problems)
+    listed.notes += gathered(notes)
     chosen = None
     if place is None:
         chosen, images, targets = drawn_pairs(images, targets, folder, split, seed, listed)
@@ -119,15 +124,15 @@ def _content(file: Path) -> dict[str, Any]:
     return content if right else {}
 
 
-def _target(file: Path, ids: dict[str, int], listed: Found) -> Shapes:
+def _target(file: Path, ids: dict[str, int], problems: list, notes: list) -> Shapes:
     content = _content(file)
     if "shapes" not in content:
-        listed.problems.append(f'{file} is no annotation of labelme (no "shapes"): write it again, or take it away.')
+        problems.append((file, f'{file} is no annotation of labelme (no "shapes"): write it again, or take it away.'))
     shapes = content.get("shapes", [])
     if lines := [shape for shape in shapes if shape.get("shape_type", "polygon") in WITHOUT_AREA]:
-        listed.notes.append(f"{file}: {len(lines)} points or lines have no area and are left out.")
+        notes.append((file, f"{file}: {len(lines)} points or lines have no area and are left out."))
     if unknown := sorted({str(shape.get("label")) for shape in shapes} - set(ids)):
-        listed.problems.append(f"{file} has the label {unknown[0]!r}, expected one of {', '.join(ids)}: correct it.")
+        problems.append((file, f"{file} has the label {unknown[0]!r}, expected one of {', '.join(ids)}: correct it."))
         shapes = [shape for shape in shapes if str(shape.get("label")) in ids]
     height, width = (content.get(key) for key in ("imageHeight", "imageWidth"))
     return Shapes(file, partial(_draw, file, shapes, ids), (height, width) if height and width else None)

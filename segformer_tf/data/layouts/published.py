@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from segformer_tf.data.classes import named, read_classes
-from segformer_tf.data.files import MASKS, PICTURES, Found, by_key, files_in, pair, split_folder
+from segformer_tf.data.files import MASKS, PICTURES, Found, by_key, files_in, pair, split_folder, splits_below
 from segformer_tf.data.splits import UNLABELLED, Coding, Layout, Split
 from segformer_tf.images.palettes import DATASETS
 
@@ -76,7 +76,7 @@ def _check_folders(split: str, *folders: Path) -> None:
 
 
 def _ade20k_splits(directory: Path) -> list[str]:
-    return [split for split in ("train", "val", "test") if split_folder(directory / "images", split)]
+    return splits_below(directory / "images", directory / "annotations")
 
 
 def _cityscapes_splits(directory: Path) -> list[str]:

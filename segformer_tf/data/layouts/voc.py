@@ -1,5 +1,7 @@
 """Pascal VOC, and what CVAT writes as "Segmentation mask 1.1": `JPEGImages/`, `SegmentationClass/`, `ImageSets/`."""
 
+import unicodedata
+from collections.abc import Container
 from pathlib import Path
 
 from segformer_tf.data.classes import coloured, named, read_classes
@@ -11,7 +13,7 @@ from segformer_tf.data.splits import UNLABELLED, Coding, Layout, Split
 VOID = (224, 224, 192)  # the colour of VOC's borders, which are not labelled
 TREE = """DIR/JPEGImages/NAME.jpg
 DIR/SegmentationClass/NAME.png          (a palette of class ids, or colours)
-DIR/ImageSets/Segmentation/train.txt    (names without suffix; without these lists a fifth validates)
+DIR/ImageSets/Segmentation/train.txt    (names, a line each; without these lists a fifth validates)
 DIR/ImageSets/Segmentation/val.txt
 DIR/labelmap.txt                        (CVAT: name:red,green,blue:: a line, by which colours become classes)"""
 
@@ -34,8 +36,8 @@ def read(directory: Path, split: str, seed: int) -> Split:
     lists = directory / "ImageSets" / "Segmentation"
     chosen = None
     if (lists / f"{split}.txt").is_file():
-        keys = (lists / f"{split}.txt").read_text("utf-8-sig").split("\n")
-        keys = [key.strip() for key in keys if key.strip()]
+        lines = (lists / f"{split}.txt").read_text("utf-8-sig").split("\n")
+        keys = list(dict.fromkeys(_key(line.strip(), pictures) for line in lines if line.strip()))
         if gone := [key for key in keys if key not in pictures]:
             listed.problems.append(
                 f"{lists / f'{split}.txt'} lists {some(gone)}, of which {images} has no picture: add it."
@@ -60,6 +62,15 @@ def read(directory: Path, split: str, seed: int) -> Split:
         split, files, partners, classes, coding, layout=LAYOUT.name, chosen=chosen,
         problems=listed.problems, notes=listed.notes,
     )  # fmt: skip
+
+
+def _key(line: str, pictures: Container[str]) -> str:
+    """A picture's name in a line of a list, which may have a suffix, and behind it a flag as VOC's lists of classes."""
+    line = unicodedata.normalize("NFC", line)
+    bare, *flag = line.rsplit(maxsplit=1)
+    bare = bare if flag and flag[0] in ("-1", "0", "1") else line
+    stem = bare[: bare.rfind(".")] if bare.lower().endswith(PICTURES) else bare
+    return next((name for name in (line, bare, stem) if name in pictures), line)
 
 
 def _classes(directory: Path) -> tuple[list[dict], Coding]:

@@ -39,7 +39,7 @@ def found(directory: Path) -> bool:
 
 
 def splits(directory: Path) -> list[str]:
-    return splits_below(directory / "images") or splits_below(directory) or ["train", "val"]
+    return splits_below(directory / "images", directory / "labels") or splits_below(directory) or ["train", "val"]
 
 
 def read(directory: Path, split: str, seed: int) -> Split:
@@ -49,7 +49,7 @@ def read(directory: Path, split: str, seed: int) -> Split:
         images, labels = folder, directory / "labels" / folder.name
     elif (folder := split_folder(directory, split)) and (folder / "images").is_dir():
         images, labels = folder / "images", folder / "labels"
-    elif (directory / "images").is_dir() and not splits_below(directory / "images"):
+    elif (directory / "images").is_dir() and not splits_below(directory / "images", directory / "labels"):
         images, labels = directory / "images", directory / "labels"
         chosen = {}
     else:
