@@ -15,6 +15,7 @@ from segformer_tf.storage.whole import write_text
 from segformer_tf.training import state
 from segformer_tf.training.fit import train
 from segformer_tf.training.recipe import Recipe
+from segformer_tf.training.sources import identity
 
 RESULT = "folds.json"
 
@@ -47,12 +48,14 @@ def train_folds(
     runs = {group: directory_of(run, group) for group in found.splits}
     if len(set(runs.values())) < len(runs):
         raise ValueError(f"two of the groups {', '.join(runs)} would have one directory: name them otherwise.")
-    started = {group: (directory / state.RECIPE).is_file() for group, directory in runs.items()}
+    started = {group: state.saved(directory) for group, directory in runs.items()}
     if not resume and any(started.values()):
         there = next(runs[group] for group, is_there in started.items() if is_there)
         raise FileExistsError(
             f"{there} has a run already, expected none: go on with --resume, or choose another directory."
         )
+    for group, directory in runs.items():  # all of them, before one goes on
+        state.check_pictures(directory, {name: identity(part) for name, part in fold(found, group).splits.items()})
     rows = []
     for group, directory in runs.items():
         keras.utils.set_random_seed(seed)  # each fold begins with the same weights

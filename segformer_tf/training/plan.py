@@ -82,6 +82,9 @@ def make_plan(recipe: Recipe, train: Source, validation: Source) -> Plan:
         every = max(math.ceil(cost / EVALUATION_SHARE), math.ceil(steps / EVALUATIONS))
         notes.append(f"evaluation every {min(every, steps)} steps, so that it takes about a tenth of the time at most")
     every = min(every, steps)
+    if recipe.patience is not None and recipe.patience < every:
+        notes.append(f"the patience of {recipe.patience} steps is lengthened to {every}, from evaluation to evaluation")
+        recipe = dataclasses.replace(recipe, patience=every)
     save = recipe.save_every or math.ceil(every / math.ceil(every / SAVE_STEPS))
     return Plan(recipe, steps, every, min(save, every), count, validation_count, _typical(sizes), tuple(notes))
 
