@@ -258,6 +258,12 @@ def test_a_loss_that_is_no_number_stops_the_run_and_saves_nothing(network, tmp_p
         keeper._check(float("inf"))
 
 
+def test_one_logit_is_not_trained_where_the_model_has_classes(data, network, tmp_path):
+    with pytest.raises(ValueError, match=r"one_logit is True, expected False for a model of 3 classes: give --binary"):
+        train(network, data, tmp_path / "run", dataclasses.replace(RECIPE, one_logit=True), verbose=0)
+    assert not (tmp_path / "run").exists()
+
+
 def test_averaged_weights_are_saved_with_their_own_statistics(data, network, tmp_path):
     """The running statistics follow other weights: far from the saved ones where the rate is high."""
     network.config.calibration_temperature = 1.4
