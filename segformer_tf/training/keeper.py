@@ -194,8 +194,8 @@ class Keeper(keras.callbacks.Callback):
 
     def publish(self, name: str) -> None:
         """Saves the evaluated model as it is, and its processor, into the run's directory of that name."""
+        self.evaluated.save_pretrained(self.run / name)  # first: a disk that is full refuses this one
         self.processor.save_pretrained(self.run / name)
-        self.evaluated.save_pretrained(self.run / name)
 
     @contextmanager
     def stoppable(self) -> Iterator[None]:

@@ -201,7 +201,7 @@ def check_pictures(
         what = names if now["pictures"] == before["pictures"] else f"{now['pictures']}, not {before['pictures']}"
         raise ValueError(
             f"the {split} pictures are not those that {run} was started with ({what}), expected the same: give its "
-            "data set, or start another run from its last/."
+            "data set and its groups, or start another run from its last/."
         )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from small_data import picture_and_mask, tiny_network
+from small_data import own_dataset, picture_and_mask, tiny_network
 
 from segformer_tf import (
     SegformerConfig,
@@ -294,6 +294,28 @@ def test_the_warm_up_is_shortened_and_evaluation_takes_a_tenth(data):
     # 3 pictures of 48 x 72 at half a training step's cost against batches of 2 crops of 32 x 48
     assert plan.evaluate_every == math.ceil(10 * 0.5 * 3 * 48 * 72 / (2 * 32 * 48)) == 17
     assert "the warm-up of 1500 steps is shortened to 10" in plan.notes[0]
+
+
+def test_a_data_set_without_pictures_is_told():
+    none = own_dataset().take(0)
+    with pytest.raises(ValueError, match="the training data set has no pictures, expected some"):
+        make_plan(RECIPE, none, own_dataset())
+    with pytest.raises(ValueError, match="the validation data set has no pictures, expected some"):
+        make_plan(RECIPE, own_dataset(), own_dataset().filter(lambda image, mask: False))  # of unknown length
+
+
+def test_a_disk_that_is_full_leaves_no_half_model(network, tmp_path, monkeypatch):
+    keeper = Keeper(
+        tmp_path, network, None, Plan(RECIPE, 8, 4, 2, 7, 3, (48, 72)), state.nothing(), SegformerImageProcessor()
+    )
+
+    def full(directory):
+        raise OSError("Cannot write: make room")
+
+    monkeypatch.setattr(network, "save_pretrained", full)
+    with pytest.raises(OSError, match="make room"):
+        keeper.publish("best")
+    assert not (tmp_path / "best").exists()
 
 
 def test_the_patience_is_as_long_as_the_interval_of_evaluation(data):

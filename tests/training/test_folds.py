@@ -84,6 +84,19 @@ def test_folds_do_not_go_on_where_a_picture_is_in_another_group(groups, runs, tm
     assert len(runs) == 2  # none went on
 
 
+def test_a_fold_without_a_score_is_left_out_of_the_mean():
+    rows = [{"name": name, "images": 1, "score": score, "classes": {}} for name, score in (("a|b", 0.5), ("c", None))]
+    found = summary(rows)
+    assert found["mean"] == 0.5 and found["spread"] is None
+    assert table(found).splitlines()[2:] == [
+        "| a\\|b | 1 | 0.5000 |",
+        "| c | 1 | - |",
+        "| mean | | 0.5000 |",
+        "| spread | | - |",
+    ]
+    assert summary(rows[1:])["mean"] is None
+
+
 def test_scores_of_one_model_by_group_have_no_best():
     rows = [{"name": name, "images": 1, "score": score, "classes": {}} for name, score in (("a", 0.5), ("b", 0.7))]
     found = summary(rows)
