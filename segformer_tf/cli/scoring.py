@@ -2,25 +2,18 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import typer
 
-from segformer_tf.cli.app import MergeKeys, MergeQueries, app, load_tensorflow, merged
+from segformer_tf.cli.app import MergeKeys, MergeQueries, app, load_tensorflow, merged, say
+from segformer_tf.cli.opened import Opened, load_model, open_both, say_left_out
 
 Data = Annotated[Path, typer.Option(help="Directory of a data set, in one of the layouts of docs/training.md.")]
 Binary = Annotated[bool, typer.Option("--binary", help="Masks of one foreground class, as for `train`.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 PROTOCOLS = "plain, processor, hf-512, ade20k, ade20k-aligned, cityscapes, cityscapes-whole or slide."
 COLUMNS = ("IoU", "Acc", "Dice", "BoundaryIoU")
-
-
-class Opened(NamedTuple):
-    """A model or exported file, its configuration, and its processor if it has one."""
-
-    network: Any
-    config: Any
-    processor: Any
 
 
 @app.command()
@@ -42,6 +35,7 @@ def evaluate(
     merge_queries: MergeQueries = None,
     merge_keys: MergeKeys = None,
     binary: Binary = False,
+    skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out files that cannot be read.")] = False,
     boundary: Annotated[bool, typer.Option("--boundary", help="Boundary IoU too (2 % of the diagonal).")] = False,
     intervals: Annotated[
         bool, typer.Option("--intervals", help="Intervals of 95 % too, by bootstrap over pictures.")
@@ -76,7 +70,8 @@ def evaluate(
     if corruptions is None and (severity or output):
         raise typer.BadParameter("--severity and --output are of --corruptions: give that too")
     extra = {"boundary": boundary, "intervals": intervals, "groups": groups, "calibration": calibration}
-    if (corruptions or folds) and (dump or any(extra.values()) or (corruptions and folds)):
+    corrupted, by_group = corruptions is not None, folds is not None
+    if (corrupted or by_group) and (dump or any(extra.values()) or (corrupted and by_group)):
         raise typer.BadParameter(
             "--corruptions and --folds go neither together nor with --dump, --boundary, --intervals, --groups or "
             "--calibration: score these in calls of their own"
@@ -92,15 +87,16 @@ def evaluate(
         sides = {key: value for key, value in (("window", window), ("stride", stride)) if value is not None}
         chosen = Protocol(protocol, **sides, scales=tuple(scales or (1.0,)), flip=flip)
         mapping = read_json(map_classes, "class ids of the data set and of the model") if map_classes else None
-        names = corruption_names(corruptions) if corruptions else ()
+        names = () if corruptions is None else corruption_names(corruptions)
     except (OSError, ValueError) as error:
         raise typer.BadParameter(str(error)) from None
     merging = merged(merge_queries, merge_keys)
-    if folds:
-        _by_group(model, data, folds, chosen, binary, mapping, merging, as_json)
+    broken = "skip" if skip_broken else "stop"
+    if folds is not None:
+        _by_group(model, data, folds, chosen, binary, mapping, merging, broken, as_json)
         return
-    pictures, opened = open_both(model, data, split, binary, mapping, merging)
-    if groups:
+    pictures, opened = open_both(model, data, split, binary, mapping, merging, broken)
+    if groups is not None:
         from segformer_tf.pipelines.description import class_names
 
         try:
@@ -115,48 +111,6 @@ def evaluate(
         print(json.dumps(found, indent=2))
     else:
         _show(found)
-
-
-def open_both(
-    model: str, data: Path, split: str, binary: bool, mapping: Any = None, merging: dict[str, Any] | None = None
-) -> tuple[Any, Opened]:
-    """The split, checked against the model, and the model."""
-    from segformer_tf.data import inspect
-    from segformer_tf.training import read_split
-
-    pictures = read_split(data, split)
-    opened = _load(model, pictures.has_masks, merging)
-    if binary or (mapping is None and opened.config.num_labels == 1):
-        # All splits, since what 255 means shows in all masks together.
-        found = inspect(data, opened.config, binary=True).check(opened.config if mapping is None else None)
-        pictures = found.splits[split]
-    elif mapping is None:
-        pictures = inspect(pictures, opened.config).check(opened.config).splits[split]
-    return pictures, opened
-
-
-def _load(model: str, has_masks: bool, merging: dict[str, Any] | None = None) -> Opened:
-    from segformer_tf import (
-        SegformerConfig,
-        SegformerImageProcessor,
-        TFSegformerForImageClassification,
-        TFSegformerForSemanticSegmentation,
-    )
-    from segformer_tf.pipelines.exported import exported_file, open_exported
-
-    if exported := exported_file(model):
-        if merging:
-            hint = " and ".join(f"--{key.replace('_', '-')}" for key in merging)
-            raise typer.BadParameter(f"{model} is an exported file: give it to `export`.", param_hint=hint)
-        runtime = open_exported(exported)
-        return Opened(runtime, SegformerConfig.from_dict(runtime.description.config), None)
-    kind = TFSegformerForSemanticSegmentation if has_masks else TFSegformerForImageClassification
-    network = kind.from_pretrained(model, data_format="channels_last", **(merging or {}))
-    try:
-        processor = SegformerImageProcessor.from_pretrained(model)
-    except OSError:  # weights alone, in a file: ImageNet's mean and deviation, no resizing
-        processor = None
-    return Opened(network, network.config, processor)
 
 
 def _show(found: dict[str, Any]) -> None:
@@ -185,7 +139,6 @@ def _interval(ends: list[float] | None) -> str:
 
 
 def _corrupted(model, opened: Opened, pictures, protocol, mapping, names, severity, output, as_json: bool) -> None:
-    from segformer_tf.cli.app import say
     from segformer_tf.training import evaluate as score
     from segformer_tf.training.scoring.corruptions import STRENGTHS, check
     from segformer_tf.training.scoring.robustness import robustness, table, table_of_strengths
@@ -208,29 +161,39 @@ def _corrupted(model, opened: Opened, pictures, protocol, mapping, names, severi
         print(f"{found['images']} pictures; {found['protocol']}")
 
 
-def _by_group(model: str, data: Path, rule: str, protocol, binary: bool, mapping, merging, as_json: bool) -> None:
+def _by_group(
+    model: str, data: Path, rule: str, protocol, binary: bool, mapping, merging, broken: str, as_json: bool
+) -> None:
     """Scores by group: of a run of folds each by the model that did not see it, else all by one model."""
     from segformer_tf.data import DataError
     from segformer_tf.data.folds import directory_of, inspect_folds
     from segformer_tf.training import evaluate as score
+    from segformer_tf.training import read_split, state
     from segformer_tf.training.folds import summary, table
+    from segformer_tf.training.sources import identity
 
+    first = min(Path(model).glob("fold-*/last"), default=model)
+    opened = load_model(str(first), read_split(data, "val").has_masks, merging)
+    binary = binary or (mapping is None and opened.config.num_labels == 1)
     try:
-        found = inspect_folds(data, rule, binary=binary)
+        found = inspect_folds(data, rule, binary=binary, broken=broken)
     except DataError:  # of the data, not of the rule
         raise
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--folds") from None
+    say_left_out(found)
     runs = {group: directory_of(model, group) for group in found.splits}
     left_out = any(run.is_dir() for run in runs.values())
     if left_out and (missing := [run for run in runs.values() if not (run / "last").is_dir()]):
         raise FileNotFoundError(
             f"{missing[0] / 'last'} does not exist, expected the run of a fold: finish the training."
         )
-    rows, opened = [], None
+    for group, run in runs.items():
+        state.check_pictures(run, {"val": identity(found.splits[group])}, ("names",))
+    rows = []
     for group, pictures in found.splits.items():
-        if left_out or opened is None:
-            opened = _load(str(runs[group] / "last") if left_out else model, pictures.has_masks, merging)
+        if left_out:
+            opened = load_model(str(runs[group] / "last"), pictures.has_masks, merging)
         result = score(opened.network, pictures, protocol, opened.processor, None, mapping)
         key = "IoU" if "mIoU" in result else "Acc"
         classes = {row["name"]: row[key] for row in result["per_class"]}
@@ -241,4 +204,5 @@ def _by_group(model: str, data: Path, rule: str, protocol, binary: bool, mapping
     if as_json:
         print(json.dumps(result, indent=2))
     else:
-        print("\n".join([*found.warnings, table(result), f"{whose}; {protocol}"]))
+        told = [text for text in found.warnings if not text.startswith("left out:")]
+        print("\n".join([*told, table(result), f"{whose}; {protocol}"]))

@@ -13,6 +13,7 @@ import typer
 from segformer_tf.cli.app import app, load_tensorflow, say
 
 Data = Annotated[Path, typer.Option(help="Directory of a data set, in one of the layouts of docs/training.md.")]
+MOST_SEED = 2**32 - 1  # that NumPy takes
 
 
 class Distribute(str, Enum):
@@ -23,6 +24,7 @@ class Distribute(str, Enum):
 
 @app.command()
 def train(
+    context: typer.Context,
     data: Data,
     model: Annotated[
         str,
@@ -30,7 +32,9 @@ def train(
             help="b0 to b5 from random weights; or a Hub id, directory, run, file or bundled model to fine-tune."
         ),
     ],
-    output: Annotated[Path, typer.Option(help="Directory of the run: best/, last/, log.csv, report.html.")],
+    output: Annotated[
+        Path, typer.Option(help="Directory of the run: best/, last/, log.csv, report.html.", file_okay=False)
+    ],
     epochs: Annotated[int | None, typer.Option(help="Passes over the training pictures.", min=1)] = None,
     steps: Annotated[int | None, typer.Option(help="Optimizer steps, instead of --epochs.", min=1)] = None,
     batch_size: Annotated[int | None, typer.Option(min=1)] = None,
@@ -49,7 +53,9 @@ def train(
     binary: Annotated[
         bool, typer.Option("--binary", help="Masks of one foreground class: 0 and 255, 0 and 1, black and white.")
     ] = False,
-    seed: Annotated[int | None, typer.Option(help="Of weights, order and augmentation; 0 if not given.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of weights, order and augmentation; 0 if not given.", min=0, max=MOST_SEED)
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --output; with more --steps, lengthen it.")
     ] = False,
@@ -108,6 +114,11 @@ def train(
         if evaluate_every is not None:
             changes["save_every"] = None
         chosen = chosen.changed(changes).with_settings(settings or ())
+        if chosen.one_logit and not binary:
+            raise ValueError(
+                "the recipe's one_logit is true, expected that of masks of one foreground class alone: give --binary "
+                "too, or --set one_logit=false."
+            )
     except (FileNotFoundError, ValueError) as error:
         raise typer.BadParameter(str(error)) from None
     keras.utils.set_random_seed(chosen_seed)
@@ -122,7 +133,7 @@ def train(
             raise typer.BadParameter(str(error), param_hint="--folds") from None
         for text in groups.warnings:
             say(f"warning: {text}")
-        with _told_how_to_go_on(data, model, output, folds):
+        with _told_how_to_go_on(context, output):
             result = train_folds(
                 lambda part: _new_model(model, part, binary and chosen.one_logit), groups, output, chosen, **options
             )
@@ -132,7 +143,7 @@ def train(
     # Splits that are drawn are the same for every seed, so that `evaluate` never meets a picture of the training.
     found = inspect(data, splits=("train", "val"), binary=binary, broken=broken).check()
     network = _new_model(model, found, binary and chosen.one_logit)
-    with _told_how_to_go_on(data, model, output):
+    with _told_how_to_go_on(context, output):
         best = run_training(network, found, output, chosen, strategy=strategies[0], **options)
     if not best:  # not the chief, which tells
         return
@@ -145,16 +156,34 @@ def train(
 
 
 @contextmanager
-def _told_how_to_go_on(data: Path, model: str, output: Path, folds: str | None = None) -> Iterator[None]:
+def _told_how_to_go_on(context: typer.Context, output: Path) -> Iterator[None]:
     """After Ctrl-C inside, says the command that goes on, and ends with 130."""
+    from segformer_tf.training import state
+
     try:
         yield
     except KeyboardInterrupt as stopped:
         told = str(stopped) or "stopped before the state of this step was saved"
-        more = [f"--folds={folds}"] if folds else []
-        go_on = shlex.join(["segformer-tf", "train", f"--data={data}", f"--model={model}", f"--output={output}", *more])
-        print(f"segformer-tf: {told}; go on with: {go_on} --resume", file=sys.stderr)
+        there = any(state.saved(run) for run in (output, *output.glob("fold-*")))
+        command = shlex.join(_as_called(context)) + (" --resume" if there else "")
+        print(f"segformer-tf: {told}; {'go on' if there else 'start again'} with: {command}", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def _as_called(context: typer.Context) -> Iterator[str]:
+    """The words of the command with every option that was given, without --resume."""
+    yield from ("segformer-tf", "train")
+    for option in context.command.params:
+        name, value = option.opts[0], context.params.get(option.name or "")
+        if name == "--resume" or value is None or value is False or value == option.default:
+            continue
+        if value is True:
+            yield name
+        elif option.nargs > 1:
+            yield from (name, *map(str, value))
+        else:
+            values = value if isinstance(value, (list, tuple)) else [value]
+            yield from (f"{name}={one.value if isinstance(one, Enum) else one}" for one in values)
 
 
 def _new_model(name: str, found, one_logit: bool):

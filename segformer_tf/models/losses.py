@@ -34,7 +34,7 @@ def segmentation_loss(labels, logits, ignore_index: int = 255, sample_weight=Non
     ids = check_range(ids, max(num_labels, 2), ignore_index)
     weights = ops.cast(valid, "float32")
     if sample_weight is not None:
-        weights = weights * _by_pixel(sample_weight)
+        weights = weights * by_pixel(sample_weight)
     if num_labels == 1:
         logits = full_size_logits(logits, labels)[..., 0]
         total = ops.sum(ops.binary_crossentropy(ops.cast(ids, "float32"), logits, from_logits=True) * weights)
@@ -52,13 +52,19 @@ def pixel_weights(labels, class_weights, ignore_index: int = 255, sample_weight=
     valid = ops.not_equal(labels, ignore_index)
     ids = ops.clip(ops.where(valid, labels, 0), 0, len(class_weights) - 1)
     weights = ops.where(valid, ops.take(ops.convert_to_tensor(class_weights, "float32"), ids), 0.0)
-    return weights if sample_weight is None else weights * _by_pixel(sample_weight)
+    return weights if sample_weight is None else weights * by_pixel(sample_weight)
 
 
-def _by_pixel(sample_weight):
+def by_pixel(sample_weight):
     """Weights of pictures (B,) or pixels (B, H, W), with an axis for each of (B, H, W)."""
     sample_weight = ops.cast(sample_weight, "float32")
-    return ops.expand_dims(sample_weight, tuple(range(len(sample_weight.shape), 3)))
+    shape = sample_weight.shape
+    if keras.backend.backend() == "tensorflow" and shape.rank is None:  # one graph for both kinds, as Keras traces it
+        import tensorflow as tf
+
+        axes = tf.ones([3 - tf.rank(sample_weight)], tf.int32)
+        return tf.ensure_shape(tf.reshape(sample_weight, tf.concat([tf.shape(sample_weight), axes], 0)), (None,) * 3)
+    return ops.expand_dims(sample_weight, tuple(range(len(shape), 3)))
 
 
 def classification_loss(labels, logits, problem_type: str | None = None, sample_weight=None):

@@ -10,6 +10,7 @@ from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.training.distortion import distort, weather
 
 CHEAP_AREA = 3  # up to so many times the crop's area the whole picture is resized, which is less work than a part of it
+MOST_SCALED = 16  # beyond it nothing of a picture is left to see, in either direction
 CROP_TRIES = 10  # of the authors' code: how often a crop with too much of one class is drawn again
 
 
@@ -51,8 +52,20 @@ class Augmentation:
         crop, scale = self.crop, self.scale
         if len(crop) != 2 or min(crop) < 32:
             raise ValueError(f"crop is {crop}, expected a height and a width of at least 32: enlarge it.")
-        if len(scale) != 2 or not 0 < scale[0] <= scale[1]:
-            raise ValueError(f"scale is {scale}, expected two factors above 0, the smaller first: correct them.")
+        if len(scale) != 2 or not 1 / MOST_SCALED <= scale[0] <= scale[1] <= MOST_SCALED:
+            raise ValueError(
+                f"scale is {scale}, expected two factors from 1/{MOST_SCALED} to {MOST_SCALED}, the smaller first: "
+                "correct them."
+            )
+        if self.fit_within is not None and (len(self.fit_within) != 2 or min(self.fit_within) < 32):
+            raise ValueError(f"fit_within is {self.fit_within}, expected two sides of at least 32: enlarge them.")
+        for key in ("image_mean", "image_std"):
+            if len(getattr(self, key)) != 3:
+                raise ValueError(
+                    f"{key} is {getattr(self, key)}, expected a number for each of 3 channels: correct it."
+                )
+        if min(self.image_std) <= 0:
+            raise ValueError(f"image_std is {self.image_std}, expected numbers above 0: correct them.")
         rates = [key for key in self.__dataclass_fields__ if key.endswith("_rate")]
         for key in ("max_class_share", *rates):
             if not 0 <= getattr(self, key) <= 1:

@@ -73,12 +73,7 @@ def training_data(
     elements = _numbered_elements(source, seed, start, share or Share(batch_size))
     by_class = isinstance(source, Split) and not source.has_masks
     change = augment_for_classes if by_class else augment
-    mixes = how.cut_rate > 0 or how.paste_rate > 0
-    if by_class and mixes:
-        raise ValueError(
-            f"the augmentation's cut_rate and paste_rate are {how.cut_rate} and {how.paste_rate}, expected 0 for class "
-            "ids: they lay regions of masks over each other; the recipe's mixup_alpha is for classification."
-        )
+    mixes = check_mixing(how, by_class)
 
     def prepare(number, image, target):
         image, target = change(image, target, tf.stack([tf.constant(seed, tf.int64), number]), how)
@@ -94,6 +89,27 @@ def training_data(
 
         batches = batches.map(change_batch, num_parallel_calls=tf.data.AUTOTUNE)
     return untuned(batches.prefetch(2))
+
+
+def check_mixing(how: Augmentation, by_class: bool) -> bool:
+    """Whether an augmentation lays regions over each other; ValueError where it does and there are no masks."""
+    mixes = how.cut_rate > 0 or how.paste_rate > 0
+    if by_class and mixes:
+        raise ValueError(
+            f"the augmentation's cut_rate and paste_rate are {how.cut_rate} and {how.paste_rate}, expected 0 for class "
+            "ids: they lay regions of masks over each other; the recipe's mixup_alpha is for classification."
+        )
+    return mixes
+
+
+def check_masks(recipe: Recipe) -> None:
+    """Raises ValueError where a recipe for masks has what changes pictures and leaves their masks as they are."""
+    if recipe.mixup_alpha or recipe.rand_augment:
+        raise ValueError(
+            f"the recipe's mixup_alpha and rand_augment are {recipe.mixup_alpha} and {recipe.rand_augment}, expected 0 "
+            "and False for masks: they move or mix pictures without their masks; the augmentation's cut_rate and "
+            "paste_rate are for segmentation."
+        )
 
 
 @spell_checked
@@ -138,6 +154,8 @@ def mixed(batches: tf.data.Dataset, recipe: Recipe, num_labels: int, seed: int, 
     """
     if not (recipe.mixup_alpha or recipe.rand_augment):
         return batches
+    if batches.element_spec[1].shape.rank != 1:
+        check_masks(recipe)
     how = recipe.augmentation
     mean, std = tf.constant(how.image_mean), tf.constant(how.image_std)
     augment = keras.layers.RandAugment(value_range=(0, 255), seed=seed, data_format="channels_last")

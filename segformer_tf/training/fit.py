@@ -1,7 +1,6 @@
 """A training run in a directory: fit, evaluate, keep the best, stop at any moment and go on."""
 
 import contextlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +13,19 @@ from segformer_tf.images import SegformerImageProcessor
 from segformer_tf.models import private
 from segformer_tf.pipelines.description import TEMPERATURE
 from segformer_tf.storage.keywords import spell_checked
-from segformer_tf.storage.whole import write_text
 from segformer_tf.training import state
 from segformer_tf.training.console import Console
 from segformer_tf.training.datasets import Share, mixed, training_data
 from segformer_tf.training.evaluate import ValidationLoss
 from segformer_tf.training.keeper import Keeper
-from segformer_tf.training.losses import SegmentationLoss, class_weights
+from segformer_tf.training.learner import check_suited, compile_learner, make_learner, make_loss, make_statistics
 from segformer_tf.training.plan import Plan, make_plan, processor_for, tell_start
 from segformer_tf.training.recipe import Recipe
 from segformer_tf.training.recipes import RECIPES
 from segformer_tf.training.report.tensorboard import TensorBoard
 from segformer_tf.training.report.writing import write_report
 from segformer_tf.training.run import Run
-from segformer_tf.training.sources import Source, open_split
-from segformer_tf.training.statistics import PICTURES, Statistics
+from segformer_tf.training.sources import Source, identity, open_split
 from segformer_tf.training.watch import Watch
 from segformer_tf.training.workers import Workers
 
@@ -91,29 +88,26 @@ def train(
     console = Console(verbose != 0 and workers.chief)
     sources = {"train": data, "val": data if validation is None else validation}
     train_source, val_source, found = _inspected(sources, model.config, broken)
+    check_suited(recipe, model.config, train_source)
     for text in [*found.warnings, *found.notes]:
         console.line(text)
     vars(model.config).pop(TEMPERATURE, None)  # it belongs to the weights that the model had
     counts = found.counts("train") if "train" in found.splits else None
     workers.check_same(model, recipe, seed, {"train": train_source, "val": val_source})
     plan = make_plan(recipe, train_source, val_source)
-    loss = _loss(recipe, train_source, counts, model.config)
-    lengthened = None
-    if workers.chief:
-        lengthened = state.begin(run, recipe, seed, resume)
-        # With the splits, where they were drawn.
-        write_text(run / "data.json", json.dumps(found.to_dict(), indent=2) + "\n")
-
+    loss = make_loss(recipe, train_source, counts, model.config)
+    pictures = {"train": identity(train_source), "val": identity(val_source)}
+    lengthened = state.check(run, recipe, seed, resume, pictures) if workers.chief else None
     processor = processor or processor_for(plan, val_source)
-    statistics = _statistics(model, recipe, train_source, seed)
+    statistics = make_statistics(model, recipe, train_source, seed)
     masks = not isinstance(val_source, Split) or val_source.has_masks
     validation_loss = ValidationLoss(model, val_source, recipe.augmentation) if masks else None
 
     def learn(resume: bool, slower: int) -> Run:
         keras.utils.set_random_seed(seed)
         with strategy.scope() if strategy is not None else contextlib.nullcontext():
-            trained = _learner(model, recipe)
-            optimizer = _compile(trained, plan, loss)
+            trained = make_learner(model, recipe)
+            optimizer = compile_learner(trained, plan, loss)
         about = state.restore(run, trained) if resume else state.nothing()
         about["slower"] = max(slower, about.get("slower", 0))
         private.rate_of(optimizer).learning_rate *= 0.5 ** about["slower"]
@@ -135,6 +129,8 @@ def train(
         if tensorboard and workers.chief:
             callbacks.append(TensorBoard(run / "tensorboard", keeper))
         if not keeper.done():
+            if workers.chief:
+                state.begin(run, recipe, seed, {**found.to_dict(), "identity": pictures})  # with the splits drawn
             tell_start(console, run, model, plan, keeper.step, shared(recipe.batch_size), lengthened)
             with keeper.stoppable(), console.running(keeper.step, plan.steps):
                 trained.fit(
@@ -144,6 +140,7 @@ def train(
                     shuffle=False,  # the data comes shuffled
                     verbose=0,
                 )
+        keeper.tell_end()
         told = keeper.step == begun and (run / "report.html").exists()  # nothing came since
         return _finish(run, model, trained, keeper, plan, told) if workers.chief else Run(run, {})
 
@@ -185,48 +182,3 @@ def _inspected(data: dict[str, Any], config: SegformerConfig, broken: str) -> tu
         found = inspect(splits, config, broken=broken).check(config)
     train_source, val_source = (found.splits.get(name) or open_split(data[name], name) for name in ("train", "val"))
     return train_source, val_source, found
-
-
-def _learner(model, recipe: Recipe):
-    """A channels-last model with the same weights, in the recipe's precision and with its rates and frozen layers."""
-    rates = {"drop_path_rate": recipe.drop_path_rate, "classifier_dropout_prob": recipe.dropout_rate}
-    config = SegformerConfig.from_dict(model.config.to_dict(), **rates)
-    learner = type(model)(config, data_format="channels_last", dtype=recipe.precision)
-    learner.set_weights(model.get_weights())
-    if recipe.freeze == "encoder":
-        for layer in learner.layers:
-            layer.trainable = layer.name in ("decode_head", "classifier")
-    return learner
-
-
-def _compile(learner, plan: Plan, loss: keras.losses.Loss | None) -> keras.optimizers.Optimizer:
-    optimizer = plan.recipe.make_optimizer(plan.steps)
-    optimizer.set_groups(learner)
-    optimizer.build(learner.trainable_variables)
-    learner.compile(optimizer, loss=loss, metrics=[], jit_compile=False)
-    return optimizer  # not as mixed_float16 wraps it
-
-
-def _loss(recipe: Recipe, source: Source, counts: list[int] | None, config: SegformerConfig):
-    """A Keras loss, or None for the model's own."""
-    if recipe.mixup_alpha:
-        return keras.losses.CategoricalCrossentropy(from_logits=True)
-    by_class = isinstance(source, Split) and not source.has_masks
-    weighted = recipe.class_weight_power != 0
-    if by_class or config.num_labels == 1 or (recipe.loss == {"cross_entropy": 1.0} and not weighted):
-        return None
-    if weighted and counts is None:
-        raise ValueError(
-            "class_weight_power needs the number of pixels of each class, which shards and tf.data do not tell: "
-            "set it to 0."
-        )
-    weights = class_weights(counts, recipe.class_weight_power) if weighted and counts else None
-    return SegmentationLoss(recipe.loss, weights, config.semantic_loss_ignore_index)
-
-
-def _statistics(model, recipe: Recipe, source: Source, seed: int) -> Statistics | None:
-    """For averaged weights, which BatchNorm's running statistics are not those of."""
-    if recipe.ema_momentum is None or not hasattr(model, "decode_head"):
-        return None
-    batches = training_data(source, recipe.augmentation, recipe.batch_size, seed)
-    return Statistics(model, batches.take(-(-PICTURES // recipe.batch_size)))

@@ -15,6 +15,7 @@ from segformer_tf.storage.whole import write_text
 from segformer_tf.training import state
 from segformer_tf.training.fit import train
 from segformer_tf.training.recipe import Recipe
+from segformer_tf.training.sources import identity
 
 RESULT = "folds.json"
 
@@ -47,12 +48,14 @@ def train_folds(
     runs = {group: directory_of(run, group) for group in found.splits}
     if len(set(runs.values())) < len(runs):
         raise ValueError(f"two of the groups {', '.join(runs)} would have one directory: name them otherwise.")
-    started = {group: (directory / state.RECIPE).is_file() for group, directory in runs.items()}
+    started = {group: state.saved(directory) for group, directory in runs.items()}
     if not resume and any(started.values()):
         there = next(runs[group] for group, is_there in started.items() if is_there)
         raise FileExistsError(
             f"{there} has a run already, expected none: go on with --resume, or choose another directory."
         )
+    for group, directory in runs.items():  # all of them, before one goes on
+        state.check_pictures(directory, {name: identity(part) for name, part in fold(found, group).splits.items()})
     rows = []
     for group, directory in runs.items():
         keras.utils.set_random_seed(seed)  # each fold begins with the same weights
@@ -80,13 +83,13 @@ def _row(group: str, images: int, directory: Path) -> dict[str, Any]:
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Mean and spread of the folds' scores, and of each class over the folds that have it."""
-    scores = [row["score"] for row in rows]
+    """Mean and spread of the folds' scores, and of each class over the folds that have it; None where none has."""
+    scores = [row["score"] for row in rows if row["score"] is not None]
     names = list(rows[0]["classes"])
     known = {name: [row["classes"][name] for row in rows if row["classes"].get(name) is not None] for name in names}
     return {
-        "mean": statistics.mean(scores),
-        "spread": statistics.stdev(scores),
+        "mean": statistics.mean(scores) if scores else None,
+        "spread": statistics.stdev(scores) if len(scores) > 1 else None,
         "mean_of_best": statistics.mean(row["best"] for row in rows) if all("best" in row for row in rows) else None,
         "classes": {name: statistics.mean(values) if values else None for name, values in known.items()},
         "folds": list(rows),
@@ -94,13 +97,22 @@ def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def table(result: dict[str, Any]) -> str:
-    """The folds as a Markdown table, with mean and spread."""
+    """The folds as a Markdown table, with mean and spread; a fold without a score has a dash."""
     best = result["mean_of_best"] is not None
     lines = [f"| left out | pictures | score |{' best |' if best else ''}", f"|---|---|---|{'---|' if best else ''}"]
     for row in result["folds"]:
         more = f" {row['best']:.4f} |" if best else ""
-        lines.append(f"| {row['name']} | {row['images']} | {row['score']:.4f} |{more}")
+        lines.append(f"| {in_cell(row['name'])} | {row['images']} | {_shown(row['score'])} |{more}")
     mean_of_best = f" {result['mean_of_best']:.4f} |" if best else ""
-    lines.append(f"| mean | | {result['mean']:.4f} |{mean_of_best}")
-    lines.append(f"| spread | | {result['spread']:.4f} |{' |' if best else ''}")
+    lines.append(f"| mean | | {_shown(result['mean'])} |{mean_of_best}")
+    lines.append(f"| spread | | {_shown(result['spread'])} |{' |' if best else ''}")
     return "\n".join(lines)
+
+
+def in_cell(name: str) -> str:
+    """A name in a cell of a Markdown table, which a bar or a new line would end."""
+    return " ".join(str(name).split()).replace("|", "\\|")
+
+
+def _shown(score: float | None) -> str:
+    return "-" if score is None else f"{score:.4f}"

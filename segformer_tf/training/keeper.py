@@ -76,9 +76,20 @@ class Keeper(keras.callbacks.Callback):
 
     def done(self) -> bool:
         """Whether all steps are made, or the score has not risen for as long as the recipe waits."""
+        return self.step >= self.plan.steps or self._impatient()
+
+    def _impatient(self) -> bool:
+        """By evaluations alone: between two, nobody knows whether the score rises."""
         patience = self.plan.recipe.patience
-        impatient = patience is not None and bool(self.rows) and self.step - self.best["step"] >= patience
-        return self.step >= self.plan.steps or impatient
+        return patience is not None and bool(self.rows) and self.rows[-1]["step"] - self.best["step"] >= patience
+
+    def tell_end(self) -> None:
+        """Says why a run ended before its last step."""
+        if self.step < self.plan.steps and self._impatient():
+            self.console.line(
+                f"ended at step {self.step} of {self.plan.steps}: the score has not risen since step "
+                f"{self.best['step']}, and patience is {self.plan.recipe.patience} steps"
+            )
 
     def on_train_batch_end(self, batch, logs=None):
         self.step += 1
@@ -183,8 +194,8 @@ class Keeper(keras.callbacks.Callback):
 
     def publish(self, name: str) -> None:
         """Saves the evaluated model as it is, and its processor, into the run's directory of that name."""
+        self.evaluated.save_pretrained(self.run / name)  # first: a disk that is full refuses this one
         self.processor.save_pretrained(self.run / name)
-        self.evaluated.save_pretrained(self.run / name)
 
     @contextmanager
     def stoppable(self) -> Iterator[None]:

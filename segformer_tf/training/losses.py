@@ -8,7 +8,7 @@ from keras import ops
 
 from segformer_tf.models import kernels
 from segformer_tf.models.distribution import scaled, share_of_mean, total
-from segformer_tf.models.losses import check_range, full_size_logits
+from segformer_tf.models.losses import by_pixel, check_range, full_size_logits
 from segformer_tf.storage.keywords import spell_checked
 
 FOCAL_GAMMA = 2.0  # of Lin et al. 2017
@@ -72,8 +72,7 @@ class SegmentationLoss(keras.losses.Loss):
         if self.weights is not None:
             weights = valid * ops.take(ops.convert_to_tensor(self.weights, "float32"), ids)
         if sample_weight is not None:
-            sample_weight = ops.cast(sample_weight, "float32")
-            weights = weights * ops.expand_dims(sample_weight, tuple(range(len(sample_weight.shape), 3)))
+            weights = weights * by_pixel(sample_weight)
         return sum(share * LOSSES[part](ids, y_pred, valid, weights) for part, share in self.parts.items())
 
     def get_config(self):

@@ -63,9 +63,12 @@ def make_plan(recipe: Recipe, train: Source, validation: Source) -> Plan:
     """The plan of a run on these splits.
 
     Raises:
-        ValueError: The recipe counts epochs and the data set does not say its length.
+        ValueError: The recipe counts epochs and the data set does not say its length; or a data set is empty.
     """
     count, validation_count = length(train), length(validation)
+    for name, source in (("training", train), ("validation", validation)):
+        if length(source) == 0 or (length(source) is None and next(iter(source.take(1)), None) is None):
+            raise ValueError(f"the {name} data set has no pictures, expected some: look at what makes it.")
     steps = recipe.total_steps(count)
     notes = []
     made = max(steps // recipe.accumulation_steps, 1)
@@ -82,6 +85,9 @@ def make_plan(recipe: Recipe, train: Source, validation: Source) -> Plan:
         every = max(math.ceil(cost / EVALUATION_SHARE), math.ceil(steps / EVALUATIONS))
         notes.append(f"evaluation every {min(every, steps)} steps, so that it takes about a tenth of the time at most")
     every = min(every, steps)
+    if recipe.patience is not None and recipe.patience < every:
+        notes.append(f"the patience of {recipe.patience} steps is lengthened to {every}, from evaluation to evaluation")
+        recipe = dataclasses.replace(recipe, patience=every)
     save = recipe.save_every or math.ceil(every / math.ceil(every / SAVE_STEPS))
     return Plan(recipe, steps, every, min(save, every), count, validation_count, _typical(sizes), tuple(notes))
 

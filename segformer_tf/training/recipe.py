@@ -92,15 +92,20 @@ class Recipe:
         if self.save_every:
             fits = self.evaluate_every is not None and self.evaluate_every % self.save_every == 0
             expect("evaluate_every", fits, f"a multiple of save_every = {self.save_every}")
-        expect("learning_rate", self.learning_rate > 0, "a number above 0")
-        expect("retries", self.retries >= 0, "a whole number of at least 0")
-        expect("warmup_steps", self.warmup_steps >= 0, "a whole number of at least 0")
+        for key in ("learning_rate", "head_multiplier", "clip_norm"):
+            expect(key, getattr(self, key) is None or getattr(self, key) > 0, "a number above 0")
+        for key in ("weight_decay", "power", "class_weight_power", "mixup_alpha"):
+            expect(key, getattr(self, key) is None or getattr(self, key) >= 0, "a number of at least 0")
+        for key in ("retries", "warmup_steps"):
+            expect(key, getattr(self, key) >= 0, "a whole number of at least 0")
         for key in ("drop_path_rate", "dropout_rate", "ema_momentum"):
             expect(key, getattr(self, key) is None or 0 <= getattr(self, key) < 1, "a rate from 0 to below 1")
         expect("optimizer", self.optimizer in OPTIMIZERS, f"one of {', '.join(OPTIMIZERS)}")
         expect("precision", self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}")
         expect("freeze", self.freeze in (None, "encoder"), '"encoder" or null')
         expect("loss", bool(self.loss) and set(self.loss) <= set(LOSSES), f"shares of {', '.join(LOSSES)}")
+        shares = self.loss.values()
+        expect("loss", min(shares) >= 0 and sum(shares) > 0, "shares of at least 0, one of them above 0")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Recipe) and self.to_dict() == other.to_dict()
@@ -149,7 +154,13 @@ class Recipe:
         own = {item.name for item in dataclasses.fields(Recipe)}
         of_pictures = {f"augmentation.{item.name}" for item in dataclasses.fields(Augmentation)}
         flat = {key: value for key, value in values.items() if key != "augmentation"}
-        flat |= {f"augmentation.{key}": value for key, value in dict(values.get("augmentation", {})).items()}
+        pictures = values.get("augmentation", {})
+        if not isinstance(pictures, Mapping):
+            raise ValueError(
+                f"the recipe's augmentation is {pictures!r}, expected names and their values, such as "
+                '{"crop": [512, 512]}: correct this key.'
+            )
+        flat |= {f"augmentation.{key}": value for key, value in pictures.items()}
         for key in flat.keys() - own - of_pictures:
             near = difflib.get_close_matches(key, own | of_pictures, 1, 0.5) or ["one that the recipe has"]
             likely = f"augmentation.{key}" if f"augmentation.{key}" in of_pictures else near[0]

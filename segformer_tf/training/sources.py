@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,20 @@ def open_split(data: str | Path | Source | Inspection, split: str) -> Source:
     if isinstance(data, Inspection):
         return data.splits[split]
     return read_split(data, split) if isinstance(data, (str, Path)) else data
+
+
+def identity(source: Source) -> dict[str, Any] | None:
+    """What a split is known by wherever it lies: how many pictures, a hash of their names, the size of their files.
+
+    Names are without suffix, in any order, with class ids where these are the targets. None for a `tf.data` set.
+    """
+    if not isinstance(source, Split):
+        return None
+    files = source.shards or source.images
+    classes = ["" if source.has_masks else target for target in source.targets] or [""] * len(files)
+    names = sorted(f"{file.stem} {target}" for file, target in zip(files, classes, strict=True))
+    hashed = hashlib.sha256("\n".join(names).encode("utf-8", "surrogateescape")).hexdigest()
+    return {"pictures": len(source), "names": hashed, "bytes": sum(file.stat().st_size for file in files)}
 
 
 def untuned(data: tf.data.Dataset) -> tf.data.Dataset:
@@ -123,4 +138,10 @@ def checked_pair(*pair: Any):
     image, target = pair
     if target.shape.rank == 3 and target.shape[-1] == 1:
         target = target[..., 0]
+    if target.shape.rank == 2:
+        told = "a mask has not its picture's height and width, expected the same: correct the data set."
+        if not image.shape[:2].is_compatible_with(target.shape):
+            raise ValueError(f"{tuple(target.shape)} and {tuple(image.shape)}: {told}")
+        with tf.control_dependencies([tf.debugging.assert_equal(tf.shape(target), tf.shape(image)[:2], told)]):
+            target = tf.identity(target)
     return image, tf.cast(target, tf.int32)

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from segformer_tf.training.recipe import Recipe
 
 STATE = "training_state.npz"
 RECIPE = "recipe.json"
+DATA = "data.json"
 LOG = "log.csv"
 HEADER = 4096  # bytes, of an array in the file
 # What may be changed when a run goes on.
@@ -124,34 +126,49 @@ def _variables(model: keras.Model):
             yield kind, i, variable
 
 
-def begin(run: Path, recipe: Recipe, seed: int, resume: bool) -> str | None:
-    """Makes the directory of a new run, or checks that the run there is the one to go on with.
+def saved(run: Path) -> bool:
+    """Whether a directory holds anything that a run has learned; what failed before its first checkpoint left none."""
+    kept = (f"last/{STATE}", "last/config.json", "best/config.json", LOG)
+    return any((run / name).is_file() for name in kept)
+
+
+def check(
+    run: Path, recipe: Recipe, seed: int, resume: bool, pictures: Mapping[str, dict[str, Any] | None] | None = None
+) -> str | None:
+    """Checks that a new run can begin in the directory, or that the run there is the one to go on with.
+
+    A run of which nothing was saved is no run yet: it begins anew, with whatever recipe.
+
+    Args:
+        pictures: Split -> its `sources.identity`.
 
     Returns:
         What was changed since the run was started, if something was.
 
     Raises:
-        FileExistsError: There is a run already, and it is not to be resumed.
+        FileExistsError: There is a run already, and it is not to be resumed; or a file stands there.
         FileNotFoundError: There is no run to resume.
-        ValueError: The run was started with another recipe or seed; its length and intervals may be changed.
+        ValueError: The run was started with another recipe or seed, or on other pictures; its length and intervals may
+            be changed.
     """
-    wanted = {**recipe.to_dict(), "seed": seed}
     file = run / RECIPE
+    if run.exists() and not run.is_dir():
+        raise FileExistsError(f"{run} is a file, expected the directory of a run: choose another.")
     if not resume:
-        if file.exists():
+        if saved(run):
             raise FileExistsError(
                 f"{run} has a run already, expected none: go on with --resume, or choose another directory."
             )
-        run.mkdir(parents=True, exist_ok=True)
-        write_text(file, json.dumps(wanted, indent=2) + "\n")
         return None
     if not file.exists():
         raise FileNotFoundError(
             f"{file} does not exist, expected a run to go on with: leave --resume out to start one."
         )
+    if not saved(run):
+        return None
     # An older version has not written every key of today: what it did then is the default.
     found = {**_flat(Recipe().to_dict()), **_flat(read_json(file, "the recipe of a run"))}
-    now = _flat(wanted)
+    now = _flat({**recipe.to_dict(), "seed": seed})
     changed = {
         key: f"{key} {found.get(key)} to {now.get(key)}" for key in {**found, **now} if found.get(key) != now.get(key)
     }
@@ -160,9 +177,38 @@ def begin(run: Path, recipe: Recipe, seed: int, resume: bool) -> str | None:
             f"the recipe of {run} was changed ({'; '.join(refused)}), expected the one it was started with: give that, "
             f"or start another run from its last/. Only {', '.join(FREE)} may be changed."
         )
-    if changed:
-        write_text(file, json.dumps(wanted, indent=2) + "\n")
+    check_pictures(run, pictures or {})
     return "; ".join(changed.values()) or None
+
+
+def check_pictures(
+    run: Path, pictures: Mapping[str, dict[str, Any] | None], keys: Sequence[str] = ("pictures", "names", "bytes")
+) -> None:
+    """Raises ValueError where a run was started on other pictures; an older version's did not say on which.
+
+    Args:
+        pictures: Split -> its `sources.identity`.
+        keys: Of the identity, those that must be the same.
+    """
+    if not (run / DATA).is_file():
+        return
+    started = read_json(run / DATA, "the data set of a run").get("identity") or {}
+    for split, now in pictures.items():
+        before = started.get(split)
+        if not (now and before) or all(now[key] == before[key] for key in keys):
+            continue
+        names = "other ones" if now["names"] != before["names"] else "other files of the same names"
+        what = names if now["pictures"] == before["pictures"] else f"{now['pictures']}, not {before['pictures']}"
+        raise ValueError(
+            f"the {split} pictures are not those that {run} was started with ({what}), expected the same: give its "
+            "data set and its groups, or start another run from its last/."
+        )
+
+
+def begin(run: Path, recipe: Recipe, seed: int, data: dict[str, Any]) -> None:
+    """Writes what a run is made of, `recipe.json` and `data.json`; once nothing that can be checked will fail."""
+    write_text(run / RECIPE, json.dumps({**recipe.to_dict(), "seed": seed}, indent=2) + "\n")
+    write_text(run / DATA, json.dumps(data, indent=2) + "\n")
 
 
 def _flat(recipe: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,9 @@ import pytest
 from PIL import Image
 from small_data import CLASSES, tiny_network, write_split
 
+from segformer_tf.data.folds import inspect_folds
 from segformer_tf.training.scoring.corruptions import corrupt
+from segformer_tf.training.sources import identity
 
 
 @pytest.fixture
@@ -70,6 +72,50 @@ def test_scores_by_group_are_of_one_model_or_of_the_folds_of_a_run(call, data, m
     assert status == 1 and "fold-b/last does not exist, expected the run of a fold" in told
 
 
+def test_folds_are_scored_on_the_pictures_that_they_left_out_alone(call, data, model, tmp_path):
+    for group in "ab":
+        tiny_network().save_pretrained(tmp_path / f"run/fold-{group}/last")
+        pictures = identity(inspect_folds(data, "drive").splits[group])
+        (tmp_path / f"run/fold-{group}/data.json").write_text(json.dumps({"identity": {"val": pictures}}))
+    asked = ("evaluate", "--model", tmp_path / "run", "--data", data, "--folds")
+    assert call(*asked, "drive")[0] == 0
+    groups = tmp_path / "groups.json"
+    groups.write_text(json.dumps({"a": ["a_train"], "b": ["a_val", "b_train", "b_val"]}))
+    status, _, told = call(*asked, groups)
+    assert status == 1 and "fold-a was started with (1, not 2), expected the same" in told
+
+
+def test_groups_without_labels_have_no_score(call, data, model, tmp_path):
+    classes = np.zeros((48, 72), np.uint8)
+    for split in ("train", "val"):
+        Image.fromarray(classes).save(data / f"annotations/{split}/b_{split}.png")
+    (tmp_path / "map.json").write_text(json.dumps({"wall": None, "box": "box", "leaf": "leaf"}))
+    asked = ("evaluate", "--model", model, "--data", data, "--folds", "drive", "--map-classes", tmp_path / "map.json")
+    status, out, told = call(*asked)
+    assert status == 0 and "| b | 2 | - |" in out and "| spread | | - |" in out, told
+
+
+def test_groups_of_a_model_of_one_logit_need_no_binary(call, data, tmp_path):
+    for file in data.glob("annotations/*/*.png"):
+        mask = np.zeros((48, 72), np.uint8)
+        mask[:20] = 255
+        Image.fromarray(mask).save(file)
+    (data / "classes.json").unlink()
+    tiny_network(id2label={0: "foreground"}).save_pretrained(tmp_path / "one")
+    status, out, told = call("evaluate", "--model", tmp_path / "one", "--data", data, "--folds", "drive")
+    assert status == 0 and "| mean | | 0." in out, told
+
+
+@pytest.mark.parametrize("more", [(), ("--folds", "drive")])
+def test_broken_files_are_left_out_where_that_is_asked_for(call, data, model, more):
+    (data / "images/val/b_val.jpg").write_bytes(b"no picture")
+    assert call("evaluate", "--model", model, "--data", data, *more)[0] == 1
+    status, out, told = call("evaluate", "--model", model, "--data", data, "--skip-broken", *more)
+    assert status == 0 and "left out: " in told and "b_val.jpg" in told
+    assert "| b | 1 |" in out if more else "1 pictures;" in out
+
+
+@pytest.mark.filterwarnings("ignore:the temperature")  # of random weights
 def test_a_temperature_is_saved_with_the_model(call, data, model, tmp_path):
     diagram = tmp_path / "diagram.png"
     status, out, _ = call("calibrate", model, "--data", data, "--diagram", diagram)
@@ -87,6 +133,9 @@ def test_a_temperature_is_saved_with_the_model(call, data, model, tmp_path):
         (("evaluate", "--protocol", "fast"), "protocol is 'fast', expected plain, processor"),
         (("evaluate", "--window", 32, 32), "whose windows cannot be changed"),
         (("evaluate", "--corruptions", "rain"), "corruption is 'rain', expected one of motion_blur"),
+        (("evaluate", "--corruptions", ""), "corruption is '', expected one of motion_blur"),
+        (("train", "--model", "b0", "--output", "nowhere", "--seed", -1), "greater than or equal to 0"),
+        (("train", "--model", "b0", "--output", "model/config.json"), "is a file"),
         (("evaluate", "--severity", 3), "are of --corruptions: give that too"),
         (("evaluate", "--corruptions", "fog", "--boundary"), "score these in calls of their own"),
         (("evaluate", "--folds", "drive", "--corruptions", "fog"), "score these in calls of their own"),

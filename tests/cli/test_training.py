@@ -1,4 +1,5 @@
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -101,6 +102,8 @@ def test_a_split_is_written_as_shards(data, tmp_path):
         ("learning_rat=1", "'learning_rat' is unknown, expected learning_rate"),
         ("learning_rate=fast", "learning_rate is 'fast', expected a number"),
         ("steps", "has no value, expected KEY=VALUE"),
+        ("augmentation=5", "augmentation is 5, expected names and their values"),
+        ("one_logit=true", "the recipe's one_logit is true, expected that of masks of one foreground class"),
     ],
 )
 def test_a_wrong_setting_is_a_wrong_call(data, tmp_path, setting, told):
@@ -109,21 +112,32 @@ def test_a_wrong_setting_is_a_wrong_call(data, tmp_path, setting, told):
     assert not (tmp_path / "r").exists()
 
 
-def test_ctrl_c_ends_with_130_and_the_command_that_goes_on(data, recipe, checkpoint, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("saved", [False, True])
+def test_ctrl_c_ends_with_130_and_the_command_that_goes_on(
+    data, recipe, checkpoint, tmp_path, monkeypatch, capsys, saved
+):
     def stopped(*arguments, **keywords):
+        if saved:
+            (tmp_path / "my run").mkdir()
+            (tmp_path / "my run/log.csv").touch()
         assert keywords["resume"] is False and arguments[3].freeze == "encoder" and arguments[3].learning_rate == 1e-4
         raise KeyboardInterrupt("stopped at step 7 of 9, which RUN/last holds")
 
     monkeypatch.setattr("segformer_tf.training.train", stopped)
     call = ["train", f"--data={data}", f"--model={checkpoint}", f"--output={tmp_path / 'my run'}", f"--recipe={recipe}"]
+    given = ["--crop", "64", "96", "--set=learning_rate=1e-4", "--set=name=my own", "--freeze=encoder", "--skip-broken"]
+    given += ["--distribute=none", "--tensorboard"]
     with pytest.raises(SystemExit) as stop, pytest.warns(UserWarning, match="classifier"):
-        main([*call, "--freeze", "encoder", "--set", "learning_rate=1e-4"])
+        main([*call, *given])
     assert stop.value.code == 130
     told = capsys.readouterr().err.strip().splitlines()[-1]
-    assert told.startswith(
-        "segformer-tf: stopped at step 7 of 9, which RUN/last holds; go on with: segformer-tf train "
-    )
-    assert told.endswith(f"'--output={tmp_path / 'my run'}' --resume")
+    begun = "segformer-tf: stopped at step 7 of 9, which RUN/last holds; "
+    begun += "go on with: " if saved else "start again with: "
+    assert told.startswith(begun)
+    words = shlex.split(told.removeprefix(begun))
+    assert words[:5] == ["segformer-tf", "train", *call[1:4]] and (words[-1] == "--resume") == saved
+    given = {*given, call[-1]} - {"--distribute=none"}  # as by default
+    assert {*words[5:]} - {"--resume"} == given and words[words.index("--crop") :][1:3] == ["64", "96"]
 
 
 def test_epochs_and_steps_together_are_a_wrong_call(data, tmp_path):

@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 
 from segformer_tf.models.losses import classification_loss, segmentation_loss
+from segformer_tf.training.losses import SegmentationLoss
 
 LOGITS = np.random.default_rng(0).normal(size=(2, 4, 6, 5)).astype("float32")
 
@@ -32,6 +33,20 @@ def test_sample_weights_weigh_pictures_or_pixels():
     weights = np.random.default_rng(2).uniform(size=ids.shape)
     expected = (losses * weights).mean()
     assert float(segmentation_loss(ids, LOGITS, 255, weights)) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", [segmentation_loss, SegmentationLoss()])
+def test_one_graph_takes_weights_of_pictures_and_of_pixels(loss):
+    """Keras traces one of unknown rank where a compiled model is given the one kind after the other."""
+    ids = np.random.default_rng(1).integers(0, 5, size=(2, 4, 6))
+    graph = tf.function(
+        lambda weights: loss(ids, LOGITS, sample_weight=weights), input_signature=[tf.TensorSpec(None, tf.float32)]
+    )
+    for weights in (
+        np.array([0.5, 2.0], "float32"),
+        np.random.default_rng(2).uniform(size=ids.shape).astype("float32"),
+    ):
+        assert float(graph(weights)) == pytest.approx(float(loss(ids, LOGITS, sample_weight=weights)), rel=1e-5)
 
 
 @pytest.mark.parametrize("num_labels", [1, 5])

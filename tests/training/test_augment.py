@@ -138,7 +138,7 @@ def test_normalising_uses_the_mean_and_deviation_of_the_recipe():
     ("values", "message"),
     [
         ({"crop": (16, 64)}, r"crop is \(16, 64\), expected a height and a width of at least 32"),
-        ({"scale": (2.0, 0.5)}, "expected two factors above 0, the smaller first"),
+        ({"scale": (2.0, 0.5)}, "expected two factors from 1/16 to 16, the smaller first"),
         ({"flip_rate": 1.5}, "flip_rate is 1.5, expected a rate from 0 to 1"),
         ({"noise_rate": -0.1}, "noise_rate is -0.1, expected a rate from 0 to 1"),
     ],

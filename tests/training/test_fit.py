@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from small_data import picture_and_mask, tiny_network
+from small_data import own_dataset, picture_and_mask, tiny_network
 
 from segformer_tf import (
     SegformerConfig,
@@ -22,6 +22,7 @@ from segformer_tf import (
     TFSegformerForSemanticSegmentation,
 )
 from segformer_tf.training import RECIPES, Augmentation, MeanIoU, evaluate, read_split, state, train, training_data
+from segformer_tf.training.console import Console
 from segformer_tf.training.keeper import Keeper
 from segformer_tf.training.plan import Plan, expected_memory, make_plan
 
@@ -194,6 +195,30 @@ def test_another_seed_on_resume_is_told(whole_run):
         train(tiny_network(), root / "data", root / "run", RECIPE, seed=4, resume=True, verbose=0)
 
 
+def test_other_pictures_on_resume_are_told_and_nothing_is_written(whole_run, tmp_path):
+    root = whole_run[0]
+    shutil.copytree(root / "data", tmp_path / "data")
+    for kind, suffix in (("images", "jpg"), ("annotations", "png")):
+        (tmp_path / f"data/{kind}/train/p6.{suffix}").unlink()
+    before = {file: (root / "run" / file).read_bytes() for file in ("recipe.json", "data.json")}
+    longer = dataclasses.replace(RECIPE, steps=12)
+    with pytest.raises(ValueError, match=r"the train pictures are not those that .*run was started with \(6, not 7\)"):
+        train(tiny_network(), tmp_path / "data", root / "run", longer, seed=3, resume=True, verbose=0)
+    shorter = dataclasses.replace(RECIPE, steps=3)  # nothing is to be done
+    train(tiny_network(), root / "data", root / "run", shorter, seed=3, resume=True, verbose=0)
+    assert before == {file: (root / "run" / file).read_bytes() for file in before}
+
+
+def test_a_run_that_failed_before_its_first_checkpoint_is_started_again(data, network, tmp_path):
+    fast = dataclasses.replace(RECIPE, steps=2, learning_rate=1e38, clip_norm=None, warmup_steps=0, ema_momentum=None)
+    fast = dataclasses.replace(fast, evaluate_every=2, save_every=2, optimizer="adamw")
+    with pytest.raises(state.NotFinite):
+        train(network, data, tmp_path / "run", fast, verbose=0)
+    right = dataclasses.replace(fast, steps=1, learning_rate=1e-4)
+    assert train(tiny_network(), data, tmp_path / "run", right, verbose=0)["step"] == 1
+    assert state.read_recipe(tmp_path / "run") == (right, 0)
+
+
 def test_a_run_that_exists_is_not_overwritten(whole_run):
     root = whole_run[0]
     with pytest.raises(FileExistsError, match="has a run already, expected none: go on with --resume"):
@@ -233,6 +258,12 @@ def test_a_loss_that_is_no_number_stops_the_run_and_saves_nothing(network, tmp_p
         keeper._check(float("inf"))
 
 
+def test_one_logit_is_not_trained_where_the_model_has_classes(data, network, tmp_path):
+    with pytest.raises(ValueError, match=r"one_logit is True, expected False for a model of 3 classes: give --binary"):
+        train(network, data, tmp_path / "run", dataclasses.replace(RECIPE, one_logit=True), verbose=0)
+    assert not (tmp_path / "run").exists()
+
+
 def test_averaged_weights_are_saved_with_their_own_statistics(data, network, tmp_path):
     """The running statistics follow other weights: far from the saved ones where the rate is high."""
     network.config.calibration_temperature = 1.4
@@ -263,6 +294,50 @@ def test_the_warm_up_is_shortened_and_evaluation_takes_a_tenth(data):
     # 3 pictures of 48 x 72 at half a training step's cost against batches of 2 crops of 32 x 48
     assert plan.evaluate_every == math.ceil(10 * 0.5 * 3 * 48 * 72 / (2 * 32 * 48)) == 17
     assert "the warm-up of 1500 steps is shortened to 10" in plan.notes[0]
+
+
+def test_a_data_set_without_pictures_is_told():
+    none = own_dataset().take(0)
+    with pytest.raises(ValueError, match="the training data set has no pictures, expected some"):
+        make_plan(RECIPE, none, own_dataset())
+    with pytest.raises(ValueError, match="the validation data set has no pictures, expected some"):
+        make_plan(RECIPE, own_dataset(), own_dataset().filter(lambda image, mask: False))  # of unknown length
+
+
+def test_a_disk_that_is_full_leaves_no_half_model(network, tmp_path, monkeypatch):
+    keeper = Keeper(
+        tmp_path, network, None, Plan(RECIPE, 8, 4, 2, 7, 3, (48, 72)), state.nothing(), SegformerImageProcessor()
+    )
+
+    def full(directory):
+        raise OSError("Cannot write: make room")
+
+    monkeypatch.setattr(network, "save_pretrained", full)
+    with pytest.raises(OSError, match="make room"):
+        keeper.publish("best")
+    assert not (tmp_path / "best").exists()
+
+
+def test_the_patience_is_as_long_as_the_interval_of_evaluation(data):
+    plan = make_plan(dataclasses.replace(RECIPE, patience=3), read_split(data), read_split(data, "val"))
+    assert plan.recipe.patience == 4 and "the patience of 3 steps is lengthened to 4" in plan.notes[-1]
+    plan = make_plan(dataclasses.replace(RECIPE, patience=5), read_split(data), read_split(data, "val"))
+    assert plan.recipe.patience == 5 and not plan.notes
+
+
+def test_patience_is_judged_at_evaluations_alone_and_its_end_is_told(network, tmp_path, capsys):
+    plan = Plan(dataclasses.replace(RECIPE, patience=5), 40, 4, 2, 7, 3, (48, 72))
+    about = {**state.nothing(), "step": 11, "rows": [{"step": 4, "score": 0.5}, {"step": 8, "score": 0.4}]}
+    keeper = Keeper(tmp_path, network, None, plan, about, SegformerImageProcessor(), console=Console())
+    assert not keeper.done()  # 7 steps after the best, but nobody has looked since step 8
+    keeper.tell_end()
+    assert capsys.readouterr().err == ""
+    keeper.step = 12
+    keeper.rows.append({"step": 12, "score": 0.5})
+    assert keeper.done()
+    keeper.tell_end()
+    told = "ended at step 12 of 40: the score has not risen since step 4, and patience is 5 steps"
+    assert told in capsys.readouterr().err
 
 
 def test_the_memory_expected_grows_by_what_a_picture_and_a_class_take(network):

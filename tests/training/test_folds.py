@@ -1,12 +1,14 @@
 import csv
+import dataclasses
 import json
 
 import pytest
 from small_data import CLASSES, tiny_network, write_split
 
-from segformer_tf.data.folds import inspect_folds
+from segformer_tf.data.folds import fold, inspect_folds
 from segformer_tf.training import RECIPES, folds
 from segformer_tf.training.folds import summary, table, train_folds
+from segformer_tf.training.sources import identity
 
 
 @pytest.fixture
@@ -57,12 +59,42 @@ def test_every_group_is_left_out_once_and_the_last_weights_count(groups, runs, t
 
 def test_a_second_call_goes_on_where_it_is_told_to_and_refuses_otherwise(groups, runs, tmp_path):
     (tmp_path / "run/fold-b").mkdir(parents=True)
-    (tmp_path / "run/fold-b/recipe.json").write_text("{}")
+    (tmp_path / "run/fold-b/log.csv").touch()
     with pytest.raises(FileExistsError, match="fold-b has a run already, expected none: go on with --resume"):
         train_folds(id, groups, tmp_path / "run", RECIPES["fine-tune"])
     assert runs == []
     train_folds(id, groups, tmp_path / "run", RECIPES["fine-tune"], resume=True)
     assert [(name, resume) for name, _, _, resume in runs] == [("fold-a", False), ("fold-b", True)]
+
+
+def test_folds_do_not_go_on_where_a_picture_is_in_another_group(groups, runs, tmp_path):
+    train_folds(id, groups, tmp_path / "run", RECIPES["fine-tune"])
+    runs.clear()
+    pictures = {name: identity(split) for name, split in fold(groups, "b").splits.items()}
+    (tmp_path / "run/fold-b/data.json").write_text(json.dumps({"identity": pictures}))
+    train_folds(id, groups, tmp_path / "run", RECIPES["fine-tune"], resume=True)
+    assert len(runs) == 2
+    a, b = groups.splits["a"], groups.splits["b"]
+    moved = {"a": dataclasses.replace(a, images=[*a.images, b.images[0]], targets=[*a.targets, b.targets[0]])}
+    moved["b"] = dataclasses.replace(b, images=b.images[1:], targets=b.targets[1:])
+    with pytest.raises(
+        ValueError, match=r"the train pictures are not those that .*fold-b was started with \(3, not 2\)"
+    ):
+        train_folds(id, dataclasses.replace(groups, splits=moved), tmp_path / "run", RECIPES["fine-tune"], resume=True)
+    assert len(runs) == 2  # none went on
+
+
+def test_a_fold_without_a_score_is_left_out_of_the_mean():
+    rows = [{"name": name, "images": 1, "score": score, "classes": {}} for name, score in (("a|b", 0.5), ("c", None))]
+    found = summary(rows)
+    assert found["mean"] == 0.5 and found["spread"] is None
+    assert table(found).splitlines()[2:] == [
+        "| a\\|b | 1 | 0.5000 |",
+        "| c | 1 | - |",
+        "| mean | | 0.5000 |",
+        "| spread | | - |",
+    ]
+    assert summary(rows[1:])["mean"] is None
 
 
 def test_scores_of_one_model_by_group_have_no_best():

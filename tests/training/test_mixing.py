@@ -1,8 +1,10 @@
 import dataclasses
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
+from segformer_tf.training import train
 from segformer_tf.training.datasets import mixed
 from segformer_tf.training.recipes import RECIPES
 
@@ -33,3 +35,16 @@ def test_mixing_is_a_function_of_seed_and_step_so_that_it_can_go_on():
 def test_a_recipe_without_mixing_leaves_the_batches_alone():
     source = batches()
     assert mixed(source, RECIPES["fine-tune"], 3, 0, 0) is source
+
+
+@pytest.mark.parametrize("change", [{"rand_augment": True}, {"mixup_alpha": 0.2}])
+def test_masks_are_neither_mixed_nor_left_where_their_pictures_were(data, network, tmp_path, change):
+    recipe = dataclasses.replace(RECIPES["fine-tune"], **change)
+    with pytest.raises(
+        ValueError, match=r"mixup_alpha and rand_augment are .*, expected 0 and False for masks: .*cut_"
+    ):
+        train(network, data, tmp_path / "run", recipe, verbose=0)
+    assert not (tmp_path / "run").exists()
+    pairs = tf.data.Dataset.from_tensors((np.zeros((2, 32, 32, 3), "float32"), np.zeros((2, 32, 32), "int32")))
+    with pytest.raises(ValueError, match="for masks"):
+        mixed(pairs, recipe, 3, 0, 0)

@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 from people_data import HALF, coco
 from PIL import Image
 from small_data import assert_same, own_dataset, picture_and_mask, source_of
 
-from segformer_tf.training import open_split, read_split
-from segformer_tf.training.sources import chosen, pictures, readers
+from segformer_tf.training import Split, open_split, read_split
+from segformer_tf.training.sources import chosen, identity, pictures, readers
 
 
 def test_a_dict_of_pixel_values_and_labels_is_taken():
@@ -18,6 +19,31 @@ def test_a_dict_of_pixel_values_and_labels_is_taken():
 def test_a_split_is_opened_from_a_directory_and_kept_as_it_is_otherwise(data):
     split = open_split(data, "val")
     assert len(split) == 3 and open_split(split, "train") is split
+
+
+def test_pictures_are_known_by_names_classes_and_size_wherever_they_lie(data, tmp_path):
+    data.rename(tmp_path / "elsewhere")
+    known, first = identity(read_split(tmp_path / "elsewhere")), tmp_path / "elsewhere/images/train/p0.jpg"
+    assert known["pictures"] == 7 and known == identity(read_split(tmp_path / "elsewhere"))
+    with open(first, "ab") as file:
+        file.write(b"!")
+    more = identity(read_split(tmp_path / "elsewhere"))
+    assert more["bytes"] == known["bytes"] + 1 and more["names"] == known["names"]
+    classes = [Split("train", [first, first], targets) for targets in ([0, 1], [1, 1])]
+    assert identity(classes[0])["names"] != identity(classes[1])["names"]
+    assert identity(own_dataset()) is None
+
+
+def test_a_mask_of_another_size_than_its_picture_is_refused():
+    image, mask = np.zeros((40, 48, 3), np.uint8), np.zeros((40, 47), np.int32)
+    with pytest.raises(
+        ValueError, match=r"\(40, 47\) and \(40, 48, 3\): a mask has not its picture's height and width"
+    ):
+        next(iter(pictures(tf.data.Dataset.from_tensors((image, mask)))))
+    unknown = tf.TensorSpec((None, None, 3), tf.uint8), tf.TensorSpec((None, None), tf.int32)
+    source = tf.data.Dataset.from_generator(lambda: iter([(image, mask)]), output_signature=unknown)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="a mask has not its picture's height and width"):
+        next(iter(pictures(source)))
 
 
 def test_a_picture_smaller_than_models_take_is_padded(data):

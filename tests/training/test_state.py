@@ -17,6 +17,13 @@ def model():
     return made
 
 
+def begun(run, recipe, data=None):
+    """A run of which a checkpoint was saved."""
+    state.begin(run, recipe, 5, data or {})
+    (run / "last").mkdir()
+    (run / "last" / state.STATE).touch()
+
+
 def test_every_variable_comes_back_random_state_and_optimizer_included(model, tmp_path):
     model.train_on_batch(np.ones((4, 3)), np.zeros((4, 2)))
     state.save(tmp_path, model, {"step": 7, "rows": [{"a": 0.5}]})
@@ -56,13 +63,13 @@ def test_there_must_be_a_run_to_resume(tmp_path):
     from segformer_tf.training.recipes import RECIPES
 
     with pytest.raises(FileNotFoundError, match=r"recipe.json does not exist, expected a run to go on with"):
-        state.begin(tmp_path, RECIPES["fine-tune"], 0, True)
+        state.check(tmp_path, RECIPES["fine-tune"], 0, True)
 
 
 def test_recipe_and_seed_of_a_run_come_back(tmp_path):
     from segformer_tf.training.recipes import RECIPES
 
-    state.begin(tmp_path / "run", RECIPES["fine-tune"], 5, False)
+    state.begin(tmp_path / "run", RECIPES["fine-tune"], 5, {})
     assert state.read_recipe(tmp_path / "run") == (RECIPES["fine-tune"], 5)
 
 
@@ -85,23 +92,61 @@ def test_only_a_run_s_length_and_intervals_may_change(tmp_path):
     from segformer_tf.training.recipes import RECIPES
 
     recipe = RECIPES["fine-tune"]
-    assert state.begin(tmp_path / "run", recipe, 5, False) is None
+    assert state.check(tmp_path / "run", recipe, 5, False) is None
+    begun(tmp_path / "run", recipe)
     longer = dataclasses.replace(recipe, steps=9000, patience=None)
-    assert state.begin(tmp_path / "run", longer, 5, True) == "steps 4000 to 9000; patience 1000 to None"
-    assert state.read_recipe(tmp_path / "run") == (longer, 5)
+    assert state.check(tmp_path / "run", longer, 5, True) == "steps 4000 to 9000; patience 1000 to None"
+    assert state.read_recipe(tmp_path / "run") == (recipe, 5)  # nothing has run yet
     with pytest.raises(ValueError, match=r"was changed \(batch_size 8 to 4\), .*Only steps, epochs, .* may be changed"):
-        state.begin(tmp_path / "run", dataclasses.replace(longer, batch_size=4), 5, True)
+        state.check(tmp_path / "run", dataclasses.replace(longer, batch_size=4), 5, True)
 
 
 def test_a_run_of_an_older_version_goes_on(tmp_path):
     from segformer_tf.training.recipes import RECIPES
 
     recipe = RECIPES["fine-tune"]
-    state.begin(tmp_path, recipe, 5, False)
+    begun(tmp_path, recipe)
     values = json.loads((tmp_path / "recipe.json").read_text())
     del values["retries"], values["augmentation"]["light_rate"]  # keys that came later
     (tmp_path / "recipe.json").write_text(json.dumps(values))
-    assert state.begin(tmp_path, recipe, 5, True) is None
+    assert state.check(tmp_path, recipe, 5, True) is None
     bright = dataclasses.replace(recipe, augmentation=dataclasses.replace(recipe.augmentation, light_rate=0.5))
     with pytest.raises(ValueError, match=r"was changed \(augmentation.light_rate 0.0 to 0.5\), "):
-        state.begin(tmp_path, bright, 5, True)
+        state.check(tmp_path, bright, 5, True)
+
+
+def test_a_run_of_which_nothing_was_saved_begins_anew_with_any_recipe(tmp_path):
+    from segformer_tf.training.recipes import RECIPES
+
+    recipe = RECIPES["fine-tune"]
+    state.begin(tmp_path / "run", recipe, 5, {})
+    other = dataclasses.replace(recipe, learning_rate=0.5)
+    assert (
+        state.check(tmp_path / "run", other, 6, False) is None and state.check(tmp_path / "run", other, 6, True) is None
+    )
+    begun(tmp_path / "run", recipe)
+    with pytest.raises(FileExistsError, match="has a run already, expected none"):
+        state.check(tmp_path / "run", recipe, 5, False)
+    (tmp_path / "file").touch()
+    with pytest.raises(FileExistsError, match="file is a file, expected the directory of a run: choose another"):
+        state.check(tmp_path / "file", recipe, 5, False)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"pictures": 7}, r"the val pictures are not those that .* was started with \(7, not 8\), expected the same:"),
+        ({"names": "b"}, r"\(other ones\)"),
+        ({"bytes": 1}, r"\(other files of the same names\)"),
+    ],
+)
+def test_a_run_does_not_go_on_with_other_pictures(tmp_path, change, told):
+    from segformer_tf.training.recipes import RECIPES
+
+    recipe, known = RECIPES["fine-tune"], {"pictures": 8, "names": "a", "bytes": 10}
+    begun(tmp_path, recipe, {"identity": {"train": None, "val": known}})
+    assert state.check(tmp_path, recipe, 5, True, {"train": known, "val": dict(known)}) is None
+    with pytest.raises(ValueError, match=told):
+        state.check(tmp_path, recipe, 5, True, {"train": known, "val": known | change})
+    (tmp_path / "data.json").write_text("{}")  # as an older version wrote it
+    assert state.check(tmp_path, recipe, 5, True, {"val": known | change}) is None

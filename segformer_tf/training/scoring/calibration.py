@@ -1,6 +1,7 @@
 """Whether a probability means what it says: reliability, expected calibration error, a temperature that mends it."""
 
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -166,6 +167,12 @@ def calibrate(
     """
     logits, labels = sampled_logits(runtime, source, protocol, processor, seed=seed)
     temperature = fit_temperature(logits, labels)
+    if temperature < 1.01 * COLDEST or temperature > WARMEST / 1.01:
+        warnings.warn(
+            f"the temperature {temperature:.4f} is at the end of {COLDEST} to {WARMEST}, where the search stops: the "
+            f"{len(labels)} pixels are all right, or tell nothing of the probabilities; calibrate on other pictures.",
+            stacklevel=2,
+        )
     found: dict[str, Any] = {"temperature": temperature, "protocol": str(protocol), "pixels": len(labels)}
     for name, value in (("before", 1.0), ("after", temperature)):
         shifted = np.exp((logits - logits.max(-1, keepdims=True)) / value)

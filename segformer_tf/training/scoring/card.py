@@ -65,5 +65,5 @@ def _classes(scores: Mapping[str, Any]) -> str:
     for (name, value), interval in zip(rows, ends, strict=True):
         shown = "-" if value is None else f"{value:.4f}"
         more = f" {interval[0]:.4f} to {interval[1]:.4f} |" if interval else " - |" if between else ""
-        lines.append(f"| {name} | {shown} |{more}")
+        lines.append(f"| {of_folds.in_cell(name)} | {shown} |{more}")
     return "\n".join(lines)

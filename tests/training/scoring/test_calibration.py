@@ -35,6 +35,15 @@ def test_labels_that_are_always_right_or_noise_end_at_the_bounds():
     assert fit_temperature(logits, logits.argmin(-1)) == pytest.approx(calibration.WARMEST, rel=0.01)
 
 
+def test_a_temperature_at_its_bound_is_told(monkeypatch):
+    logits, _ = drawn(1.0, 500)
+    monkeypatch.setattr(calibration, "sampled_logits", lambda *given, **options: (logits, logits.argmax(-1)))
+    with pytest.warns(
+        UserWarning, match=r"the temperature 0.0500 is at the end of 0.05 to 20.0, where the search stops"
+    ):
+        calibrate(None, None, "plain", None)
+
+
 def test_the_error_is_the_distance_of_confidence_and_accuracy_weighed_by_pixels():
     counted = Reliability()
     counted.add(np.full(30, 0.9), np.arange(30) < 15)  # half are right: off by 0.4
@@ -100,6 +109,7 @@ def test_a_temperature_that_is_no_number_above_0_is_told():
             _ = Description("TFSegformerForSemanticSegmentation", {"calibration_temperature": value}).temperature
 
 
+@pytest.mark.filterwarnings("ignore:the temperature")  # of random weights
 def test_a_calibrated_model_says_so_in_its_scores_wherever_it_is_loaded(data, network, tmp_path):
     split = read_split(data, "val")
     processor = SegformerImageProcessor(do_resize=False)

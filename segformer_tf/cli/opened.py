@@ -1,0 +1,74 @@
+"""A model and the data set that it is scored on, opened and checked against each other."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import typer
+
+from segformer_tf.cli.app import say
+
+
+class Opened(NamedTuple):
+    """A model or exported file, its configuration, and its processor if it has one."""
+
+    network: Any
+    config: Any
+    processor: Any
+
+
+def open_both(
+    model: str,
+    data: Path,
+    split: str,
+    binary: bool,
+    mapping: Any = None,
+    merging: dict[str, Any] | None = None,
+    broken: str = "stop",
+) -> tuple[Any, Opened]:
+    """The split, checked against the model, and the model."""
+    from segformer_tf.data import inspect
+    from segformer_tf.training import read_split
+
+    pictures = read_split(data, split)
+    opened = load_model(model, pictures.has_masks, merging)
+    if binary or (mapping is None and opened.config.num_labels == 1):
+        # All splits, since what 255 means shows in all masks together.
+        found = inspect(data, opened.config, binary=True, broken=broken)
+    elif mapping is None or broken == "skip":
+        found = inspect(pictures, opened.config if mapping is None else None, broken=broken)
+    else:
+        return pictures, opened
+    found.check(opened.config if mapping is None else None)
+    say_left_out(found)
+    return found.splits[split], opened
+
+
+def say_left_out(found: Any) -> None:
+    """Names the files that an inspection has left out."""
+    for text in (text for text in found.warnings if text.startswith("left out:")):
+        say(f"warning: {text}")
+
+
+def load_model(model: str, has_masks: bool, merging: dict[str, Any] | None = None) -> Opened:
+    """A model or exported file by its name, with its processor."""
+    from segformer_tf import (
+        SegformerConfig,
+        SegformerImageProcessor,
+        TFSegformerForImageClassification,
+        TFSegformerForSemanticSegmentation,
+    )
+    from segformer_tf.pipelines.exported import exported_file, open_exported
+
+    if exported := exported_file(model):
+        if merging:
+            hint = " and ".join(f"--{key.replace('_', '-')}" for key in merging)
+            raise typer.BadParameter(f"{model} is an exported file: give it to `export`.", param_hint=hint)
+        runtime = open_exported(exported)
+        return Opened(runtime, SegformerConfig.from_dict(runtime.description.config), None)
+    kind = TFSegformerForSemanticSegmentation if has_masks else TFSegformerForImageClassification
+    network = kind.from_pretrained(model, data_format="channels_last", **(merging or {}))
+    try:
+        processor = SegformerImageProcessor.from_pretrained(model)
+    except OSError:  # weights alone, in a file: ImageNet's mean and deviation, no resizing
+        processor = None
+    return Opened(network, network.config, processor)
