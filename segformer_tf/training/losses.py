@@ -14,6 +14,8 @@ from segformer_tf.storage.keywords import spell_checked
 FOCAL_GAMMA = 2.0  # of Lin et al. 2017
 OHEM_PROBABILITY, OHEM_SHARE = 0.7, 1 / 16  # pixels less sure than this count; at least this share of them
 DICE_SMOOTHING = 1.0
+BOUNDARY_PIXELS = 3  # at the masks' own size
+LARGEST_ID = 2.0**24  # float32 holds whole numbers up to it
 
 
 @spell_checked
@@ -32,13 +34,13 @@ def class_weights(counts: Sequence[int], power: float = 0.5) -> list[float]:
 class SegmentationLoss(keras.losses.Loss):
     """A sum of losses over the pixels that are not ignored: labels (B, H, W) and logits (B, h, w, C) to a scalar.
 
-    Logits are resized to the labels' size, cross-entropy in bands of rows to save memory; Dice is taken at the logits'
-    own size, on the labels nearest to it. A sample weight of a picture (B,) or pixel (B, H, W) counts as a class's
-    does.
+    Logits are resized to the labels' size, cross-entropy in bands of rows to save memory; Dice and Lovász are taken at
+    the logits' own size, on the labels nearest to it. A sample weight of a picture (B,) or pixel (B, H, W) counts as a
+    class's does.
 
     Args:
         parts: Share of each of `LOSSES`; alone and with share 1, each is the loss of its name.
-        weights: Weight of each class in the cross-entropy, focal loss and OHEM.
+        weights: Weight of each class in the cross-entropy (also at boundaries), focal loss and OHEM.
 
     Raises:
         ValueError: No such loss, or a label that is neither a class nor `ignore_index`.
@@ -123,7 +125,47 @@ def _dice(ids, logits, valid, weights):
     return ops.sum((1.0 - dice) * present) / ops.maximum(ops.sum(present), 1e-6)
 
 
-LOSSES: dict[str, Callable] = {"cross_entropy": _cross_entropy, "focal": _focal, "ohem": _ohem, "dice": _dice}
+def _lovasz(ids, logits, valid, weights):
+    """1 - IoU of the softmax by its Lovász extension (Berman et al. 2018), a mean over the classes that masks have.
+
+    Of this replica's pictures, at the logits' own size.
+    """
+    del weights  # every class counts alike
+    ids, valid = (_nearest(map_, ops.shape(logits)[1:3]) for map_ in (ids, valid))
+    classes = logits.shape[-1]
+    valid = ops.reshape(valid, (-1, 1))
+    truth = ops.one_hot(ops.reshape(ids, (-1,)), classes, dtype="float32") * valid
+    errors = ops.abs(truth - ops.softmax(ops.reshape(logits, (-1, classes)))) * valid  # an ignored pixel is no error
+    order = ops.stop_gradient(ops.argsort(-errors, axis=0))
+    errors, ranked = ops.take_along_axis(errors, order, axis=0), ops.take_along_axis(truth, order, axis=0)
+    found = ops.sum(truth, axis=0)
+    union = found + ops.cumsum(1.0 - ranked, axis=0)
+    lost = 1.0 - (found - ops.cumsum(ranked, axis=0)) / union  # 1 - IoU if the worst pixels so far were all wrong
+    steps = ops.concatenate([lost[:1], lost[1:] - lost[:-1]], axis=0)
+    present = ops.cast(found > 0, "float32")
+    return ops.sum(ops.sum(errors * steps, axis=0) * present) / ops.maximum(ops.sum(present), 1e-6)
+
+
+def _boundary(ids, logits, valid, weights):
+    """Cross-entropy of the pixels that have another class within `BOUNDARY_PIXELS`, in a square around them."""
+    side = 2 * BOUNDARY_PIXELS + 1
+
+    def largest(map_):
+        map_ = ops.expand_dims(ops.where(valid > 0, ops.cast(map_, "float32"), -LARGEST_ID), -1)
+        return ops.max_pool(map_, side, 1, "same")[..., 0]
+
+    near = weights * ops.cast(largest(ids) > -largest(-ids), "float32")
+    return share_of_mean(kernels.cross_entropy_sum(ids, logits, near), ops.sum(near), 1e-6)
+
+
+LOSSES: dict[str, Callable] = {
+    "cross_entropy": _cross_entropy,
+    "focal": _focal,
+    "ohem": _ohem,
+    "dice": _dice,
+    "lovasz": _lovasz,
+    "boundary": _boundary,
+}
 
 
 def _pixel_losses(ids, logits):

@@ -55,7 +55,7 @@ def test_the_optimizer_has_the_recipe_s_numbers():
         ({"batch_size": 0}, "the recipe's batch_size is 0, expected a whole number of at least 1"),
         ({"optimizer": "sgd"}, "the recipe's optimizer is 'sgd', expected one of adamw, muon"),
         ({"precision": "half"}, "the recipe's precision is 'half', expected one of float32"),
-        ({"loss": {"lovasz": 1}}, "expected shares of cross_entropy"),
+        ({"loss": {"tversky": 1}}, "expected shares of cross_entropy"),
         ({"loss": {"dice": -1}}, "the recipe's loss is {'dice': -1}, expected shares of at least 0, one of them above"),
         ({"loss": {"cross_entropy": 0, "dice": 0}}, "expected shares of at least 0, one of them above 0"),
         ({"clip_norm": -1}, "the recipe's clip_norm is -1, expected a number above 0"),

@@ -102,6 +102,54 @@ def test_dice_is_its_formula_at_the_logits_own_size():
     assert float(SegmentationLoss({"dice": 1.0})(LABELS, LOGITS)) == pytest.approx(1 - dice.mean(), rel=1e-5)
 
 
+def test_lovasz_of_sure_predictions_is_what_their_iou_lacks():
+    """The extension has the values of 1 - IoU where it is defined: at probabilities of 0 and 1."""
+    labels = RNG.integers(0, 3, (2, 6, 9))  # class 3 is in no mask
+    labels[0, :2] = 255
+    found = RNG.integers(0, 4, labels.shape)
+    logits = 200.0 * np.eye(4, dtype="float32")[found]
+    iou = [
+        ((labels == k) & (found == k)).sum() / (((labels == k) | (found == k)) & (labels != 255)).sum()
+        for k in range(3)
+    ]
+    assert float(SegmentationLoss({"lovasz": 1.0})(labels, logits)) == pytest.approx(1 - np.mean(iou), rel=1e-5)
+
+
+def test_lovasz_is_its_formula():
+    labels = LABELS[:, ::4, ::4]
+    p = np.asarray(keras.ops.softmax(LOGITS))[labels != 255]
+    losses = []
+    for k in range(4):
+        truth = labels[labels != 255] == k
+        errors = np.abs(truth - p[:, k])
+        order = np.argsort(-errors)
+        lost = [0.0]
+        for n in range(1, len(order) + 1):
+            wrong = np.zeros(len(order), bool)
+            wrong[order[:n]] = True
+            lost.append(1 - (truth & ~wrong).sum() / (truth | wrong).sum())
+        losses.append((errors[order] * np.diff(lost)).sum())
+    found, gradient = value_and_gradient(lambda x: SegmentationLoss({"lovasz": 1.0})(labels, x), LOGITS)
+    assert found == pytest.approx(np.mean(losses), rel=1e-4)
+    assert np.isfinite(gradient).all() and not gradient[labels == 255].any() and gradient[labels != 255].all()
+
+
+def test_boundary_is_the_cross_entropy_near_other_classes():
+    p, ids, valid = truth_probability()
+    near = np.zeros(valid.shape, bool)
+    for picture, row, column in np.argwhere(valid):
+        part = (picture, slice(max(row - 3, 0), row + 4), slice(max(column - 3, 0), column + 4))
+        near[picture, row, column] = (ids[part][valid[part]] != ids[picture, row, column]).any()
+    labels = np.zeros_like(LABELS)
+    labels[:, :, 18:] = 2  # a border in the middle
+    assert float(SegmentationLoss({"boundary": 1.0})(LABELS, LOGITS)) == pytest.approx(
+        -np.log(p[near]).mean(), rel=1e-5
+    )
+    _, gradient = value_and_gradient(lambda x: SegmentationLoss({"boundary": 1.0})(labels, x), LOGITS)
+    assert gradient[:, :, 4].any() and not gradient[:, :, :3].any() and not gradient[:, :, 6:].any()
+    assert float(SegmentationLoss({"boundary": 1.0})(np.ones_like(LABELS), LOGITS)) == 0
+
+
 def test_dice_leaves_classes_out_that_no_mask_has():
     labels = np.zeros((1, 6, 9), int)
     labels[:, 3:] = 1
@@ -141,8 +189,8 @@ def test_a_label_of_no_class_is_an_error_with_its_value():
 
 
 def test_an_unknown_loss_is_told():
-    with pytest.raises(ValueError, match="the loss 'lovasz' is unknown, expected some of cross_entropy"):
-        SegmentationLoss({"lovasz": 1.0})
+    with pytest.raises(ValueError, match="the loss 'tversky' is unknown, expected some of cross_entropy"):
+        SegmentationLoss({"tversky": 1.0})
 
 
 def test_a_loss_survives_serialisation():
