@@ -71,8 +71,9 @@ def train(
 
     Raises:
         OSError: A file cannot be read or written.
-        ValueError: The data does not fit the model, the recipe was changed on resume, or (`state.NotFinite`) loss or
-            weights are no longer numbers; the first such step is named, and nothing of it was saved.
+        ValueError: The data does not fit the model or the recipe, recipe or pictures were changed on resume, or
+            (`state.NotFinite`) loss or weights are no longer numbers; the first such step is named, nothing of it
+            saved.
         KeyboardInterrupt: Ctrl-C, after the state of the run was saved and its report written.
     """
     run = Path(run)

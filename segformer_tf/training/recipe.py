@@ -43,7 +43,8 @@ class Recipe:
         class_weight_power: Class weights are (median count / count) ** this in the cross-entropy; 0: none.
         evaluate_every: Batches between two evaluations; None: as many as keep them to a tenth of the time.
         save_every: Batches between two checkpoints, of which `evaluate_every` is a multiple; None: 200 or less.
-        patience: Batches without a better score after which the run stops; None: never.
+        patience: Batches without a better score after which the run stops, judged at evaluations and as long as the
+            interval between two at least; None: never.
         retries: How often a run whose values are no longer numbers goes back to its last checkpoint and on with half
             the learning rate; 0: it stops.
         mixup_alpha, rand_augment: For classification, by Keras' own layers; 0 and False: none.

@@ -139,7 +139,7 @@ def checked_pair(*pair: Any):
     if target.shape.rank == 3 and target.shape[-1] == 1:
         target = target[..., 0]
     if target.shape.rank == 2:
-        told = "a mask has not its picture's height and width, expected the same: correct the data set."
+        told = "a mask has another height or width than its picture, expected the same: correct the data set."
         if not image.shape[:2].is_compatible_with(target.shape):
             raise ValueError(f"{tuple(target.shape)} and {tuple(image.shape)}: {told}")
         with tf.control_dependencies([tf.debugging.assert_equal(tf.shape(target), tf.shape(image)[:2], told)]):
