@@ -173,10 +173,12 @@ def _finish(run: Path, model, trained, keeper: Keeper, plan: Plan, told: bool) -
 def _inspected(data: dict[str, Any], config: SegformerConfig, broken: str) -> tuple[Source, Source, Inspection]:
     """The sources as they can be used, and what was found in those that are files.
 
-    An `Inspection` is taken as it is, so that files are not read twice.
+    An `Inspection` is taken as it is, so that files are not read twice; a validation set beside it, not its own.
     """
     if isinstance(data["train"], Inspection):
         found = data["train"].check(config)
+        if data["val"] is not data["train"]:
+            return open_split(data["train"], "train"), open_split(data["val"], "val"), found
     else:
         data = {name: open_split(source, name) for name, source in data.items()}
         splits = {name: source for name, source in data.items() if isinstance(source, Split)}

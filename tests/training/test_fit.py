@@ -21,8 +21,19 @@ from segformer_tf import (
     TFSegformerForImageClassification,
     TFSegformerForSemanticSegmentation,
 )
-from segformer_tf.training import RECIPES, Augmentation, MeanIoU, evaluate, read_split, state, train, training_data
+from segformer_tf.training import (
+    RECIPES,
+    Augmentation,
+    MeanIoU,
+    evaluate,
+    inspect,
+    read_split,
+    state,
+    train,
+    training_data,
+)
 from segformer_tf.training.console import Console
+from segformer_tf.training.fit import _inspected
 from segformer_tf.training.keeper import Keeper
 from segformer_tf.training.plan import Plan, expected_memory, make_plan
 
@@ -403,3 +414,11 @@ def test_plain_fit_takes_the_room_s_data_and_metric(data, network):
     batches = training_data(read_split(data), RECIPE.augmentation, 2)
     history = network.fit(batches, steps_per_epoch=3, epochs=2, shuffle=False, verbose=0).history
     assert all(math.isfinite(value) for value in history["loss"]) and history["mIoU"][-1] > 0
+
+
+def test_a_validation_set_beside_an_inspection_is_the_one_that_validates(data):
+    network, other = tiny_network(), own_dataset()
+    found = inspect(data, network.config)
+    for validation, expected in ((other, other), (found, found.splits["val"])):
+        sources = {"train": found, "val": validation}
+        assert _inspected(sources, network.config, "stop")[:2] == (found.splits["train"], expected)
