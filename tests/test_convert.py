@@ -118,4 +118,4 @@ def test_formats_of_pytorch_without_it_leave_nothing_behind(fixtures, tmp_path, 
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ImportError, match=r"pytorch_model\.bin needs PyTorch: run `pip install 'segformer-tf\["):
         convert(fixtures / "hf4-seg", tmp_path / "m", format="bin")
-    assert list((tmp_path / "m").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []

@@ -110,10 +110,16 @@ def test_colours_of_sixteen_bits_keep_them_in_the_range_that_is_asked_for(tmp_pa
 
 
 def test_values_of_over_sixteen_bits_need_a_range(tmp_path):
-    tifffile.imwrite(tmp_path / "p.tif", np.full((4, 6, 3), 0.5), photometric="rgb")
-    with pytest.raises(ValueError, match=r"p\.tif holds float64 values, expected 8 or 16 bits: give value_range"):
+    tifffile.imwrite(tmp_path / "p.tif", np.full((4, 6, 3), 70_000, np.uint32), photometric="rgb")
+    with pytest.raises(ValueError, match=r"p\.tif holds uint32 values, expected 8 or 16 bits: give value_range"):
         read_picture(tmp_path / "p.tif")
-    assert read_picture(tmp_path / "p.tif", (0, 1))[0, 0].tolist() == [128] * 3
+    assert read_picture(tmp_path / "p.tif", (0, 140_000))[0, 0].tolist() == [128] * 3
+
+
+def test_floats_are_read_as_pipelines_read_them(tmp_path):
+    tifffile.imwrite(tmp_path / "p.tif", np.full((4, 6, 3), 0.5), photometric="rgb")
+    for value_range in (None, (0, 1)):
+        assert read_picture(tmp_path / "p.tif", value_range)[0, 0].tolist() == [128] * 3
 
 
 def test_a_mask_lies_as_its_own_exif_tag_says(tmp_path):

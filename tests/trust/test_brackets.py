@@ -53,7 +53,7 @@ def test_data_is_shown_under_its_names(place, tmp_path):
     scores = said("evaluate", "--model", place / "[x]model", "--data", place / "[x]data")
     assert all(name in scores for name in NAMES)
     groups = tmp_path / "groups.json"
-    groups.write_text(json.dumps({"[/b]": ["p0"], "[i]": ["p1"]}))
+    groups.write_text(json.dumps({"[/b]": ["train/p0", "val/p0"], "[i]": ["train/p1", "val/p1"]}))
     told = said("evaluate", "--model", place / "[x]model", "--data", place / "[x]data", "--folds", groups)
     assert "[/b]" in told and "[i]" in told
 
