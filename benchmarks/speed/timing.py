@@ -120,9 +120,19 @@ def measure(make: dict[str, Callable[[], Worker]], runs: int) -> dict[str, dict]
     for name, worker in running.items():
         peak, added = worker.ask("memory")
         spread = [min(times[name]), max(times[name])]
-        rows[name] = {"ms": statistics.median(times[name]), "spread": spread, "peak_mb": peak, "added_mb": added}
+        median = statistics.median(times[name])
+        rows[name] = {"ms": median, "spread": spread, "peak_mb": peak, "added_mb": added, "turns": times[name]}
         worker.end()
     return {name: rows[name] for name in make}
+
+
+def in_turns(row: dict, base: dict) -> tuple[float, float, float]:
+    """How many times the base's milliseconds a row takes in the same turn: the median, the least, the most.
+
+    Where the machine's speed moves from minute to minute this moves less than the ratio of two medians.
+    """
+    ratios = [one / other for one, other in zip(row["turns"], base["turns"], strict=True)]
+    return statistics.median(ratios), min(ratios), max(ratios)
 
 
 def cell(row: dict | None, base: dict | None, memory: str = "added_mb", digits: int = 0) -> str:

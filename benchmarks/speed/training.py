@@ -3,8 +3,9 @@
     python benchmarks/speed/training.py --write     # needs .venv, .venv-core and .venv-parity (`make bench` makes them)
 
 A job is VARIANT-SIZE-BATCH-DTYPE. Ours are `fit` after plain `compile()`, and after `compile(metrics=[])`. Medians;
-ratios say how many times as long the peer takes. Memory is what the process grows by from the loaded model on
-(activations, gradients, the optimizer's state), then the peak of the whole process. First losses are compared.
+ratios say how many times as long the peer takes; those beside the aims are taken within each turn, then the median.
+Memory is what the process grows by from the loaded model on (activations, gradients, the optimizer's state), then the
+peak of the whole process. First losses are compared.
 Ours run where nothing is installed but what the package needs: Keras loads scikit-learn, 50 MB, where it finds it.
 `--peers` takes some of the rows: what the metric costs is `--peers segformer_tf segformer_tf_without_metrics`.
 """
@@ -13,7 +14,7 @@ import functools
 
 import numpy as np
 from models import prepare
-from timing import OUT, Worker, cell, command_line, keep, machine, measure, show, table
+from timing import OUT, Worker, cell, command_line, in_turns, keep, machine, measure, show, table
 
 PEERS = {
     "segformer_tf": (".venv-core", "segformer_tf, fit after compile()"),
@@ -41,11 +42,13 @@ def aims(results: dict) -> str:
             ours, theirs = rows[BASE], rows.get(name, {})
             if key not in ours or key not in theirs:
                 cells.append("")
+            elif key == "ms":
+                ratios = in_turns(ours, theirs) if "over" in words else in_turns(theirs, ours)
+                cells.append("{:.2f} ({:.2f} to {:.2f})".format(*ratios))
             elif "less" in words:
                 cells.append(f"{ours[key] - theirs[key]:.0f}")
             else:
-                ratio = theirs[key] / ours[key]
-                cells.append(f"{1 / ratio if 'over' in words else ratio:.2f}")
+                cells.append(f"{ours[key] / theirs[key]:.2f}")
         lines.append([f"{PEERS[name][1]}: {words}", *cells])
     return table(["", *results], lines)
 
@@ -78,7 +81,7 @@ def run_job(job: str, runs: int, peers) -> dict[str, dict]:
 
 
 def main() -> None:
-    parser = command_line(__doc__, "training", runs=5)
+    parser = command_line(__doc__, "training", runs=9)
     parser.add_argument("--jobs", nargs="+", default=JOBS)
     parser.add_argument("--peers", nargs="+", default=list(PEERS), choices=PEERS)
     arguments = parser.parse_args()
