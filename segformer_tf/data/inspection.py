@@ -21,6 +21,7 @@ from segformer_tf.data.splits import UNLABELLED, DataError, Split
 from segformer_tf.storage.keywords import spell_checked
 
 
+@spell_checked
 @dataclass
 class Inspection(Findings):
     """What is in a data set: `errors` must be mended before a run, `warnings` may not be meant, `notes` are choices.

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from segformer_tf.storage.keywords import spell_checked
+
 UNLABELLED = 255  # in a mask on disk; it becomes the model's ignore index where labels leave for the model
 
 
@@ -31,6 +33,7 @@ class Coding:
     greys: bool = False
 
 
+@spell_checked
 @dataclass(frozen=True)
 class Split:
     """The pictures of one split, what is known of each, and what the classes are called.

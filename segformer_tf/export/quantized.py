@@ -20,6 +20,7 @@ import numpy as np
 from segformer_tf.images.probabilities import votes
 from segformer_tf.pipelines import openvino_files
 from segformer_tf.pipelines.runtimes import Runtime
+from segformer_tf.storage.keywords import spell_checked
 
 REPORT = "quantization.json"
 TIMED = 5
@@ -28,6 +29,7 @@ MOST = {True: 0.5, False: 3.0}  # points that may be lost by default: of a score
 _PARTS = re.compile(r"(?:patch_embeddings|block|layer_norm)_(\d+)|(decode_head|classifier)")
 
 
+@spell_checked
 @dataclass(frozen=True)
 class Calibration:
     """What int8's ranges are taken from, and how much it may lose.

@@ -21,6 +21,7 @@ BACKGROUND = ("background",)
 Names = Mapping[Any, str] | Sequence[str] | None
 
 
+@spell_checked
 def colorize(labels: np.ndarray, palette: np.ndarray) -> np.ndarray:
     """Class ids (H, W) and colours (C, 3) -> RGB (H, W, 3) uint8. Ids without a colour, such as 255, are black."""
     palette = np.asarray(palette, np.uint8)
@@ -43,6 +44,7 @@ def _check(labels: np.ndarray) -> np.ndarray:
     return labels
 
 
+@spell_checked
 def label_image(labels: np.ndarray, palette: np.ndarray) -> Image.Image:
     """Class ids (H, W) -> a palette picture whose indices are the ids; over 256 classes 16-bit grey values.
 

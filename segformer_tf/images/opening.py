@@ -15,6 +15,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from segformer_tf.images import tiff
 from segformer_tf.images.scaling import from_16_bit, stretch, to_channels_last, to_eight_bits
 from segformer_tf.images.tiff import check_pixels
+from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.storage.read import check_file
 
 GREY_16 = ("I;16", "I;16L", "I;16B", "I;16N")
@@ -23,6 +24,7 @@ URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # of a Path one slash i
 LOSSY_FORMATS = ("JPEG", "MPO", "AVIF", "HEIF")
 
 
+@spell_checked
 def open_image(
     source: Any, exif: bool | None = None, page: int | None = None, channels: int = 3, deep: bool = False
 ) -> Image.Image | np.ndarray:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from segformer_tf.storage.keywords import spell_checked
+
 # A row is red, green, blue and the class name, in the order of the class ids.
 # ade20k: MIT Scene Parsing, 150 classes; colours of the CSAIL toolkit, as MMSegmentation has them.
 ADE20K = """
@@ -85,6 +87,7 @@ COLOUR_BLIND = np.array(
 )
 
 
+@spell_checked
 def palette_for(classes: int | Mapping | list[str] | None, safe: bool = False) -> np.ndarray:
     """Colours (C, 3) uint8 for a model's `id2label`, a list of names, or a number of classes.
 

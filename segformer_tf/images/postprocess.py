@@ -10,6 +10,7 @@ import numpy as np
 from segformer_tf.images.bilinear import neighbours
 from segformer_tf.images.merging import Merger
 from segformer_tf.images.scaling import resolve_data_format
+from segformer_tf.storage.keywords import spell_checked
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 BAND_VALUES = 2**20  # values (pixels times classes) that a band of the graph version may hold: 4 MB a copy
 
 
+@spell_checked
 def post_process_semantic_segmentation(
     outputs: Any,
     target_sizes: Any = None,
@@ -83,6 +85,7 @@ def _blend(start: Any, end: Any, weight: Any) -> Any:
     return start + (end - start) * weight
 
 
+@spell_checked
 def label_map(logits: tf.Tensor, size: tuple[int, int] | tf.Tensor) -> tf.Tensor:
     """Logits (B, h, w, C) and `size` (H, W) -> labels (B, H, W) int32, as TensorFlow ops for an exported model.
 

@@ -83,6 +83,7 @@ class SegformerImageProcessor(Settings):
 
     preprocess = __call__
 
+    @spell_checked
     def pixels(self, source: Any, input_data_format: str | None = None, strict: bool | None = None) -> np.ndarray:
         """One picture of any kind -> (H, W, C), upright and in the range that the settings say; not resized.
 
@@ -92,6 +93,7 @@ class SegformerImageProcessor(Settings):
         strict = self.do_normalize if strict is None else strict
         return to_pixels(source, self.channels, input_data_format, strict, **settings)
 
+    @spell_checked
     def preprocess_tensor(self, image: tf.Tensor) -> tf.Tensor:
         """uint8 (H, W, C) or (B, H, W, C) -> float32 `pixel_values`, channels last, in TensorFlow ops only.
 
@@ -109,6 +111,7 @@ class SegformerImageProcessor(Settings):
             image = resize(image, target_size(self.size, *shape[-3:-1], choose=tf.where), METHOD[self.resample])
         return scale_tensor(image, self._scaling())
 
+    @spell_checked
     def post_process_semantic_segmentation(
         self,
         outputs: Any,

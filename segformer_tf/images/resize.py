@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, __version__
 
+from segformer_tf.storage.keywords import spell_checked
+
 if TYPE_CHECKING:
     import tensorflow as tf
 
@@ -21,6 +23,7 @@ MAX_SIDE = 16384  # pixels of a side that pictures may be resized to
 BLOCK = 8  # output rows that share one window of source rows; measured best among 2 to 64
 
 
+@spell_checked
 def resize(image: tf.Tensor, size: tuple[int, int] | tf.Tensor, method: str = "bilinear") -> tf.Tensor:
     """Resize as Pillow does, (H, W, C) -> (h, w, C) or (B, H, W, C) -> (B, h, w, C), with `size` = (h, w).
 
@@ -205,6 +208,7 @@ def _same(length, out) -> bool:
     return isinstance(length, int) and isinstance(out, int) and length == out
 
 
+@spell_checked
 def parse_size(size: Any) -> dict[str, int]:
     """An int (square), a pair (height, width) or a dict -> {"height", "width"} or {"shortest_edge"}, in pixels."""
     if isinstance(size, dict):
@@ -226,6 +230,7 @@ def _is_length(value: Any) -> bool:
     return number and bool(1 <= value <= MAX_SIDE and value == int(value))
 
 
+@spell_checked
 def target_size(
     size: dict[str, int], height: Any, width: Any, choose: Callable = lambda test, yes, no: yes if test else no
 ) -> tuple[Any, Any]:
@@ -241,6 +246,7 @@ def target_size(
     return choose(height <= width, edge, edge * height // width), choose(width <= height, edge, edge * width // height)
 
 
+@spell_checked
 def pillow_resize(image: np.ndarray, size: tuple[int, int], resample: int) -> np.ndarray:
     """uint8 (H, W, C) -> (h, w, C), by Pillow; for other than 3 channels each channel by itself."""
     height, width = size

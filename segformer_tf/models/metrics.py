@@ -9,8 +9,10 @@ from keras import ops
 from segformer_tf.models import kernels
 from segformer_tf.models.losses import check_range
 from segformer_tf.models.predicted import predicted_labels
+from segformer_tf.storage.keywords import spell_checked
 
 
+@spell_checked
 def confusion(labels, predictions, num_labels: int, ignore_index: int = 255):
     """(n, n) int32 counts of pixels that are not ignored: row the truth, column the prediction.
 
@@ -42,6 +44,7 @@ def _counts(labels: np.ndarray, predictions: np.ndarray, classes: int, ignore_in
     return counts.reshape(classes, classes).astype(np.int32)
 
 
+@spell_checked
 def scores(matrix) -> dict[str, Any]:
     """`mIoU`, `mAcc`, `aAcc`, `mDice` as fractions, and `IoU`, `Acc`, `Dice` of each class, NaN where it never occurs.
 
@@ -70,6 +73,7 @@ def _mean(values) -> float:
 
 
 @keras.saving.register_keras_serializable(package="segformer_tf")
+@spell_checked
 class MeanIoU(keras.metrics.Metric):
     """Mean IoU of labels (B, H, W), streaming; ignored pixels and absent classes are left out.
 

@@ -22,7 +22,7 @@ from segformer_tf.pipelines.runtimes import KerasModel, Runtime
 from segformer_tf.pipelines.windows import WINDOW, check_scales, sides_of, steps_of
 from segformer_tf.storage import find
 from segformer_tf.storage.find import DEFAULT_MODEL
-from segformer_tf.storage.keywords import check_keywords, keywords_of
+from segformer_tf.storage.keywords import check_keywords, keywords_of, spell_checked
 
 if TYPE_CHECKING:
     from segformer_tf.models.base import SegformerBase
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 RUNTIMES = ("auto", "tensorflow", "openvino", "onnx", "litert", "numpy")
 
 
+@spell_checked
 class Pipeline:
     """A model with its image processor; calling it takes one picture or an iterable of them.
 
@@ -145,6 +146,7 @@ class Pipeline:
         return self.processor.pixels(picture, strict=True), None
 
 
+@spell_checked
 class SegmentationPipeline(Pipeline):
     """Pictures to label maps at their own size.
 
@@ -210,6 +212,7 @@ class SegmentationPipeline(Pipeline):
         return overlap.Task(read, result, how)
 
 
+@spell_checked
 class ImageClassificationPipeline(Pipeline):
     """Pictures to their classes: `[{"id", "label", "score"}]`, the likeliest first, with `class_scores`."""
 

@@ -20,6 +20,7 @@ from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.storage.whole import staged
 
 
+@spell_checked
 @dataclass(frozen=True, eq=False, repr=False)
 class SegmentationResult:
     """One segmented picture.

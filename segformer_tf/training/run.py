@@ -9,12 +9,14 @@ import numpy as np
 from PIL import Image
 
 from segformer_tf.pipelines import notebook
+from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.training import state
 from segformer_tf.training.console import duration
 
 WIDEST = 800  # pixels of a picture that a notebook shows
 
 
+@spell_checked
 class Run(dict):
     """The log's row with the highest score, such as `run["mIoU"]` and `run["step"]`; empty where nothing was evaluated.
 

@@ -18,6 +18,7 @@ import tensorflow as tf
 from segformer_tf import __version__
 from segformer_tf.data.splits import Split
 from segformer_tf.models.distribution import several_workers
+from segformer_tf.storage.keywords import spell_checked
 
 KINDS = ("none", "mirrored", "multiworker")
 PORT = 12345
@@ -25,6 +26,7 @@ WAIT_SECONDS = "600"  # for the workers to come
 HOSTS = re.compile(r"([^,\[]+)(?:\[([^\]]+)\])?([^,\[]*)")
 
 
+@spell_checked
 def make_strategy(kind: str, environment: Mapping[str, str] = os.environ) -> tf.distribute.Strategy | None:
     """The strategy of `--distribute`; None for "none". Make it before any tensor: TensorFlow takes no workers later.
 

@@ -1,8 +1,12 @@
 """Every public call refuses a misspelt keyword and names the nearest right one."""
 
+import inspect
+import pydoc
+import re
+
 import numpy as np
 import pytest
-from reference import FIXTURES, TINY
+from reference import FIXTURES, ROOT, TINY
 
 from segformer_tf import (
     ImageClassificationPipeline,
@@ -19,7 +23,7 @@ from segformer_tf import (
 )
 from segformer_tf.export.export import export
 from segformer_tf.images import overlay
-from segformer_tf.storage.keywords import check_keywords, spell_checked
+from segformer_tf.storage.keywords import check_keywords, keywords_of, spell_checked
 
 CHECKPOINT = FIXTURES / "hf4-seg"
 PICTURE = np.zeros((40, 48, 3), np.uint8)
@@ -97,3 +101,30 @@ def test_a_misspelt_keyword_is_refused_and_the_right_one_named(model, tmp_path, 
     with pytest.raises(TypeError, match=rf"got an unknown keyword '\w+': did you mean '{right}'\?"):
         call(model, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+HANDED_OUT = {"Exported", "ClassificationResult"}  # a tuple and a list, which nobody makes
+
+
+def _documented():
+    """The functions and classes of the API pages that take no other keywords than those they name."""
+    for page in sorted((ROOT / "docs" / "api").glob("*.md")):
+        for name in re.findall(r"^::: (\S+)$", page.read_text(), re.MULTILINE):
+            if name.startswith("segformer_tf.batch."):  # needs its extra
+                continue
+            attribute = name.rpartition(".")[2]
+            target = pydoc.locate(name)
+            kinds = [each.kind for each in inspect.signature(target).parameters.values()] if callable(target) else []
+            if kinds and inspect.Parameter.VAR_KEYWORD not in kinds and attribute not in HANDED_OUT:
+                yield pytest.param(target, id=name.removeprefix("segformer_tf."))
+            elif inspect.ismodule(target):
+                public = [each for key, each in vars(target).items() if not key.startswith("_")]
+                functions = [each for each in public if getattr(each, "__module__", "") == name]
+                yield from (pytest.param(each, id=each.__name__) for each in functions if callable(each))
+
+
+@pytest.mark.parametrize("target", list(_documented()))
+def test_whatever_the_api_pages_name_refuses_a_misspelt_keyword(target):
+    right = max(keywords_of(target.__init__ if inspect.isclass(target) else target), key=len)
+    with pytest.raises(TypeError, match=rf"got an unknown keyword '{right}x': did you mean '{right}'\?"):
+        target(**{f"{right}x": None})
