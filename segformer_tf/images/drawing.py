@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
@@ -98,9 +98,11 @@ def check_class(name: str, names: Names) -> None:
         raise ValueError(f"The model has no class {name!r}; {wanted}")
 
 
-def skipped(skip: str | Sequence[str], names: Names) -> tuple[str, ...]:
+def skipped(skip: str | Sequence[str] | None, names: Names) -> tuple[str, ...]:
     """The names of the classes that are not painted. Raises ValueError for one that is no class but "background"."""
-    chosen = (skip,) if isinstance(skip, str) else tuple(skip)
+    if not isinstance(skip, Iterable | None):
+        raise ValueError(f"skip is {skip!r}; expected names of classes in a list.")
+    chosen = (skip,) if isinstance(skip, str) else tuple(skip or ())
     for name in chosen:
         if name not in BACKGROUND:
             check_class(name, names)

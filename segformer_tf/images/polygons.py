@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterator, Sequence
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +33,29 @@ def polygons(mask: np.ndarray) -> Iterator[Polygon]:
     for walk in _walks(np.pad(mask[top : rows[-1] + 1, left : columns[-1] + 1], 1)):
         corners = _without_straight_ones(walk)
         yield Polygon(corners + np.array((left - 1, top - 1)), _area(corners))
+
+
+def coco_annotations(labels: np.ndarray, ids: Sequence[int], min_area: float = 0) -> list[dict[str, Any]]:
+    """COCO annotations of the regions of at least `min_area` pixels of those classes in a map (H, W)."""
+    if not isinstance(min_area, Real):
+        raise ValueError(f"min_area is {min_area!r}; expected a number of pixels.")
+    found = []
+    for class_id in ids:
+        for corners, area in polygons(labels == class_id):
+            if area < min_area:
+                continue
+            (left, top), (right, bottom) = corners.min(0).tolist(), corners.max(0).tolist()
+            annotation = {
+                "id": len(found) + 1,
+                "image_id": 1,
+                "category_id": class_id,
+                "segmentation": [corners.ravel().tolist()],
+                "area": area,
+                "bbox": [left, top, right - left, bottom - top],
+                "iscrowd": 0,
+            }
+            found.append(annotation)
+    return found
 
 
 def _walks(mask: np.ndarray) -> Iterator[np.ndarray]:

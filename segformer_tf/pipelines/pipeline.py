@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -220,8 +221,8 @@ class ImageClassificationPipeline(Pipeline):
     class_name = "TFSegformerForImageClassification"
 
     def _work(self, finish: Callable[[Any, list], Any] | None, top_k: int = 5) -> overlap.Task:
-        if top_k < 1:
-            raise ValueError(f"top_k is {top_k}; expected at least 1.")
+        if not isinstance(top_k, Integral) or top_k < 1:
+            raise ValueError(f"top_k is {top_k!r}; expected a whole number, at least 1.")
 
         def likeliest(picture: Any, pixels: np.ndarray, found: Any) -> Any:
             scores = class_scores(found.logits, self.config.problem_type)

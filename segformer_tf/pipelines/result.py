@@ -14,7 +14,7 @@ from segformer_tf import images
 from segformer_tf.images import raster, views
 from segformer_tf.images.drawing import BACKGROUND, check_class, overlay_pixels, skipped
 from segformer_tf.images.opening import to_class_ids
-from segformer_tf.images.polygons import polygons, svg
+from segformer_tf.images.polygons import coco_annotations, svg
 from segformer_tf.pipelines import files, notebook
 from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.storage.whole import staged
@@ -72,23 +72,7 @@ class SegmentationResult:
         A polygon runs along the pixels' edges and holds exactly the region's pixels; holes are cut in, joined to the
         outline by a line of no width. Regions of fewer than `min_area` pixels are left out.
         """
-        found = []
-        for row in self.classes:
-            for corners, area in polygons(self.labels == row["id"]):
-                if area < min_area:
-                    continue
-                (left, top), (right, bottom) = corners.min(0).tolist(), corners.max(0).tolist()
-                annotation = {
-                    "id": len(found) + 1,
-                    "image_id": 1,
-                    "category_id": row["id"],
-                    "segmentation": [corners.ravel().tolist()],
-                    "area": area,
-                    "bbox": [left, top, right - left, bottom - top],
-                    "iscrowd": 0,
-                }
-                found.append(annotation)
-        return found
+        return coco_annotations(self.labels, [row["id"] for row in self.classes], min_area)
 
     @spell_checked
     def overlay(

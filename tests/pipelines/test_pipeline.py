@@ -203,8 +203,9 @@ def test_classification_names_the_likeliest_first(tmp_path):
     scores = [answer["score"] for answer in answers]
     assert len(answers) == 3 and scores == sorted(scores, reverse=True)
     assert sum(answer["score"] for answer in classify(PICTURE, top_k=5)) == pytest.approx(1, abs=1e-5)
-    with pytest.raises(ValueError, match="top_k is 0; expected at least 1"):
-        classify(PICTURE, top_k=0)
+    for bad in (0, 2.5, "2"):
+        with pytest.raises(ValueError, match=f"top_k is {bad!r}; expected a whole number, at least 1"):
+            classify(PICTURE, top_k=bad)
 
 
 @pytest.mark.parametrize(

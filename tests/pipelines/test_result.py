@@ -56,12 +56,17 @@ def test_polygons_are_coco_annotations(result):
     }  # fmt: skip
     assert ring["area"] == 8 and ring["bbox"] == [0, 0, 3, 3] and tree["bbox"] == [3, 0, 1, 3]
     assert [annotation["area"] for annotation in result.polygons(min_area=3)] == [8, 3]
+    with pytest.raises(ValueError, match="min_area is '3'; expected a number of pixels"):
+        result.polygons(min_area="3")
 
 
 def test_background_is_not_painted_unless_asked_for(result):
     painted = np.asarray(result.overlay(legend=False))
     assert (painted[LABELS == 0] == 100).all() and (painted[LABELS == 1] != 100).any()
     everything = np.asarray(result.overlay(legend=False, skip=()))
+    np.testing.assert_array_equal(everything, np.asarray(result.overlay(legend=False, skip=None)))
+    with pytest.raises(ValueError, match="skip is 2; expected names of classes in a list"):
+        result.overlay(skip=2)
     assert (everything[LABELS == 0] != 100).any()
     assert (np.asarray(result.overlay(legend=False, skip="car"))[LABELS == 2] == 100).all()
     with pytest.raises(ValueError, match=r"The model has no class 'cars'; did you mean 'car'\?"):
