@@ -84,7 +84,12 @@ class Keeper(keras.callbacks.Callback):
         return patience is not None and bool(self.rows) and self.rows[-1]["step"] - self.best["step"] >= patience
 
     def tell_end(self) -> None:
-        """Says why a run ended before its last step."""
+        """Says why a run ended before its last step, or after it."""
+        if self.step > self.plan.steps:
+            self.console.line(
+                f"the run had made {self.step} steps before, more than the {self.plan.steps} asked for: its weights "
+                f"are those of step {self.step}"
+            )
         if self.step < self.plan.steps and self._impatient():
             self.console.line(
                 f"ended at step {self.step} of {self.plan.steps}: the score has not risen since step "

@@ -164,6 +164,14 @@ def test_a_finished_run_is_lengthened(whole_run, tmp_path):
     assert any(not np.array_equal(x, y) for x, y in zip(weights(longer), weights(network), strict=True))
 
 
+def test_a_run_that_has_made_more_steps_than_are_asked_for_says_so(whole_run, tmp_path, capsys):
+    root, *_ = whole_run
+    shutil.copytree(root / "run", tmp_path / "run")
+    train(tiny_network(), root / "data", tmp_path / "run", dataclasses.replace(RECIPE, steps=4), seed=3, resume=True)
+    assert "had made 8 steps before, more than the 4 asked for" in " ".join(capsys.readouterr().err.split())
+    assert [row["step"] for row in read_log(tmp_path / "run")] == ["4", "8"]
+
+
 INTERRUPTED = (
     KILLED.replace("signal.SIGKILL", "signal.SIGINT")
     .replace("self.step == 5", "self.step == 4")
