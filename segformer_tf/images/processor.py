@@ -22,7 +22,7 @@ from segformer_tf.images.scaling import (
     stack,
     to_eight_bits,
 )
-from segformer_tf.images.settings import Settings
+from segformer_tf.images.settings import Settings, newer_names
 from segformer_tf.storage.keywords import check_keywords, keywords_of, spell_checked
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class SegformerImageProcessor(Settings):
 
     def _with(self, overrides: dict[str, Any]) -> SegformerImageProcessor:
         """This processor with some arguments replaced; None leaves the own value, as in transformers."""
-        overrides = {name: value for name, value in overrides.items() if value is not None}
+        overrides = newer_names({name: value for name, value in overrides.items() if value is not None})
         return SegformerImageProcessor(**{**self._arguments(), **overrides})
 
     def _all_pixel_values(self, sources: list[Any], input_data_format: str | None) -> np.ndarray | list[np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import os
 from pathlib import Path
@@ -25,6 +26,25 @@ MAX_CHANNELS = 4096  # as a configuration's
 OWN = ("data_format", "do_exif_transpose", "value_range", "page")  # not known to transformers: written only if set
 
 
+def newer_names(values: dict[str, Any]) -> dict[str, Any]:
+    """Arguments with `reduce_labels` under its newer name, `do_reduce_labels`, which wins where both are given."""
+    values = dict(values)
+    old = values.pop("reduce_labels", None)
+    return values if old is None else {"do_reduce_labels": old, **values}
+
+
+def _newer_wins(init: Any) -> Any:
+    """A constructor in which `do_reduce_labels` wins; inside, its default would hide whether it was given."""
+
+    @functools.wraps(init)
+    def call(self: Any, *args: Any, **keywords: Any) -> None:
+        if "do_reduce_labels" in keywords:
+            keywords.pop("reduce_labels", None)
+        init(self, *args, **keywords)
+
+    return call
+
+
 class Settings:
     """An image processor's arguments, under the keys of the Hub's files.
 
@@ -33,9 +53,11 @@ class Settings:
     Keras' own setting.
     `do_exif_transpose` None turns files and bytes as their EXIF tag says, and leaves arrays and PIL images as they lie.
     `value_range` is (black, white) of data of over 8 bits, such as (0, 4095); without it 16 bits are 0 to 65535. `page`
-    of a TIFF of several counts from 1. What else a file has is kept and written back by `save_pretrained`.
+    of a TIFF of several counts from 1. `reduce_labels` is the old name of `do_reduce_labels`, which wins where both are
+    given. What else a file has is kept and written back by `save_pretrained`.
     """
 
+    @_newer_wins
     def __init__(
         self,
         do_resize: bool = True,
@@ -101,7 +123,8 @@ class Settings:
         known = keywords_of(Settings)
         given = {name: value for name, value in config.items() if value is not None or name not in known}
         given.pop("image_processor_type", None)
-        processor = cls(**{key: value for key, value in given.items() if key in known} | overrides)
+        own = {key: value for key, value in given.items() if key in known}
+        processor = cls(**newer_names(own) | newer_names(overrides))
         processor.other = {key: value for key, value in given.items() if key not in known}
         return processor
 

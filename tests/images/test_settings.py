@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from segformer_tf import SegformerImageProcessor
@@ -56,3 +57,22 @@ def test_own_settings_are_written_only_where_they_are_set(tmp_path):
 def test_a_range_that_is_none_is_refused(given):
     with pytest.raises(ValueError, match=r"value_range is .*; expected two numbers, the values of black and of white"):
         SegformerImageProcessor(value_range=given)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_is_given_and_the_newer_name_win_over_reduce_labels(tmp_path, kept):
+    def read(file, **given):
+        (tmp_path / "preprocessor_config.json").write_text(json.dumps(file))
+        return SegformerImageProcessor.from_pretrained(tmp_path, **given).do_reduce_labels
+
+    assert read({"reduce_labels": kept}) is kept  # by itself it counts
+    assert read({"reduce_labels": not kept}, do_reduce_labels=kept) is kept
+    assert read({"do_reduce_labels": not kept}, reduce_labels=kept) is kept
+    assert read({"do_reduce_labels": kept, "reduce_labels": not kept}) is kept
+    assert read({"do_reduce_labels": kept, "reduce_labels": None}) is kept
+    assert SegformerImageProcessor(do_reduce_labels=kept, reduce_labels=not kept).do_reduce_labels is kept
+    assert SegformerImageProcessor(reduce_labels=kept).do_reduce_labels is kept
+    labels = SegformerImageProcessor(do_reduce_labels=not kept, do_resize=False)(
+        np.zeros((2, 2, 3), np.uint8), segmentation_maps=np.full((2, 2), 7), reduce_labels=kept
+    ).labels
+    assert labels[0][0, 0] == (6 if kept else 7)
