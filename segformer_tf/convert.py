@@ -34,9 +34,9 @@ def convert(
 
     The format follows from the suffix of `dst`; a `dst` without one is a directory, of format "safetensors" unless
     given: "safetensors", "h5" (tf_model.h5), "bin" (pytorch_model.bin), "pth" (NVlabs' names) or "keras".
-    config.json goes beside the first three. Files of the same name are replaced, each whole. `config_overrides` are
-    config keys, such as `num_attention_heads` for a `.pth` with others than b0 to b5's, and where to look on the Hub
-    (`revision`, `cache_dir`, ...).
+    config.json goes beside the first three; a "pth" holds no configuration, and a warning tells what gets lost. Files
+    of the same name are replaced, each whole. `config_overrides` are config keys, such as `num_attention_heads` for a
+    `.pth` with others than b0 to b5's, and where to look on the Hub (`revision`, `cache_dir`, ...).
 
     Raises ValueError for an unknown format and for a checkpoint whose tensors are not those its config asks for.
     """
@@ -59,9 +59,9 @@ def convert(
         return [file.parent / "config.json", file]
     tensors = names.from_variables(variables, FORMATS[format][1])
     if format == "pth":
-        _warn_of_epsilon(file, config)
         id2label = config.get("id2label") or {}
         meta = {"CLASSES": tuple(str(id2label[key]) for key in sorted(id2label, key=int))}
+        _warn_of_lost(file, config, variables, meta)
         with whole(file) as draft:
             formats.write_torch(draft, tensors, meta)
         return [file]
@@ -83,11 +83,28 @@ def _destination(dst: Path, format: str | None) -> tuple[str, Path]:
     return format, dst if is_file else dst / FORMATS[format][0]
 
 
-def _warn_of_epsilon(file: Path, config: dict[str, Any]) -> None:
+def _warn_of_lost(
+    file: Path, config: dict[str, Any], variables: dict[str, np.ndarray], metadata: dict[str, Any]
+) -> None:
+    """Of what loading the `.pth` makes different, for it holds no configuration but the classes' names."""
     if config.get("encoder_norm_eps", 1e-5) != 1e-6:
         warnings.warn(
             f"{file}: NVlabs' code runs the norms of the encoder's blocks and stages at epsilon 1e-6, this checkpoint "
-            "has 1e-5 there, so its outputs will differ slightly.",
+            "has 1e-5 there, so its outputs will differ slightly; here from_pretrained takes encoder_norm_eps=1e-5.",
+            UserWarning,
+            stacklevel=3,
+        )
+    found = SegformerConfig.from_dict(infer.infer_config(variables, "nvlabs", metadata)).to_dict()
+    own = SegformerConfig.from_dict(config).to_dict()
+    keys = {*keywords_of(SegformerConfig), "calibration_temperature"} - {"encoder_norm_eps", "num_labels"}
+    if own["id2label"] != found["id2label"]:
+        keys.remove("label2id")  # which follows
+    lost = [key for key in own if key in keys and own[key] != found.get(key)]
+    if lost:
+        listed = ", ".join(f"{key}={own[key]!r:.200} (from the file: {found.get(key)!r:.60})" for key in lost)
+        warnings.warn(
+            f"{file}: NVlabs' format holds no configuration, so these keys are lost: {listed}; put the "
+            "checkpoint's config.json beside the file, or give them to from_pretrained.",
             UserWarning,
             stacklevel=3,
         )

@@ -3,12 +3,15 @@
 import json
 import shutil
 import sys
+import warnings
 
 import numpy as np
 import pytest
+from random_checkpoints import random_variables
 from safetensors.numpy import load_file, save_file
 
-from segformer_tf.checkpoints import load
+from segformer_tf.checkpoints import load, save
+from segformer_tf.config import SegformerConfig
 from segformer_tf.convert import convert
 
 # Keras 3.15 turns TensorFlow variables into numpy in a way that numpy 2 warns about.
@@ -119,3 +122,36 @@ def test_formats_of_pytorch_without_it_leave_nothing_behind(fixtures, tmp_path, 
     with pytest.raises(ImportError, match=r"pytorch_model\.bin needs PyTorch: run `pip install 'segformer-tf\["):
         convert(fixtures / "hf4-seg", tmp_path / "m", format="bin")
     assert list(tmp_path.iterdir()) == []
+
+
+def lost(monkeypatch, source, file, **overrides):
+    """What `convert` warns of, with a writer in place of PyTorch's."""
+    monkeypatch.setattr("segformer_tf.checkpoints.formats.write_torch", lambda file, *_: file.touch())
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        convert(source, file, **overrides)
+    return [str(warning.message) for warning in caught]
+
+
+def test_a_pth_tells_what_its_names_cannot_carry(fixtures, tmp_path, monkeypatch):
+    as_inferred = {"encoder_norm_eps": 1e-6, "num_attention_heads": [1, 2, 5, 8]}
+    sizes = {"hidden_sizes": [8, 16, 40, 32], "depths": [1] * 4, "decoder_hidden_size": 4}
+    config = SegformerConfig(**sizes, **as_inferred, id2label={0: "sky", 1: "road"})
+    source = tmp_path / "source"
+    save(source, config.to_dict(), random_variables(config.to_dict(), "decode_head"))
+    assert lost(monkeypatch, source, tmp_path / "m.pth") == []  # the classes' names go with the file
+    changed = {
+        "hidden_act": "relu",
+        "merge_queries": [1],
+        "semantic_loss_ignore_index": 0,
+        "num_attention_heads": [1] * 4,
+    }
+    (told,) = lost(monkeypatch, source, tmp_path / "m.pth", **changed, strides=[2] * 4)
+    for key, value in {**changed, "strides": [2] * 4}.items():
+        assert f"{key}={value!r} (from the file: " in told
+    assert told.count("from the file") == 5 and "put the checkpoint's config.json beside the file" in told
+    (told,) = lost(monkeypatch, source, tmp_path / "m.pth", encoder_norm_eps=1e-5)
+    assert "from_pretrained takes encoder_norm_eps=1e-5" in told
+    save(source, config.to_dict(), random_variables(config.to_dict(), None))
+    (told,) = lost(monkeypatch, source, tmp_path / "m.pth")
+    assert "id2label={0: 'sky', 1: 'road'}" in told and "label2id" not in told
