@@ -13,6 +13,7 @@ from segformer_tf.checkpoints.checkpoint import config_text, load, save
 from segformer_tf.checkpoints.matching import match
 from segformer_tf.config import SegformerConfig
 from segformer_tf.storage import find
+from segformer_tf.storage.download import reason
 from segformer_tf.storage.keywords import check_keywords, keywords_of
 from segformer_tf.storage.read import parse_json, understanding
 from segformer_tf.storage.whole import staged, whole
@@ -123,7 +124,7 @@ def _read_keras(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         config = dict(model.get_config()["config"])
         variables = {weight.path: np.asarray(weight) for weight in model.weights}
     except (ValueError, TypeError, KeyError, OSError) as error:
-        raise ValueError(f"{path} is not a SegFormer of this package saved by Keras ({find.reason(error)}).") from error
+        raise ValueError(f"{path} is not a SegFormer of this package saved by Keras ({reason(error)}).") from error
     return config, variables
 
 

@@ -1,13 +1,13 @@
 """Where a checkpoint is: a file, a directory, a bundled model or a repository of the Hugging Face Hub."""
 
 import functools
-import hashlib
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from segformer_tf.storage.download import download, sha256
 from segformer_tf.storage.read import read_config, read_index
 from segformer_tf.storage.switch import settle
 
@@ -125,7 +125,7 @@ def find(
         return path if path.is_file() else None
     where = {"revision": revision, "cache_dir": cache_dir}
     how = {"token": token, "local_files_only": local_files_only, "force_download": force_download}
-    return _download(name, "/".join(filter(None, (subfolder, filename))), where, how)
+    return download(name, "/".join(filter(None, (subfolder, filename))), where, how, _choices())
 
 
 def local_directory(name_or_path: str | os.PathLike, subfolder: str | None = None) -> Path | None:
@@ -171,74 +171,13 @@ def _looked_for(files: Sequence[str], directory: Path | None, hub: dict[str, Any
     return f"{text} in {directory}"
 
 
-def _download(repo: str, filename: str, where: dict[str, Any], how: dict[str, Any]) -> Path | None:
-    from huggingface_hub import errors, hf_hub_download, try_to_load_from_cache
-
-    revision = where["revision"]
-    page = f"https://huggingface.co/{repo}"
-    known = try_to_load_from_cache(repo, filename, **where)
-    try:
-        path = hf_hub_download(repo, filename, **where, **how)
-    except errors.GatedRepoError as error:
-        raise OSError(
-            f"The Hub does not give {repo} to everyone (gated); accept its terms on {page} and pass token=, or run "
-            "`hf auth login`."
-        ) from error
-    except errors.RepositoryNotFoundError as error:
-        raise FileNotFoundError(
-            f"The Hub has no {repo}, or it is private (then pass token=); there is no directory {repo} either, "
-            f"{_choices()}."
-        ) from error
-    except errors.RevisionNotFoundError as error:
-        raise FileNotFoundError(f"{repo} has no revision {revision!r}; see the branches and tags on {page}.") from error
-    except errors.LocalEntryNotFoundError as error:
-        if how["local_files_only"] or isinstance(error.__cause__, errors.OfflineModeIsEnabled):
-            return None
-        raise OSError(
-            f"The Hub cannot be reached for {filename} of {repo} ({reason(error.__cause__)}); check the network, or "
-            "download the repository elsewhere and give the path of its directory."
-        ) from error
-    except errors.EntryNotFoundError:
-        return None
-    except Exception as error:  # whatever the HTTP library in use raises
-        raise OSError(f"Downloading {filename} of {repo} failed ({reason(error)}); try again.") from error
-    if path != known or how["force_download"]:
-        _verify(Path(path), repo)
-    return Path(path)
-
-
-def reason(error: BaseException | None) -> str:
-    """The first line of an error's text, where libraries write several."""
-    return next(iter(str(error).splitlines()), "") or repr(error)
-
-
-def _verify(path: Path, repo: str) -> None:
-    """Large files lie in the cache under their SHA-256: a new one whose bytes have another is thrown away."""
-    blob = path.resolve()
-    if re.fullmatch("[0-9a-f]{64}", blob.name) and (digest := _sha256(blob)) != blob.name:
-        path.unlink()
-        blob.unlink(missing_ok=True)
-        raise OSError(
-            f"{path.name} of {repo} arrived damaged (SHA-256 {digest}, expected {blob.name}) and was "
-            "deleted; download it again."
-        )
-
-
 @functools.cache
 def _check_bundled(directory: Path) -> None:
     """OSError where a file of a bundled model is not the one that its manifest is of; once in a process."""
     for line in (directory / "MANIFEST.sha256").read_text("utf-8").splitlines():
         expected, name = line.split()
-        if (digest := _sha256(directory / name)) != expected:
+        if (digest := sha256(directory / name)) != expected:
             raise OSError(
                 f"{directory / name} is not the file that was published (SHA-256 {digest}, expected {expected}); "
                 "install the package again, or give the path of the directory if you changed it yourself."
             )
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()

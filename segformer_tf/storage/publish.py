@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from segformer_tf.storage.find import reason
+from segformer_tf.storage.download import reason
 from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.storage.whole import write_text
 

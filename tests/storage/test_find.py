@@ -188,6 +188,34 @@ def test_without_a_network_the_error_says_how_to_use_a_directory(repo):
         load(REPO)
 
 
+@pytest.mark.parametrize("status", [0, 500, 429])
+def test_what_is_in_the_cache_loads_while_the_hub_is_away(repo, status):
+    del repo.repos[REPO]["main"]["model.safetensors"]  # whose absence the cache knows
+    assert load(REPO).file.name == "tf_model.h5"
+    repo.statuses[REPO] = status
+    assert load(REPO).file.name == "tf_model.h5"
+    with pytest.raises(OSError, match=r"config\.json of some-one/segformer-tiny"):
+        load(REPO, force_download=True)
+    with pytest.raises(OSError, match=r"config\.json of some-one/segformer-tiny"):
+        load(REPO, revision="other")
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [
+        (0, "try again|check the network"),
+        (401, r"401.*check the token \(pass token=, or run `hf auth login`\)|private .*pass token="),
+        (403, r"answered with status 403 .*check the token \(pass token=, or run `hf auth login`\)"),
+        (429, r"answered with status 429 .*too many requests: wait some minutes"),
+        (503, r"answered with status 503 .*check the network"),
+    ],
+)
+def test_what_the_hub_answered_is_told_with_what_to_do(repo, status, advice):
+    repo.statuses[REPO] = status
+    with pytest.raises(OSError, match=advice):
+        load(REPO)
+
+
 def test_offline_and_not_in_the_cache_says_so(repo):
     with pytest.raises(FileNotFoundError, match=r"in the Hub's cache only, .*give the path of a directory"):
         load(REPO, local_files_only=True)

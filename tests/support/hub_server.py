@@ -19,6 +19,7 @@ class HubServer(ThreadingHTTPServer):
         self.gated: set[str] = set()
         self.cut: dict[str, list[int]] = {}  # file -> bytes to send before the connection is cut, one for each request
         self.damaged: set[str] = set()  # files whose bytes arrive changed, at the right length
+        self.statuses: dict[str, int] = {}  # repository -> the status that it answers everything with; 0: no answer
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.commits: dict[str, list[dict]] = {}
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
@@ -52,6 +53,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.requests.append((self.command, unquote(self.path), _lower(self.headers)))
         repo, _, rest = unquote(self.path).strip("/").partition("/resolve/")
         revision, _, file = rest.partition("/")
+        if repo in self.server.statuses:
+            self.close_connection = True
+            return self._refuse(self.server.statuses[repo], "") if self.server.statuses[repo] else None
         if repo not in self.server.repos:
             return self._refuse(404, "RepoNotFound")
         if repo in self.server.gated and self.headers.get("Authorization") != "Bearer secret":
