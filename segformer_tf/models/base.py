@@ -244,4 +244,10 @@ def as_pair(data):
     if isinstance(x, Mapping):
         y = x.get("labels") if y is None else y
         x = _given_pixels(x)
+    if isinstance(y, Mapping):  # as transformers' classes take them too
+        if "labels" not in y:
+            raise ValueError(
+                f'The targets have {", ".join(map(str, y)) or "no keys"}, expected "labels": name them so.'
+            )
+        y = y["labels"]
     return x, y, sample_weight
