@@ -53,6 +53,7 @@ def understand(
 ) -> Checkpoint:
     """Tensors under any layout's names as a checkpoint; `source` is what messages call them."""
     with understanding(source, "the tensors of a SegFormer"):
+        tensors = names.unwrapped(tensors)
         if keras_hub.is_keras_hub(tensors):
             layout = "keras_hub"
             variables, unexpected = keras_hub.to_variables(tensors)

@@ -3,6 +3,7 @@
 import json
 import mmap
 import os
+import warnings
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -48,7 +49,8 @@ def read(path: str | os.PathLike, check: Check | None = None) -> tuple[dict[str,
     if path.suffix not in readers:
         raise ValueError(
             f"{path} has the suffix {path.suffix!r}; expected a weight file with .safetensors, .h5, .bin or .pth "
-            "(what Keras saved, .keras and .weights.h5, Keras itself loads)."
+            "(what Keras saved, Keras itself loads: .keras by `keras.saving.load_model` after `from segformer_tf "
+            "import TFSegformerForSemanticSegmentation`, .weights.h5 by `model.load_weights`)."
         )
     with understanding(path, "tensors by name, as SegFormer's files hold them"):
         return readers[path.suffix](path, check or (lambda shapes: None))
@@ -61,7 +63,7 @@ def _read_shards(index: Path, check: Check | None) -> tuple[dict[str, np.ndarray
         if not (index.parent / shard).is_file():
             raise FileNotFoundError(f"{index} lists the shard {shard}, which is not there; copy it beside the index.")
         arrays, metadata = read(index.parent / shard, check)
-        tensors.update(arrays)
+        tensors |= {name: array for name, array in arrays.items() if weight_map.get(name, shard) == shard}
     if missing := sorted(set(weight_map) - set(tensors)):
         raise ValueError(f"{index} lists tensors that its shards lack: {', '.join(missing)}; download them again.")
     return tensors, metadata
@@ -183,8 +185,17 @@ def _read_torch(path: Path, check: Check) -> tuple[dict[str, np.ndarray], dict[s
     state, meta = content, {}
     if isinstance(content, dict):
         meta = content.get("meta") or {}
-        state = next((content[key] for key in ("state_dict", "model") if isinstance(content.get(key), dict)), content)
-    if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
+        key = next((key for key in ("state_dict", "model") if isinstance(content.get(key), dict)), None)
+        state = content if key is None else content[key]
+        others = [other for other, value in content.items() if other != key and _is_state(value) and value]
+        if key and others:
+            warnings.warn(
+                f'{path} holds weights under "{key}", which are taken, and under {", ".join(map(repr, others))}: to '
+                "take others, save them by torch.save as a file of their own.",
+                UserWarning,
+                stacklevel=4,
+            )
+    if not _is_state(state):
         raise ValueError(
             f'{path} holds no tensors by name; expected a state dict, bare or under "state_dict" or "model".'
         )
@@ -198,6 +209,12 @@ def _read_torch(path: Path, check: Check) -> tuple[dict[str, np.ndarray], dict[s
         tensor = tensor.detach()
         tensors[name] = (tensor.float() if tensor.is_floating_point() else tensor).numpy()
     return tensors, meta if isinstance(meta, dict) else {}
+
+
+def _is_state(value: Any) -> bool:
+    import torch
+
+    return isinstance(value, dict) and all(isinstance(each, torch.Tensor) for each in value.values())
 
 
 def _contiguous(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -8,6 +8,8 @@ import numpy as np
 
 from segformer_tf.checkpoints.names import from_variables, task_of, tensor_name
 
+ASIDE = ("auxiliary_head.", "data_preprocessor.")  # MMSegmentation's, of training and of its own input
+
 
 def match(
     shapes: Mapping[str, Sequence[int]],
@@ -26,7 +28,8 @@ def match(
         ignore_mismatched_sizes: leave out tensors of another shape, with a warning, instead of an error.
 
     A head that the checkpoint lacks altogether keeps its fresh values, and one that the model lacks is left out, each
-    with a warning. Raises one ValueError that lists everything else that is missing, unexpected or of another shape.
+    with a warning, as are MMSegmentation's auxiliary head and preprocessor. Raises one ValueError that lists everything
+    else that is missing, unexpected, of another shape or not of floating point.
     """
     task = task_of(shapes)
     heads = {path.partition("/")[0] for path in (*shapes, *tensors)} & {"decode_head", "classifier"}
@@ -38,6 +41,9 @@ def match(
     other = [path for path in shapes if path in tensors and tuple(shapes[path]) != tensors[path].shape]
     added = [path for path in missing if path.partition("/")[0] in new]
     left_out = [path for path in extra if path.partition("/")[0] in gone]
+    aside = [each for each in unexpected if each.startswith(ASIDE)]
+    foreign = [each for each in unexpected if each not in aside]
+    types = [path for path in shapes if path in tensors and tensors[path].dtype.kind != "f"]
 
     def name(path: str) -> str:
         return tensor_name(path, "hub", task)
@@ -50,19 +56,24 @@ def match(
 
     problems = {
         "missing": [name(path) for path in missing if path not in added],
-        "unexpected": [*(name(path) for path in extra if path not in left_out), *unexpected],
+        "unexpected": [*(name(path) for path in extra if path not in left_out), *foreign],
         "of another shape": [] if ignore_mismatched_sizes else [_shapes(mismatch(path)) for path in other],
+        "not of floating point": [f"{name(path)} is {tensors[path].dtype}" for path in types],
     }
     if any(problems.values()):
         listed = "; ".join(f"{len(found)} {kind}: {', '.join(found)}" for kind, found in problems.items() if found)
-        hint = "the configuration must be the checkpoint's own"
+        if not (problems["missing"] or problems["of another shape"] or len(problems["unexpected"]) > len(foreign)):
+            hint = "take the weights that were trained, no quantized ones" if types else "take these out of the file"
+        else:
+            hint = "the configuration must be the checkpoint's own"
         if problems["of another shape"]:
             hint += ", or pass ignore_mismatched_sizes=True to give tensors of another shape fresh values"
         raise ValueError(f"The tensors of {source} do not fit the model: {listed}; {hint}.")
     if added:
         _warn(f"{source} has no {', '.join(map(name, added))}: these start from random values, so train before use.")
-    if left_out:
-        _warn(f"The model has no place for these tensors of {source}, left out: {', '.join(map(name, left_out))}.")
+    left_out_names = [*map(name, left_out), *aside]
+    if left_out_names:
+        _warn(f"The model has no place for these tensors of {source}, left out: {', '.join(left_out_names)}.")
     if other:
         shown = ", ".join(_shapes(mismatch(path)) for path in other)
         _warn(f"Tensors of another shape in {source} start from random values, so train before use: {shown}.")
@@ -73,7 +84,7 @@ def match(
         )
     report: dict[str, list[Any]] = {
         "missing_keys": [name(path) for path in added],
-        "unexpected_keys": [name(path) for path in left_out],
+        "unexpected_keys": left_out_names,
         "mismatched_keys": [mismatch(path) for path in other],
         "error_msgs": [],
     }

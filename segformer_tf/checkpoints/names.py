@@ -3,12 +3,13 @@
 import re
 from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from segformer_tf.checkpoints.layouts import HEADS, LAYOUTS
 
+WRAPPERS = ("module.", "_orig_mod.", "model.")
 _WEIGHT = {"kernel": "weight", "bias": "bias"}
 _NORM = {"gamma": "weight", "beta": "bias"}
 _BATCH_NORM = {**_NORM, "moving_mean": "running_mean", "moving_variance": "running_var"}
@@ -115,6 +116,14 @@ def detect_layout(names: Iterable[str]) -> str:
             "or an encoder-only file (mit_b*.pth)."
         )
     return layout
+
+
+def unwrapped(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """The tensors without what PyTorch's wrappers (DataParallel, compile, a module around it) put before every name."""
+    tensors = dict(tensors)
+    while tensors and (before := next((each for each in WRAPPERS if all(n.startswith(each) for n in tensors)), None)):
+        tensors = {name.removeprefix(before): tensor for name, tensor in tensors.items()}
+    return tensors
 
 
 def to_variables(tensors: Mapping[str, np.ndarray], layout: str) -> tuple[dict[str, np.ndarray], list[str]]:

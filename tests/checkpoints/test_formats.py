@@ -87,6 +87,22 @@ def test_shards_are_joined_and_a_missing_one_is_named(tmp_path):
         formats.read(index)
 
 
+@pytest.mark.parametrize("home", ["1", "2"])
+def test_a_tensor_comes_from_the_shard_that_the_index_names(tmp_path, home):
+    for shard in "12":
+        stale_or_not = np.full(2, shard == home, np.float32)
+        save_file({"a": stale_or_not, f"only-{shard}": np.ones(1, np.float32)}, tmp_path / f"{shard}.safetensors")
+    index = tmp_path / "model.safetensors.index.json"
+    weight_map = {"a": f"{home}.safetensors", "only-1": "1.safetensors", "only-2": "2.safetensors"}
+    index.write_text(json.dumps({"weight_map": weight_map}))
+    tensors, _ = formats.read(index)
+    assert tensors["a"].all() and tensors.keys() == weight_map.keys()
+    weight_map["only-1"] = "2.safetensors"
+    index.write_text(json.dumps({"weight_map": weight_map}))
+    with pytest.raises(ValueError, match=r"index\.json lists tensors that its shards lack: only-1;"):
+        formats.read(index)
+
+
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"weight_map": 3}'])
 def test_an_index_that_is_none_is_refused(tmp_path, text):
     (tmp_path / "model.safetensors.index.json").write_text(text)

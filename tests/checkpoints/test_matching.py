@@ -87,3 +87,22 @@ def test_a_tensor_of_another_rank_is_shown_as_it_is_in_the_file():
     variables["decode_head/linear_fuse/kernel"] = np.zeros((3,), np.float32)
     with pytest.raises(ValueError, match=r"linear_fuse\.weight is \(3,\), expected \(3, 12, 1, 1\)"):
         match(shapes("decode_head"), variables, "here")
+
+
+def test_what_mmsegmentation_adds_is_left_out_with_a_warning_and_other_strangers_are_refused():
+    variables, wanted = random_variables(TINY, "decode_head"), shapes("decode_head")
+    extras = ["auxiliary_head.conv_seg.weight", "data_preprocessor.mean"]
+    with pytest.warns(UserWarning, match=r"left out: auxiliary_head\.conv_seg\.weight, data_preprocessor\.mean\."):
+        assigned, report = match(wanted, variables, "here", extras)
+    assert assigned.keys() == wanted.keys() and report["unexpected_keys"] == extras
+    with pytest.raises(ValueError, match=r"1 unexpected: ema_backbone_norm1_weight; take these out of the file\.$"):
+        match(wanted, variables, "here", [*extras, "ema_backbone_norm1_weight"])
+
+
+@pytest.mark.parametrize("dtype", [np.int32, bool])
+def test_weights_that_are_not_of_floating_point_are_refused(dtype):
+    variables = random_variables(TINY, "decode_head")
+    variables["layer_norm_3/gamma"] = variables["layer_norm_3/gamma"].astype(dtype)
+    text = rf"1 not of floating point: segformer\.encoder\.layer_norm\.3\.weight is {np.dtype(dtype)}; take the weights"
+    with pytest.raises(ValueError, match=text):
+        match(shapes("decode_head"), variables, "here")

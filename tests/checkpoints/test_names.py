@@ -117,6 +117,15 @@ def test_names_without_a_place_are_returned_not_lost(fixtures):
     assert unexpected == ["segformer.encoder.block.0.0.attention.self.gate.weight", "optimizer.step"]
 
 
+@pytest.mark.parametrize("before", ["module.", "_orig_mod.", "model.", "module._orig_mod.", "model.module."])
+def test_what_a_wrapper_of_pytorch_puts_before_every_name_is_taken_off(before):
+    tensors = names.from_variables(random_variables(TINY, "decode_head"), "nvlabs")
+    assert names.unwrapped({before + name: array for name, array in tensors.items()}).keys() == tensors.keys()
+    assert names.unwrapped(tensors).keys() == tensors.keys() and names.unwrapped({}) == {}
+    mixed = {f"{before}a": 1, "b": 2}
+    assert names.unwrapped(mixed) == mixed
+
+
 def test_a_joined_tensor_that_cannot_be_split_is_named():
     tensors = {"block1.0.attn.kv.weight": np.zeros((3, 2), np.float32)}
     with pytest.raises(ValueError, match=r"block1\.0\.attn\.kv\.weight has .*3.*expected a multiple of 2"):

@@ -106,6 +106,22 @@ def test_half_precision_legacy_files_and_other_wrappings_are_read(tmp_path, lega
         assert tensors["head.bias"].dtype == np.float32
 
 
+def test_of_several_sets_of_weights_the_one_taken_is_told(tmp_path):
+    state, average = {"head.weight": torch.ones(2)}, {"head.weight": torch.zeros(2)}
+    for taken, other in (("state_dict", "ema_state_dict"), ("model", "model_ema")):
+        torch.save({taken: state, other: average, "optimizer": {"state": {}}}, tmp_path / "m.pth")
+        with pytest.warns(UserWarning, match=rf'holds weights under "{taken}", which are taken, and under \'{other}\''):
+            tensors, _ = formats.read(tmp_path / "m.pth")
+        assert tensors["head.weight"].all()
+
+
+@pytest.mark.parametrize("before", ["module.", "_orig_mod.", "model."])
+def test_the_names_of_wrapped_modules_are_read(tmp_path, before):
+    state = torch.load(FIXTURES / "nvlabs" / "segformer.pth", weights_only=True)["state_dict"]
+    torch.save({"state_dict": {before + key: value for key, value in state.items()}}, tmp_path / "m.pth")
+    same(load(FIXTURES / "nvlabs" / "segformer.pth").variables, load(tmp_path / "m.pth").variables)
+
+
 class Run:
     def __init__(self, target):
         self.target = target
