@@ -55,10 +55,10 @@ def test_a_part_is_what_pillow_decodes_there(tmp_path, small_is_large, options, 
 
 def test_a_file_with_a_mask_inside_is_one_picture(tmp_path, small_is_large):
     shape = {"height": 90, "width": 130, "count": 3, "dtype": "uint8"}
-    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
-        with rasterio.open(tmp_path / "a.tif", "w", driver="GTiff", **shape, **PLACE) as file:
-            file.write(np.moveaxis(PIXELS[..., :3], -1, 0))
-            file.write_mask(PIXELS[..., 0] > 9)
+    inside = rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True)
+    with inside, rasterio.open(tmp_path / "a.tif", "w", driver="GTiff", **shape, **PLACE) as file:
+        file.write(np.moveaxis(PIXELS[..., :3], -1, 0))
+        file.write_mask(PIXELS[..., 0] > 9)
     regions = open_regions(tmp_path / "a.tif", 3)
     assert regions is not None
     np.testing.assert_array_equal(np.asarray(regions), PIXELS[..., :3])
