@@ -18,6 +18,7 @@ from segformer_tf.cli import (  # noqa: F401  (they register commands)
     video,
 )
 from segformer_tf.cli.app import app, arrange, say
+from segformer_tf.cli.stopping import stoppable
 
 arrange(
     {
@@ -40,11 +41,12 @@ def main(arguments: list[str] | None = None) -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # file names may hold bytes that are no text
     try:
-        status = app(
-            _several_values([argument for argument in arguments if argument != "--debug"]),
-            prog_name="segformer-tf",
-            standalone_mode=False,
-        )
+        with stoppable():
+            status = app(
+                _several_values([argument for argument in arguments if argument != "--debug"]),
+                prog_name="segformer-tf",
+                standalone_mode=False,
+            )
     except Exception as error:
         if debug:
             raise

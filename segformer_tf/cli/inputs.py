@@ -59,13 +59,20 @@ def find_pictures(arguments: list[str], recursive: bool = False) -> list[Picture
     found: dict[str, Picture] = {}
     for argument in expanded(arguments):
         if argument == STDIN:
-            found.setdefault(STDIN, Picture(sys.stdin.buffer.read(), STDIN))
+            found.setdefault(STDIN, Picture(_piped(), STDIN))
             continue
         path = Path(argument)
         pictures = _in_directory(path, recursive) if path.is_dir() else [Picture(path, str(path))]
         for picture in pictures:
             found.setdefault(os.path.abspath(picture.shown), picture)
     return list(found.values())
+
+
+def _piped() -> bytes:
+    data = sys.stdin.buffer.read() if sys.stdin else b""
+    if not data:
+        raise ValueError("- is the picture on stdin, which has no bytes: give one, as in `segment - < street.jpg`.")
+    return data
 
 
 def _in_directory(directory: Path, recursive: bool) -> list[Picture]:

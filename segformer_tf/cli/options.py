@@ -1,5 +1,7 @@
 """What the commands that label have in common: their options, and the checks of these."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -69,10 +71,12 @@ def how_of(mode: str, window, stride, scales, flip: bool, blend: str) -> dict[st
     if mode == "whole":
         return options
     try:
-        steps = stride or steps_of(sides_of("window", window or WINDOW))
-        check_windows(window or WINDOW, steps)
+        sides = sides_of("window", window or WINDOW)
+        steps = stride or steps_of(sides)
+        check_windows(sides, steps)
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--window" if window else "--stride") from None
+        named = "--window" if str(error).startswith("window") else "--stride"
+        raise typer.BadParameter(str(error), param_hint=named) from None
     return options | ({"window": window, "stride": steps} if window else {"stride": stride} if stride else {})
 
 
@@ -87,12 +91,20 @@ def check_classes(names: list[str] | None, id2label: dict[int, str]) -> None:
             raise typer.BadParameter(str(error), param_hint="--skip-class") from None
 
 
-def make_directory(path: Path) -> None:
-    """So that what cannot be written is found before the work."""
+@contextmanager
+def directory_for(path: Path) -> Iterator[None]:
+    """A directory, so that what cannot be written is found before the work; gone again where nothing came into it."""
+    missing = [each for each in (path, *path.parents) if not each.exists()]
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OSError(f"{path} cannot be made a directory to write into ({error.strerror}); give another.") from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # it holds something
+            for each in missing:
+                each.rmdir()
 
 
 def load_pipeline(

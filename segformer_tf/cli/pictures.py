@@ -23,10 +23,10 @@ from segformer_tf.cli.options import (
     Recursive,
     Runtime,
     check_classes,
+    directory_for,
     how_of,
     kinds_of,
     load_pipeline,
-    make_directory,
 )
 from segformer_tf.pipelines import files
 from segformer_tf.pipelines.progress import progress
@@ -135,26 +135,25 @@ def segment(
     if planned.done:
         say(f"{len(planned.done)} of {len(pictures)} pictures are done already and are left out.")
     todo = [picture for picture in pictures if picture.shown in planned.names]
-    if todo:
-        make_directory(output)
     rows: list[dict[str, Any]] = []
     report = tables.Report(len(todo), len(planned.refused), output)
     if todo:
-        pipeline = load_pipeline(SEGMENTS, model, runtime, merging, len(todo), options, page)
-        check_classes(skip_class, pipeline.id2label)
-        skipped = tuple(skip_class) if skip_class else ("background",)
-        drawn["legend"] = legend is not Legend.NONE and legend.value
+        with directory_for(output):
+            pipeline = load_pipeline(SEGMENTS, model, runtime, merging, len(todo), options, page)
+            check_classes(skip_class, pipeline.id2label)
+            skipped = tuple(skip_class) if skip_class else ("background",)
+            drawn["legend"] = legend is not Legend.NONE and legend.value
 
-        def finish(picture: Any, result: Any) -> dict[str, Any]:
-            shown = str(picture) if isinstance(picture, Path) else "-"
-            directory, name = planned.names[shown]
-            result = result.renamed(name)
-            paths = result.save(directory, kinds, skip=skipped, overwrite=overwrite, **drawn)
-            return {**result.to_dict(), "path": shown, "files": [str(path) for path in paths]}
+            def finish(picture: Any, result: Any) -> dict[str, Any]:
+                shown = str(picture) if isinstance(picture, Path) else "-"
+                directory, name = planned.names[shown]
+                result = result.renamed(name)
+                paths = result.save(directory, kinds, skip=skipped, overwrite=overwrite, **drawn)
+                return {**result.to_dict(), "path": shown, "files": [str(path) for path in paths]}
 
-        if "scores" in kinds:
-            options["scores"] = True
-        _work(pipeline, todo, finish, batch_size, options, rows, report, "; --skip-existing goes on")
+            if "scores" in kinds:
+                options["scores"] = True
+            _work(pipeline, todo, finish, batch_size, options, rows, report, "; --skip-existing goes on")
     tables.show(rows, report, as_json, tables.classes_of_one, tables.classes_of_all)
 
 

@@ -55,7 +55,7 @@ def _table(*headings: str, title: str | None = None) -> Any:
 
     table = Table(*headings, title=Text(title) if title else None, box=box.SIMPLE_HEAD)
     for column in table.columns[1:]:
-        column.justify = "right"
+        column.justify, column.no_wrap = "right", True  # a number that is cut is another number
     return table
 
 

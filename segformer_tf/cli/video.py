@@ -98,26 +98,26 @@ def label(
         say(message)
     if planned.done:
         say(f"{len(planned.done)} of {len(sources)} videos are done already and are left out.")
-    choices.make_directory(output)
     rows, failed = [], len(refused)
-    todo = {video: frames for video, frames in videos.items() if video.shown in planned.names}
-    if todo:
-        pipeline = choices.load_pipeline("SegmentationPipeline", model, runtime, merging)
-        skip_class = drawn.pop("skip_class")
-        choices.check_classes(skip_class, pipeline.id2label)
-        drawn |= {"skip": tuple(skip_class or ("background",)), "smoothing": smoothing, "overwrite": overwrite}
-    for video, frames in todo.items():
-        live = frames is not None and frames.name.startswith("camera ")
-        how = {**drawn, "batch_size": 1 if live else batch_size, "options": options}
-        try:
-            name = planned.names[video.shown][1]
-            rows.append(_label(pipeline, video, frames, output, kinds, name, how, as_json))
-        except Exception as error:
-            if len(sources) == 1 or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            failed += 1
-            message = str(error) or type(error).__name__
-            say(message if video.shown in message else f"{video.shown}: {message}")
+    with choices.directory_for(output):
+        todo = {video: frames for video, frames in videos.items() if video.shown in planned.names}
+        if todo:
+            pipeline = choices.load_pipeline("SegmentationPipeline", model, runtime, merging)
+            skip_class = drawn.pop("skip_class")
+            choices.check_classes(skip_class, pipeline.id2label)
+            drawn |= {"skip": tuple(skip_class or ("background",)), "smoothing": smoothing, "overwrite": overwrite}
+        for video, frames in todo.items():
+            live = frames is not None and frames.name.startswith("camera ")
+            how = {**drawn, "batch_size": 1 if live else batch_size, "options": options}
+            try:
+                name = planned.names[video.shown][1]
+                rows.append(_label(pipeline, video, frames, output, kinds, name, how, as_json))
+            except Exception as error:
+                if len(sources) == 1 or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                failed += 1
+                message = str(error) or type(error).__name__
+                say(message if video.shown in message else f"{video.shown}: {message}")
     if as_json:
         tables.print_json(rows)
     if failed:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from segformer_tf.images.tiff import STARTS
+from segformer_tf.images.tiff import STARTS, is_beside
 
 LARGE = 2**24  # pixels from which on a file is read window by window: decoded whole it would take 50 MB and more
 LARGEST = 2**31  # pixels, whose label map takes 8 GB
@@ -76,7 +76,7 @@ def open_regions(source: Any, channels: int) -> Regions | None:
         return None
     try:
         with tifffile.TiffFile(source) as file:
-            pages: Any = [page for page in file.pages if not page.is_reduced]  # type: ignore[union-attr]
+            pages: Any = [page for page in file.pages if not is_beside(page)]
             turned = pages[0].tags.get(ORIENTATION)
             plain = len(pages) == 1 and (turned is None or turned.value == 1) and pages[0].photometric.name in KINDS
         if not plain:

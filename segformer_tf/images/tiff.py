@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from io import BytesIO
 from typing import Any
 
@@ -12,7 +13,8 @@ STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # Tags: what a page is for, its bands' bits, compression, what its values mean, number of bands, those beyond the
 # colours.
 SUBFILE, BITS, COMPRESSION, PHOTOMETRIC, BANDS, EXTRA = 254, 258, 259, 262, 277, 338
-REDUCED, CMYK, LOSSY = 1, 5, (6, 7, 34892, 34934, 50001, 50002)  # JPEG, JPEG in DNG, WebP, JPEG XL
+BESIDE = 1 | 4  # of what a page is for: a smaller copy of another, or its mask
+CMYK, LOSSY = 5, (6, 7, 34892, 34934, 50001, 50002)  # JPEG, JPEG in DNG, WebP, JPEG XL
 ALPHA = (1, 2)
 HIGHER = "make it smaller, or set PIL.Image.MAX_IMAGE_PIXELS higher where you trust it"
 
@@ -35,8 +37,11 @@ def open_tiff(data: bytes, name: str, page: int | None, channels: int, deep: boo
         image: Any = Image.open(BytesIO(data))
     except UnidentifiedImageError:
         return _bands(data, name, page, channels)
-    pages = [number for number in range(getattr(image, "n_frames", 1)) if not _reduced(image, number)] or [0]
-    image.seek(pages[_index(name, page, len(pages))])
+    pages = _pages(image)
+    try:
+        image.seek(pages[_index(name, page, len(pages))])
+    except SyntaxError:  # Pillow's, for pixels that it has no mode for
+        return _bands(data, name, page, channels)
     tags = image.tag_v2
     bands, extra = tags.get(BANDS, 1), tags.get(EXTRA, ())
     alpha = bands in (2, 4) and bool(extra) and extra[-1] in ALPHA
@@ -49,10 +54,24 @@ def open_tiff(data: bytes, name: str, page: int | None, channels: int, deep: boo
     return image if whole else _bands(data, name, page, channels)
 
 
-def _reduced(image: Any, number: int) -> bool:
-    """Whether a page is a smaller copy of another, as thumbnails and pyramids are."""
-    image.seek(number)
-    return bool(image.tag_v2.get(SUBFILE, 0) & REDUCED)
+def _pages(image: Any) -> list[int]:
+    """The pages that are pictures of their own: no smaller copies, as thumbnails and pyramids are, and no masks."""
+    pages: list[int] = []
+    for number in itertools.count():
+        try:
+            image.seek(number)
+        except EOFError:
+            return pages or [0]
+        except SyntaxError:  # Pillow has no mode for its pixels; the tags are read by then
+            pass
+        if not image.tag_v2.get(SUBFILE, 0) & BESIDE:
+            pages.append(number)
+    return pages
+
+
+def is_beside(page: Any) -> bool:
+    """Whether a page of `tifffile` is a smaller copy of another, or its mask."""
+    return page.is_reduced or page.is_mask
 
 
 def _index(name: str, page: int | None, count: int) -> int:
@@ -83,7 +102,7 @@ def _bands(data: bytes, name: str, page: int | None, channels: int) -> np.ndarra
         ) from None
     try:
         with tifffile.TiffFile(BytesIO(data)) as file:
-            pages = [each for each in file.pages if not each.is_reduced]  # pyright: ignore[reportAttributeAccessIssue]
+            pages = [each for each in file.pages if not is_beside(each)]
             chosen: Any = pages[_index(name, page, len(pages))]
             check_pixels(int(chosen.imagelength), int(chosen.imagewidth), name)
             values, axes = chosen.asarray(), chosen.axes

@@ -4,9 +4,11 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 SECONDS = 0.2  # between two looks of the line
+MINUTES = 120  # seconds from which on they are hours, minutes and seconds
 
 
 def in_notebook() -> bool:
@@ -69,22 +71,31 @@ class _Counted:
         self.show()
 
     def show(self, at_once: bool = False) -> None:
-        seconds = max(time.monotonic() - self.begin, 1e-6)
-        rate = self.done / seconds
         of = "" if self.total is None else f" of {self.total}"
-        left = f", {(self.total - self.done) / rate:.0f} s left" if self.total and 0 < self.done < self.total else ""
-        self.line.show(f"{self.done}{of} {self.what}, {rate:.1f} {self.what}/s{left}", at_once)
+        rest = _rate_and_rest(self.done, self.total, time.monotonic() - self.begin, self.what)
+        self.line.show(f"{self.done}{of} {self.what}, {rest}", at_once)
+
+
+def _rate_and_rest(done: int, total: float | None, seconds: float, what: str) -> str:
+    """Since the start: pictures come in batches, so that the last few seconds say little."""
+    if not done:
+        return ""
+    rate = done / max(seconds, 1e-6)
+    if not total or done >= total:
+        return f"{rate:.1f} {what}/s"
+    left = round((total - done) / rate)
+    return f"{rate:.1f} {what}/s, {f'{left} s' if left < MINUTES else timedelta(seconds=left)} left"
 
 
 def _bar(total: int | None, what: str) -> Any:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn
     from rich.text import Text
 
     class Rate(ProgressColumn):
         def render(self, task: Any) -> Text:
-            return Text(f"{task.speed:.1f} {what}/s" if task.speed else "")
+            return Text(_rate_and_rest(int(task.completed), task.total, task.elapsed or 0.0, what))
 
     console = Console(stderr=True)
-    columns = what.capitalize(), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn()
+    columns = what.capitalize(), BarColumn(), MofNCompleteColumn(), Rate()
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

@@ -7,6 +7,7 @@ from typing import Any
 
 from segformer_tf.storage.download import reason
 from segformer_tf.storage.keywords import spell_checked
+from segformer_tf.storage.markdown import in_cell, in_text
 from segformer_tf.storage.whole import write_text
 
 ARGUMENTS = ("token", "private", "commit_message", "revision", "create_pr")  # of an upload
@@ -78,9 +79,9 @@ def model_card(
         repo_id=repo_id,
     )
     if names:
-        card += f"\n## Classes\n\n{', '.join(names)}\n"
+        card += f"\n## Classes\n\n{', '.join(map(in_text, names))}\n"
     if scores:
-        rows = "".join(f"| {name} | {value:.4f} |\n" for name, value in scores.items())
+        rows = "".join(f"| {in_cell(name)} | {value:.4f} |\n" for name, value in scores.items())
         card += f"\n## Scores\n\n| Measure | Value |\n|---|---|\n{rows}"
         if protocol:
             card += f"\nProtocol: {protocol}\n"

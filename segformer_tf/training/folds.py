@@ -11,6 +11,7 @@ import keras
 
 from segformer_tf.data.folds import directory_of, fold
 from segformer_tf.data.inspection import Inspection
+from segformer_tf.storage.markdown import in_cell
 from segformer_tf.storage.whole import write_text
 from segformer_tf.training import state
 from segformer_tf.training.fit import train
@@ -107,11 +108,6 @@ def table(result: dict[str, Any]) -> str:
     lines.append(f"| mean | | {_shown(result['mean'])} |{mean_of_best}")
     lines.append(f"| spread | | {_shown(result['spread'])} |{' |' if best else ''}")
     return "\n".join(lines)
-
-
-def in_cell(name: str) -> str:
-    """A name in a cell of a Markdown table, which a bar or a new line would end."""
-    return " ".join(str(name).split()).replace("|", "\\|")
 
 
 def _shown(score: float | None) -> str:

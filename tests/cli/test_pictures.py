@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import io
 import json
 import os
 import re
@@ -192,14 +193,14 @@ def test_sliding_follows_window_and_stride(call, pictures, tmp_path):
     ]
     assert call(*arguments, "--window", "32", "32", "--stride", "16", "16")[0] == 0
     status, _, stderr = call(*arguments, "--window", "32", "32", "--stride", "64", "16")
-    assert status == 2 and "--window: stride is (64, 16); expected at most the window" in stderr
+    assert status == 2 and "--stride: stride is (64, 16); expected at most the window" in stderr
 
 
 def test_a_decompression_bomb_is_refused(call, tmp_path, monkeypatch):
     Image.new("L", (400, 300)).save(tmp_path / "bomb.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000)
     status, _, stderr = call("segment", tmp_path / "bomb.png", "--output", tmp_path / "out", "--model", small())
-    assert status == 1 and "bomb.png is too large to decode safely" in stderr and not list((tmp_path / "out").iterdir())
+    assert status == 1 and "bomb.png is too large to decode safely" in stderr and not (tmp_path / "out").exists()
 
 
 def test_a_full_disk_ends_the_run_and_says_how_to_go_on(call, pictures, tmp_path, monkeypatch):
@@ -314,6 +315,33 @@ def test_failures_are_one_line_and_status_1(call, tmp_path, monkeypatch, argumen
     assert status == 1 and message in stderr
     assert stderr.count("\n") == 1 and stderr.startswith("segformer-tf: ")
     assert (tmp_path / "china.jpg").read_bytes() == EXAMPLE.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        (("--mode", "slide", "--window", "64", "64", "--stride", "65", "1"), "Invalid value for --stride: stride is"),
+        (("--mode", "slide", "--window", "16", "64"), "Invalid value for --window: window is"),
+        (("--skip-class", "nope"), "Invalid value for --skip-class"),
+    ],
+)
+def test_a_wrong_option_is_named_and_leaves_no_directory(call, pictures, tmp_path, wrong, named):
+    code, _, stderr = call("segment", str(pictures / "a.jpg"), "--output", str(tmp_path / "x" / "y"), *wrong)
+    assert code == 2 and named in stderr
+    assert not (tmp_path / "x").exists()
+
+
+def test_where_every_picture_fails_no_directory_stays(call, tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"no picture")
+    assert call("segment", str(tmp_path / "a.jpg"), "--output", str(tmp_path / "x"))[0] == 1
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("stdin", [None, io.TextIOWrapper(io.BytesIO())], ids=["closed", "empty"])
+def test_no_bytes_on_stdin_are_told(call, monkeypatch, stdin):
+    monkeypatch.setattr(sys, "stdin", stdin)
+    code, _, stderr = call("segment", "-")
+    assert code == 1 and "- is the picture on stdin, which has no bytes: give one" in stderr
 
 
 def test_classify_prints_names_and_scores(call):

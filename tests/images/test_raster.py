@@ -53,6 +53,18 @@ def test_a_part_is_what_pillow_decodes_there(tmp_path, small_is_large, options, 
         np.testing.assert_array_equal(np.asarray(open_image(file).convert("RGB")), whole)
 
 
+def test_a_file_with_a_mask_inside_is_one_picture(tmp_path, small_is_large):
+    shape = {"height": 90, "width": 130, "count": 3, "dtype": "uint8"}
+    inside = rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True)
+    with inside, rasterio.open(tmp_path / "a.tif", "w", driver="GTiff", **shape, **PLACE) as file:
+        file.write(np.moveaxis(PIXELS[..., :3], -1, 0))
+        file.write_mask(PIXELS[..., 0] > 9)
+    regions = open_regions(tmp_path / "a.tif", 3)
+    assert regions is not None
+    np.testing.assert_array_equal(np.asarray(regions), PIXELS[..., :3])
+    np.testing.assert_array_equal(np.asarray(open_image(tmp_path / "a.tif")), PIXELS[..., :3])
+
+
 def test_what_needs_more_than_reading_is_decoded_whole(tmp_path, small_is_large):
     Image.fromarray(PIXELS[..., :3]).save(tmp_path / "a.png")
     Image.fromarray(PIXELS[..., 0]).convert("P").save(tmp_path / "palette.tif")

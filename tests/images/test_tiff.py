@@ -45,6 +45,14 @@ def test_smaller_copies_of_a_page_are_no_pages(tmp_path):
     np.testing.assert_array_equal(np.asarray(open_image(tmp_path / "a.tif")), page)
 
 
+def test_a_mask_of_a_page_is_no_page(tmp_path):
+    page = bands(3)
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(page, photometric="rgb")
+        file.write(page[..., 0] > 9, photometric="mask", subfiletype=4)
+    np.testing.assert_array_equal(np.asarray(open_image(tmp_path / "a.tif")), page)
+
+
 @pytest.mark.parametrize("count", [2, 4, 5])
 @pytest.mark.parametrize("planar", ["contig", "separate"])
 def test_bands_that_a_model_has_no_channels_for_are_refused_and_read_by_one_that_has(tmp_path, count, planar):

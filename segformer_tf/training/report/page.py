@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from segformer_tf.storage.markdown import in_cell, in_text
+
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 1200px; margin: 2em auto; padding: 0 1em; color: #222 }
 img { max-width: 100%; height: auto }
@@ -69,14 +71,14 @@ def write_page(directory: Path, name: str, blocks: Sequence[Block]) -> None:
 def _markdown(block: Block) -> str:
     match block:
         case Heading():
-            return f"{'#' * block.level} {block.text}"
+            return f"{'#' * block.level} {in_text(block.text)}"
         case Text():
-            return block.text
+            return in_text(block.text)
         case Table():
             lines = [block.columns, ["---", *["--:"] * (len(block.columns) - 1)], *block.rows]
-            return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+            return "\n".join(f"| {' | '.join(map(in_cell, line))} |" for line in lines)
         case Picture():
-            return f"![{block.shows}]({block.file})"
+            return f"![{in_text(block.shows)}]({block.file})"
         case Code():
             return f"```\n{block.text}\n```"
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from segformer_tf.storage.markdown import in_cell
 from segformer_tf.training import folds as of_folds
 from segformer_tf.training.scoring import robustness
 
@@ -65,5 +66,5 @@ def _classes(scores: Mapping[str, Any]) -> str:
     for (name, value), interval in zip(rows, ends, strict=True):
         shown = "-" if value is None else f"{value:.4f}"
         more = f" {interval[0]:.4f} to {interval[1]:.4f} |" if interval else " - |" if between else ""
-        lines.append(f"| {of_folds.in_cell(name)} | {shown} |{more}")
+        lines.append(f"| {in_cell(name)} | {shown} |{more}")
     return "\n".join(lines)

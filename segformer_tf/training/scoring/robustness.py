@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from segformer_tf.storage.markdown import in_cell
 from segformer_tf.storage.read import read_json
 from segformer_tf.storage.whole import write_text
 from segformer_tf.training.scoring.corruptions import CORRUPTIONS, STRENGTHS, check
@@ -81,7 +82,7 @@ def table(found: dict[str, Any], model: str) -> str:
         [
             f"| | clean |{''.join(f' {head.kind}: {head.short} |' for head in heads)}",
             f"|---|---|{'---|' * len(heads)}",
-            f"| {model} | {_percent(found['clean'])} |"
+            f"| {in_cell(model)} | {_percent(found['clean'])} |"
             + "".join(f" {_percent(row['mean'])} |" for row in found["corruptions"]),
         ]
     )

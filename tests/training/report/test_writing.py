@@ -75,4 +75,5 @@ def test_a_page_escapes_what_it_is_given(tmp_path):
     write_page(tmp_path, "page", blocks)
     page, text = (tmp_path / "page.html").read_text(), (tmp_path / "page.md").read_text()
     assert "<h1>R&lt;1&gt;</h1>" in page and "<td>&lt;g&gt;</td>" in page and "a &amp; b" in page
-    assert "| c\\|d | e |\n| --- | --: |\n| f | <g> |" in text and "![h](a.png)" in text
+    assert "| c\\|d | e |\n| --- | --: |\n| f | &lt;g&gt; |" in text
+    assert "# R&lt;1&gt;" in text and "![h](a.png)" in text
