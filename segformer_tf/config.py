@@ -9,7 +9,7 @@ from typing import Any
 
 from segformer_tf.bounds import MOST, check, is_whole
 from segformer_tf.storage import find, publish
-from segformer_tf.storage.keywords import check_keywords, keywords_of
+from segformer_tf.storage.keywords import check_keywords, keywords_of, spell_checked
 from segformer_tf.storage.whole import write_text
 
 # Table 6 of the paper: depths, hidden sizes, channels of the decode head.
@@ -184,10 +184,12 @@ class SegformerConfig:
             self.save_pretrained(directory)
             return publish.push_to_hub(directory, repo_id, **upload_arguments)
 
+    @spell_checked
     def to_json_string(self, use_diff: bool = False) -> str:
         """`config.json` as text; with `use_diff` only what differs from the defaults."""
         return json.dumps(self.to_diff_dict() if use_diff else self.to_dict(), indent=2, sort_keys=True) + "\n"
 
+    @spell_checked
     def to_json_file(self, json_file_path: str | os.PathLike, use_diff: bool = False) -> None:
         """Writes `to_json_string` to a file."""
         write_text(json_file_path, self.to_json_string(use_diff))

@@ -14,7 +14,7 @@ import numpy as np
 from segformer_tf.images.resize import METHOD, parse_size
 from segformer_tf.images.scaling import IMAGENET_MEAN, IMAGENET_STD, check_range, resolve_data_format
 from segformer_tf.storage import find
-from segformer_tf.storage.keywords import check_keywords, keywords_of
+from segformer_tf.storage.keywords import check_keywords, keywords_of, spell_checked
 from segformer_tf.storage.read import read_json
 from segformer_tf.storage.whole import write_text
 
@@ -163,6 +163,7 @@ class Settings:
     def to_json_string(self) -> str:
         return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
 
+    @spell_checked
     def save_pretrained(self, save_directory: str | os.PathLike) -> list[str]:
         """Write `preprocessor_config.json`, whole or not at all; returns the paths of the files."""
         path = Path(save_directory, CONFIG_NAMES[0])

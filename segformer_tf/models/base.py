@@ -20,7 +20,7 @@ from segformer_tf.models.network import Network, from_boundary
 from segformer_tf.models.outputs import CallWithOptions, ModelOutput
 from segformer_tf.models.predicted import likeliest
 from segformer_tf.models.private import forget_compiled, has_compiled_loss
-from segformer_tf.storage.keywords import check_keywords, keywords_of
+from segformer_tf.storage.keywords import check_keywords, keywords_of, spell_checked
 
 SMALLEST_SIDE = 32
 
@@ -135,6 +135,7 @@ class SegformerBase(Pretrained, Mended):
 
     # Training
 
+    @spell_checked
     def hf_compute_loss(self, labels, logits):
         """The loss of labels and logits as the model returns them; scalar float32."""
         if logits is None:

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from segformer_tf.config import SegformerConfig
+from segformer_tf.storage.keywords import spell_checked
 
 
 class TransformersInterface:
@@ -16,6 +17,11 @@ class TransformersInterface:
     config_class = SegformerConfig
     base_model_prefix = "segformer"
     main_input_name = "pixel_values"
+
+    # Keras' own, which name the nearest of a misspelt keyword here.
+    fit, evaluate, predict = map(spell_checked, (keras.Model.fit, keras.Model.evaluate, keras.Model.predict))
+    train_on_batch, test_on_batch = map(spell_checked, (keras.Model.train_on_batch, keras.Model.test_on_batch))
+    predict_on_batch = spell_checked(keras.Model.predict_on_batch)
 
     def __dir__(self):
         # Keras saves whatever `dir` lists and holds weights: these models made of the same layers it must not see.
@@ -61,6 +67,7 @@ class TransformersInterface:
         """`base_model`, under the name that it has as an attribute in transformers."""
         return self.base_model
 
+    @spell_checked
     def num_parameters(self: Any, only_trainable: bool = False) -> int:
         """How many numbers the weights hold, BatchNorm's running statistics included unless `only_trainable`."""
         return sum(math.prod(weight.shape) for weight in (self.trainable_weights if only_trainable else self.weights))
@@ -73,6 +80,7 @@ class TransformersInterface:
         """The fields as a plain dictionary, whose keys a SavedModel keeps as the names of its outputs."""
         return dict(output)
 
+    @spell_checked
     def prepare_tf_dataset(
         self,
         dataset: Sequence[Mapping[str, Any]],

@@ -12,6 +12,7 @@ from segformer_tf.models.checkpointed import Pretrained, checked
 from segformer_tf.models.metrics import MeanIoU
 from segformer_tf.models.network import MeanTokenClassifier, decode_head, from_boundary, to_boundary
 from segformer_tf.models.outputs import EncoderOutput, TaskOutput
+from segformer_tf.storage.keywords import spell_checked
 
 register = keras.saving.register_keras_serializable(package="segformer_tf")
 
@@ -68,6 +69,7 @@ class TFSegformerForSemanticSegmentation(SegformerBase):
     def _make_head(self, config: SegformerConfig, dtype):
         return decode_head(config, dtype)
 
+    @spell_checked
     def hf_compute_loss(self, logits, labels):
         """The loss of logits and labels as the model returns them, in transformers' order; scalar float32."""
         return super().hf_compute_loss(labels=labels, logits=logits)
@@ -80,10 +82,12 @@ class TFSegformerForSemanticSegmentation(SegformerBase):
 
     # Keras takes one class weight a picture from the labels' last axis; here every pixel has its class's.
 
+    @spell_checked
     @functools.wraps(keras.Model.fit)
     def fit(self, *args, **kwargs):
         return super().fit(**self._without_class_weight(super().fit, args, kwargs))
 
+    @spell_checked
     @functools.wraps(keras.Model.train_on_batch)
     def train_on_batch(self, *args, **kwargs):
         return super().train_on_batch(**self._without_class_weight(super().train_on_batch, args, kwargs))
