@@ -4,6 +4,7 @@ import copy
 import json
 import os
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -131,12 +132,20 @@ class SegformerConfig:
         check_keywords("SegformerConfig", overrides, (*cls.KEYS, *values))
         if (found := values.get("model_type", cls.model_type)) != cls.model_type:
             raise ValueError(f'model_type is {found!r}, expected "segformer": give the config of a SegFormer.')
-        left_out = ("model_type", "num_labels") if "id2label" in values else ("model_type",)
+        named = values.get("id2label")
+        left_out = ("model_type", "num_labels") if named is not None else ("model_type",)
         merged = {k: v for k, v in values.items() if k not in left_out}
         if overrides.get("num_labels") is not None or overrides.get("id2label") is not None:
             same = overrides.get("id2label") is None and overrides["num_labels"] == len(merged.get("id2label") or ())
             for key in () if same else ("id2label", "label2id", "num_labels"):
                 merged.pop(key, None)
+        elif isinstance(named, dict) and values.get("num_labels") not in (None, len(named)):
+            warnings.warn(
+                f"num_labels is {values['num_labels']!r:.100}, expected {len(named)} as id2label names: the names are "
+                "taken, so correct num_labels.",
+                UserWarning,
+                stacklevel=2,
+            )
         merged |= {k: v for k, v in overrides.items() if v is not None}
         if hidden := [key for key in merged if key == "_keys" or callable(getattr(cls, key, None))]:
             raise ValueError(f"{hidden[0]} is no key of a configuration, but what this class calls its own: remove it.")

@@ -63,6 +63,15 @@ def test_labels_follow_each_other():
     assert SegformerConfig.from_variant("b0").num_labels == 150
 
 
+def test_names_win_over_another_number_in_a_file_and_that_is_told():
+    names = {"id2label": {"0": "sky", "1": "tree"}}
+    with pytest.warns(UserWarning, match="num_labels is 5, expected 2 as id2label names"):
+        assert SegformerConfig.from_dict({"num_labels": 5, **names}).num_labels == 2
+    assert SegformerConfig.from_dict({"num_labels": 2, **names}).num_labels == 2
+    assert SegformerConfig.from_dict({"num_labels": 5, **names}, num_labels=3).num_labels == 3
+    assert SegformerConfig.from_dict({"num_labels": 5, "id2label": None}).num_labels == 5
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [

@@ -32,6 +32,8 @@ def post_process_semantic_segmentation(
     sigmoid is over 0.5. With `return_segmentation_scores` the result is (maps, scores), scores (H, W, C) float32 from
     softmax (or sigmoid), which takes 4 * C bytes a pixel. Raises ValueError for other shapes and sizes.
     """
+    if isinstance(outputs, Mapping) and "logits" not in outputs:
+        raise ValueError(f"outputs has {', '.join(map(str, outputs)) or 'no keys'}; expected logits.")
     logits = outputs["logits"] if isinstance(outputs, Mapping) else getattr(outputs, "logits", outputs)
     logits = np.asarray(logits).astype(np.float32, copy=False)
     if logits.ndim != 4 or 0 in logits.shape:
@@ -48,7 +50,10 @@ def post_process_semantic_segmentation(
 def _check_sizes(target_sizes: Any, logits: np.ndarray) -> list[tuple[int, int]]:
     if target_sizes is None:
         return [logits.shape[1:3]] * len(logits)
-    sizes: list[Any] = [tuple(int(side) for side in np.asarray(size).reshape(-1)) for size in target_sizes]
+    try:
+        sizes: list[Any] = [tuple(int(side) for side in np.asarray(size).reshape(-1)) for size in target_sizes]
+    except (TypeError, ValueError):
+        raise ValueError(f"target_sizes is {target_sizes!r:.100}; expected one (height, width) an image.") from None
     if len(sizes) != len(logits):
         raise ValueError(f"target_sizes has {len(sizes)} sizes; expected {len(logits)}, one for each image.")
     for size in sizes:

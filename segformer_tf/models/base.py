@@ -64,6 +64,8 @@ class SegformerBase(Pretrained, Mended):
         if isinstance(pixel_values, Mapping):
             labels = pixel_values.get("labels") if labels is None else labels
             pixel_values = _given_pixels(pixel_values)
+        elif isinstance(pixel_values, (list, tuple)) and len(pixel_values) == 1 and np.ndim(pixel_values[0]) == 4:
+            pixel_values = pixel_values[0]
         pixel_values = ops.cast(ops.convert_to_tensor(pixel_values), "float32")
         self._check_pixels(pixel_values)
         # Keras hands `training` on to every layer that is called from here.

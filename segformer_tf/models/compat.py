@@ -103,6 +103,8 @@ class TransformersInterface:
 
         collate, arguments = collate_fn or _stack, dict(collate_fn_args or {})
         count = len(dataset)
+        if count == 0:
+            raise ValueError("dataset is empty, expected at least one example: look at where it is read.")
         full_only = shuffle if drop_remainder is None else drop_remainder
         ends = (
             range(batch_size, count + 1, batch_size) if full_only else range(batch_size, count + batch_size, batch_size)

@@ -37,6 +37,19 @@ class ModelOutput(dict):
     def __getitem__(self, key):
         return super().__getitem__(key) if isinstance(key, str) else self.to_tuple()[key]
 
+    def __setitem__(self, key, value):
+        """Sets a field, in its place among the others; None takes it out."""
+        given = {**self, key: value}
+        self.clear()
+        order = (*self.fields, *(other for other in given if other not in self.fields))
+        self.update({name: given[name] for name in order if given.get(name) is not None})
+
+    def __setattr__(self, name: str, value):
+        if name in type(self).fields:
+            self[name] = value
+        else:
+            super().__setattr__(name, value)
+
     def to_tuple(self) -> tuple:
         """The fields that are not None, in order."""
         return tuple(self.values())

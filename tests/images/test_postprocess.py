@@ -91,3 +91,8 @@ def test_wrong_sizes_and_shapes_are_named():
         post_process_semantic_segmentation(values, [8, 8])
     with pytest.raises(ValueError, match=r"logits have shape \(4, 4, 3\); expected \(B, h, w, C\)"):
         post_process_semantic_segmentation(values[0])
+    with pytest.raises(ValueError, match="outputs has loss; expected logits"):
+        post_process_semantic_segmentation({"loss": 1})
+    for wrong in ("ab", 3, [("a", "b"), (1, 2)]):
+        with pytest.raises(ValueError, match=r"target_sizes is .*; expected one \(height, width\) an image"):
+            post_process_semantic_segmentation(values, wrong)

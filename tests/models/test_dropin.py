@@ -134,6 +134,8 @@ def test_prepare_tf_dataset_feeds_fit(small_config, pixels, labels):
     data = model.prepare_tf_dataset(examples, batch_size=2, shuffle=False)
     assert [len(ids) for _, ids in data] == [2, 2, 1] and len(data) == 3
     assert len(model.prepare_tf_dataset(examples, batch_size=2)) == 2
+    with pytest.raises(ValueError, match="dataset is empty, expected at least one example"):
+        model.prepare_tf_dataset([])
     features, ids = next(iter(data))
     np.testing.assert_array_equal(features["pixel_values"], pixels)
     np.testing.assert_array_equal(ids, labels)

@@ -17,6 +17,18 @@ def test_fields_are_reached_by_attribute_key_and_position():
     assert TaskOutput(logits=5, loss=None)[0] == 5
 
 
+def test_a_field_that_is_set_changes_in_every_way_it_is_read():
+    output = TaskOutput(logits=2, attentions=(3, 4))
+    output.logits = 5
+    assert output.logits == output["logits"] == output[0] == output.to_tuple()[0] == 5
+    output["loss"] = 1  # comes before the logits
+    assert output.loss == output[0] == 1 and output.to_tuple() == (1, 5, (3, 4))
+    output.attentions = None
+    assert "attentions" not in output and output.attentions is None and len(output) == 2
+    output.note = "mine"
+    assert output.note == "mine" and len(output) == 2
+
+
 def test_unknown_fields_are_errors():
     with pytest.raises(KeyError, match="TaskOutput has no field"):
         TaskOutput(scores=1)

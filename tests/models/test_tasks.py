@@ -55,7 +55,8 @@ def test_numpys_true_and_false_are_options_too(model):
 def test_a_call_takes_arrays_dicts_and_keywords(model, pixels, labels):
     plain = model(pixels)
     assert list(plain) == ["logits"]
-    for other in (model(pixel_values=pixels), model({"pixel_values": pixels}), model(tf.constant(pixels))):
+    in_lists = model([pixels]), model([tf.constant(pixels)]), model(list(pixels))
+    for other in (model(pixel_values=pixels), model({"pixel_values": pixels}), model(tf.constant(pixels)), *in_lists):
         assert relative_difference(other.logits, plain.logits) < 1e-6
     with_loss = model({"pixel_values": pixels, "labels": labels})
     assert list(with_loss) == ["loss", "logits"]
