@@ -95,7 +95,8 @@ def _warn_of_lost(
             UserWarning,
             stacklevel=3,
         )
-    found = SegformerConfig.from_dict(infer.infer_config(variables, "nvlabs", metadata)).to_dict()
+    found = {**SegformerConfig().to_dict(), **infer.infer_config(variables, "nvlabs", metadata)}  # may not be valid
+    found["id2label"] = {int(key): value for key, value in found["id2label"].items()}
     own = SegformerConfig.from_dict(config).to_dict()
     keys = {*keywords_of(SegformerConfig), "calibration_temperature"} - {"encoder_norm_eps", "num_labels"}
     if own["id2label"] != found["id2label"]:

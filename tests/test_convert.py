@@ -152,6 +152,12 @@ def test_a_pth_tells_what_its_names_cannot_carry(fixtures, tmp_path, monkeypatch
     assert told.count("from the file") == 5 and "put the checkpoint's config.json beside the file" in told
     (told,) = lost(monkeypatch, source, tmp_path / "m.pth", encoder_norm_eps=1e-5)
     assert "from_pretrained takes encoder_norm_eps=1e-5" in told
+    odd = SegformerConfig(
+        **{**sizes, "hidden_sizes": [8, 16, 24, 32]}, num_attention_heads=[1] * 4, encoder_norm_eps=1e-6
+    )
+    save(tmp_path / "odd", odd.to_dict(), random_variables(odd.to_dict(), "decode_head"))
+    (told,) = lost(monkeypatch, tmp_path / "odd", tmp_path / "m.pth")  # sizes that b0's heads do not divide
+    assert "num_attention_heads=[1, 1, 1, 1] (from the file: [1, 2, 5, 8])" in told
     save(source, config.to_dict(), random_variables(config.to_dict(), None))
     (told,) = lost(monkeypatch, source, tmp_path / "m.pth")
     assert "id2label={0: 'sky', 1: 'road'}" in told and "label2id" not in told
