@@ -6,10 +6,11 @@ const said = $("said"), colours = $("colours"), below = $("below"), tip = $("tip
 let shown; // {labels, height, width} of the picture that is seen
 
 const model = load();
-model.then(
-  ({ provider }) => (said.value = `Ready (${provider}).`),
-  (error) => (said.value = `The model cannot be loaded: ${error.message}`),
-);
+model.then(({ provider }) => (said.value = `Ready (${provider}).`), tellNotLoaded);
+
+function tellNotLoaded({ message }) {
+  said.value = `The model cannot be loaded: ${message}`;
+}
 
 async function show(blob, name) {
   let picture;
@@ -19,7 +20,9 @@ async function show(blob, name) {
     said.value = `${name} is not a picture that this browser reads.`;
     return;
   }
-  const { classes, provider } = await model;
+  const loaded = await model.catch(tellNotLoaded);
+  if (!loaded) return;
+  const { classes, provider } = loaded;
   said.value = `Labelling ${name}.`;
   await new Promise((painted) => setTimeout(painted, 30));
   try {
@@ -27,7 +30,7 @@ async function show(blob, name) {
     const context = below.getContext("2d", { willReadFrequently: true });
     context.drawImage(picture, 0, 0);
     const start = performance.now();
-    shown = await segment(await model, context.getImageData(0, 0, picture.width, picture.height));
+    shown = await segment(loaded, context.getImageData(0, 0, picture.width, picture.height));
     said.value = `${name}: ${picture.width} x ${picture.height}, ${provider}, ${((performance.now() - start) / 1000).toFixed(1)} s`;
     paint(classes);
   } catch (error) {

@@ -7,9 +7,8 @@ const MOST = 1280; // pixels of the longer side of a label map
 export async function load(folder = "model", providers = ["webgpu", "wasm"]) {
   const read = async (name) => (await fetch(`${folder}/${name}`)).json();
   const [config, processor] = await Promise.all([read("config.json"), read("preprocessor_config.json")]);
-  const { height, width } = processor.size;
-  if (!height || !width || processor.resample !== 2)
-    throw new Error(`${folder} resizes to ${JSON.stringify(processor.size)} by filter ${processor.resample}; this page knows a height, a width and filter 2.`);
+  const unknown = whatIsUnknown(config, processor);
+  if (unknown) throw new Error(`${folder}: ${unknown}.`);
   const classes = config.palette.map((color, id) => ({ name: config.id2label[id], color }));
   const file = `${folder}/onnx/${FILES[config["transformers.js_config"].dtype]}`;
   for (const provider of providers) {
@@ -26,9 +25,23 @@ export async function load(folder = "model", providers = ["webgpu", "wasm"]) {
   throw new Error(`None of ${providers.join(", ")} is there in this browser.`);
 }
 
+// What cannot be computed here as Python computes it, or nothing; build.py asks the same.
+function whatIsUnknown({ architectures, palette }, { size, resample, do_resize, do_exif_transpose, value_range }) {
+  if (architectures?.[0] !== "SegformerForSemanticSegmentation")
+    return `architectures is ${JSON.stringify(architectures)}; this page knows SegformerForSemanticSegmentation`;
+  if (!(palette?.length > 1)) return `palette is ${JSON.stringify(palette)}; this page knows colours of 2 classes or more`;
+  if (do_resize === false) return "do_resize is false; this page knows pictures that are resized to a height and a width";
+  if (!size?.height || !size.width || resample !== 2)
+    return `it resizes to ${JSON.stringify(size)} by filter ${resample}; this page knows a height, a width and filter 2`;
+  if (do_exif_transpose === false) return "do_exif_transpose is false; browsers turn pictures as their EXIF tag says";
+  if (value_range != null) return `value_range is ${JSON.stringify(value_range)}; browsers read 8 bits`;
+}
+
 // ImageData -> {labels, height, width} at the picture's own size, or at 1280 pixels a side where it is larger.
 export async function segment(model, { data, width, height }) {
-  const { size, image_mean: mean, image_std: std, rescale_factor: factor } = model.processor;
+  const { size, do_rescale, rescale_factor, do_normalize, image_mean, image_std } = model.processor;
+  const factor = do_rescale === false ? 1 : rescale_factor;
+  const [mean, std] = [do_normalize === false ? 0 : image_mean, do_normalize === false ? 1 : image_std].map(ofChannels);
   const small = resize(data, width, height, size.width, size.height);
   const area = size.width * size.height, pixels = new Float32Array(3 * area);
   for (let c = 0; c < 3; c++)
@@ -38,6 +51,8 @@ export async function segment(model, { data, width, height }) {
   const shrunk = Math.min(1, MOST / Math.max(width, height));
   return largest(logits, Math.round(height * shrunk), Math.round(width * shrunk));
 }
+
+const ofChannels = (value) => (Array.isArray(value) ? value : [value, value, value]);
 
 // RGBA bytes -> RGBA bytes, as Pillow's bilinear filter gives them: it averages where it shrinks, and rounds twice.
 export function resize(data, width, height, newWidth, newHeight) {

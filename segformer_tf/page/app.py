@@ -1,22 +1,19 @@
 """The page as a Gradio app: what it shows, who may be asked, and what becomes of the pictures that people give it."""
 
-import io
+import itertools
 import os
 import re
 import socket
 import sys
-import tempfile
-import threading
-import time
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from segformer_tf.page import view
+from segformer_tf.page.labeller import Labeller
+from segformer_tf.page.uploads import Picture, taken, upload_folder
 from segformer_tf.pipelines.exported import PACKAGES
-from segformer_tf.pipelines.files import name_of
-from segformer_tf.pipelines.pipeline import RUNTIMES, SegmentationPipeline
+from segformer_tf.pipelines.pipeline import RUNTIMES
 
 HERE = Path(__file__).parent
 MAX_FILE = 100 * 2**20  # bytes of a picture
@@ -30,60 +27,10 @@ POLICY = (
 )
 FOREIGN = re.compile(rb"<(?:script|link|meta)\b[^>]*https://[^>]*>(?:\s*</script>)?", re.IGNORECASE)
 WELCOME = "<p class='sf-said'>The labelled picture will be here.</p>"
-
+FORGOTTEN = "The picture is no longer kept; give it again."
+# Of the answer that is seen the server is told only whether there is one.
+BEFORE = "(held, model, runtime, answer) => [held, model, runtime, answer?.startsWith('<div') ? 'there' : '']"
 SEEN = "() => { if (innerWidth < 700) document.getElementById('sf-answer').scrollIntoView({ behavior: 'smooth' }); }"
-
-
-class Picture(NamedTuple):
-    """A picture as it was given, in memory only."""
-
-    name: str
-    data: bytes
-
-
-class Labeller:
-    """Pictures to the HTML of their answers; opens each model and runtime once, and labels one picture at a time."""
-
-    def __init__(self, open_model: Callable[..., Any] = SegmentationPipeline.from_pretrained):
-        self._open, self._opened, self._lock = open_model, {}, threading.Lock()
-
-    def open(self, model: str, runtime: str) -> Any:
-        """The pipeline; errors are `SegmentationPipeline.from_pretrained`'s."""
-        key = (model, runtime)
-        if key not in self._opened:
-            self._opened[key] = self._open(model, runtime=runtime)
-        return self._opened[key]
-
-    def __call__(self, picture: Picture, model: str, runtime: str) -> str:
-        """The answer's HTML, or one sentence that says why there is none."""
-        source = io.BytesIO(picture.data)
-        source.name = picture.name  # messages call it so
-        try:
-            with self._lock:
-                pipeline = self.open(model, runtime)
-                start = time.perf_counter()
-                result = pipeline(source, scores=True)
-                seconds = time.perf_counter() - start
-            return view.answer(result.renamed(name_of(picture.name)), seconds)
-        except MemoryError:
-            return view.problem(f"{picture.name} takes more memory than there is here; make it smaller.")
-        except (OSError, ValueError, ImportError) as error:
-            return view.problem(str(error))
-        except Exception:
-            traceback.print_exc()
-            return view.problem(f"{picture.name} could not be labelled; the log of the server says why.")
-
-
-def taken(path: str | None, folder: str) -> Picture | None:
-    """What an upload holds; its file and the folder made for it are deleted. None for a path outside `folder`."""
-    if path is None or not (file := Path(path).resolve()).is_relative_to(Path(folder).resolve()):
-        return None
-    try:
-        return Picture(file.name, file.read_bytes())
-    finally:
-        file.unlink(missing_ok=True)
-        if not any(file.parent.iterdir()):
-            file.parent.rmdir()
 
 
 def installed() -> list[str]:
@@ -98,22 +45,28 @@ def build(models: Sequence[str], runtime: str, example: Path | None, labeller: L
     import gradio as gr
 
     folder = os.environ["GRADIO_TEMP_DIR"]
+    turns = itertools.count(1)
 
-    def given(file: Any, model: str, runtime: str) -> tuple[Any, ...]:
-        picture = taken(file and file["path"], folder)
-        return (None, picture, WELCOME if picture is None else labeller(picture, model, runtime))
+    def given(file: Any) -> tuple[Any, ...]:
+        try:
+            picture = taken(file, folder)
+        except OSError as error:
+            picture = str(error)
+        return (None, gr.skip(), gr.skip()) if picture is None else (None, picture, next(turns))
 
-    def again(picture: Picture | None, model: str, runtime: str) -> Any:
-        return gr.skip() if picture is None else labeller(picture, model, runtime)
-
-    def shown(model: str, runtime: str) -> tuple[Picture, str]:
+    def shown() -> tuple[Picture, int]:
         assert example is not None
-        picture = Picture(example.name, example.read_bytes())
-        return picture, labeller(picture, model, runtime)
+        return Picture(example.name, example.read_bytes()), next(turns)
+
+    def labelled(picture: Picture | str | None, model: str, runtime: str, before: str) -> Any:
+        if picture is None:
+            return view.problem(FORGOTTEN) if before else gr.skip()
+        return view.problem(picture) if isinstance(picture, str) else labeller(picture, model, runtime)
 
     # Files that no event came for, such as of pages closed in the middle of an upload, go after some minutes.
     with gr.Blocks(title="SegFormer", analytics_enabled=False, delete_cache=(60, KEPT)) as page:
-        held = gr.State(None, time_to_live=KEPT)
+        held = gr.State(None, time_to_live=KEPT)  # the picture that was given last, or why it was not taken
+        turn = gr.State(0)
         gr.Markdown(
             "# SegFormer\nA class for every pixel. Pictures are labelled on the computer that serves this page; "
             "their files are deleted at once."
@@ -137,13 +90,22 @@ def build(models: Sequence[str], runtime: str, example: Path | None, labeller: L
                 opacity = gr.Slider(0, 100, 50, step=1, label="Opacity, %", elem_id="sf-opacity")
             with gr.Column(scale=3, min_width=300):
                 answer = gr.HTML(WELCOME, elem_id="sf-answer")
-        how: dict[str, Any] = {"concurrency_id": "model", "api_visibility": "private", "show_progress_on": answer}
-        asked = [model, choice]
+        # Files are taken, and deleted, as they come. One event labels: what is asked while it runs waits until its end,
+        # and then the last picture is labelled by the last choice.
+        at_once: dict[str, Any] = {"trigger_mode": "multiple", "concurrency_limit": None, "show_progress": "hidden"}
         # Gradio would decode the upload, and write it once more.
-        done = upload.input(given, [upload, *asked], [upload, held, answer], preprocess=False, **how)
-        done.then(None, js=SEEN)
-        button.click(shown, asked, [held, answer], **how).then(None, js=SEEN)
-        gr.on([model.change, choice.change], again, [held, *asked], answer, **how)
+        upload.input(given, upload, [upload, held, turn], preprocess=False, api_visibility="private", **at_once)
+        button.click(shown, None, [held, turn], api_visibility="private", **at_once)
+        gr.on(
+            [turn.change, model.change, choice.change],
+            labelled,
+            [held, model, choice, answer],
+            answer,
+            js=BEFORE,
+            trigger_mode="always_last",
+            concurrency_id="model",
+            api_visibility="private",
+        ).then(None, js=SEEN)
         opacity.input(
             None, opacity, None, js="(v) => document.documentElement.style.setProperty('--sf-opacity', v / 100)"
         )
@@ -218,7 +180,7 @@ def serve(
         for _ in range(2):  # the first two pictures take longest
             labeller(Picture(example.name, example.read_bytes()), models[0], runtime)
     fonts = ["system-ui", "sans-serif"]
-    with tempfile.TemporaryDirectory(prefix="segformer-tf-page-") as folder:
+    with upload_folder() as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder
         page = build(models, runtime, example, labeller)
         shown = f"[{host}]" if ":" in host else host
@@ -233,6 +195,7 @@ def serve(
             run_history=False,
             footer_links=[],
             max_file_size=MAX_FILE,
+            allowed_paths=[folder],  # where this lies below the working directory, names that begin with a dot too
             state_session_capacity=SESSIONS,
             app_kwargs={"middleware": [Middleware(NoOtherHost)]},
             theme=gr.themes.Default(font=fonts, font_mono=["ui-monospace", "monospace"]),

@@ -4,7 +4,7 @@ import base64
 import html
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,11 @@ POINTED_AT = 640  # of the regions that are named as one points at them
 SMALLEST = 4  # pixels, at that size, of a region that can be pointed at
 
 
-def answer(result: SegmentationResult, seconds: float) -> str:
-    """The picture under its colours, regions to point at, the table of classes, and three files."""
+def answer(result: SegmentationResult, seconds: float, file_name: str, notes: Sequence[str] = ()) -> str:
+    """The picture under its colours, regions to point at, the table of classes, and three files.
+
+    `file_name` is the picture's own, with its suffix; `notes` are sentences on how it was read.
+    """
     height, width = result.labels.shape
     rows = result.classes
     step = max(-(-max(height, width) // SHOWN), 1)
@@ -36,7 +39,8 @@ def answer(result: SegmentationResult, seconds: float) -> str:
         f"<img class='sf-colours' alt='its classes as colours' src='{_uri(_colours(labels, result), 'image/png')}'>"
         f"{_regions(result, rows)}<div class='sf-tip' role='status' hidden></div></div>"
         f"<p class='sf-said'>{name}: {said}</p>"
-        f"<p class='sf-files'>Download {_links(result)}</p>{_table(rows, result.palette)}</div>"
+        f"{''.join(f'<p class=sf-note>{html.escape(note)}</p>' for note in notes)}"
+        f"<p class='sf-files'>Download {_links(result, file_name)}</p>{_table(rows, result.palette)}</div>"
     )
 
 
@@ -90,11 +94,13 @@ def region_sum(region: Polygon, corner_sums: np.ndarray) -> float:
     return float((corner_sums[np.roll(y, -1), x] - corner_sums[y, x]).sum())
 
 
-def _links(result: SegmentationResult) -> str:
+def _links(result: SegmentationResult, file_name: str) -> str:
+    coco = result.to_coco()
+    coco["images"][0]["file_name"] = file_name
     made = {
         "labels.png": ("mask (PNG)", "image/png", _png(images.label_image(result.labels, result.palette))),
         "classes.json": ("classes (JSON)", "application/json", _json(result.to_dict())),
-        "polygons.json": ("polygons (COCO JSON)", "application/json", _json(result.to_coco())),
+        "polygons.json": ("polygons (COCO JSON)", "application/json", _json(coco)),
     }
     stem = html.escape(result.name, quote=True)
     return " ".join(

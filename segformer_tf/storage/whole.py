@@ -85,7 +85,7 @@ def _new_draft(directory: Path) -> tuple[Path, int | None]:
         while True:
             draft = directory / (PREFIX + uuid.uuid4().hex)
             draft.mkdir(parents=True)  # another process that failed may have removed the empty directory again
-            free, lock = _lock(draft)
+            free, lock = hold(draft)
             if free and draft.is_dir():
                 return draft, lock
             if lock is not None:  # another process took it for a leftover before it was locked
@@ -95,7 +95,7 @@ def _new_draft(directory: Path) -> tuple[Path, int | None]:
         raise refused(error.errno, f"Cannot write to the directory {directory} ({error.strerror}); {hint}.") from error
 
 
-def _lock(draft: Path) -> tuple[bool, int | None]:
+def hold(draft: Path) -> tuple[bool, int | None]:
     """(whether no other process holds it, a lock that ends with this process or None where the disk has no locks)."""
     if fcntl is None:
         return True, None
@@ -116,7 +116,7 @@ def _clear_leftovers(directory: Path) -> None:
         return
     _cleared.add(directory.absolute())
     for entry in directory.glob(PREFIX + "*"):
-        lock = _lock(entry)[1] if re.fullmatch("[0-9a-f]{32}", entry.name.removeprefix(PREFIX)) else None
+        lock = hold(entry)[1] if re.fullmatch("[0-9a-f]{32}", entry.name.removeprefix(PREFIX)) else None
         if lock is not None:
             shutil.rmtree(entry, ignore_errors=True)
             os.close(lock)

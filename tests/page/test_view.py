@@ -49,7 +49,7 @@ def test_the_sum_over_a_region_comes_from_its_upright_edges_alone():
 
 
 def test_each_region_carries_its_class_share_and_own_score(result):
-    html = view.answer(result, 0.1)
+    html = view.answer(result, 0.1, "street.jpg")
     regions = re.findall(r"<path data-id='1' data-name='([^']*)' data-share='([^']*)' data-score='([^']*)'", html)
     labels, scores = result.labels, result.scores
     expected = [(scores[0:8, 70:88], "0.0267"), (scores[10:30, 20:50], "0.1111")]
@@ -61,22 +61,27 @@ def test_each_region_carries_its_class_share_and_own_score(result):
 
 
 def test_the_files_to_download_are_the_results_own(result):
-    html = view.answer(result, 0.1)
+    html = view.answer(result, 0.1, "street.jpg")
     mask = Image.open(io.BytesIO(carried(html, "street_labels.png")))
     assert mask.mode == "P" and np.array_equal(np.asarray(mask), result.labels)
     assert json.loads(carried(html, "street_classes.json")) == json.loads(json.dumps(result.to_dict()))
-    assert json.loads(carried(html, "street_polygons.json")) == json.loads(json.dumps(result.to_coco()))
+    assert json.loads(carried(html, "street_polygons.json")) == {
+        **json.loads(json.dumps(result.to_coco())),
+        "images": [{"id": 1, "file_name": "street.jpg", "height": 60, "width": 90}],
+    }
 
 
 def test_the_background_is_clear_and_the_rest_solid(result):
-    source = re.search(r"class='sf-colours'[^>]*src='data:image/png;base64,([^']*)'", view.answer(result, 0.1))
+    source = re.search(
+        r"class='sf-colours'[^>]*src='data:image/png;base64,([^']*)'", view.answer(result, 0.1, "street.jpg")
+    )
     colours = np.asarray(Image.open(io.BytesIO(base64.b64decode(source[1]))))
     np.testing.assert_array_equal(colours[..., 3] == 255, result.labels != 0)
     assert (colours[result.labels == 2, :3] == result.palette[2]).all()
 
 
 def test_nothing_is_fetched_and_names_are_text(result):
-    html = view.answer(result.renamed("a'><script>alert(1)</script>"), 0.1)
+    html = view.answer(result.renamed("a'><script>alert(1)</script>"), 0.1, "street.jpg")
     assert "<script" not in html and "<b>car" not in html and "//" not in re.sub(r"base64,[^']*", "", html)
     assert all(source.startswith("data:") for source in re.findall(r"(?:src|href)='([^']*)'", html))
     assert view.problem("<img src=x>").count("<") == 2
@@ -85,7 +90,7 @@ def test_nothing_is_fetched_and_names_are_text(result):
 def test_a_large_picture_is_shown_small_and_handed_out_whole():
     labels = np.zeros((2000, 3000), np.int32)
     labels[:, 1500:] = 2
-    html = view.answer(result_of(labels), 0.1)
+    html = view.answer(result_of(labels), 0.1, "street.jpg")
     shown = base64.b64decode(re.search(r"image/jpeg;base64,([^']*)'", html)[1])
     assert Image.open(io.BytesIO(shown)).size == (1000, 667)
     assert Image.open(io.BytesIO(carried(html, "labels.png"))).size == (3000, 2000)
@@ -93,5 +98,5 @@ def test_a_large_picture_is_shown_small_and_handed_out_whole():
 
 
 def test_a_picture_of_few_pixels_has_its_regions():
-    html = view.answer(result_of(np.array([[1, 2, 2]], np.int32)), 0.1)
+    html = view.answer(result_of(np.array([[1, 2, 2]], np.int32)), 0.1, "street.jpg")
     assert html.count("<path") == 2

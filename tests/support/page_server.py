@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from reference import FIXTURES
+from reference import FIXTURES, ROOT
 
 BUNDLED, TINY = "segformer-b0-camvid", str(FIXTURES / "hf4-seg")
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
@@ -49,13 +49,19 @@ class Served:
 
 
 @contextmanager
-def served(temporary: Path, *options: str):
-    """The page of `segformer-tf demo`; `temporary` is where its process puts temporary files."""
+def served(temporary: Path, *options: str, before: str = ""):
+    """The page of `segformer-tf demo`; `temporary` is where its process puts temporary files.
+
+    `before` is Python that it runs first. Its working directory is above `temporary`: there Gradio refuses files whose
+    name begins with a dot.
+    """
     port = free_port()
-    command = [sys.executable, "-m", "segformer_tf.cli", "demo", "--port", str(port), *options]
+    code = f"import sys\n{before}\nfrom segformer_tf.cli import main\nsys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "demo", "--port", str(port), *options]
     log = temporary.parent / "log.txt"
+    environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": str(ROOT)}
     with open(log, "w") as said:
-        process = subprocess.Popen(command, env={**os.environ, "TMPDIR": str(temporary)}, stderr=said)
+        process = subprocess.Popen(command, env=environment, stderr=said, cwd=temporary.parent)
     page = Served(process, port, temporary)
     try:
         for _ in range(240):

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import http.server
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -13,7 +14,7 @@ import pytest
 from page_server import BUNDLED, WEBGPU, launched, visit
 from reference import ROOT
 
-from segformer_tf import SegmentationPipeline
+from segformer_tf import SegformerImageProcessor, SegmentationPipeline
 
 BROWSER = ROOT / "examples" / "browser"
 EXAMPLE = ROOT / "examples" / "china.jpg"
@@ -68,12 +69,12 @@ def labels():
     return SegmentationPipeline.from_pretrained(BUNDLED)(EXAMPLE).labels
 
 
-LABELS = """async ([provider, turns]) => {
+LABELS = """async ([provider, turns, folder]) => {
   const { load, segment } = await import("./segformer.js");
   const picture = await createImageBitmap(await (await fetch("example.jpg")).blob());
   const canvas = new OffscreenCanvas(picture.width, picture.height), context = canvas.getContext("2d");
   context.drawImage(picture, 0, 0);
-  const model = await load("model", [provider]), times = [];
+  const model = await load(folder, [provider]), times = [];
   let found;
   for (let turn = 0; turn < turns; turn++) {
     const start = performance.now();
@@ -88,7 +89,7 @@ LABELS = """async ([provider, turns]) => {
 def labels_in(browser, site, provider: str, labels, what: str, turns: int = 4) -> float:
     """The share of labels that are Python's, which is printed with the time of the fastest turn."""
     with visit(browser, f"{site}empty.html") as page:  # the page itself would load the model at the same time
-        found = page.evaluate(LABELS, [provider, turns])
+        found = page.evaluate(LABELS, [provider, turns, "model"])
     assert found["isolated"] and found["provider"] == provider
     same = float(np.mean(np.array(found["labels"]).reshape(labels.shape) == labels))
     print(f"{what}, {provider}: {same:.4%} of {labels.size} labels are Python's, {found['ms']} ms a picture")
@@ -103,6 +104,59 @@ def test_webassembly_gives_the_labels_that_python_gives(browser, site, labels):
 def test_smaller_weights_give_nearly_these_labels(browser, tmp_path, labels, weights, least):
     with hosted(built(tmp_path / "site", weights)) as site:
         assert labels_in(browser, site, "wasm", labels, weights) >= least
+
+
+def changed_model(folder, name, config, settings):
+    """The exported model under another name, with other values in its two files of settings."""
+    shutil.copytree(folder / "model", folder / name, dirs_exist_ok=True)
+    for file, changes in (("config.json", config), ("preprocessor_config.json", settings)):
+        values = json.loads((folder / name / file).read_text())
+        (folder / name / file).write_text(json.dumps(values | changes))
+
+
+@pytest.mark.parametrize(
+    "settings", [{"do_normalize": False}, {"do_rescale": False}, {"rescale_factor": 0.01, "image_mean": 0.5}]
+)
+def test_pictures_are_rescaled_and_normalised_as_the_model_says(browser, site, folder, labels, settings):
+    size = {"size": {"height": 128, "width": 192}}
+    changed_model(folder, "scaled", {}, settings | size | ({"image_std": 0.2} if "image_mean" in settings else {}))
+    usual = SegmentationPipeline.from_pretrained(BUNDLED)
+    processor = SegformerImageProcessor.from_pretrained(folder / "scaled")
+    expected = SegmentationPipeline(usual.model, processor)(EXAMPLE).labels
+    with visit(browser, f"{site}empty.html") as page:
+        found = page.evaluate(LABELS, ["wasm", 1, "scaled"])["labels"]
+    assert np.mean(expected == labels) < 0.99  # these settings matter
+    assert np.mean(np.array(found).reshape(expected.shape) == expected) >= 0.999
+
+
+@pytest.mark.parametrize(
+    ("config", "settings", "told"),
+    [
+        ({"architectures": ["SegformerForImageClassification"]}, {}, "architectures"),
+        ({"palette": [[0, 0, 0]]}, {}, "2 classes or more"),
+        ({}, {"do_resize": False}, "do_resize is false"),
+        ({}, {"size": {"shortest_edge": 64}}, "shortest_edge"),
+        ({}, {"resample": 3}, "filter 3"),
+        ({}, {"do_exif_transpose": False}, "EXIF"),
+        ({}, {"value_range": [0, 4095]}, "value_range"),
+    ],
+)
+def test_what_the_page_does_not_compute_is_told(browser, site, folder, config, settings, told):
+    changed_model(folder, "unknown", config, settings)
+    with visit(browser, f"{site}empty.html") as page:
+        said = page.evaluate("import('./segformer.js').then((m) => m.load('unknown')).catch((e) => String(e))")
+    assert said.startswith("Error: unknown: ") and told in said
+
+
+def test_a_picture_given_to_a_page_without_its_model_is_told_why(browser, folder, tmp_path):
+    for file in ("index.html", "page.css", "page.js", "segformer.js"):
+        (tmp_path / file).write_bytes((folder / file).read_bytes())
+    (tmp_path / "text.png").write_text("no picture")
+    with hosted(tmp_path) as site, visit(browser, site) as page:  # which sees errors that nobody caught
+        said = page.locator("#said")
+        for file, told in ((tmp_path / "text.png", "text.png is not a picture"), (EXAMPLE, "cannot be loaded")):
+            page.set_input_files("#file", file)
+            said.filter(has_text=told).wait_for(timeout=WAIT)
 
 
 def test_webgpu_gives_the_labels_that_python_gives(browser, site, labels):

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from page_server import BUNDLED, TINY, visit
+from page_server import BUNDLED, TINY, served, visit
 from PIL import Image
 from reference import ROOT
 
@@ -62,6 +62,7 @@ def test_json_and_polygons_are_handed_out(page, result):
     name, data = download(page, "polygons (COCO JSON)")
     areas = [annotation["area"] for annotation in json.loads(data)["annotations"]]
     assert name == "china_polygons.json" and sum(areas) == result.labels.size
+    assert json.loads(data)["images"][0]["file_name"] == "china.jpg"
 
 
 def test_the_opacity_changes_at_once_without_the_server_and_stays(page):
@@ -115,6 +116,81 @@ def test_another_model_and_runtime_label_the_same_picture_again(page, server):
         page.get_by_role("option", name=choice).click()
         answered(page, said)
         assert "640 x 427" in page.locator(".sf-said").inner_text() and server.uploads == []
+
+
+def choose(page, part, choice):
+    page.locator(f"#sf-{part} input").click()
+    page.get_by_role("option", name=choice).click()
+
+
+def alert(page, said):
+    page.get_by_role("alert").filter(has_text=said).wait_for(timeout=WAIT)
+
+
+@pytest.fixture
+def slow(tmp_path):
+    """A picture that takes seconds."""
+    file = tmp_path / "slow.jpg"
+    Image.open(EXAMPLE).resize((3000, 2000)).save(file)
+    return file
+
+
+def test_of_pictures_given_while_one_is_labelled_the_last_is_and_no_file_stays(page, server, slow, tmp_path):
+    give(page, slow)
+    page.wait_for_timeout(2000)
+    for name in ("second.jpg", "third.jpg"):
+        Image.open(EXAMPLE).resize((200, 100)).save(tmp_path / name)
+        give(page, tmp_path / name)
+        page.wait_for_timeout(2000)
+        assert server.uploads == []
+    answered(page, "third: 200 x 100")
+    give(page, slow)
+    page.wait_for_timeout(2000)
+    page.get_by_role("button", name="Show the example").click()
+    answered(page, "china: 640 x 427")
+
+
+def test_a_model_chosen_while_a_picture_is_labelled_labels_it_after(page, slow):
+    give(page, slow)
+    page.wait_for_timeout(2000)
+    choose(page, "model", TINY)
+    answered(page, f"slow: 3000 x 2000, {TINY}")
+
+
+def test_a_name_that_begins_with_a_dot_is_a_name(page, server, tmp_path):
+    file = tmp_path / ".dot.png"
+    Image.open(EXAMPLE).resize((200, 100)).save(file)
+    give(page, file)
+    answered(page, ".dot: 200 x 100")
+    assert server.uploads == []
+
+
+def test_how_a_picture_was_read_is_told(page, tmp_path):
+    pages = [Image.new("RGB", (60, 40), colour) for colour in ("red", "blue")]
+    pages[0].save(tmp_path / "moving.gif", save_all=True, append_images=pages[1:])
+    give(page, tmp_path / "moving.gif")
+    page.locator(".sf-note", has_text="moving.gif has several frames, of which the first is taken.").wait_for(
+        timeout=WAIT
+    )
+    pages[0].save(tmp_path / "scan.tif", save_all=True, append_images=pages[1:])
+    give(page, tmp_path / "scan.tif")
+    alert(page, "scan.tif has 2 pages, expected one picture: save the page that you mean")
+
+
+def test_a_picture_that_is_no_longer_kept_is_asked_for_again(browser, tmp_path):
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    before = "from segformer_tf.page import app; app.KEPT = 3"
+    with served(temporary, "--model", TINY, before=before) as server, visit(browser, server.url) as page:
+        page.wait_for_selector("#sf-upload button")
+        choose(page, "runtime", "onnx")
+        page.wait_for_timeout(2000)
+        assert page.get_by_role("alert").count() == 0  # no picture was given yet
+        shown(page)
+        page.wait_for_timeout(3000 + 60_000)
+        choose(page, "runtime", "numpy")
+        alert(page, "The picture is no longer kept; give it again.")
+    assert not list(temporary.glob("segformer-tf-page-*"))  # it ended by SIGTERM
 
 
 def test_a_broken_file_is_told_and_the_page_goes_on(page, server, tmp_path):
