@@ -27,10 +27,18 @@ DIR/labels/train/NAME.txt   (class x y x y ..., from 0 to 1; no file: nothing bu
 DIR/labels/val/NAME.txt
 DIR/data.yaml               (names:)"""
 
+NAMES = r"(?m)^names\s*:[ \t]*"
+MOST = 65533  # the highest class; masks have 16 bits, and background is put before
+# In YAML: a text, in quotes or plain; a key; one of several between brackets with what ends it; one on a line.
+_TEXT = r"""('(?:[^']|'')*'|"(?:[^"\\]|\\.)*"|[^\s,\[\]{}'"][^,\[\]{}\n]*)"""
+_KEY = r"""('\d+'|"\d+"|\d+)\s*:\s*"""
+_BETWEEN = {"[": rf"\s*(){_TEXT}\s*([,\]])", "{": rf"\s*{_KEY}{_TEXT}\s*([,}}])"}
+_ON_A_LINE = {True: r"\s*()-\s+(.+)", False: rf"\s*{_KEY}(.+)"}
+
 
 def _yaml(directory: Path) -> Path | None:
     files = [*sorted(directory.glob("data.y*ml")), *sorted(directory.glob("*.y*ml"))]
-    return next((file for file in files if re.search(r"(?m)^names\s*:", file.read_text("utf-8-sig"))), None)
+    return next((file for file in files if re.search(NAMES, file.read_text("utf-8-sig"))), None)
 
 
 def found(directory: Path) -> bool:
@@ -128,18 +136,47 @@ def _names(directory: Path, texts) -> list[str]:
 
 
 def _names_in(text: str, file: Path) -> list[str]:
-    """The few forms of `names:` that tools write, so that no YAML reader is needed."""
+    """The few forms of `names:` that tools write, so that no YAML reader is needed; a name belongs to its key."""
     text = re.sub(r"(?m)\s+#.*$|^#.*$", "", text)
-    match = re.search(r"(?m)^names\s*:[ \t]*(.*(?:\n(?:[ \t]+.*|-.*|[ \t]*))*)", text)
-    body = match.group(1) if match else ""
-    if inline := re.match(r"\s*[\[{](.*?)[\]}]", body, re.DOTALL):
-        parts = [part for part in re.split(r",(?=(?:[^'\"]|'[^']*'|\"[^\"]*\")*$)", inline.group(1)) if part.strip()]
-    else:
-        parts = [line for line in body.splitlines() if line.strip()]
-    names = [re.sub(r"^\s*(?:-\s+|-$|\d+\s*:)\s*", "", part).strip().strip("'\"") for part in parts]
-    if not names or not all(names):
-        raise ValueError(f"{file} has names {body.strip()[:60]!r}, expected a list of class names: correct it.")
-    return names
+    start = re.search(NAMES, text)
+    assert start is not None, "`_yaml` has found it"
+    body = text[start.end() :]
+    rows = _rows_between(body.lstrip()) if body.lstrip()[:1] in _BETWEEN else _rows_of_lines(body)
+    names = [(int(key.strip("'\"") or number), _unquoted(name)) for number, (key, name) in enumerate(rows)]
+    if not names or not all(name for _, name in names):
+        raise ValueError(f"{file} has {text[start.start() :][:60]!r}, expected a list of class names: correct it.")
+    keys = [key for key, _ in names]
+    if len(set(keys)) < len(keys) or max(keys) > MOST:
+        wrong = next((key for key in keys if keys.count(key) > 1), max(keys))
+        raise ValueError(f"{file} names the class {wrong}, expected each of 0 to {MOST} at most once: correct it.")
+    by_key = dict(names)
+    return [by_key.get(key, f"class {key}") for key in range(max(keys) + 1)]
+
+
+def _rows_between(body: str) -> list[tuple[str, str]]:
+    """Keys, if they have some, and names between brackets or braces; none where a part is neither."""
+    rows, place, form = [], 1, re.compile(_BETWEEN[body[0]])
+    while part := form.match(body, place):
+        rows.append((part[1], part[2]))
+        place = part.end()
+        if part[3] != "," or re.match(r"\s*[\]}]", body[place:]):
+            return rows
+    return []
+
+
+def _rows_of_lines(body: str) -> list[tuple[str, str]]:
+    """Keys, if they have some, and names of the lines that belong to `names:`; none where a line is neither."""
+    lines = [line for line in re.match(r".*(?:\n(?:[ \t]+.*|-.*|[ \t]*))*", body)[0].splitlines() if line.strip()]
+    form = _ON_A_LINE[bool(lines) and lines[0].lstrip().startswith("-")]
+    found = [re.fullmatch(form, line) for line in lines]
+    return [(part[1], part[2]) for part in found if part] if all(found) else []
+
+
+def _unquoted(name: str) -> str:
+    name = name.strip()
+    if len(name) > 1 and name[0] == name[-1] and name[0] in "'\"":
+        return name[1:-1].replace("''" if name[0] == "'" else '\\"', name[0]).strip()
+    return name
 
 
 LAYOUT = Layout("YOLO polygons", TREE, found, splits, read)
