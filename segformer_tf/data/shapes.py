@@ -16,8 +16,6 @@ import numpy as np
 
 from segformer_tf.images.opening import open_image
 
-BACKGROUND = {"id": 0, "name": "background", "color": [0, 0, 0]}
-
 
 @dataclass(frozen=True)
 class Shapes:

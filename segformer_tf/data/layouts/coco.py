@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from segformer_tf.data.classes import after_background
 from segformer_tf.data.files import PICTURES, SPLIT_FOLDERS, Found, drawn_pairs, named, split_folder, split_names
-from segformer_tf.data.shapes import BACKGROUND, Shapes, polygon, run_lengths
+from segformer_tf.data.shapes import Shapes, polygon, run_lengths
 from segformer_tf.data.splits import Layout, Split
 from segformer_tf.storage.read import MAX_ANNOTATIONS, read_json, understanding
 
@@ -40,8 +41,15 @@ def _is_coco(file: Path) -> bool:
     return {"images", "annotations", "categories"} <= set(content)
 
 
-@lru_cache(maxsize=4)
 def _content(file: Path) -> Any:
+    found = file.stat()
+    return _parsed(file, found.st_mtime_ns, found.st_size)
+
+
+@lru_cache(maxsize=4)
+def _parsed(file: Path, *state: int) -> Any:
+    """Read again once `state` is another: a file that was corrected in between."""
+    del state
     return read_json(file, "COCO's annotations", most=MAX_ANNOTATIONS)
 
 
@@ -76,12 +84,13 @@ def read(directory: Path, split: str, seed: int) -> Split:
 def _read(directory: Path, split: str, seed: int, file: Path | None, files: list[Path], listed: Found) -> Split:
     source = file or files[0]
     content = _content(source)
-    numbers = _numbers(files, source)
-    classes = [BACKGROUND, *({"id": number, "name": name} for name, number in numbers.items())]
-    ids = {row["id"]: numbers[row["name"]] for row in _categories(content)}
+    names = _names(files, source)
+    classes, numbers = after_background(names, source)
+    number_of = dict(zip(names, numbers, strict=True))
+    ids = {row["id"]: number_of[str(row["name"])] for row in _categories(content)}
     if len(set(ids.values())) < len(ids):
-        names = [row["name"] for row in _categories(content)]
-        twice = next(name for name in names if names.count(name) > 1)
+        own = [str(row["name"]) for row in _categories(content)]
+        twice = next(name for name in own if [number_of[other] for other in own].count(number_of[name]) > 1)
         listed.problems.append(
             f"{source} has two categories {twice!r}, expected a name of its own for each: rename one."
         )
@@ -122,14 +131,14 @@ def _categories(content: Any) -> list[dict[str, Any]]:
     return [row for row in rows if row["id"] in used or row["name"] not in parents or row["id"] != 0]
 
 
-def _numbers(files: list[Path], source: Path) -> dict[str, int]:
-    """Name -> class id, the same in all splits: each file has ids of its own, and may lack what it does not show."""
+def _names(files: list[Path], source: Path) -> list[str]:
+    """Of all files, so that classes are the same in all splits: each file has ids of its own, and may lack some."""
     names: list[str] = []
     for file in dict.fromkeys([*(_of_split(files, split) for split in SPLIT_FOLDERS), source]):
         if file is not None:
             with understanding(file, "COCO's annotations"):
-                names += [row["name"] for row in _categories(_content(file))]
-    return {name: number for number, name in enumerate(dict.fromkeys(names), 1)}
+                names += [str(row["name"]) for row in _categories(_content(file))]
+    return [*dict.fromkeys(names)]
 
 
 def _places(directory: Path, source: Path, split: str) -> list[Path]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from segformer_tf.data.classes import read_classes
+from segformer_tf.data.classes import BACKGROUNDS, after_background, read_classes
 from segformer_tf.data.files import (
     PICTURES,
     SPLIT_FOLDERS,
@@ -20,7 +20,7 @@ from segformer_tf.data.files import (
     split_folder,
     splits_below,
 )  # fmt: skip
-from segformer_tf.data.shapes import BACKGROUND, Shapes, bitmap, circle, polygon, rectangle
+from segformer_tf.data.shapes import Shapes, bitmap, circle, polygon, rectangle
 from segformer_tf.data.splits import UNLABELLED, Layout, Split
 from segformer_tf.storage.read import MAX_ANNOTATIONS, read_json
 
@@ -29,7 +29,6 @@ DIR/NAME.json
 DIR/labels.txt  (optional: the classes in their order, a line each)"""
 AREAS = {"polygon": polygon, "rectangle": rectangle, "circle": circle}
 WITHOUT_AREA = ("point", "line", "linestrip", "points")
-BACKGROUNDS = ("_background_", "background", "__background__")
 IGNORED = ("__ignore__", "_ignore_", "ignore")
 
 
@@ -82,7 +81,8 @@ def read(directory: Path, split: str, seed: int) -> Split:
     if alone := sorted(texts.keys() - pictures.keys()):
         listed.problems.append(f"{named([texts[key] for key in alone])}: no picture of that name: add it.")
     classes = _classes(directory, root)
-    ids = {str(row["name"]): int(row["id"]) for row in classes} | dict.fromkeys(BACKGROUNDS, 0)
+    background = next((int(row["id"]) for row in classes if str(row["name"]).lower() in BACKGROUNDS), 0)
+    ids = dict.fromkeys(BACKGROUNDS, background) | {str(row["name"]): int(row["id"]) for row in classes}
     ids |= dict.fromkeys(IGNORED, UNLABELLED)
     keys = sorted(pictures.keys() & texts.keys())
     images = [pictures[key] for key in keys]
@@ -104,14 +104,15 @@ def _classes(directory: Path, root: Path) -> list[dict[str, Any]]:
     classes, _ = read_classes(directory)
     if classes:
         return classes
-    if (directory / "labels.txt").is_file():
-        lines = [line.strip() for line in (directory / "labels.txt").read_text("utf-8-sig").splitlines()]
-        names = [line for line in lines if line and line not in (*IGNORED, *BACKGROUNDS)]
+    file = directory / "labels.txt"
+    if file.is_file():
+        lines = [line.strip() for line in file.read_text("utf-8-sig").splitlines()]
+        names = [line for line in lines if line and line not in IGNORED]
     else:
         files = [f for f in files_in(root, (".json",), Found()) if f.name != "classes.json"]
         used = {str(shape.get("label")) for file in files for shape in _content(file).get("shapes", ())}
-        names = sorted(used - {*IGNORED, *BACKGROUNDS})
-    return [BACKGROUND, *({"id": number, "name": name} for number, name in enumerate(names, 1))]
+        names = sorted(used - {*IGNORED})
+    return after_background(names, file)[0]
 
 
 def _content(file: Path) -> dict[str, Any]:
@@ -131,7 +132,9 @@ def _target(file: Path, ids: dict[str, int], problems: list, notes: list) -> Sha
     shapes = content.get("shapes", [])
     if lines := [shape for shape in shapes if shape.get("shape_type", "polygon") in WITHOUT_AREA]:
         notes.append((file, f"{file}: {len(lines)} points or lines have no area and are left out."))
-    if unknown := sorted({str(shape.get("label")) for shape in shapes} - set(ids)):
+    labels = {str(shape.get("label")) for shape in shapes}
+    ids = ids | {label: ids[label.lower()] for label in labels - set(ids) if label.lower() in BACKGROUNDS}
+    if unknown := sorted(labels - set(ids)):
         problems.append((file, f"{file} has the label {unknown[0]!r}, expected one of {', '.join(ids)}: correct it."))
         shapes = [shape for shape in shapes if str(shape.get("label")) in ids]
     height, width = (content.get(key) for key in ("imageHeight", "imageWidth"))

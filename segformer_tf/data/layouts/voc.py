@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Container
 from pathlib import Path
 
-from segformer_tf.data.classes import coloured, named, read_classes
+from segformer_tf.data.classes import checked, coloured, named, read_classes
 from segformer_tf.data.files import MASKS, PICTURES, Found, by_key, drawn_pairs, files_in, pair
 from segformer_tf.data.files import named as some
 from segformer_tf.data.layouts.published import rows_of
@@ -80,7 +80,8 @@ def _classes(directory: Path) -> tuple[list[dict], Coding]:
         return classes, coding
     if (directory / "class_names.txt").is_file():
         names = [name.strip() for name in (directory / "class_names.txt").read_text("utf-8-sig").splitlines()]
-        return named([name.strip("_") for name in names if name and name != "__ignore__"]), Coding()
+        rows = named([name.strip("_") for name in names if name and name != "__ignore__"])
+        return checked(rows, directory / "class_names.txt"), Coding()
     rows = rows_of("voc")
     return rows, Coding(colours={**coloured(rows).colours, VOID: UNLABELLED})
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from segformer_tf.data.classes import after_background
 from segformer_tf.data.files import (
     PICTURES,
     SPLIT_FOLDERS,
@@ -18,7 +19,7 @@ from segformer_tf.data.files import (
     split_folder,
     splits_below,
 )  # fmt: skip
-from segformer_tf.data.shapes import BACKGROUND, Shapes, polygon
+from segformer_tf.data.shapes import Shapes, polygon
 from segformer_tf.data.splits import Layout, Split
 
 TREE = """DIR/images/train/NAME.jpg   (or DIR/train/images/NAME.jpg)
@@ -71,22 +72,21 @@ def read(directory: Path, split: str, seed: int) -> Split:
         listed.problems.append(f"{named(unused)}: no picture of that name in {images}: add it, or take the file away.")
     if bare := sorted(pictures.keys() - texts.keys()):
         listed.notes.append(f"{images}: {len(bare)} pictures have no label file, so they are all background.")
-    names = _names(directory, texts.values())
+    classes, ids = after_background(*_names(directory, texts.values()))
     files = [pictures[key] for key in sorted(pictures)]
-    targets = [_target(texts.get(key_of(file, images)), file, len(names)) for file in files]
+    targets = [_target(texts.get(key_of(file, images)), file, ids) for file in files]
     if chosen is not None:
         chosen, files, targets = drawn_pairs(files, targets, images, split, seed, listed)
-    classes = [BACKGROUND, *({"id": number, "name": name} for number, name in enumerate(names, 1))]
     return Split(
         split, files, targets, classes, layout=LAYOUT.name, chosen=chosen, problems=listed.problems, notes=listed.notes
     )
 
 
-def _target(text: Path | None, picture: Path, count: int) -> Shapes:
-    return Shapes(text or picture, partial(_draw, text, count))
+def _target(text: Path | None, picture: Path, ids: list[int]) -> Shapes:
+    return Shapes(text or picture, partial(_draw, text, ids))
 
 
-def _draw(text: Path | None, count: int, size: tuple[int, int]) -> list[tuple[int, np.ndarray]]:
+def _draw(text: Path | None, ids: list[int], size: tuple[int, int]) -> list[tuple[int, np.ndarray]]:
     masks = []
     lines = text.read_text("utf-8-sig").splitlines() if text else []
     for number, line in enumerate(lines, 1):
@@ -108,9 +108,9 @@ def _draw(text: Path | None, count: int, size: tuple[int, int]) -> list[tuple[in
                 f"{text}, line {number} has {len(values)} values, expected a class and at least 3 pairs of x and y: "
                 "correct it."
             )
-        if values[0] != int(values[0]) or not 0 <= values[0] < count:
+        if values[0] != int(values[0]) or not 0 <= values[0] < len(ids):
             raise ValueError(
-                f"{text}, line {number} has the class {values[0]:g}, expected 0 to {count - 1}, the names of "
+                f"{text}, line {number} has the class {values[0]:g}, expected 0 to {len(ids) - 1}, the names of "
                 "data.yaml: correct it."
             )
         points = np.array(values[1:]).reshape(-1, 2)
@@ -119,20 +119,20 @@ def _draw(text: Path | None, count: int, size: tuple[int, int]) -> list[tuple[in
                 f"{text}, line {number} reaches from {points.min():g} to {points.max():g}, expected 0 to 1, shares of "
                 "the picture's width and height: correct it."
             )
-        masks.append((int(values[0]) + 1, polygon(points * (size[1], size[0]), size)))
+        masks.append((ids[int(values[0])], polygon(points * (size[1], size[0]), size)))
     return masks
 
 
-def _names(directory: Path, texts) -> list[str]:
-    """Of `data.yaml` (`names: [a, b]`, a list below it, or `0: a` lines), or of `classes.txt`, or made up."""
+def _names(directory: Path, texts) -> tuple[list[str], Path]:
+    """Of `data.yaml` (`names: [a, b]`, a list below it, or `0: a` lines), or of `classes.txt`, or made up; whose."""
     file = _yaml(directory)
     if file is not None:
-        return _names_in(file.read_text("utf-8-sig"), file)
+        return _names_in(file.read_text("utf-8-sig"), file), file
     for file in (directory / "classes.txt", directory / "labels" / "classes.txt"):
         if file.is_file():
-            return [line.strip() for line in file.read_text("utf-8-sig").splitlines() if line.strip()]
+            return [line.strip() for line in file.read_text("utf-8-sig").splitlines() if line.strip()], file
     firsts = (line.split()[0] for text in texts for line in text.read_text("utf-8-sig").splitlines() if line.strip())
-    return [f"class {i}" for i in range(1 + max((int(float(first)) for first in firsts), default=0))]
+    return [f"class {i}" for i in range(1 + max((int(float(first)) for first in firsts), default=0))], directory
 
 
 def _names_in(text: str, file: Path) -> list[str]:
@@ -166,7 +166,8 @@ def _rows_between(body: str) -> list[tuple[str, str]]:
 
 def _rows_of_lines(body: str) -> list[tuple[str, str]]:
     """Keys, if they have some, and names of the lines that belong to `names:`; none where a line is neither."""
-    lines = [line for line in re.match(r".*(?:\n(?:[ \t]+.*|-.*|[ \t]*))*", body)[0].splitlines() if line.strip()]
+    block = re.match(r".*(?:\n(?:[ \t]+.*|-.*|[ \t]*))*", body)
+    lines = [line for line in (block[0] if block else "").splitlines() if line.strip()]
     form = _ON_A_LINE[bool(lines) and lines[0].lstrip().startswith("-")]
     found = [re.fullmatch(form, line) for line in lines]
     return [(part[1], part[2]) for part in found if part] if all(found) else []

@@ -48,3 +48,20 @@ def test_names_that_cannot_be_understood_are_told(tmp_path, names, told):
     write(tmp_path, "data.yaml", names + "\n")
     (error,) = inspect(tmp_path).errors
     assert "data.yaml" in error and told in error
+
+
+def test_a_background_of_its_own_is_the_background(tmp_path):
+    yolo(tmp_path, line="0 0 0 1 0 1 1 0 1\n1 0.5 0 1 0 1 1 0.5 1", names="names: [Background, leaf]")
+    found = inspect(tmp_path).check()
+    assert found.id2label == {0: "background", 1: "leaf"}
+    np.testing.assert_array_equal(ids_of(found.splits["train"], 0), HALF)
+
+
+@pytest.mark.parametrize("name", ["data.yaml", "classes.txt"])
+def test_one_name_twice_is_refused_with_its_file(tmp_path, name):
+    yolo(tmp_path, names="names: [leaf, leaf]")
+    if name == "classes.txt":
+        (tmp_path / "data.yaml").unlink()
+        write(tmp_path, name, "leaf\nleaf\n")
+    (error,) = inspect(tmp_path).errors
+    assert name in error and "has the name 'leaf' twice" in error

@@ -1,0 +1,41 @@
+import json
+
+import numpy as np
+import pytest
+from people_data import HALF, H, W, coco
+
+from segformer_tf.data import inspect
+from segformer_tf.data.converting import convert_masks
+from segformer_tf.data.pictures import ids_of
+
+WHOLE = [0, 0, W, 0, W, H, 0, H]
+
+
+def changed(root, change, split="train"):
+    """A file of annotations after `change(content)`."""
+    file = root / f"annotations/instances_{split}.json"
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("name", ["background", "Background"])
+def test_a_background_of_its_own_is_the_background(tmp_path, name):
+    coco(tmp_path / "src", categories=[{"id": 0, "name": name}, {"id": 7, "name": "leaf"}])
+    for split in ("train", "val"):
+        more = [{"id": 9, "image_id": i, "category_id": 0, "segmentation": [WHOLE]} for i in (0, 1)]
+        changed(
+            tmp_path / "src", lambda content, more=more: content["annotations"].__setitem__(slice(0, 0), more), split
+        )
+    found = inspect(tmp_path / "src").check()
+    assert found.id2label == {0: "background", 1: "leaf"}
+    np.testing.assert_array_equal(ids_of(found.splits["train"], 0), HALF)
+    convert_masks(tmp_path / "src", tmp_path / "dst")
+    assert inspect(tmp_path / "dst").check().id2label == found.id2label
+
+
+def test_two_categories_of_one_name_and_one_without_are_refused(tmp_path):
+    coco(tmp_path, categories=[{"id": 7, "name": "background"}, {"id": 8, "name": "background"}])
+    assert "instances_train.json has two categories 'background'" in inspect(tmp_path).errors[0]
+    coco(tmp_path, categories=[{"id": 7, "name": "leaf"}, {"id": 8, "name": ""}])
+    assert "instances_train.json has a class without a name" in inspect(tmp_path).errors[0]
