@@ -1,6 +1,7 @@
 """COCO's JSON: polygons and run lengths (RLE), as COCO, CVAT, Label Studio and Roboflow write them."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,7 @@ def _read(directory: Path, split: str, seed: int, file: Path | None, files: list
         listed.problems.append(
             f"{source} has two categories {twice!r}, expected a name of its own for each: rename one."
         )
+    listed.problems += _astray(content, source)
     shapes = defaultdict(list)
     for annotation in content["annotations"]:
         shapes[annotation["image_id"]].append(annotation)
@@ -106,6 +108,8 @@ def _read(directory: Path, split: str, seed: int, file: Path | None, files: list
         size = (int(row["height"]), int(row["width"])) if "height" in row and "width" in row else None
         images.append(picture)
         targets.append(Shapes(source, partial(_draw, source, shapes[row["id"]], ids), size))
+    if twice := [file for file, count in Counter(images).items() if count > 1]:
+        listed.problems.append(f"{source} lists {named(twice)} more than once, expected each once: put them together.")
     if gone:
         listed.problems.append(
             f"{source} lists {named(gone)}, which is in none of {named(_places(directory, source, split))}: add it."
@@ -121,6 +125,16 @@ def _read(directory: Path, split: str, seed: int, file: Path | None, files: list
     return Split(
         split, images, targets, classes, layout=LAYOUT.name, chosen=chosen, problems=listed.problems, notes=listed.notes
     )
+
+
+def _astray(content: Any, source: Path) -> Iterator[str]:
+    """A sentence about annotations of pictures that are not listed, and about ids that several pictures have."""
+    ids = Counter(row["id"] for row in content["images"])
+    if lost := [row for row in content["annotations"] if row["image_id"] not in ids]:
+        listed = named([f"annotation {row.get('id')} of the image_id {row['image_id']!r}" for row in lost])
+        yield f"{source} has {listed}, expected the id of one of its images: correct it, or add the image."
+    if several := [number for number, count in ids.items() if count > 1]:
+        yield f"{source} has {ids[several[0]]} images of the id {several[0]!r}, expected an id for each: correct it."
 
 
 def _categories(content: Any) -> list[dict[str, Any]]:

@@ -39,3 +39,20 @@ def test_two_categories_of_one_name_and_one_without_are_refused(tmp_path):
     assert "instances_train.json has two categories 'background'" in inspect(tmp_path).errors[0]
     coco(tmp_path, categories=[{"id": 7, "name": "leaf"}, {"id": 8, "name": ""}])
     assert "instances_train.json has a class without a name" in inspect(tmp_path).errors[0]
+
+
+@pytest.mark.parametrize("number", ["0", 999, None])
+def test_annotations_of_a_picture_that_is_not_listed_are_told(tmp_path, number):
+    coco(tmp_path)
+    changed(tmp_path, lambda content: content["annotations"][1].update(image_id=number))
+    (error,) = inspect(tmp_path).errors
+    assert f"instances_train.json has annotation 1 of the image_id {number!r}, expected the id of one" in error
+
+
+def test_a_picture_that_is_listed_twice_and_an_id_that_two_have_are_refused(tmp_path):
+    coco(tmp_path)
+    changed(tmp_path, lambda content: content["images"][1].update(file_name="sub/p0.jpg"))
+    changed(tmp_path, lambda content: content["images"][1].update(id=0), "val")
+    errors = inspect(tmp_path).errors
+    assert any("instances_train.json lists" in error and "p0.jpg more than once" in error for error in errors)
+    assert any("instances_val.json has 2 images of the id 0" in error for error in errors)
