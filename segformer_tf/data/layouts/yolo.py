@@ -108,13 +108,13 @@ def _draw(text: Path | None, ids: list[int], size: tuple[int, int]) -> list[tupl
                 f"{text}, line {number} has {len(values)} values, expected a class and at least 3 pairs of x and y: "
                 "correct it."
             )
-        if values[0] != int(values[0]) or not 0 <= values[0] < len(ids):
+        if not values[0].is_integer() or not 0 <= values[0] < len(ids):
             raise ValueError(
                 f"{text}, line {number} has the class {values[0]:g}, expected 0 to {len(ids) - 1}, the names of "
                 "data.yaml: correct it."
             )
         points = np.array(values[1:]).reshape(-1, 2)
-        if points.min() < -0.01 or points.max() > 1.01:
+        if not (points.min() >= -0.01 and points.max() <= 1.01):  # NaN compares false
             raise ValueError(
                 f"{text}, line {number} reaches from {points.min():g} to {points.max():g}, expected 0 to 1, shares of "
                 "the picture's width and height: correct it."
@@ -131,8 +131,9 @@ def _names(directory: Path, texts) -> tuple[list[str], Path]:
     for file in (directory / "classes.txt", directory / "labels" / "classes.txt"):
         if file.is_file():
             return [line.strip() for line in file.read_text("utf-8-sig").splitlines() if line.strip()], file
-    firsts = (line.split()[0] for text in texts for line in text.read_text("utf-8-sig").splitlines() if line.strip())
-    return [f"class {i}" for i in range(1 + max((int(float(first)) for first in firsts), default=0))], directory
+    lines = (line for text in texts for line in text.read_text("utf-8-sig").splitlines())
+    firsts = [int(match[1]) for line in lines if (match := re.match(r"\s*(\d{1,5})(?:\.0*)?\s", line))]
+    return [f"class {i}" for i in range(1 + max((i for i in firsts if i <= MOST), default=0))], directory
 
 
 def _names_in(text: str, file: Path) -> list[str]:

@@ -56,3 +56,21 @@ def test_a_picture_that_is_listed_twice_and_an_id_that_two_have_are_refused(tmp_
     errors = inspect(tmp_path).errors
     assert any("instances_train.json lists" in error and "p0.jpg more than once" in error for error in errors)
     assert any("instances_val.json has 2 images of the id 0" in error for error in errors)
+
+
+@pytest.mark.parametrize(
+    ("points", "told"),
+    [
+        ([[1, 1, 5, 5]], "it has 4 numbers, expected at least 3 pairs"),
+        ([[]], "it has 0 numbers"),
+        ([[1, 1, 5, 5, 9]], "it has 5 numbers"),
+        ([[0, 0, 1e999, 1, 1, 1]], "it has the coordinate inf"),
+    ],
+)
+def test_a_polygon_that_is_none_is_told(tmp_path, points, told):
+    coco(tmp_path)
+    file = tmp_path / "annotations/instances_train.json"
+    text = json.dumps(points).replace("Infinity", "1e999")
+    file.write_text(file.read_text().replace("[[30, 0, 60, 0, 60, 40, 30, 40]]", text, 1))
+    (error,) = inspect(tmp_path).errors
+    assert f"instances_train.json: annotation 0 cannot be read ({told}" in error

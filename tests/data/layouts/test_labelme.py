@@ -24,3 +24,9 @@ def test_one_name_twice_in_labels_txt_is_refused(tmp_path):
     write(tmp_path, "labels.txt", "_background_\nleaf\nsea\nleaf\n")
     (error,) = inspect(tmp_path).errors
     assert "labels.txt has the name 'leaf' twice" in error
+
+
+def test_a_polygon_of_two_points_is_told(tmp_path):
+    labelme(tmp_path, {"label": "leaf", "shape_type": "polygon", "points": [[0, 0], [9, 9]]}, count=2)
+    (error, _) = inspect(tmp_path).errors[:2]
+    assert "p0.json: shape 0 (polygon) cannot be drawn" in error and "expected at least 3 pairs of x and y" in error

@@ -65,3 +65,23 @@ def test_one_name_twice_is_refused_with_its_file(tmp_path, name):
         write(tmp_path, name, "leaf\nleaf\n")
     (error,) = inspect(tmp_path).errors
     assert name in error and "has the name 'leaf' twice" in error
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("0 nan 0 1 0 1 1 0 1", "line 1 reaches from nan to nan, expected 0 to 1"),
+        ("nan 0 0 1 0 1 1 0 1", "line 1 has the class nan, expected 0 to 0"),
+        ("inf 0 0 1 0 1 1 0 1", "line 1 has the class inf, expected 0 to 0"),
+        ("1e12 0 0 1 0 1 1 0 1", "line 1 has the class 1e+12, expected 0 to 0"),
+        ("leaf 0 0 1 0 1 1 0 1", "expected a class and numbers"),
+    ],
+)
+@pytest.mark.parametrize("named", [True, False])
+def test_what_is_no_number_is_told_with_its_line(tmp_path, line, told, named):
+    yolo(tmp_path)
+    write(tmp_path, "labels/train/p0.txt", line)
+    if not named:
+        (tmp_path / "data.yaml").unlink()
+    (error,) = inspect(tmp_path).errors
+    assert "p0.txt" in error and told in error
