@@ -18,12 +18,19 @@ TREE = """DIR/annotations/instances_train.json   (or train.json, instances_train
 DIR/annotations/instances_val.json     (with one file for all, such as instances_default.json, a fifth validates)
 DIR/images/train/NAME.jpg              (or DIR/train/, DIR/train2017/, DIR/images/, as "file_name" says)"""
 
+KEYS = {"images", "annotations", "categories"}
+
 
 def _files(directory: Path) -> list[Path]:
-    """JSON files that may be COCO's, in the places where tools put them."""
+    """JSON files that are COCO's, or are meant to be, in the places where tools put them; `read` says what is wrong."""
     folders = [directory, directory / "annotations", *(split_folder(directory, split) for split in SPLIT_FOLDERS)]
     names = (file for folder in folders if folder and folder.is_dir() for file in sorted(folder.glob("*.json")))
-    return [file for file in names if file.name[0] != "." and file.name != "classes.json" and _is_coco(file)]
+    files = [file for file in names if file.is_file() and file.name[0] != "." and file.name != "classes.json"]
+    return [file for file in files if _is_coco(file)] or [file for file in files if _is_called_so(file)]
+
+
+def _is_called_so(file: Path) -> bool:
+    return file.stem.lower().startswith("instances") or "coco" in file.stem.lower()
 
 
 def _is_coco(file: Path) -> bool:
@@ -33,13 +40,14 @@ def _is_coco(file: Path) -> bool:
         stream.seek(0, 2)
         stream.seek(max(stream.tell() - (1 << 16), 0))
         ends = head + stream.read()
-    if not any(key in ends for key in (b'"annotations"', b'"categories"', b'"images"')):
+    seen = sum(f'"{key}"'.encode() in ends for key in KEYS)
+    if not seen and not _is_called_so(file):
         return False
     try:
         content = _content(file)
-    except ValueError:
-        return False
-    return {"images", "annotations", "categories"} <= set(content)
+    except ValueError:  # one that is cut off
+        return seen > 1 or _is_called_so(file)
+    return isinstance(content, dict) and set(content) >= KEYS
 
 
 def _content(file: Path) -> Any:
@@ -51,7 +59,7 @@ def _content(file: Path) -> Any:
 def _parsed(file: Path, *state: int) -> Any:
     """Read again once `state` is another: a file that was corrected in between."""
     del state
-    return read_json(file, "COCO's annotations", most=MAX_ANNOTATIONS)
+    return read_json(file, "COCO's annotations", (dict, list), MAX_ANNOTATIONS)
 
 
 def _of_split(files: list[Path], split: str) -> Path | None:

@@ -74,3 +74,26 @@ def test_a_polygon_that_is_none_is_told(tmp_path, points, told):
     file.write_text(file.read_text().replace("[[30, 0, 60, 0, 60, 40, 30, 40]]", text, 1))
     (error,) = inspect(tmp_path).errors
     assert f"instances_train.json: annotation 0 cannot be read ({told}" in error
+
+
+@pytest.mark.parametrize("name", ["annotations/instances_{}.json", "{}/_annotations.coco.json", "annotations/{}.json"])
+@pytest.mark.parametrize("cut", ["train", "both"])
+def test_a_file_that_is_cut_off_is_named(tmp_path, name, cut):
+    coco(tmp_path, name=name)
+    for split in ("train", "val")[: 1 + (cut == "both")]:
+        file = tmp_path / name.format(split)
+        file.write_text(file.read_text()[:-40])
+    found = inspect(tmp_path)
+    assert found.layout == "COCO"
+    assert any(name.format("train") + " is not JSON" in error for error in found.errors)
+
+
+def test_a_file_without_categories_is_named_and_other_tools_files_are_left_alone(tmp_path):
+    coco(tmp_path)
+    (tmp_path / "annotations/coco_instances_results.json").write_text("[]")
+    (tmp_path / "annotations/captions_train.json").write_text('{"images": [], "annotations": []}')
+    inspect(tmp_path).check()
+    for split in ("train", "val"):
+        changed(tmp_path, lambda content: content.pop("categories"), split)
+    errors = inspect(tmp_path).errors
+    assert any("instances_train.json cannot be read (KeyError('categories')" in error for error in errors)
