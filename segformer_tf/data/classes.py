@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from segformer_tf.data.splits import UNLABELLED, Coding
-from segformer_tf.storage.read import read_json, understanding
+from segformer_tf.storage.read import read_json, read_text, understanding
 
 BACKGROUND = {"id": 0, "name": "background", "color": [0, 0, 0]}
 BACKGROUNDS = ("_background_", "background", "__background__")  # what tools call it
@@ -64,7 +64,7 @@ def _rows(found: Any) -> list[dict[str, Any]]:
 def read_labelmap(file: Path) -> list[dict[str, Any]]:
     """`labelmap.txt` of CVAT: `name:red,green,blue:parts:actions` a line; ids by the order of the lines."""
     rows = []
-    for line in file.read_text("utf-8-sig").splitlines():
+    for line in read_text(file, "the classes of CVAT's masks").splitlines():
         if not line.strip() or line.startswith("#"):
             continue
         try:
@@ -80,9 +80,9 @@ def read_labelmap(file: Path) -> list[dict[str, Any]]:
 
 def read_csv(file: Path) -> list[dict[str, Any]]:
     """`_classes.csv` of Roboflow: a head, then `value, name` a line."""
+    text = read_text(file, "the classes of Roboflow's masks")
     try:
-        with open(file, encoding="utf-8-sig", newline="") as stream:
-            lines = [line for line in csv.reader(stream) if line][1:]
+        lines = [line for line in csv.reader(text.splitlines()) if line][1:]
         rows = sorted(({"id": int(line[0]), "name": line[1].strip()} for line in lines), key=lambda row: row["id"])
     except (ValueError, IndexError) as error:
         raise ValueError(

@@ -21,6 +21,7 @@ from segformer_tf.data.files import (
 )  # fmt: skip
 from segformer_tf.data.shapes import Shapes, polygon
 from segformer_tf.data.splits import Layout, Split
+from segformer_tf.storage.read import read_text
 
 TREE = """DIR/images/train/NAME.jpg   (or DIR/train/images/NAME.jpg)
 DIR/images/val/NAME.jpg
@@ -28,6 +29,7 @@ DIR/labels/train/NAME.txt   (class x y x y ..., from 0 to 1; no file: nothing bu
 DIR/labels/val/NAME.txt
 DIR/data.yaml               (names:)"""
 
+CLASSES, LINES = "names of classes", "a class and pairs of x and y a line"
 NAMES = r"(?m)^names\s*:[ \t]*"
 MOST = 65533  # the highest class; masks have 16 bits, and background is put before
 # In YAML: a text, in quotes or plain; a key; one of several between brackets with what ends it; one on a line.
@@ -39,7 +41,7 @@ _ON_A_LINE = {True: r"\s*()-\s+(.+)", False: rf"\s*{_KEY}(.+)"}
 
 def _yaml(directory: Path) -> Path | None:
     files = [*sorted(directory.glob("data.y*ml")), *sorted(directory.glob("*.y*ml"))]
-    return next((file for file in files if re.search(NAMES, file.read_text("utf-8-sig"))), None)
+    return next((file for file in files if re.search(NAMES, read_text(file, CLASSES))), None)
 
 
 def found(directory: Path) -> bool:
@@ -88,7 +90,7 @@ def _target(text: Path | None, picture: Path, ids: list[int]) -> Shapes:
 
 def _draw(text: Path | None, ids: list[int], size: tuple[int, int]) -> list[tuple[int, np.ndarray]]:
     masks = []
-    lines = text.read_text("utf-8-sig").splitlines() if text else []
+    lines = read_text(text, LINES).splitlines() if text else []
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -127,11 +129,11 @@ def _names(directory: Path, texts) -> tuple[list[str], Path]:
     """Of `data.yaml` (`names: [a, b]`, a list below it, or `0: a` lines), or of `classes.txt`, or made up; whose."""
     file = _yaml(directory)
     if file is not None:
-        return _names_in(file.read_text("utf-8-sig"), file), file
+        return _names_in(read_text(file, CLASSES), file), file
     for file in (directory / "classes.txt", directory / "labels" / "classes.txt"):
         if file.is_file():
-            return [line.strip() for line in file.read_text("utf-8-sig").splitlines() if line.strip()], file
-    lines = (line for text in texts for line in text.read_text("utf-8-sig").splitlines())
+            return [line.strip() for line in read_text(file, CLASSES).splitlines() if line.strip()], file
+    lines = (line for text in texts for line in read_text(text, LINES).splitlines())
     firsts = [int(match[1]) for line in lines if (match := re.match(r"\s*(\d{1,5})(?:\.0*)?\s", line))]
     return [f"class {i}" for i in range(1 + max((i for i in firsts if i <= MOST), default=0))], directory
 
