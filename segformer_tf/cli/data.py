@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from segformer_tf.cli.app import app, load_tensorflow
+from segformer_tf.cli.app import app, load_tensorflow, say
 
 Directory = Annotated[Path, typer.Argument(help="Directory of a data set; its layout is told by itself.")]
 Binary = Annotated[bool, typer.Option("--binary", help="Masks of one foreground class: 0/255, 0/1 or 1-bit.")]
@@ -125,7 +125,7 @@ def convert_masks(
     """
     from segformer_tf.data.converting import convert_masks as convert
 
-    counts = convert(src, dst, binary=binary, seed=seed)
+    counts = convert(src, dst, binary=binary, seed=seed, say=say)
     print(f"wrote {dst}: {', '.join(f'{split} {count:,} pictures' for split, count in counts.items())}")
 
 

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from segformer_tf.data.splits import UNLABELLED, Coding
-from segformer_tf.storage.read import read_json, understanding
+from segformer_tf.storage.read import read_json, read_text, understanding
 
+BACKGROUND = {"id": 0, "name": "background", "color": [0, 0, 0]}
+BACKGROUNDS = ("_background_", "background", "__background__")  # what tools call it
 SHAPES = '[{"id": 0, "name": "road", "color": [128, 64, 128]}, ...], ["road", ...] or {"0": "road", ...}'
 
 
@@ -46,7 +48,7 @@ def read_rows(file: Path) -> list[dict[str, Any]]:
             "name: correct it."
         )
     with understanding(file, SHAPES):
-        return _checked(rows, file)
+        return checked(rows, file)
 
 
 def _rows(found: Any) -> list[dict[str, Any]]:
@@ -62,7 +64,7 @@ def _rows(found: Any) -> list[dict[str, Any]]:
 def read_labelmap(file: Path) -> list[dict[str, Any]]:
     """`labelmap.txt` of CVAT: `name:red,green,blue:parts:actions` a line; ids by the order of the lines."""
     rows = []
-    for line in file.read_text("utf-8-sig").splitlines():
+    for line in read_text(file, "the classes of CVAT's masks").splitlines():
         if not line.strip() or line.startswith("#"):
             continue
         try:
@@ -73,14 +75,14 @@ def read_labelmap(file: Path) -> list[dict[str, Any]]:
                 f"{file} has the line {line!r}, expected name:red,green,blue:parts:actions: correct it."
             ) from None
         rows.append(row)
-    return _checked(rows, file)
+    return checked(rows, file)
 
 
 def read_csv(file: Path) -> list[dict[str, Any]]:
     """`_classes.csv` of Roboflow: a head, then `value, name` a line."""
+    text = read_text(file, "the classes of Roboflow's masks")
     try:
-        with open(file, encoding="utf-8-sig", newline="") as stream:
-            lines = [line for line in csv.reader(stream) if line][1:]
+        lines = [line for line in csv.reader(text.splitlines()) if line][1:]
         rows = sorted(({"id": int(line[0]), "name": line[1].strip()} for line in lines), key=lambda row: row["id"])
     except (ValueError, IndexError) as error:
         raise ValueError(
@@ -88,10 +90,11 @@ def read_csv(file: Path) -> list[dict[str, Any]]:
         ) from None
     if [row["id"] for row in rows] != list(range(len(rows))):
         raise ValueError(f"{file} has the values {[row['id'] for row in rows]}, expected 0, 1, 2 ...: correct it.")
-    return _checked(rows, file)
+    return checked(rows, file)
 
 
-def _checked(rows: list[dict[str, Any]], file: Path) -> list[dict[str, Any]]:
+def checked(rows: list[dict[str, Any]], file: Path) -> list[dict[str, Any]]:
+    """The rows; ValueError where they are none, or names or colours are not each class's own."""
     if not rows:
         raise ValueError(f"{file} names no class, expected {SHAPES}: correct it.")
     colours: dict[tuple, str] = {}
@@ -120,6 +123,19 @@ def _checked(rows: list[dict[str, Any]], file: Path) -> list[dict[str, Any]]:
 def named(names: Sequence[str]) -> list[dict[str, Any]]:
     """Rows of names alone, ids by their order."""
     return [{"id": number, "name": str(name)} for number, name in enumerate(names)]
+
+
+def after_background(names: Sequence[str], file: Path) -> tuple[list[dict[str, Any]], list[int]]:
+    """Rows of background, id 0, and of the names in their order; the id of each name, 0 for a background of their own.
+
+    Raises ValueError, with the file that has them, for an empty name or one that is there twice (but background).
+    """
+    others = [name for name in names if name.lower() not in BACKGROUNDS]
+    rows = [BACKGROUND, *({"id": number, "name": name} for number, name in enumerate(others, 1))]
+    if not all(name.strip() for name in names):
+        raise ValueError(f"{file} has a class without a name, expected a name of its own for each class: give it one.")
+    ids = {row["name"]: row["id"] for row in checked(rows, file)}
+    return rows, [ids.get(name, 0) for name in names]
 
 
 def coloured(rows: Sequence[dict[str, Any]]) -> Coding:

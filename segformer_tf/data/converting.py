@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -28,11 +29,12 @@ def convert_masks(
     seed: int = 0,
     splits: Sequence[str] | None = None,
     change: Change | None = None,
+    say: Callable[[str], Any] = lambda sentence: None,
 ) -> dict[str, int]:
     """Writes `dst/images/<split>/`, `dst/annotations/<split>/NAME.png` and `dst/classes.json`; pictures of each split.
 
     Pictures keep their bytes, or with `change(pixels (H, W, 3) uint8, number in its split)` are written as PNG. `dst`
-    appears whole or not at all.
+    appears whole or not at all. `say` is told of what was left out.
 
     Raises:
         DataError: With everything that is wrong with the data set.
@@ -43,6 +45,9 @@ def convert_masks(
     if dst.exists() and (not dst.is_dir() or any(dst.iterdir())):
         raise FileExistsError(f"{dst} exists already, expected none or an empty directory: choose another.")
     found = inspect(src, splits=splits, binary=binary, seed=seed).check()
+    for sentence in found.warnings:
+        if sentence.startswith("left out:"):
+            say(f"warning: {sentence}")
     for split in found.splits.values():
         if not split.has_masks or split.shards:
             raise ValueError(f"the split {split.name!r} has no mask files, expected pictures with masks in files.")

@@ -105,14 +105,20 @@ def _ranges(numbers: Sequence[int]) -> str:
 
 
 def of_splits(masks: Sequence[Mask], classes: Sequence[dict[str, Any]], found: Findings) -> None:
-    """Splits without a label, classes without a training pixel, masks without a label."""
-    for split in dict.fromkeys(mask.split for mask in masks):
+    """Splits without a label, classes without a training pixel, masks without a label.
+
+    A test split may have no label: Cityscapes keeps its own, and gives masks of 255 alone.
+    """
+    splits = dict.fromkeys(mask.split for mask in masks)
+    for split in splits:
         ids = [mask for mask in masks if mask.split == split]
         if empty := [mask.file for mask in ids if not set(mask.ids) - {UNLABELLED}]:
             if len(empty) == len(ids):
-                found.errors.append(
-                    f"no pixel of the split {split!r} is labelled, all masks ({named(empty)}) are 255: label some."
-                )
+                told = f"no pixel of the split {split!r} is labelled, all masks ({named(empty)}) are 255"
+                if split == "test" and len(splits) > 1:
+                    found.warnings.append(f"{told}, so that it cannot be scored.")
+                else:
+                    found.errors.append(f"{told}: label some.")
             else:
                 found.warnings.append(f"{named(empty)}: no pixel is labelled, all are 255.")
         labelled = sum(sum(mask.ids.values()) - mask.ids.get(UNLABELLED, 0) for mask in ids)

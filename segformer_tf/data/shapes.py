@@ -16,7 +16,7 @@ import numpy as np
 
 from segformer_tf.images.opening import open_image
 
-BACKGROUND = {"id": 0, "name": "background", "color": [0, 0, 0]}
+FAR = 1e9  # pixels from a picture's corner; what is further is a fault, and may be too much for differences
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,20 @@ class Shapes:
         return ids
 
 
+def _points(values: Any, least: int, most: int | None = None) -> np.ndarray:
+    """Numbers, in pairs or one after the other -> (N, 2) x and y; ValueError where they are no such points."""
+    numbers = np.asarray(values, np.float64).ravel()
+    if numbers.size % 2 or not least <= numbers.size // 2 <= (most or numbers.size):
+        pairs = f"{'' if most else 'at least '}{least} pair{'s' * (least > 1)}"
+        raise ValueError(f"it has {numbers.size} numbers, expected {pairs} of x and y")
+    if len(far := numbers[~(np.abs(numbers) < FAR)]):  # NaN compares false
+        raise ValueError(f"it has the coordinate {far[0]:g}, expected pixels")
+    return numbers.reshape(-1, 2)
+
+
 def polygon(points: Any, size: tuple[int, int]) -> np.ndarray:
-    """(N, 2) x and y in pixels -> (H, W) bool: the pixels whose centres lie inside."""
-    x, y = np.asarray(points, np.float64).reshape(-1, 2).T
+    """At least three x and y in pixels, (N, 2) or (2 N,) -> (H, W) bool: the pixels whose centres lie inside."""
+    x, y = _points(points, 3).T
     inside = np.zeros(size, bool)
     height, width = size
     first, last = max(math.ceil(y.min() - 0.5), 0), min(math.ceil(y.max() - 0.5), height)
@@ -60,7 +71,7 @@ def polygon(points: Any, size: tuple[int, int]) -> np.ndarray:
         middle = row + 0.5
         crossed = (y <= middle) != (y2 <= middle)
         where = np.sort(x[crossed] + (middle - y[crossed]) / (y2 - y)[crossed] * (x2 - x)[crossed])
-        ends = np.clip(np.ceil(where - 0.5).astype(int), 0, width)
+        ends = np.clip(np.ceil(where - 0.5), 0, width).astype(int)
         for left, right in zip(ends[::2], ends[1::2], strict=True):
             inside[row, left:right] = True
     return inside
@@ -68,13 +79,13 @@ def polygon(points: Any, size: tuple[int, int]) -> np.ndarray:
 
 def rectangle(points: Any, size: tuple[int, int]) -> np.ndarray:
     """Two opposite corners -> (H, W) bool."""
-    (left, top), (right, bottom) = np.sort(np.asarray(points, np.float64).reshape(2, 2), axis=0)
+    (left, top), (right, bottom) = np.sort(_points(points, 2, 2), axis=0)
     return polygon([(left, top), (right, top), (right, bottom), (left, bottom)], size)
 
 
 def circle(points: Any, size: tuple[int, int]) -> np.ndarray:
     """Centre and a point of the edge -> (H, W) bool."""
-    (x, y), (edge_x, edge_y) = np.asarray(points, np.float64).reshape(2, 2)
+    (x, y), (edge_x, edge_y) = _points(points, 2, 2)
     rows, columns = np.arange(size[0])[:, None] + 0.5, np.arange(size[1]) + 0.5
     return (rows - y) ** 2 + (columns - x) ** 2 <= (edge_x - x) ** 2 + (edge_y - y) ** 2
 
@@ -82,7 +93,7 @@ def circle(points: Any, size: tuple[int, int]) -> np.ndarray:
 def bitmap(encoded: str, corner: Any, size: tuple[int, int]) -> np.ndarray:
     """A PNG in base64 that lies with its left upper corner at (x, y) -> (H, W) bool."""
     part = np.asarray(open_image(base64.b64decode(encoded)).convert("L")) > 0
-    left, top = (round(float(value)) for value in corner)
+    left, top = (round(value) for value in _points(corner, 1, 1)[0])
     mask = np.zeros(size, bool)
     rows, columns = (
         slice(max(start, 0), start + length) for start, length in zip((top, left), part.shape, strict=True)

@@ -1,4 +1,4 @@
-"""The one reader of JSON and of whole files from strangers: sizes, kinds and depths are looked at before contents."""
+"""The one reader of JSON, text and whole files from strangers: sizes, kinds, depths are looked at before contents."""
 
 import json
 import stat
@@ -44,6 +44,18 @@ def read_json(path: Path, what: str, kind: type | tuple[type, ...] = dict, most:
     if (size := path.stat().st_size) > most:
         raise ValueError(f"{path} has {size} bytes; expected {what}, which is under {most}: give the right file.")
     return parse_json(path.read_bytes(), str(path), what, kind)
+
+
+def read_text(path: Path, what: str) -> str:
+    """The text of a UTF-8 file, with or without a byte order mark; errors as those of `read_json`."""
+    if (size := check_file(path, what)) > MAX_BYTES:
+        raise ValueError(f"{path} has {size} bytes; expected {what}, which is under {MAX_BYTES}: give the right file.")
+    try:
+        return path.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is not UTF-8 ({error.reason} at byte {error.start}); expected {what}: save it as UTF-8."
+        ) from None
 
 
 def parse_json(data: bytes | str, name: str, what: str, kind: type | tuple[type, ...] = dict) -> Any:

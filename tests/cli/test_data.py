@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from people_data import HALF, folders
+from people_data import HALF, folders, save
 from typer.testing import CliRunner
 
 from segformer_tf.cli import data as commands  # noqa: F401  (it registers the commands)
@@ -39,6 +39,15 @@ def test_convert_masks_writes_the_first_layout(tmp_path):
     found = run("convert-masks", tmp_path / "src", tmp_path / "dst", "--binary")
     assert found.exit_code == 0 and "train 2 pictures" in found.output
     assert (tmp_path / "dst/annotations/val/p1.png").is_file()
+
+
+def test_convert_masks_says_that_a_split_without_masks_is_left_out(tmp_path, call):
+    folders(tmp_path / "src")
+    save(tmp_path / "src", "images/test/p.jpg", HALF)
+    status, out, err = call("convert-masks", tmp_path / "src", tmp_path / "dst")
+    assert status == 0 and "train 2 pictures, val 2 pictures" in out
+    assert "warning: left out: the split 'test': " in err and "annotations/test is not a directory" in err
+    assert not (tmp_path / "dst/images/test").exists()
 
 
 @pytest.mark.parametrize("name", ["nowhere"])

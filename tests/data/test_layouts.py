@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from people_data import HALF, coco
+from people_data import HALF, coco, flat, labelme, voc, yolo
 from PIL import Image
 from small_data import CLASSES
 
@@ -119,3 +119,25 @@ def test_a_split_without_class_names_has_none(data):
     (data / "classes.json").unlink()
     assert read_split(data).id2label == {}
     assert np.array(Image.open(read_split(data).targets[0])).max() == 255
+
+
+@pytest.mark.parametrize(
+    ("build", "name"),
+    [
+        (yolo, "data.yaml"),
+        (yolo, "classes.txt"),
+        (yolo, "labels/train/p0.txt"),
+        (labelme, "labels.txt"),
+        (lambda root: voc(root, HALF), "labelmap.txt"),
+        (lambda root: voc(root, HALF), "class_names.txt"),
+        (lambda root: voc(root, HALF), "ImageSets/Segmentation/train.txt"),
+        (lambda root: flat(root, "{}.jpg", "{}_mask.png"), "_classes.csv"),
+    ],
+)
+def test_a_text_that_is_not_utf_8_is_named(tmp_path, build, name):
+    build(tmp_path)
+    if name == "classes.txt":
+        (tmp_path / "data.yaml").unlink()
+    (tmp_path / name).write_bytes("names: [caf\u00e9]".encode("latin-1"))
+    errors = inspect(tmp_path).errors
+    assert any(f"{name} is not UTF-8" in error for error in errors)

@@ -33,9 +33,27 @@ def test_a_polygon_over_the_edge_is_cut_off():
     assert polygon([(-5, -5), (50, -5), (50, 50), (-5, 50)], (6, 4)).all()
 
 
-@pytest.mark.parametrize("shape", [polygon([(1, 1), (1, 1), (1, 1)], (4, 4)), polygon([(0, 0), (3, 3)], (4, 4))])
-def test_a_polygon_without_area_covers_nothing(shape):
-    assert not shape.any()
+@pytest.mark.parametrize("points", [[(1, 1), (1, 1), (1, 1)], [(0, 0), (3, 3), (0, 0)]])
+def test_a_polygon_without_area_covers_nothing(points):
+    assert not polygon(points, (4, 4)).any()
+
+
+@pytest.mark.parametrize(
+    ("shape", "points", "told"),
+    [
+        (polygon, [(0, 0), (3, 3)], "it has 4 numbers, expected at least 3 pairs of x and y"),
+        (polygon, [], "it has 0 numbers, expected at least 3 pairs"),
+        (polygon, [0, 0, 3, 3, 0, 3, 1], "it has 7 numbers"),
+        (polygon, [0, 0, float("nan"), 3, 0, 3], "it has the coordinate nan, expected pixels"),
+        (polygon, [0, 0, 1e300, 3, 0, 3], r"it has the coordinate 1e\+300"),
+        (rectangle, [(0, 0)], "it has 2 numbers, expected 2 pairs of x and y"),
+        (circle, [(0, 0), (1, 1), (2, 2)], "it has 6 numbers, expected 2 pairs"),
+        (circle, [(0, 0), (1, float("inf"))], "it has the coordinate inf"),
+    ],
+)
+def test_points_that_make_no_shape_are_told(shape, points, told):
+    with pytest.raises(ValueError, match=told):
+        shape(points, (4, 4))
 
 
 def test_a_circle_has_the_pixels_within_its_radius():

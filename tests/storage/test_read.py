@@ -52,3 +52,17 @@ def test_an_index_names_files_beside_it_and_no_others(tmp_path, files):
     (tmp_path / "i.json").write_text(f'{{"weight_map": {files}}}')
     with pytest.raises(ValueError, match=r"i\.json is not an index of shards: expected \"weight_map\""):
         read.read_index(tmp_path / "i.json")
+
+
+def test_text_may_have_a_mark_and_another_encoding_is_named_with_the_file(tmp_path):
+    file = tmp_path / "a.txt"
+    file.write_bytes("\ufeff\u00e9\r\nb".encode())
+    assert read.read_text(file, "names") == "\u00e9\nb"
+    for encoding in ("latin-1", "utf-16"):
+        file.write_bytes("caf\u00e9".encode(encoding))
+        with pytest.raises(
+            ValueError, match=r"a\.txt is not UTF-8 \(.* at byte \d\); expected names: save it as UTF-8"
+        ):
+            read.read_text(file, "names")
+    with pytest.raises(FileNotFoundError, match=r"There is no file .*b\.txt; expected names"):
+        read.read_text(tmp_path / "b.txt", "names")

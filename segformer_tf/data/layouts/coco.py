@@ -1,14 +1,16 @@
 """COCO's JSON: polygons and run lengths (RLE), as COCO, CVAT, Label Studio and Roboflow write them."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from segformer_tf.data.classes import after_background
 from segformer_tf.data.files import PICTURES, SPLIT_FOLDERS, Found, drawn_pairs, named, split_folder, split_names
-from segformer_tf.data.shapes import BACKGROUND, Shapes, polygon, run_lengths
+from segformer_tf.data.shapes import Shapes, polygon, run_lengths
 from segformer_tf.data.splits import Layout, Split
 from segformer_tf.storage.read import MAX_ANNOTATIONS, read_json, understanding
 
@@ -16,12 +18,19 @@ TREE = """DIR/annotations/instances_train.json   (or train.json, instances_train
 DIR/annotations/instances_val.json     (with one file for all, such as instances_default.json, a fifth validates)
 DIR/images/train/NAME.jpg              (or DIR/train/, DIR/train2017/, DIR/images/, as "file_name" says)"""
 
+KEYS = {"images", "annotations", "categories"}
+
 
 def _files(directory: Path) -> list[Path]:
-    """JSON files that may be COCO's, in the places where tools put them."""
+    """JSON files that are COCO's, or are meant to be, in the places where tools put them; `read` says what is wrong."""
     folders = [directory, directory / "annotations", *(split_folder(directory, split) for split in SPLIT_FOLDERS)]
     names = (file for folder in folders if folder and folder.is_dir() for file in sorted(folder.glob("*.json")))
-    return [file for file in names if file.name[0] != "." and file.name != "classes.json" and _is_coco(file)]
+    files = [file for file in names if file.is_file() and file.name[0] != "." and file.name != "classes.json"]
+    return [file for file in files if _is_coco(file)] or [file for file in files if _is_called_so(file)]
+
+
+def _is_called_so(file: Path) -> bool:
+    return file.stem.lower().startswith("instances") or "coco" in file.stem.lower()
 
 
 def _is_coco(file: Path) -> bool:
@@ -31,18 +40,26 @@ def _is_coco(file: Path) -> bool:
         stream.seek(0, 2)
         stream.seek(max(stream.tell() - (1 << 16), 0))
         ends = head + stream.read()
-    if not any(key in ends for key in (b'"annotations"', b'"categories"', b'"images"')):
+    seen = sum(f'"{key}"'.encode() in ends for key in KEYS)
+    if not seen and not _is_called_so(file):
         return False
     try:
         content = _content(file)
-    except ValueError:
-        return False
-    return {"images", "annotations", "categories"} <= set(content)
+    except ValueError:  # one that is cut off
+        return seen > 1 or _is_called_so(file)
+    return isinstance(content, dict) and set(content) >= KEYS
+
+
+def _content(file: Path) -> Any:
+    found = file.stat()
+    return _parsed(file, found.st_mtime_ns, found.st_size)
 
 
 @lru_cache(maxsize=4)
-def _content(file: Path) -> Any:
-    return read_json(file, "COCO's annotations", most=MAX_ANNOTATIONS)
+def _parsed(file: Path, *state: int) -> Any:
+    """Read again once `state` is another: a file that was corrected in between."""
+    del state
+    return read_json(file, "COCO's annotations", (dict, list), MAX_ANNOTATIONS)
 
 
 def _of_split(files: list[Path], split: str) -> Path | None:
@@ -76,15 +93,17 @@ def read(directory: Path, split: str, seed: int) -> Split:
 def _read(directory: Path, split: str, seed: int, file: Path | None, files: list[Path], listed: Found) -> Split:
     source = file or files[0]
     content = _content(source)
-    numbers = _numbers(files, source)
-    classes = [BACKGROUND, *({"id": number, "name": name} for name, number in numbers.items())]
-    ids = {row["id"]: numbers[row["name"]] for row in _categories(content)}
+    names = _names(files, source)
+    classes, numbers = after_background(names, source)
+    number_of = dict(zip(names, numbers, strict=True))
+    ids = {row["id"]: number_of[str(row["name"])] for row in _categories(content)}
     if len(set(ids.values())) < len(ids):
-        names = [row["name"] for row in _categories(content)]
-        twice = next(name for name in names if names.count(name) > 1)
+        own = [str(row["name"]) for row in _categories(content)]
+        twice = next(name for name in own if [number_of[other] for other in own].count(number_of[name]) > 1)
         listed.problems.append(
             f"{source} has two categories {twice!r}, expected a name of its own for each: rename one."
         )
+    listed.problems += _astray(content, source)
     shapes = defaultdict(list)
     for annotation in content["annotations"]:
         shapes[annotation["image_id"]].append(annotation)
@@ -97,6 +116,8 @@ def _read(directory: Path, split: str, seed: int, file: Path | None, files: list
         size = (int(row["height"]), int(row["width"])) if "height" in row and "width" in row else None
         images.append(picture)
         targets.append(Shapes(source, partial(_draw, source, shapes[row["id"]], ids), size))
+    if twice := [file for file, count in Counter(images).items() if count > 1]:
+        listed.problems.append(f"{source} lists {named(twice)} more than once, expected each once: put them together.")
     if gone:
         listed.problems.append(
             f"{source} lists {named(gone)}, which is in none of {named(_places(directory, source, split))}: add it."
@@ -114,6 +135,16 @@ def _read(directory: Path, split: str, seed: int, file: Path | None, files: list
     )
 
 
+def _astray(content: Any, source: Path) -> Iterator[str]:
+    """A sentence about annotations of pictures that are not listed, and about ids that several pictures have."""
+    ids = Counter(row["id"] for row in content["images"])
+    if lost := [row for row in content["annotations"] if row["image_id"] not in ids]:
+        listed = named([f"annotation {row.get('id')} of the image_id {row['image_id']!r}" for row in lost])
+        yield f"{source} has {listed}, expected the id of one of its images: correct it, or add the image."
+    if several := [number for number, count in ids.items() if count > 1]:
+        yield f"{source} has {ids[several[0]]} images of the id {several[0]!r}, expected an id for each: correct it."
+
+
 def _categories(content: Any) -> list[dict[str, Any]]:
     """By id; Roboflow's first, a super-category that no annotation has, is left out."""
     used = {annotation["category_id"] for annotation in content["annotations"]}
@@ -122,14 +153,14 @@ def _categories(content: Any) -> list[dict[str, Any]]:
     return [row for row in rows if row["id"] in used or row["name"] not in parents or row["id"] != 0]
 
 
-def _numbers(files: list[Path], source: Path) -> dict[str, int]:
-    """Name -> class id, the same in all splits: each file has ids of its own, and may lack what it does not show."""
+def _names(files: list[Path], source: Path) -> list[str]:
+    """Of all files, so that classes are the same in all splits: each file has ids of its own, and may lack some."""
     names: list[str] = []
     for file in dict.fromkeys([*(_of_split(files, split) for split in SPLIT_FOLDERS), source]):
         if file is not None:
             with understanding(file, "COCO's annotations"):
-                names += [row["name"] for row in _categories(_content(file))]
-    return {name: number for number, name in enumerate(dict.fromkeys(names), 1)}
+                names += [str(row["name"]) for row in _categories(_content(file))]
+    return [*dict.fromkeys(names)]
 
 
 def _places(directory: Path, source: Path, split: str) -> list[Path]:

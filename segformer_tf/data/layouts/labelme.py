@@ -1,12 +1,13 @@
 """labelme's JSON, one file a picture: polygons, rectangles, circles and bitmaps with the names of their classes."""
 
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from segformer_tf.data.classes import read_classes
+from segformer_tf.data.classes import BACKGROUNDS, after_background, read_classes
 from segformer_tf.data.files import (
     PICTURES,
     SPLIT_FOLDERS,
@@ -20,16 +21,16 @@ from segformer_tf.data.files import (
     split_folder,
     splits_below,
 )  # fmt: skip
-from segformer_tf.data.shapes import BACKGROUND, Shapes, bitmap, circle, polygon, rectangle
+from segformer_tf.data.shapes import Shapes, bitmap, circle, polygon, rectangle
 from segformer_tf.data.splits import UNLABELLED, Layout, Split
-from segformer_tf.storage.read import MAX_ANNOTATIONS, read_json
+from segformer_tf.storage.read import MAX_ANNOTATIONS, read_json, read_text
 
 TREE = """DIR/NAME.jpg    (or in DIR/train and DIR/val; without split folders a fifth validates)
 DIR/NAME.json
 DIR/labels.txt  (optional: the classes in their order, a line each)"""
+EXPECTED = "annotations of labelme"
 AREAS = {"polygon": polygon, "rectangle": rectangle, "circle": circle}
 WITHOUT_AREA = ("point", "line", "linestrip", "points")
-BACKGROUNDS = ("_background_", "background", "__background__")
 IGNORED = ("__ignore__", "_ignore_", "ignore")
 
 
@@ -41,15 +42,19 @@ def _folders(directory: Path) -> list[Path]:
 
 
 def found(directory: Path) -> bool:
-    for folder in _folders(directory):
-        for file in sorted(folder.glob("*.json")):
-            if file.name[0] != "." and file.name != "classes.json":
-                return _is_labelme(file)
-    return False
+    files = (file for folder in _folders(directory) for file in sorted(folder.glob("*.json")))
+    return any(file.name[0] != "." and file.name != "classes.json" and _is_labelme(file) for file in files)
 
 
 def _is_labelme(file: Path) -> bool:
-    return "shapes" in _content(file)
+    """Whether it is, or is meant to be; `_target` says what is wrong with it. Other tools' JSON may lie there too."""
+    if not file.is_file() or file.stat().st_size > MAX_ANNOTATIONS or b'"shapes"' not in file.read_bytes():
+        return False
+    try:
+        content = read_json(file, EXPECTED, (dict, list), MAX_ANNOTATIONS)
+    except ValueError:  # one that is cut off
+        return True
+    return "shapes" in content
 
 
 def _root(directory: Path) -> Path:
@@ -79,10 +84,14 @@ def read(directory: Path, split: str, seed: int) -> Split:
         listed.problems.append(
             f"{named([pictures[key] for key in bare])}: no annotation NAME.json: annotate it, or take it away."
         )
-    if alone := sorted(texts.keys() - pictures.keys()):
-        listed.problems.append(f"{named([texts[key] for key in alone])}: no picture of that name: add it.")
+    alone = {texts[key]: _is_labelme(texts[key]) for key in sorted(texts.keys() - pictures.keys())}
+    if bare := [file for file, is_one in alone.items() if is_one]:
+        listed.problems.append(f"{named(bare)}: no picture of that name: add it.")
+    if others := [file for file, is_one in alone.items() if not is_one]:
+        listed.notes.append(f"{named(others)}: no annotation of labelme, and no picture of that name: left out.")
     classes = _classes(directory, root)
-    ids = {str(row["name"]): int(row["id"]) for row in classes} | dict.fromkeys(BACKGROUNDS, 0)
+    background = next((int(row["id"]) for row in classes if str(row["name"]).lower() in BACKGROUNDS), 0)
+    ids = dict.fromkeys(BACKGROUNDS, background) | {str(row["name"]): int(row["id"]) for row in classes}
     ids |= dict.fromkeys(IGNORED, UNLABELLED)
     keys = sorted(pictures.keys() & texts.keys())
     images = [pictures[key] for key in keys]
@@ -104,34 +113,41 @@ def _classes(directory: Path, root: Path) -> list[dict[str, Any]]:
     classes, _ = read_classes(directory)
     if classes:
         return classes
-    if (directory / "labels.txt").is_file():
-        lines = [line.strip() for line in (directory / "labels.txt").read_text("utf-8-sig").splitlines()]
-        names = [line for line in lines if line and line not in (*IGNORED, *BACKGROUNDS)]
+    file = directory / "labels.txt"
+    if file.is_file():
+        lines = [line.strip() for line in read_text(file, "names of classes").splitlines()]
+        names = [line for line in lines if line and line not in IGNORED]
     else:
         files = [f for f in files_in(root, (".json",), Found()) if f.name != "classes.json"]
-        used = {str(shape.get("label")) for file in files for shape in _content(file).get("shapes", ())}
-        names = sorted(used - {*IGNORED, *BACKGROUNDS})
-    return [BACKGROUND, *({"id": number, "name": name} for number, name in enumerate(names, 1))]
+        used: set[str] = set()
+        for json_file in files:
+            with suppress(ValueError):  # `_target` says so
+                used |= {str(shape.get("label")) for shape in _content(json_file)["shapes"]}
+        names = sorted(used - {*IGNORED})
+    return after_background(names, file)[0]
 
 
 def _content(file: Path) -> dict[str, Any]:
-    try:
-        content = read_json(file, "annotations of labelme", most=MAX_ANNOTATIONS)
-    except ValueError:
-        return {}  # `_target` says so
+    """Raises ValueError for what is no annotation of labelme."""
+    content = read_json(file, EXPECTED, most=MAX_ANNOTATIONS)
     shapes = content.get("shapes")
-    right = isinstance(shapes, list) and all(isinstance(shape, dict) for shape in shapes)
-    return content if right else {}
+    if not isinstance(shapes, list) or not all(isinstance(shape, dict) for shape in shapes):
+        raise ValueError(f'{file} has no list "shapes", expected {EXPECTED}: write it again, or take it away.')
+    return content
 
 
 def _target(file: Path, ids: dict[str, int], problems: list, notes: list) -> Shapes:
-    content = _content(file)
-    if "shapes" not in content:
-        problems.append((file, f'{file} is no annotation of labelme (no "shapes"): write it again, or take it away.'))
+    try:
+        content = _content(file)
+    except ValueError as error:
+        problems.append((file, str(error)))
+        content = {}
     shapes = content.get("shapes", [])
     if lines := [shape for shape in shapes if shape.get("shape_type", "polygon") in WITHOUT_AREA]:
         notes.append((file, f"{file}: {len(lines)} points or lines have no area and are left out."))
-    if unknown := sorted({str(shape.get("label")) for shape in shapes} - set(ids)):
+    labels = {str(shape.get("label")) for shape in shapes}
+    ids = ids | {label: ids[label.lower()] for label in labels - set(ids) if label.lower() in BACKGROUNDS}
+    if unknown := sorted(labels - set(ids)):
         problems.append((file, f"{file} has the label {unknown[0]!r}, expected one of {', '.join(ids)}: correct it."))
         shapes = [shape for shape in shapes if str(shape.get("label")) in ids]
     height, width = (content.get(key) for key in ("imageHeight", "imageWidth"))

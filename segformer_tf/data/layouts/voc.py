@@ -4,11 +4,12 @@ import unicodedata
 from collections.abc import Container
 from pathlib import Path
 
-from segformer_tf.data.classes import coloured, named, read_classes
+from segformer_tf.data.classes import checked, coloured, named, read_classes
 from segformer_tf.data.files import MASKS, PICTURES, Found, by_key, drawn_pairs, files_in, pair
 from segformer_tf.data.files import named as some
 from segformer_tf.data.layouts.published import rows_of
 from segformer_tf.data.splits import UNLABELLED, Coding, Layout, Split
+from segformer_tf.storage.read import read_text
 
 VOID = (224, 224, 192)  # the colour of VOC's borders, which are not labelled
 TREE = """DIR/JPEGImages/NAME.jpg
@@ -36,7 +37,7 @@ def read(directory: Path, split: str, seed: int) -> Split:
     lists = directory / "ImageSets" / "Segmentation"
     chosen = None
     if (lists / f"{split}.txt").is_file():
-        lines = (lists / f"{split}.txt").read_text("utf-8-sig").split("\n")
+        lines = read_text(lists / f"{split}.txt", "names of pictures").split("\n")
         keys = list(dict.fromkeys(_key(line.strip(), pictures) for line in lines if line.strip()))
         if gone := [key for key in keys if key not in pictures]:
             listed.problems.append(
@@ -79,8 +80,9 @@ def _classes(directory: Path) -> tuple[list[dict], Coding]:
     if classes:
         return classes, coding
     if (directory / "class_names.txt").is_file():
-        names = [name.strip() for name in (directory / "class_names.txt").read_text("utf-8-sig").splitlines()]
-        return named([name.strip("_") for name in names if name and name != "__ignore__"]), Coding()
+        names = [name.strip() for name in read_text(directory / "class_names.txt", "names of classes").splitlines()]
+        rows = named([name.strip("_") for name in names if name and name != "__ignore__"])
+        return checked(rows, directory / "class_names.txt"), Coding()
     rows = rows_of("voc")
     return rows, Coding(colours={**coloured(rows).colours, VOID: UNLABELLED})
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from segformer_tf.data.classes import after_background
 from segformer_tf.data.files import (
     PICTURES,
     SPLIT_FOLDERS,
@@ -18,8 +19,9 @@ from segformer_tf.data.files import (
     split_folder,
     splits_below,
 )  # fmt: skip
-from segformer_tf.data.shapes import BACKGROUND, Shapes, polygon
+from segformer_tf.data.shapes import Shapes, polygon
 from segformer_tf.data.splits import Layout, Split
+from segformer_tf.storage.read import read_text
 
 TREE = """DIR/images/train/NAME.jpg   (or DIR/train/images/NAME.jpg)
 DIR/images/val/NAME.jpg
@@ -27,10 +29,19 @@ DIR/labels/train/NAME.txt   (class x y x y ..., from 0 to 1; no file: nothing bu
 DIR/labels/val/NAME.txt
 DIR/data.yaml               (names:)"""
 
+CLASSES, LINES = "names of classes", "a class and pairs of x and y a line"
+NAMES = r"(?m)^names\s*:[ \t]*"
+MOST = 65533  # the highest class; masks have 16 bits, and background is put before
+# In YAML: a text, in quotes or plain; a key; one of several between brackets with what ends it; one on a line.
+_TEXT = r"""('(?:[^']|'')*'|"(?:[^"\\]|\\.)*"|[^\s,\[\]{}'"][^,\[\]{}\n]*)"""
+_KEY = r"""('\d+'|"\d+"|\d+)\s*:\s*"""
+_BETWEEN = {"[": rf"\s*(){_TEXT}\s*([,\]])", "{": rf"\s*{_KEY}{_TEXT}\s*([,}}])"}
+_ON_A_LINE = {True: r"\s*()-\s+(.+)", False: rf"\s*{_KEY}(.+)"}
+
 
 def _yaml(directory: Path) -> Path | None:
     files = [*sorted(directory.glob("data.y*ml")), *sorted(directory.glob("*.y*ml"))]
-    return next((file for file in files if re.search(r"(?m)^names\s*:", file.read_text("utf-8-sig"))), None)
+    return next((file for file in files if re.search(NAMES, read_text(file, CLASSES))), None)
 
 
 def found(directory: Path) -> bool:
@@ -63,24 +74,23 @@ def read(directory: Path, split: str, seed: int) -> Split:
         listed.problems.append(f"{named(unused)}: no picture of that name in {images}: add it, or take the file away.")
     if bare := sorted(pictures.keys() - texts.keys()):
         listed.notes.append(f"{images}: {len(bare)} pictures have no label file, so they are all background.")
-    names = _names(directory, texts.values())
+    classes, ids = after_background(*_names(directory, texts.values()))
     files = [pictures[key] for key in sorted(pictures)]
-    targets = [_target(texts.get(key_of(file, images)), file, len(names)) for file in files]
+    targets = [_target(texts.get(key_of(file, images)), file, ids) for file in files]
     if chosen is not None:
         chosen, files, targets = drawn_pairs(files, targets, images, split, seed, listed)
-    classes = [BACKGROUND, *({"id": number, "name": name} for number, name in enumerate(names, 1))]
     return Split(
         split, files, targets, classes, layout=LAYOUT.name, chosen=chosen, problems=listed.problems, notes=listed.notes
     )
 
 
-def _target(text: Path | None, picture: Path, count: int) -> Shapes:
-    return Shapes(text or picture, partial(_draw, text, count))
+def _target(text: Path | None, picture: Path, ids: list[int]) -> Shapes:
+    return Shapes(text or picture, partial(_draw, text, ids))
 
 
-def _draw(text: Path | None, count: int, size: tuple[int, int]) -> list[tuple[int, np.ndarray]]:
+def _draw(text: Path | None, ids: list[int], size: tuple[int, int]) -> list[tuple[int, np.ndarray]]:
     masks = []
-    lines = text.read_text("utf-8-sig").splitlines() if text else []
+    lines = read_text(text, LINES).splitlines() if text else []
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -100,46 +110,77 @@ def _draw(text: Path | None, count: int, size: tuple[int, int]) -> list[tuple[in
                 f"{text}, line {number} has {len(values)} values, expected a class and at least 3 pairs of x and y: "
                 "correct it."
             )
-        if values[0] != int(values[0]) or not 0 <= values[0] < count:
+        if not values[0].is_integer() or not 0 <= values[0] < len(ids):
             raise ValueError(
-                f"{text}, line {number} has the class {values[0]:g}, expected 0 to {count - 1}, the names of "
+                f"{text}, line {number} has the class {values[0]:g}, expected 0 to {len(ids) - 1}, the names of "
                 "data.yaml: correct it."
             )
         points = np.array(values[1:]).reshape(-1, 2)
-        if points.min() < -0.01 or points.max() > 1.01:
+        if not (points.min() >= -0.01 and points.max() <= 1.01):  # NaN compares false
             raise ValueError(
                 f"{text}, line {number} reaches from {points.min():g} to {points.max():g}, expected 0 to 1, shares of "
                 "the picture's width and height: correct it."
             )
-        masks.append((int(values[0]) + 1, polygon(points * (size[1], size[0]), size)))
+        masks.append((ids[int(values[0])], polygon(points * (size[1], size[0]), size)))
     return masks
 
 
-def _names(directory: Path, texts) -> list[str]:
-    """Of `data.yaml` (`names: [a, b]`, a list below it, or `0: a` lines), or of `classes.txt`, or made up."""
+def _names(directory: Path, texts) -> tuple[list[str], Path]:
+    """Of `data.yaml` (`names: [a, b]`, a list below it, or `0: a` lines), or of `classes.txt`, or made up; whose."""
     file = _yaml(directory)
     if file is not None:
-        return _names_in(file.read_text("utf-8-sig"), file)
+        return _names_in(read_text(file, CLASSES), file), file
     for file in (directory / "classes.txt", directory / "labels" / "classes.txt"):
         if file.is_file():
-            return [line.strip() for line in file.read_text("utf-8-sig").splitlines() if line.strip()]
-    firsts = (line.split()[0] for text in texts for line in text.read_text("utf-8-sig").splitlines() if line.strip())
-    return [f"class {i}" for i in range(1 + max((int(float(first)) for first in firsts), default=0))]
+            return [line.strip() for line in read_text(file, CLASSES).splitlines() if line.strip()], file
+    lines = (line for text in texts for line in read_text(text, LINES).splitlines())
+    firsts = [int(match[1]) for line in lines if (match := re.match(r"\s*(\d{1,5})(?:\.0*)?\s", line))]
+    return [f"class {i}" for i in range(1 + max((i for i in firsts if i <= MOST), default=0))], directory
 
 
 def _names_in(text: str, file: Path) -> list[str]:
-    """The few forms of `names:` that tools write, so that no YAML reader is needed."""
+    """The few forms of `names:` that tools write, so that no YAML reader is needed; a name belongs to its key."""
     text = re.sub(r"(?m)\s+#.*$|^#.*$", "", text)
-    match = re.search(r"(?m)^names\s*:[ \t]*(.*(?:\n(?:[ \t]+.*|-.*|[ \t]*))*)", text)
-    body = match.group(1) if match else ""
-    if inline := re.match(r"\s*[\[{](.*?)[\]}]", body, re.DOTALL):
-        parts = [part for part in re.split(r",(?=(?:[^'\"]|'[^']*'|\"[^\"]*\")*$)", inline.group(1)) if part.strip()]
-    else:
-        parts = [line for line in body.splitlines() if line.strip()]
-    names = [re.sub(r"^\s*(?:-\s+|-$|\d+\s*:)\s*", "", part).strip().strip("'\"") for part in parts]
-    if not names or not all(names):
-        raise ValueError(f"{file} has names {body.strip()[:60]!r}, expected a list of class names: correct it.")
-    return names
+    start = re.search(NAMES, text)
+    assert start is not None, "`_yaml` has found it"
+    body = text[start.end() :]
+    rows = _rows_between(body.lstrip()) if body.lstrip()[:1] in _BETWEEN else _rows_of_lines(body)
+    names = [(int(key.strip("'\"") or number), _unquoted(name)) for number, (key, name) in enumerate(rows)]
+    if not names or not all(name for _, name in names):
+        raise ValueError(f"{file} has {text[start.start() :][:60]!r}, expected a list of class names: correct it.")
+    keys = [key for key, _ in names]
+    if len(set(keys)) < len(keys) or max(keys) > MOST:
+        wrong = next((key for key in keys if keys.count(key) > 1), max(keys))
+        raise ValueError(f"{file} names the class {wrong}, expected each of 0 to {MOST} at most once: correct it.")
+    by_key = dict(names)
+    return [by_key.get(key, f"class {key}") for key in range(max(keys) + 1)]
+
+
+def _rows_between(body: str) -> list[tuple[str, str]]:
+    """Keys, if they have some, and names between brackets or braces; none where a part is neither."""
+    rows, place, form = [], 1, re.compile(_BETWEEN[body[0]])
+    while part := form.match(body, place):
+        rows.append((part[1], part[2]))
+        place = part.end()
+        if part[3] != "," or re.match(r"\s*[\]}]", body[place:]):
+            return rows
+    return []
+
+
+def _rows_of_lines(body: str) -> list[tuple[str, str]]:
+    """Keys, if they have some, and names of the lines that belong to `names:`; none where a line is neither."""
+    block = re.match(r".*(?:\n(?:[ \t]+.*|-.*|[ \t]*))*", body)
+    lines = [line for line in (block[0] if block else "").splitlines() if line.strip()]
+    form = _ON_A_LINE[bool(lines) and lines[0].lstrip().startswith("-")]
+    found = [re.fullmatch(form, line) for line in lines]
+    return [(part[1], part[2]) for part in found if part] if all(found) else []
+
+
+def _unquoted(name: str) -> str:
+    name = name.strip()
+    if len(name) > 1 and name[0] == name[-1] and name[0] in "'\"":
+        return name[1:-1].replace("''" if name[0] == "'" else '\\"', name[0]).strip()
+    return name
 
 
 LAYOUT = Layout("YOLO polygons", TREE, found, splits, read)

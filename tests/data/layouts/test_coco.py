@@ -1,0 +1,99 @@
+import json
+
+import numpy as np
+import pytest
+from people_data import HALF, H, W, coco
+
+from segformer_tf.data import inspect
+from segformer_tf.data.converting import convert_masks
+from segformer_tf.data.pictures import ids_of
+
+WHOLE = [0, 0, W, 0, W, H, 0, H]
+
+
+def changed(root, change, split="train"):
+    """A file of annotations after `change(content)`."""
+    file = root / f"annotations/instances_{split}.json"
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("name", ["background", "Background"])
+def test_a_background_of_its_own_is_the_background(tmp_path, name):
+    coco(tmp_path / "src", categories=[{"id": 0, "name": name}, {"id": 7, "name": "leaf"}])
+    for split in ("train", "val"):
+        more = [{"id": 9, "image_id": i, "category_id": 0, "segmentation": [WHOLE]} for i in (0, 1)]
+        changed(
+            tmp_path / "src", lambda content, more=more: content["annotations"].__setitem__(slice(0, 0), more), split
+        )
+    found = inspect(tmp_path / "src").check()
+    assert found.id2label == {0: "background", 1: "leaf"}
+    np.testing.assert_array_equal(ids_of(found.splits["train"], 0), HALF)
+    convert_masks(tmp_path / "src", tmp_path / "dst")
+    assert inspect(tmp_path / "dst").check().id2label == found.id2label
+
+
+def test_two_categories_of_one_name_and_one_without_are_refused(tmp_path):
+    coco(tmp_path, categories=[{"id": 7, "name": "background"}, {"id": 8, "name": "background"}])
+    assert "instances_train.json has two categories 'background'" in inspect(tmp_path).errors[0]
+    coco(tmp_path, categories=[{"id": 7, "name": "leaf"}, {"id": 8, "name": ""}])
+    assert "instances_train.json has a class without a name" in inspect(tmp_path).errors[0]
+
+
+@pytest.mark.parametrize("number", ["0", 999, None])
+def test_annotations_of_a_picture_that_is_not_listed_are_told(tmp_path, number):
+    coco(tmp_path)
+    changed(tmp_path, lambda content: content["annotations"][1].update(image_id=number))
+    (error,) = inspect(tmp_path).errors
+    assert f"instances_train.json has annotation 1 of the image_id {number!r}, expected the id of one" in error
+
+
+def test_a_picture_that_is_listed_twice_and_an_id_that_two_have_are_refused(tmp_path):
+    coco(tmp_path)
+    changed(tmp_path, lambda content: content["images"][1].update(file_name="sub/p0.jpg"))
+    changed(tmp_path, lambda content: content["images"][1].update(id=0), "val")
+    errors = inspect(tmp_path).errors
+    assert any("instances_train.json lists" in error and "p0.jpg more than once" in error for error in errors)
+    assert any("instances_val.json has 2 images of the id 0" in error for error in errors)
+
+
+@pytest.mark.parametrize(
+    ("points", "told"),
+    [
+        ([[1, 1, 5, 5]], "it has 4 numbers, expected at least 3 pairs"),
+        ([[]], "it has 0 numbers"),
+        ([[1, 1, 5, 5, 9]], "it has 5 numbers"),
+        ([[0, 0, 1e999, 1, 1, 1]], "it has the coordinate inf"),
+    ],
+)
+def test_a_polygon_that_is_none_is_told(tmp_path, points, told):
+    coco(tmp_path)
+    file = tmp_path / "annotations/instances_train.json"
+    text = json.dumps(points).replace("Infinity", "1e999")
+    file.write_text(file.read_text().replace("[[30, 0, 60, 0, 60, 40, 30, 40]]", text, 1))
+    (error,) = inspect(tmp_path).errors
+    assert f"instances_train.json: annotation 0 cannot be read ({told}" in error
+
+
+@pytest.mark.parametrize("name", ["annotations/instances_{}.json", "{}/_annotations.coco.json", "annotations/{}.json"])
+@pytest.mark.parametrize("cut", ["train", "both"])
+def test_a_file_that_is_cut_off_is_named(tmp_path, name, cut):
+    coco(tmp_path, name=name)
+    for split in ("train", "val")[: 1 + (cut == "both")]:
+        file = tmp_path / name.format(split)
+        file.write_text(file.read_text()[:-40])
+    found = inspect(tmp_path)
+    assert found.layout == "COCO"
+    assert any(name.format("train") + " is not JSON" in error for error in found.errors)
+
+
+def test_a_file_without_categories_is_named_and_other_tools_files_are_left_alone(tmp_path):
+    coco(tmp_path)
+    (tmp_path / "annotations/coco_instances_results.json").write_text("[]")
+    (tmp_path / "annotations/captions_train.json").write_text('{"images": [], "annotations": []}')
+    inspect(tmp_path).check()
+    for split in ("train", "val"):
+        changed(tmp_path, lambda content: content.pop("categories"), split)
+    errors = inspect(tmp_path).errors
+    assert any("instances_train.json cannot be read (KeyError('categories')" in error for error in errors)

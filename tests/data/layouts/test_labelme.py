@@ -1,0 +1,59 @@
+import json
+
+import numpy as np
+import pytest
+from people_data import HALF, labelme, write
+
+from segformer_tf.data import inspect
+from segformer_tf.data.pictures import ids_of
+
+
+def test_background_is_the_class_of_that_name_wherever_it_stands(tmp_path):
+    labelme(tmp_path)
+    write(tmp_path, "classes.json", ["leaf", "Background"])
+    file = tmp_path / "p0.json"
+    content = json.loads(file.read_text())
+    content["shapes"][0]["label"] = "background"
+    file.write_text(json.dumps(content))
+    found = inspect(tmp_path).check()
+    (number,) = (i for i, image in enumerate(found.splits["train"].images) if image.stem == "p0")
+    np.testing.assert_array_equal(ids_of(found.splits["train"], number), HALF)
+
+
+def test_one_name_twice_in_labels_txt_is_refused(tmp_path):
+    labelme(tmp_path)
+    write(tmp_path, "labels.txt", "_background_\nleaf\nsea\nleaf\n")
+    (error,) = inspect(tmp_path).errors
+    assert "labels.txt has the name 'leaf' twice" in error
+
+
+def test_a_polygon_of_two_points_is_told(tmp_path):
+    labelme(tmp_path, {"label": "leaf", "shape_type": "polygon", "points": [[0, 0], [9, 9]]}, count=2)
+    (error, _) = inspect(tmp_path).errors[:2]
+    assert "p0.json: shape 0 (polygon) cannot be drawn" in error and "expected at least 3 pairs of x and y" in error
+
+
+@pytest.mark.parametrize("content", ['{"x": 1}', "[1]", "{", ""])
+def test_other_tools_json_does_not_hide_the_annotations(tmp_path, content):
+    labelme(tmp_path)
+    (tmp_path / "a.json").mkdir()
+    for name in ("aaa.json", "dataset.json"):
+        write(tmp_path, name, content)
+    found = inspect(tmp_path).check()
+    assert found.layout == "labelme" and any("aaa.json, " in note and "left out" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("content", ["{", '{"shapes": [{"label": "leaf", ', '{"shapes": null}', '{"shapes": [NaN]}'])
+def test_an_annotation_that_is_broken_is_named(tmp_path, content):
+    labelme(tmp_path)
+    write(tmp_path, "p0.json", content)
+    (error,) = inspect(tmp_path).errors
+    assert "p0.json" in error and ("is not JSON" in error or 'has no list "shapes"' in error)
+
+
+def test_annotations_that_are_all_broken_are_named(tmp_path):
+    labelme(tmp_path)
+    for file in tmp_path.glob("*.json"):
+        file.write_text(file.read_text()[:-10])
+    errors = inspect(tmp_path).errors
+    assert "p0.json is not JSON" in errors[0]

@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+from people_data import HALF, write, yolo
+
+from segformer_tf.data import inspect
+from segformer_tf.data.pictures import ids_of
+
+NAMES = {
+    "names:\n  1: dog\n  0: cat\n": ["cat", "dog"],
+    "names: {1: dog, 0: cat}": ["cat", "dog"],
+    "names: {'1': dog, \"0\": 'cat, big'}": ["cat, big", "dog"],
+    "names:\n  '0': cat\n  \"1\": dog": ["cat", "dog"],
+    "names:\n  0: cat\n  2: dog": ["cat", "class 1", "dog"],
+    "names: {2: dog}": ["class 0", "class 1", "dog"],
+    'names: [  # all\n  cat, "dog\'s",\n]\nnc: 2': ["cat", "dog's"],
+    "names: [dog's, cat's, it's]": ["dog's", "cat's", "it's"],
+    "names: ['it''s', 0: x]": ["it's", "0: x"],
+    "names:\n- cat\n- 'a: b'\n\nnc: 2": ["cat", "a: b"],
+}
+
+
+@pytest.mark.parametrize("names", NAMES)
+def test_a_name_belongs_to_its_key(tmp_path, names):
+    yolo(tmp_path, names=names)
+    assert list(inspect(tmp_path).id2label.values()) == ["background", *NAMES[names]]
+
+
+def test_the_pixels_follow_the_keys(tmp_path):
+    yolo(tmp_path, line="1 0.5 0 1 0 1 1 0.5 1", names="names: {1: leaf, 0: sea}")
+    found = inspect(tmp_path).check()
+    assert found.id2label[2] == "leaf"
+    np.testing.assert_array_equal(ids_of(found.splits["train"], 0), HALF * 2)
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        ("names: {0: cat, 0: dog}", "names the class 0, expected each of 0 to 65533 at most once"),
+        ("names: {0: cat, 99999999999: dog}", "names the class 99999999999"),
+        ("names:\n  cat: 0", "has 'names:\\n  cat: 0"),
+        ("names: [[cat], dog]", "expected a list of class names"),
+        ("names: [cat, dog", "expected a list of class names"),
+        ("names:", "expected a list of class names"),
+    ],
+)
+def test_names_that_cannot_be_understood_are_told(tmp_path, names, told):
+    yolo(tmp_path)
+    write(tmp_path, "data.yaml", names + "\n")
+    (error,) = inspect(tmp_path).errors
+    assert "data.yaml" in error and told in error
+
+
+def test_a_background_of_its_own_is_the_background(tmp_path):
+    yolo(tmp_path, line="0 0 0 1 0 1 1 0 1\n1 0.5 0 1 0 1 1 0.5 1", names="names: [Background, leaf]")
+    found = inspect(tmp_path).check()
+    assert found.id2label == {0: "background", 1: "leaf"}
+    np.testing.assert_array_equal(ids_of(found.splits["train"], 0), HALF)
+
+
+@pytest.mark.parametrize("name", ["data.yaml", "classes.txt"])
+def test_one_name_twice_is_refused_with_its_file(tmp_path, name):
+    yolo(tmp_path, names="names: [leaf, leaf]")
+    if name == "classes.txt":
+        (tmp_path / "data.yaml").unlink()
+        write(tmp_path, name, "leaf\nleaf\n")
+    (error,) = inspect(tmp_path).errors
+    assert name in error and "has the name 'leaf' twice" in error
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("0 nan 0 1 0 1 1 0 1", "line 1 reaches from nan to nan, expected 0 to 1"),
+        ("nan 0 0 1 0 1 1 0 1", "line 1 has the class nan, expected 0 to 0"),
+        ("inf 0 0 1 0 1 1 0 1", "line 1 has the class inf, expected 0 to 0"),
+        ("1e12 0 0 1 0 1 1 0 1", "line 1 has the class 1e+12, expected 0 to 0"),
+        ("leaf 0 0 1 0 1 1 0 1", "expected a class and numbers"),
+    ],
+)
+@pytest.mark.parametrize("named", [True, False])
+def test_what_is_no_number_is_told_with_its_line(tmp_path, line, told, named):
+    yolo(tmp_path)
+    write(tmp_path, "labels/train/p0.txt", line)
+    if not named:
+        (tmp_path / "data.yaml").unlink()
+    (error,) = inspect(tmp_path).errors
+    assert "p0.txt" in error and told in error
