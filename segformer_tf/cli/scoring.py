@@ -161,6 +161,21 @@ def _corrupted(model, opened: Opened, pictures, protocol, mapping, names, severi
         print(f"{found['images']} pictures; {found['protocol']}")
 
 
+def _check_folds(model: str, rule: str, runs: dict[str, Path]) -> None:
+    """Raises an error unless a run of folds has one for each group that the rule makes."""
+    if not (missing := [run for run in runs.values() if not (run / "last").is_dir()]):
+        return
+    there = ", ".join(sorted(run.name.removeprefix("fold-") for run in Path(model).glob("fold-*")))
+    groups = f"{model} has the folds {there}, and {rule!r} makes the groups {', '.join(runs)}"
+    if len(missing) == len(runs):
+        told = f"{groups}; expected the same: give the rule that the run was trained with."
+        raise typer.BadParameter(told, param_hint="--folds")
+    raise FileNotFoundError(
+        f"{missing[0] / 'last'} does not exist, expected the run of a fold, since {groups}: finish the training, or "
+        "give the rule that it was started with."
+    )
+
+
 def _by_group(
     model: str, data: Path, rule: str, protocol, binary: bool, mapping, merging, broken: str, as_json: bool
 ) -> None:
@@ -183,11 +198,9 @@ def _by_group(
         raise typer.BadParameter(str(error), param_hint="--folds") from None
     say_left_out(found)
     runs = {group: directory_of(model, group) for group in found.splits}
-    left_out = any(run.is_dir() for run in runs.values())
-    if left_out and (missing := [run for run in runs.values() if not (run / "last").is_dir()]):
-        raise FileNotFoundError(
-            f"{missing[0] / 'last'} does not exist, expected the run of a fold: finish the training."
-        )
+    left_out = first != model
+    if left_out:
+        _check_folds(model, rule, runs)
     for group, run in runs.items():
         state.check_pictures(run, {"val": identity(found.splits[group])}, ("names",))
     rows = []

@@ -68,18 +68,23 @@ def training_data(
             its own order: shuffle it yourself.
         ignore_index: The model's label of pixels that do not count: unlabelled ones and those beside the picture.
         share: The part of each step's pictures that this worker learns from; `batch_size` is then a device's, and
-            regions are laid over within what a device sees.
+            regions are laid over within the worker's part.
+
+    Raises:
+        ValueError: Regions are to be laid over each other in class ids, or in batches of one picture.
     """
-    elements = _numbered_elements(source, seed, start, share or Share(batch_size))
+    share = share or Share(batch_size)
+    elements = _numbered_elements(source, seed, start, share)
     by_class = isinstance(source, Split) and not source.has_masks
     change = augment_for_classes if by_class else augment
-    mixes = check_mixing(how, by_class)
+    mixes = check_mixing(how, by_class, share.count)
 
     def prepare(number, image, target):
         image, target = change(image, target, tf.stack([tf.constant(seed, tf.int64), number]), how)
         return image, target if by_class else for_the_model(target, ignore_index)
 
-    batches = elements.map(prepare, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size, drop_remainder=True)
+    elements = elements.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+    batches = elements.batch(share.count if mixes else batch_size, drop_remainder=True)
     if mixes:
         batches = tf.data.Dataset.zip(tf.data.Dataset.range(start, ENDLESS), batches)
 
@@ -88,16 +93,23 @@ def training_data(
             return lay_over(*batch, step_seed, how.cut_rate, how.paste_rate, ignore_index)
 
         batches = batches.map(change_batch, num_parallel_calls=tf.data.AUTOTUNE)
+        if batch_size != share.count:  # all devices' pictures were mixed together, as one device would
+            batches = batches.rebatch(batch_size, drop_remainder=True)
     return untuned(batches.prefetch(2))
 
 
-def check_mixing(how: Augmentation, by_class: bool) -> bool:
-    """Whether an augmentation lays regions over each other; ValueError where it does and there are no masks."""
+def check_mixing(how: Augmentation, by_class: bool, batch_size: int) -> bool:
+    """Whether an augmentation lays regions over each other; ValueError where there are no masks or no other picture."""
     mixes = how.cut_rate > 0 or how.paste_rate > 0
     if by_class and mixes:
         raise ValueError(
             f"the augmentation's cut_rate and paste_rate are {how.cut_rate} and {how.paste_rate}, expected 0 for class "
             "ids: they lay regions of masks over each other; the recipe's mixup_alpha is for classification."
+        )
+    if mixes and batch_size < 2:
+        raise ValueError(
+            f"the augmentation's cut_rate and paste_rate are {how.cut_rate} and {how.paste_rate}, expected 0 for "
+            "batches of one picture: they lay regions of another picture of the batch over it; take a larger batch."
         )
     return mixes
 

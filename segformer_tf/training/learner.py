@@ -14,8 +14,9 @@ from segformer_tf.training.statistics import PICTURES, Statistics
 
 def check_suited(recipe: Recipe, config: SegformerConfig, source: Source) -> None:
     """Raises ValueError where a recipe asks for what the data set or the model is not made for."""
-    if isinstance(source, Split) and not source.has_masks:
-        check_mixing(recipe.augmentation, True)
+    by_class = isinstance(source, Split) and not source.has_masks
+    check_mixing(recipe.augmentation, by_class, recipe.batch_size)
+    if by_class:
         return
     check_masks(recipe)
     if recipe.one_logit and config.num_labels != 1:

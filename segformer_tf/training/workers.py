@@ -179,6 +179,13 @@ class Workers:
             )
         if recipe.mixup_alpha or recipe.rand_augment:
             raise ValueError("mixup_alpha and rand_augment mix whole batches, expected neither on several devices.")
+        how = recipe.augmentation
+        if self.count > 1 and (how.cut_rate or how.paste_rate):
+            raise ValueError(
+                f"the augmentation's cut_rate and paste_rate are {how.cut_rate} and {how.paste_rate}, expected 0 on "
+                "several machines, which do not see each other's pictures: set them to 0, or take the devices of one "
+                "machine (mirrored)."
+            )
 
     def distributed(self, make: Callable[[int, int, int], tf.data.Dataset], batch_size: int) -> Any:
         """What `fit` is given: `make(batch_size, worker, workers)` with a device's batch size, spread over devices."""

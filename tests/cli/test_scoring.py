@@ -72,6 +72,13 @@ def test_scores_by_group_are_of_one_model_or_of_the_folds_of_a_run(call, data, m
     assert status == 1 and "fold-b/last does not exist, expected the run of a fold" in told
 
 
+def test_a_run_of_folds_is_not_scored_by_another_rule(call, data, tmp_path):
+    for group in "xy":
+        tiny_network().save_pretrained(tmp_path / f"run/fold-{group}/last")
+    status, out, told = call("evaluate", "--model", tmp_path / "run", "--data", data, "--folds", "drive")
+    assert status == 2 and not out and "has the folds x, y, and 'drive' makes the groups a, b" in " ".join(told.split())
+
+
 def test_folds_are_scored_on_the_pictures_that_they_left_out_alone(call, data, model, tmp_path):
     for group in "ab":
         tiny_network().save_pretrained(tmp_path / f"run/fold-{group}/last")

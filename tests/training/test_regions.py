@@ -4,7 +4,7 @@ from small_data import write_split
 
 from segformer_tf.data.layouts import read_split
 from segformer_tf.training.augment import Augmentation
-from segformer_tf.training.datasets import training_data
+from segformer_tf.training.datasets import Share, training_data
 from segformer_tf.training.regions import lay_over
 
 LABELS = np.stack([np.full((64, 96), i, np.int32) for i in (3, 5, 255)])
@@ -58,6 +58,22 @@ def test_a_step_is_the_same_whenever_the_run_began(tmp_path):
         np.testing.assert_array_equal(one[1], other[1])
     plain = next(iter(training_data(source, Augmentation((32, 64)), 2, seed=4)))
     assert any(np.any(np.not_equal(x, y)) for x, y in zip(whole[0], plain, strict=True))
+
+
+def test_the_devices_of_one_machine_see_what_one_device_sees(tmp_path):
+    write_split(tmp_path, "train", 5)
+    source, how = read_split(tmp_path), Augmentation((32, 64), cut_rate=0.7, paste_rate=0.7)
+    whole = list(training_data(source, how, 4, seed=4, start=1).take(2).as_numpy_iterator())
+    for size in (1, 2):
+        parts = training_data(source, how, size, seed=4, start=1, share=Share(4)).take(8 // size)
+        for one, other in zip(zip(*parts.as_numpy_iterator(), strict=True), zip(*whole, strict=True), strict=True):
+            np.testing.assert_array_equal(np.concatenate(one), np.concatenate(other))
+
+
+def test_regions_need_another_picture_in_the_batch(tmp_path):
+    write_split(tmp_path, "train", 2)
+    with pytest.raises(ValueError, match=r"cut_rate and paste_rate are 0.0 and 0.5, expected 0 for batches of one"):
+        training_data(read_split(tmp_path), Augmentation((32, 32), paste_rate=0.5), 1)
 
 
 def test_regions_are_not_for_class_ids(tmp_path):

@@ -88,6 +88,19 @@ def test_what_several_devices_cannot_do_as_one_does_is_refused(change, told):
         pair.check(recipe)
 
 
+def test_several_machines_do_not_lay_regions_over_each_other():
+    class Two:
+        num_replicas_in_sync = 2
+
+    recipe = RECIPES["fine-tune"].changed({"augmentation.cut_rate": 0.5})
+    found = workers.Workers()
+    found.strategy = Two()
+    found.check(recipe)  # two devices of one machine
+    found.count = 2
+    with pytest.raises(ValueError, match=r"cut_rate and paste_rate are 0.5 and 0.0, expected 0 on several machines"):
+        found.check(recipe)
+
+
 def test_workers_that_do_not_come_are_named_in_good_time():
     """In a process of its own, which ends."""
     with socket.socket() as here, socket.socket() as there:
