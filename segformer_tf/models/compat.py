@@ -1,5 +1,6 @@
 """What programs written for transformers call on a model besides loading, calling, training and saving it."""
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -8,7 +9,21 @@ import keras
 import numpy as np
 
 from segformer_tf.config import SegformerConfig
-from segformer_tf.storage.keywords import spell_checked
+from segformer_tf.storage.keywords import check_keywords, keywords_of, spell_checked
+
+
+def _of_keras(name: str) -> Callable[..., Any]:
+    """Keras' method, which here names the nearest of a misspelt keyword."""
+    own = getattr(keras.Model, name)
+    known = keywords_of(own)
+
+    @functools.wraps(own)
+    def method(self, *args: Any, **keywords: Any) -> Any:
+        public = (each for each in keywords if not each.startswith("_"))  # `fit` gives `evaluate` a private one
+        check_keywords(name, public, known)
+        return getattr(super(TransformersInterface, self), name)(*args, **keywords)
+
+    return method
 
 
 class TransformersInterface:
@@ -18,10 +33,9 @@ class TransformersInterface:
     base_model_prefix = "segformer"
     main_input_name = "pixel_values"
 
-    # Keras' own, which name the nearest of a misspelt keyword here.
-    fit, evaluate, predict = map(spell_checked, (keras.Model.fit, keras.Model.evaluate, keras.Model.predict))
-    train_on_batch, test_on_batch = map(spell_checked, (keras.Model.train_on_batch, keras.Model.test_on_batch))
-    predict_on_batch = spell_checked(keras.Model.predict_on_batch)
+    fit, evaluate, predict = map(_of_keras, ("fit", "evaluate", "predict"))
+    train_on_batch, test_on_batch = map(_of_keras, ("train_on_batch", "test_on_batch"))
+    predict_on_batch = _of_keras("predict_on_batch")
 
     def __dir__(self):
         # Keras saves whatever `dir` lists and holds weights: these models made of the same layers it must not see.

@@ -79,7 +79,6 @@ def _place(point: Any) -> tuple[int, int]:
     return int(values[0]), int(values[1])
 
 
-@spell_checked
 def draw_attention(pipeline: Any, picture: Any, point: Sequence[int] | None = None, **which: Any) -> Image.Image:
     """`attention_map` as colours over the grey picture, with a ring around the point."""
     weights, pixels = attention_map(pipeline, picture, point=point, **which)

@@ -44,6 +44,8 @@ def spell_checked(target: Function) -> Function:
 
 
 def _checked(function: Any, name: str) -> Any:
+    if any(each.kind is each.VAR_KEYWORD for each in inspect.signature(function).parameters.values()):
+        raise TypeError(f"{name} takes any keyword (**), so that none can be misspelt: check them inside.")
     known = frozenset(keywords_of(function))
 
     @functools.wraps(function)

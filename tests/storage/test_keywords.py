@@ -47,6 +47,14 @@ def test_a_checked_function_stays_what_it_was():
         area()
 
 
+def test_a_function_that_takes_any_keyword_is_not_checked_so():
+    with pytest.raises(TypeError, match=r"^f takes any keyword"):
+
+        @spell_checked
+        def f(one, **others):
+            return one, others
+
+
 def _classifier():
     return TFSegformerForImageClassification(SegformerConfig(**TINY))
 
@@ -124,15 +132,16 @@ def _documented():
         for name in re.findall(r"^::: (\S+)$", page.read_text(), re.MULTILINE):
             if name.startswith("segformer_tf.batch."):  # needs its extra
                 continue
-            attribute = name.rpartition(".")[2]
             target = pydoc.locate(name)
-            kinds = [each.kind for each in inspect.signature(target).parameters.values()] if callable(target) else []
-            if kinds and inspect.Parameter.VAR_KEYWORD not in kinds and attribute not in HANDED_OUT:
-                yield pytest.param(target, id=name.removeprefix("segformer_tf."))
-            elif inspect.ismodule(target):
-                public = [each for key, each in vars(target).items() if not key.startswith("_")]
-                functions = [each for each in public if getattr(each, "__module__", "") == name]
-                yield from (pytest.param(each, id=each.__name__) for each in functions if callable(each))
+            members = vars(target).items() if inspect.ismodule(target) else [(name.rpartition(".")[2], target)]
+            for key, each in members:
+                if key.startswith("_") or key in HANDED_OUT or not callable(each):
+                    continue
+                if inspect.ismodule(target) and each.__module__ != name:  # what it imports
+                    continue
+                kinds = {parameter.kind for parameter in inspect.signature(each).parameters.values()}
+                if kinds and inspect.Parameter.VAR_KEYWORD not in kinds:
+                    yield pytest.param(each, id=f"{name.removeprefix('segformer_tf.')}.{key}")
 
 
 @pytest.mark.parametrize("target", list(_documented()))
