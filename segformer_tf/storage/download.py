@@ -75,6 +75,8 @@ def _explained(what: str, error: BaseException | None, advice: str) -> str:
         advice = "check the token (pass token=, or run `hf auth login`) and that it may read this repository"
     elif status == 429:
         advice = "too many requests: wait some minutes; with a token (`hf auth login`) more are allowed"
+    elif status:
+        advice = advice.replace("check the network", "try again later")
     what = what.replace("cannot be reached", f"answered with status {status}") if status else what
     return f"{what} ({reason(error)}); {advice}."
 

@@ -207,7 +207,7 @@ def test_what_is_in_the_cache_loads_while_the_hub_is_away(repo, status):
         (401, r"401.*check the token \(pass token=, or run `hf auth login`\)|private .*pass token="),
         (403, r"answered with status 403 .*check the token \(pass token=, or run `hf auth login`\)"),
         (429, r"answered with status 429 .*too many requests: wait some minutes"),
-        (503, r"answered with status 503 .*check the network"),
+        (503, r"answered with status 503 .*try again later, or download the repository elsewhere"),
     ],
 )
 def test_what_the_hub_answered_is_told_with_what_to_do(repo, status, advice):

@@ -54,8 +54,8 @@ class _Handler(BaseHTTPRequestHandler):
         repo, _, rest = unquote(self.path).strip("/").partition("/resolve/")
         revision, _, file = rest.partition("/")
         if repo in self.server.statuses:
-            self.close_connection = True
-            return self._refuse(self.server.statuses[repo], "") if self.server.statuses[repo] else None
+            self.close_connection = not self.server.statuses[repo]
+            return None if self.close_connection else self._refuse(self.server.statuses[repo], "")
         if repo not in self.server.repos:
             return self._refuse(404, "RepoNotFound")
         if repo in self.server.gated and self.headers.get("Authorization") != "Bearer secret":
