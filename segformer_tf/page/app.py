@@ -60,7 +60,7 @@ def build(models: Sequence[str], runtime: str, example: Path | None, labeller: L
 
     def labelled(picture: Picture | str | None, turn: int, model: str, runtime: str, before: str) -> Any:
         if picture is None:  # `turn` is forgotten with a page's session, `picture` after a time as well
-            return view.problem(FORGOTTEN) if turn or before else gr.skip()
+            return view.problem(FORGOTTEN) if turn or before else WELCOME
         return view.problem(picture) if isinstance(picture, str) else labeller(picture, model, runtime)
 
     # Files that no event came for, such as of pages closed in the middle of an upload, go after some minutes.
