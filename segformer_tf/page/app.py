@@ -29,7 +29,7 @@ FOREIGN = re.compile(rb"<(?:script|link|meta)\b[^>]*https://[^>]*>(?:\s*</script
 WELCOME = "<p class='sf-said'>The labelled picture will be here.</p>"
 FORGOTTEN = "The picture is no longer kept; give it again."
 # Of the answer that is seen the server is told only whether there is one.
-BEFORE = "(held, model, runtime, answer) => [held, model, runtime, answer?.startsWith('<div') ? 'there' : '']"
+BEFORE = "(...given) => [...given.slice(0, -1), given.at(-1)?.startsWith('<div') ? 'there' : '']"
 SEEN = "() => { if (innerWidth < 700) document.getElementById('sf-answer').scrollIntoView({ behavior: 'smooth' }); }"
 
 
@@ -58,9 +58,9 @@ def build(models: Sequence[str], runtime: str, example: Path | None, labeller: L
         assert example is not None
         return Picture(example.name, example.read_bytes()), next(turns)
 
-    def labelled(picture: Picture | str | None, model: str, runtime: str, before: str) -> Any:
-        if picture is None:
-            return view.problem(FORGOTTEN) if before else gr.skip()
+    def labelled(picture: Picture | str | None, turn: int, model: str, runtime: str, before: str) -> Any:
+        if picture is None:  # `turn` is forgotten with a page's session, `picture` after a time as well
+            return view.problem(FORGOTTEN) if turn or before else WELCOME
         return view.problem(picture) if isinstance(picture, str) else labeller(picture, model, runtime)
 
     # Files that no event came for, such as of pages closed in the middle of an upload, go after some minutes.
@@ -99,7 +99,7 @@ def build(models: Sequence[str], runtime: str, example: Path | None, labeller: L
         gr.on(
             [turn.change, model.change, choice.change],
             labelled,
-            [held, model, choice, answer],
+            [held, turn, model, choice, answer],
             answer,
             js=BEFORE,
             trigger_mode="always_last",

@@ -180,15 +180,15 @@ def test_how_a_picture_was_read_is_told(page, tmp_path):
 def test_a_picture_that_is_no_longer_kept_is_asked_for_again(browser, tmp_path):
     temporary = tmp_path / "tmp"
     temporary.mkdir()
-    before = "from segformer_tf.page import app; app.KEPT = 3"
+    before = "from segformer_tf.page import app; app.KEPT = 30"
     with served(temporary, "--model", TINY, before=before) as server, visit(browser, server.url) as page:
         page.wait_for_selector("#sf-upload button")
-        choose(page, "runtime", "onnx")
+        choose(page, "runtime", "numpy")  # the quickest to open
         page.wait_for_timeout(2000)
         assert page.get_by_role("alert").count() == 0  # no picture was given yet
         shown(page)
-        page.wait_for_timeout(3000 + 60_000)
-        choose(page, "runtime", "numpy")
+        page.wait_for_timeout(33_000)
+        choose(page, "runtime", "onnx")
         alert(page, "The picture is no longer kept; give it again.")
     assert not list(temporary.glob("segformer-tf-page-*"))  # it ended by SIGTERM
 
