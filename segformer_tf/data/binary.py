@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from segformer_tf.data.classes import TWO
 from segformer_tf.data.masks import TRANSPARENT, told
 from segformer_tf.data.splits import UNLABELLED
 
@@ -58,5 +59,5 @@ def names(classes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         )
     if len(classes) == 2:
         return [dict(row) for row in classes]
-    foreground = dict(classes[0]) if classes else {"name": "foreground"}
-    return [{"id": 0, "name": "background"}, {**foreground, "id": 1}]
+    foreground = dict(classes[0]) if classes else {"name": TWO[1]}
+    return [{"id": 0, "name": TWO[0]}, {**foreground, "id": 1}]

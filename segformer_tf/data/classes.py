@@ -13,6 +13,7 @@ from segformer_tf.storage.read import read_json, read_text, understanding
 
 BACKGROUND = {"id": 0, "name": "background", "color": [0, 0, 0]}
 BACKGROUNDS = ("_background_", "background", "__background__")  # what tools call it
+TWO = ("background", "foreground")  # of masks of one foreground class that nobody named
 SHAPES = '[{"id": 0, "name": "road", "color": [128, 64, 128]}, ...], ["road", ...] or {"0": "road", ...}'
 
 
@@ -179,8 +180,8 @@ def label_map(
     """A function from the data set's ids to the model's; what has no class there becomes `ignore_index`.
 
     Args:
-        model, data: Names by id. A data set without names, and a model whose names were never given (LABEL_0, ...), fit
-            anything.
+        model, data: Names by id. A data set without names, and names that were never given (LABEL_0 ...; background and
+            foreground of `--binary`), fit anything.
         given: The model's class of each class of the data set, both by name or id; None leaves a class out, and so does
             not naming it.
 
@@ -200,8 +201,8 @@ def label_map(
 
 
 def _check_same(model: Classes, data: Classes) -> None:
-    unnamed = all(re.fullmatch(r"LABEL_\d+", name) for name in model.values())
-    if not data or (unnamed and len(data) <= len(model)):
+    names, own = ([classes[i] for i in sorted(classes)] for classes in (model, data))
+    if not data or (made_up(names) and len(own) <= len(names)) or (made_up(own) and len(own) == len(names)):
         return
     if all(i in model and _plain(model[i]) == _plain(name) for i, name in data.items()):
         return
@@ -218,6 +219,12 @@ def _id_of(name: str | int | None, classes: Classes, whose: str) -> int | None:
     if not found:
         raise ValueError(f"map_classes names {name!r}, which is no class of the {whose}; expected {_listed(classes)}.")
     return found[0]
+
+
+def made_up(names: Sequence[str]) -> bool:
+    """Whether nobody gave a model or a data set these names, so that they say nothing of what the classes are."""
+    numbered = all(re.fullmatch(rf"(?i:LABEL_\d+)|class {i}", name) for i, name in enumerate(names))
+    return numbered or tuple(names) in (TWO, (TWO[0], "LABEL_0"))  # the second: a model of one logit
 
 
 def _plain(name: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from segformer_tf.config import SegformerConfig
+from segformer_tf.data.classes import made_up
 from segformer_tf.data.files import named
 from segformer_tf.data.looking import Look
 from segformer_tf.data.masks import TRANSPARENT, told
@@ -193,16 +194,12 @@ def differences(classes: Sequence[dict[str, Any]], config: SegformerConfig) -> l
             "model with the data set's classes, or say which class is which."
         ]
     unlike = [(a, b) for a, b in zip(mine, theirs, strict=False) if _plain(a) != _plain(b)]
-    if config.num_labels == 1 or not unlike or _made_up(mine) or _made_up(theirs):
+    if config.num_labels == 1 or not unlike or made_up(mine) or made_up(theirs):
         return []
     return [
         f"the classes of the data set ({_shown(mine)}) are not those of the model ({_shown(theirs)}), for one "
         f"{unlike[0][0]!r} where the model has {unlike[0][1]!r}: give both the same names in the same order."
     ]
-
-
-def _made_up(names: Sequence[str]) -> bool:
-    return all(name.upper() == f"LABEL_{i}" or name == f"class {i}" for i, name in enumerate(names))
 
 
 def _plain(name: str) -> str:

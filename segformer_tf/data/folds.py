@@ -147,7 +147,8 @@ def lacking(found: Inspection) -> list[str]:
             )
         elif having:
             told += [
-                f"the group {group!r} has no {row['name']!r}: that fold's mean is over the other classes."
+                f"the group {group!r} has no {row['name']!r}: its fold's mean leaves that out, or has 0 for it where "
+                "the model finds some there."
                 for group in found.splits
                 if group not in having
             ]
@@ -186,5 +187,6 @@ def _two_splits(row: dict[str, Any], group: str) -> dict[str, Any]:
 
 
 def directory_of(run: str | Path, group: str) -> Path:
-    """Where a fold's run lies."""
-    return Path(run) / f"fold-{re.sub(r'[^A-Za-z0-9._-]+', '-', group)}"
+    """Where a fold's run lies: letters and digits of any script stay."""
+    plain = re.sub(r"[^\w.-]+", "-", unicodedata.normalize("NFC", group))
+    return Path(run) / f"fold-{plain}"

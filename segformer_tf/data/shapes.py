@@ -108,9 +108,7 @@ def run_lengths(counts: str | bytes | Sequence[int], size: tuple[int, int]) -> n
     lengths = np.asarray(_decoded(counts) if isinstance(counts, (str, bytes)) else counts, np.int64)
     pixels = size[0] * size[1]  # each by itself too: a sum of huge ones may come to the right number
     if lengths.ndim != 1 or (lengths < 0).any() or (lengths > pixels).any() or lengths.sum() != pixels:
-        raise ValueError(
-            f"its run lengths cover {int(lengths.sum())} pixels, expected {size[0] * size[1]}: correct it."
-        )
+        raise ValueError(f"its run lengths cover {int(lengths.sum())} pixels, expected {size[0] * size[1]}")
     values = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
     return values.reshape(size[1], size[0]).T
 

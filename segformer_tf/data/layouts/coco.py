@@ -178,14 +178,18 @@ def _picture(directory: Path, source: Path, name: str, split: str) -> Path | Non
 
 
 def _draw(source: Path, annotations, ids, size: tuple[int, int]) -> list[tuple[int, np.ndarray]]:
-    """Crowds first, so that what stands out of them lies over them."""
+    """Crowds first, so that what stands out of them lies over them. Of those without an outline `_read` tells."""
     masks = []
-    for annotation in sorted(annotations, key=lambda row: -int(row.get("iscrowd", 0))):
+    outlined = (row for row in annotations if row.get("segmentation"))
+    for annotation in sorted(outlined, key=lambda row: -int(row.get("iscrowd") or 0)):
         try:
+            if annotation["category_id"] not in ids:
+                raise ValueError(f"it has the category_id {annotation['category_id']!r}, expected {named([*ids])}")
             masks.append((ids[annotation["category_id"]], _mask(annotation["segmentation"], size)))
         except Exception as error:
+            reason = error if isinstance(error, ValueError) else repr(error)
             raise ValueError(
-                f"{source}: annotation {annotation.get('id')} cannot be read ({error}): correct it."
+                f"{source}: annotation {annotation.get('id')} cannot be read ({reason}): correct it."
             ) from None
     return masks
 
@@ -195,7 +199,7 @@ def _mask(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
         if tuple(segmentation["size"]) != tuple(size):
             raise ValueError(f"its run lengths are of {segmentation['size']}, its picture of {list(size)} pixels")
         return run_lengths(segmentation["counts"], size)
-    if segmentation and not isinstance(segmentation[0], (list, tuple)):
+    if not isinstance(segmentation[0], (list, tuple)):
         segmentation = [segmentation]  # one polygon without the list around it
     return np.any([polygon(points, size) for points in segmentation], axis=0)
 

@@ -122,8 +122,8 @@ def _classes(directory: Path, root: Path) -> list[dict[str, Any]]:
         used: set[str] = set()
         for json_file in files:
             with suppress(ValueError):  # `_target` says so
-                used |= {str(shape.get("label")) for shape in _content(json_file)["shapes"]}
-        names = sorted(used - {*IGNORED})
+                used |= {_label(shape) for shape in _content(json_file)["shapes"]}
+        names = sorted(used - {*IGNORED, ""})
     return after_background(names, file)[0]
 
 
@@ -142,32 +142,48 @@ def _target(file: Path, ids: dict[str, int], problems: list, notes: list) -> Sha
     except ValueError as error:
         problems.append((file, str(error)))
         content = {}
-    shapes = content.get("shapes", [])
-    if lines := [shape for shape in shapes if shape.get("shape_type", "polygon") in WITHOUT_AREA]:
+    shapes = [*enumerate(content.get("shapes", []))]
+    if lines := [shape for _, shape in shapes if shape.get("shape_type", "polygon") in WITHOUT_AREA]:
         notes.append((file, f"{file}: {len(lines)} points or lines have no area and are left out."))
-    labels = {str(shape.get("label")) for shape in shapes}
+    if bare := [number for number, shape in shapes if not _label(shape)]:
+        problems.append((file, f"{file}: shape {bare[0]} has no label, expected the name of a class: give it one."))
+    labels = {_label(shape) for _, shape in shapes} - {""}
     ids = ids | {label: ids[label.lower()] for label in labels - set(ids) if label.lower() in BACKGROUNDS}
     if unknown := sorted(labels - set(ids)):
         problems.append((file, f"{file} has the label {unknown[0]!r}, expected one of {', '.join(ids)}: correct it."))
-        shapes = [shape for shape in shapes if str(shape.get("label")) in ids]
-    height, width = (content.get(key) for key in ("imageHeight", "imageWidth"))
-    return Shapes(file, partial(_draw, file, shapes, ids), (height, width) if height and width else None)
+    shapes = [(number, shape) for number, shape in shapes if _label(shape) in ids]
+    height, width = size = [content.get(key) for key in ("imageHeight", "imageWidth")]
+    if not all(size):
+        return Shapes(file, partial(_draw, file, shapes, ids))
+    with suppress(ValueError, TypeError, OverflowError):
+        return Shapes(file, partial(_draw, file, shapes, ids), (int(height), int(width)))
+    problems.append((file, f"{file} has imageHeight {height!r} and imageWidth {width!r}, expected pixels: correct it."))
+    return Shapes(file, partial(_draw, file, shapes, ids))
+
+
+def _label(shape: dict[str, Any]) -> str:
+    """Empty where it has none."""
+    label = shape.get("label")
+    return "" if label is None else str(label)
 
 
 def _draw(file: Path, shapes, ids: dict[str, int], size: tuple[int, int]) -> list[tuple[int, np.ndarray]]:
     masks = []
-    for number, shape in enumerate(shapes):
+    for number, shape in shapes:
         kind = shape.get("shape_type") or "polygon"
         if kind in WITHOUT_AREA:
             continue
         try:
             if kind == "mask":
                 mask = bitmap(shape["mask"], shape["points"][0], size)
-            else:
+            elif kind in AREAS:
                 mask = AREAS[kind](shape["points"], size)
+            else:
+                raise ValueError(f"expected {', '.join(AREAS)} or mask")
         except Exception as error:
-            raise ValueError(f"{file}: shape {number} ({kind}) cannot be drawn ({error!r}): correct it.") from None
-        masks.append((ids[str(shape.get("label"))], mask))
+            reason = error if isinstance(error, ValueError) else repr(error)
+            raise ValueError(f"{file}: shape {number} ({kind}) cannot be drawn ({reason}): correct it.") from None
+        masks.append((ids[_label(shape)], mask))
     return masks
 
 

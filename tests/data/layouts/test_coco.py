@@ -97,3 +97,17 @@ def test_a_file_without_categories_is_named_and_other_tools_files_are_left_alone
         changed(tmp_path, lambda content: content.pop("categories"), split)
     errors = inspect(tmp_path).errors
     assert any("instances_train.json cannot be read (KeyError('categories')" in error for error in errors)
+
+
+def test_an_unknown_category_is_told_with_those_that_there_are(tmp_path):
+    coco(tmp_path, categories=[{"id": 7, "name": "leaf"}, {"id": 9, "name": "sea"}])
+    changed(tmp_path, lambda content: content["annotations"][0].update(category_id=8))
+    (error,) = inspect(tmp_path).errors
+    assert "instances_train.json: annotation 0 cannot be read (it has the category_id 8, expected 7, 9): " in error
+
+
+def test_an_annotation_without_outline_is_told_once(tmp_path):
+    coco(tmp_path)
+    changed(tmp_path, lambda content: content["annotations"][0].pop("segmentation"))
+    (error,) = inspect(tmp_path).errors
+    assert "has 1 annotations without a segmentation" in error

@@ -57,3 +57,40 @@ def test_annotations_that_are_all_broken_are_named(tmp_path):
         file.write_text(file.read_text()[:-10])
     errors = inspect(tmp_path).errors
     assert "p0.json is not JSON" in errors[0]
+
+
+SQUARE = [[0, 0], [9, 0], [9, 9]]
+
+
+@pytest.mark.parametrize(
+    ("shape", "told"),
+    [
+        ({"points": SQUARE}, "p0.json: shape 1 has no label, expected the name of a class"),
+        ({"points": SQUARE, "label": None}, "p0.json: shape 1 has no label"),
+        ({"points": SQUARE, "label": ""}, "p0.json: shape 1 has no label"),
+        (
+            {"points": SQUARE, "label": "leaf", "shape_type": "ellipse"},
+            "shape 1 (ellipse) cannot be drawn (expected polygon, rectangle, circle or mask)",
+        ),
+        (
+            {"label": "leaf", "shape_type": "mask", "points": SQUARE},
+            "shape 1 (mask) cannot be drawn (KeyError('mask'))",
+        ),
+    ],
+)
+def test_a_shape_that_cannot_be_drawn_is_told_with_its_number(tmp_path, shape, told):
+    labelme(tmp_path)
+    file = tmp_path / "p0.json"
+    content = json.loads(file.read_text())
+    content["shapes"].append(shape)
+    file.write_text(json.dumps(content))
+    found = inspect(tmp_path)
+    assert told in found.errors[0] and len(found.errors) == 1
+    assert list(found.id2label.values()) == ["background", "leaf"]
+
+
+def test_sizes_may_be_texts_and_what_is_no_size_is_told(tmp_path):
+    labelme(tmp_path, imageHeight="40", imageWidth="60")
+    inspect(tmp_path).check()
+    labelme(tmp_path, imageHeight="x", count=2)
+    assert any("p0.json has imageHeight 'x' and imageWidth 60, expected pixels" in e for e in inspect(tmp_path).errors)
