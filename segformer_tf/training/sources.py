@@ -96,6 +96,20 @@ def readers(source: Source, ignore_index: int = UNLABELLED) -> Iterator[Callable
     return (functools.partial(_read_pair, source, number, ignore_index) for number in range(len(source)))
 
 
+@dataclasses.dataclass
+class Item:
+    """A picture of a data set, and its mask or class id once it is read."""
+
+    number: int
+    read: Callable[[], tuple[np.ndarray, Any]]
+    target: Any = None
+
+
+def items(source: Source, ignore_index: int = UNLABELLED) -> Iterator[Item]:
+    """The pictures of `readers`, with their numbers."""
+    return (Item(number, read) for number, read in enumerate(readers(source, ignore_index)))
+
+
 def _read_pair(split: Split, number: int, ignore_index: int) -> tuple[np.ndarray, Any]:
     image, target = pair_of(split, number)
     if isinstance(target, int):

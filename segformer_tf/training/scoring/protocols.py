@@ -89,5 +89,5 @@ class Protocol:
         single = tuple(self.scales) == (1.0,)
         scales = "single scale" if single else f"scales {', '.join(f'{scale:g}' for scale in self.scales)}"
         flip = "flip" if self.flip else "no flip"
-        end = "" if single and not self.flip else ", class probabilities averaged"
+        end = "" if len(self.scales) == 1 and not self.flip else ", class probabilities averaged"
         return f"{self.name}: {how}; {scales}, {flip}, logits resized bilinearly to the mask's size{end}"
