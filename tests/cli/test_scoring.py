@@ -7,6 +7,8 @@ from small_data import CLASSES, tiny_network, write_split
 
 from segformer_tf import SegformerConfig, TFSegformerForImageClassification
 from segformer_tf.data.folds import inspect_folds
+from segformer_tf.training import read_split
+from segformer_tf.training.evaluate import predictions
 from segformer_tf.training.scoring.corruptions import corrupt
 from segformer_tf.training.sources import identity
 
@@ -57,6 +59,18 @@ def test_corrupted_pictures_score_as_those_that_corrupt_writes(call, data, model
     status, out, _ = call("evaluate", "--model", model, "--data", tmp_path / "dark", "--json")
     score = json.loads(out)["mIoU"]
     assert json.loads(file.read_text())["scores"]["contrast"]["5"] == pytest.approx(score, abs=1e-12)
+
+
+def test_a_small_picture_is_corrupted_as_evaluate_does_it(call, data, tmp_path):
+    for kind, file in (("images", "a_val.jpg"), ("annotations", "a_val.png")):
+        with Image.open(data / kind / "val" / file) as picture:
+            picture.crop((0, 0, 60, 20)).save(data / kind / "val" / file)
+    assert call("corrupt", data, tmp_path / "foggy", "--corruption", "fog", "--severity", 2)[0] == 0
+    with Image.open(tmp_path / "foggy/images/val/a_val.png") as picture:
+        written = np.asarray(picture)
+    seen = next(predictions(tiny_network(), read_split(data, "val"), corruption=("fog", 2))).image
+    assert written.shape == (20, 60, 3) and seen.shape == (32, 60, 3)
+    np.testing.assert_array_equal(written, seen[:20])
 
 
 def test_a_classifier_is_not_scored_on_corrupted_pictures(call, tmp_path):
