@@ -315,6 +315,7 @@ def test_one_logit_is_not_trained_where_the_model_has_classes(data, network, tmp
 def test_averaged_weights_are_saved_with_their_own_statistics(data, network, tmp_path):
     """The running statistics follow other weights: far from the saved ones where the rate is high."""
     network.config.calibration_temperature = 1.4
+    assert "calibration_temperature" in network.config.to_dict()
     recipe = dataclasses.replace(
         RECIPE, steps=8, learning_rate=0.3, ema_momentum=0.99, evaluate_every=8, save_every=None
     )
