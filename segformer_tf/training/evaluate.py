@@ -62,6 +62,7 @@ def predictions(
     """Every picture of a segmentation data set, in order, with what the model (or exported file) says.
 
     Args:
+        processor: None: the one that an exported file has, or the default, as in pipelines.
         ignore_index: The label of pixels that do not count; None: the model's own.
         scores: Also the probability of each pixel's label.
         corruption: Name and severity, 1 to 5, of what is done to the pictures first.
@@ -73,7 +74,7 @@ def predictions(
         if ignore_index is None
         else ignore_index
     )
-    processor = processor or runtime.description.image_processor() or SegformerImageProcessor(do_resize=False)
+    processor = processor or runtime.description.image_processor() or SegformerImageProcessor()
 
     def read(item: Item):
         pixels, item.target = item.read()
@@ -125,6 +126,7 @@ def evaluate(
 
     Args:
         model: A Keras model, or the path of a file that `export` wrote.
+        processor: None: the one that an exported file has, or the default, as in pipelines.
         dump: Directory that every prediction is written to, as a palette PNG named like its picture (with its
             folders, where two pictures have one name).
         map_classes: Which class of the model each class of the data set is, by name or id; None leaves it out. Needed

@@ -64,6 +64,6 @@ def accuracy(
     return {
         "accuracy": hits.sum() / total.sum() if total.any() else None,
         "per_class": per_class,
-        "protocol": "whole picture, resized as the model's processor does",
+        "protocol": "whole picture, resized as the model's processor does (without one, to 512 x 512)",
         "images": int(total.sum()),
     }
