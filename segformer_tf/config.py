@@ -30,11 +30,12 @@ _OF_TRANSFORMERS = ("architectures", "dtype", "torch_dtype", "transformers_versi
 class SegformerConfig:
     """Everything that shapes a SegFormer, under the keys of a Hub `config.json` of model_type "segformer".
 
-    Keys of a file, or of `from_dict`, that it does not know are kept as attributes and written back; as keywords they
-    are a TypeError. This package's own are `encoder_norm_eps`, the epsilon of the norms before attention and Mix-FFN
-    and after each stage (1e-5, as transformers runs every norm whatever `layer_norm_eps` says; 1e-6 in configs of the
-    authors' `.pth` files), and `merge_queries` and `merge_keys`, the stages, from 1, whose queries, or keys and
-    values, are averaged 2 x 2 for speed.
+    Keys of a file, or of `from_dict`, that it does not know are kept as attributes and written back, and so are other
+    attributes that are set, but for `name_or_path` and names that begin with `_`; as keywords they are a TypeError.
+    This package's own are `encoder_norm_eps`, the epsilon of the norms before attention and Mix-FFN and after each
+    stage (1e-5, as transformers runs every norm whatever `layer_norm_eps` says; 1e-6 in configs of the authors' `.pth`
+    files), and `merge_queries` and `merge_keys`, the stages, from 1, whose queries, or keys and values, are averaged 2
+    x 2 for speed.
     Raises ValueError for a value that no SegFormer can have; names the key, the value and what was expected.
     """
 
@@ -157,7 +158,9 @@ class SegformerConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """The keys and values of `config.json`; class ids in `id2label` are numbers here and strings in the file."""
-        values = {key: copy.deepcopy(getattr(self, key)) for key in self._keys if hasattr(self, key)}
+        added = (key for key in vars(self) if not key.startswith("_") and key != "name_or_path")
+        keys = dict.fromkeys((*self._keys, *added))
+        values = {key: copy.deepcopy(getattr(self, key)) for key in keys if hasattr(self, key)}
         quiet = (SegformerConfig.__init__.__kwdefaults__ or {}).items()  # left out, as transformers does
         return {**{k: v for k, v in values.items() if (k, v) not in quiet}, "model_type": self.model_type}
 

@@ -53,6 +53,19 @@ def test_unknown_keys_are_kept_and_written_back(tmp_path):
     assert config == SegformerConfig.from_dict(json.loads(config.to_json_string()))
 
 
+def test_attributes_that_are_set_are_written_too(tmp_path):
+    config = SegformerConfig()
+    config.name_or_path, config._private, config.calibration_temperature = "here", 1, 3.0
+    written = config.to_dict()
+    assert {*written} - {*SegformerConfig().to_dict()} == {"calibration_temperature"}
+    config.update({"drop_path_rate": 0.3})
+    config.save_pretrained(tmp_path)
+    again = SegformerConfig.from_pretrained(tmp_path)
+    assert again.calibration_temperature == 3.0 and again == config != SegformerConfig(drop_path_rate=0.3)
+    del config.calibration_temperature
+    assert config == SegformerConfig(drop_path_rate=0.3)
+
+
 def test_labels_follow_each_other():
     config = SegformerConfig(id2label={"0": "sky", "1": "tree", "2": "road"})
     assert config.num_labels == 3 and config.label2id["tree"] == 1

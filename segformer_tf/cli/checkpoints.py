@@ -151,7 +151,7 @@ def calibrate(
     pictures, opened = scoring.open_both(model, data, split, binary)
     if not pictures.has_masks:
         raise typer.BadParameter(f"{data} has a class for each picture, no masks: calibrate segmentation models")
-    processor = opened.processor or SegformerImageProcessor(do_resize=False)
+    processor = opened.processor or SegformerImageProcessor()
     found = calibration.calibrate(KerasModel(opened.network), pictures, chosen, processor)
     if diagram is not None:
         calibration.draw([("as it was", found["before"]), ("calibrated", found["after"])], diagram)

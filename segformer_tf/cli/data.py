@@ -169,15 +169,15 @@ def corrupt(
     load_tensorflow()
     from segformer_tf.data.converting import convert_masks
     from segformer_tf.training.scoring import corruptions
+    from segformer_tf.training.sources import filled
+
+    def change(pixels: Any, number: int) -> Any:
+        height, width = pixels.shape[:2]
+        return corruptions.corrupt(filled(pixels), corruption, severity, number)[:height, :width]
 
     try:
         corruptions.check([corruption], [severity])
     except (FileNotFoundError, ValueError) as error:
         raise typer.BadParameter(str(error)) from None
-    counts = convert_masks(
-        data,
-        out,
-        splits=(split,),
-        change=lambda pixels, number: corruptions.corrupt(pixels, corruption, severity, number),
-    )
+    counts = convert_masks(data, out, splits=(split,), change=change)
     print(f"wrote {out}: {split} {counts[split]:,} pictures, {corruption} of strength {severity}")

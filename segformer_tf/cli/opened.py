@@ -69,6 +69,6 @@ def load_model(model: str, has_masks: bool, merging: dict[str, Any] | None = Non
     network = kind.from_pretrained(model, data_format="channels_last", **(merging or {}))
     try:
         processor = SegformerImageProcessor.from_pretrained(model)
-    except OSError:  # weights alone, in a file: ImageNet's mean and deviation, no resizing
+    except OSError:  # weights alone, in a file: the default's mean, deviation and size
         processor = None
     return Opened(network, network.config, processor)

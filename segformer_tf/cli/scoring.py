@@ -143,6 +143,9 @@ def _corrupted(model, opened: Opened, pictures, protocol, mapping, names, severi
     from segformer_tf.training.scoring.corruptions import STRENGTHS, check
     from segformer_tf.training.scoring.robustness import robustness, table, table_of_strengths
 
+    if not pictures.has_masks:
+        told = "corrupted pictures are scored by mIoU, and the data set has no masks: leave it out"
+        raise typer.BadParameter(told, param_hint="--corruptions")
     try:
         check(names, severity or STRENGTHS)
     except ValueError as error:

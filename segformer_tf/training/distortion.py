@@ -67,6 +67,13 @@ def blurred(image: tf.Tensor, sigma: tf.Tensor) -> tf.Tensor:
     """Gaussian blur over 11 x 11 pixels, the edge mirrored."""
     taps = tf.exp(-tf.square(tf.range(-5.0, 6.0) / sigma) / 2.0)
     taps = tf.tile((taps / tf.reduce_sum(taps))[:, None], (1, 3))  # (11, 3)
-    padded = tf.pad(image, ((5, 5), (5, 5), (0, 0)), "SYMMETRIC")[None]
+    rows, columns = (_mirrored(tf.shape(image)[axis]) for axis in (0, 1))
+    padded = tf.gather(tf.gather(image, rows), columns, axis=1)[None]
     down = tf.nn.depthwise_conv2d(padded, taps[:, None, :, None], (1, 1, 1, 1), "VALID")
     return tf.nn.depthwise_conv2d(down, taps[None, :, :, None], (1, 1, 1, 1), "VALID")[0]
+
+
+def _mirrored(length: tf.Tensor) -> tf.Tensor:
+    """(length + 10,): numbers of the pixels of a side and of five beyond each end, mirrored as often as is needed."""
+    place = tf.math.floormod(tf.range(-5, length + 5), 2 * length)
+    return tf.minimum(place, 2 * length - 1 - place)

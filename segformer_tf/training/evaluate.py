@@ -21,17 +21,18 @@ from segformer_tf.models.network import to_boundary
 from segformer_tf.pipelines import overlap
 from segformer_tf.pipelines.description import class_names
 from segformer_tf.pipelines.exported import exported_file, open_exported
-from segformer_tf.pipelines.predict import How, Predictor
+from segformer_tf.pipelines.predict import Predictor
 from segformer_tf.pipelines.runtimes import KerasModel, Runtime
 from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.storage.whole import whole
 from segformer_tf.training.augment import Augmentation, normalize
+from segformer_tf.training.scoring.accuracy import accuracy
 from segformer_tf.training.scoring.calibration import Reliability
 from segformer_tf.training.scoring.corruptions import corrupt
 from segformer_tf.training.scoring.groups import Groups, read_groups
 from segformer_tf.training.scoring.protocols import Protocol
 from segformer_tf.training.scoring.tally import Tally
-from segformer_tf.training.sources import Source, readers
+from segformer_tf.training.sources import Item, Source, items, readers
 
 LOSS_PICTURES = 16  # at most, that the validation loss is taken of, so that it costs little beside the scores
 
@@ -44,15 +45,6 @@ class Prediction:
     labels: np.ndarray
     predicted: np.ndarray
     scores: np.ndarray | None = None
-
-
-@dataclass
-class _Item:
-    """A picture of a data set, and its mask or class id once it is read."""
-
-    number: int
-    read: Callable[[], tuple[np.ndarray, Any]]
-    target: Any = None
 
 
 @spell_checked
@@ -70,6 +62,7 @@ def predictions(
     """Every picture of a segmentation data set, in order, with what the model (or exported file) says.
 
     Args:
+        processor: None: the one that an exported file has, or the default, as in pipelines.
         ignore_index: The label of pixels that do not count; None: the model's own.
         scores: Also the probability of each pixel's label.
         corruption: Name and severity, 1 to 5, of what is done to the pictures first.
@@ -81,9 +74,9 @@ def predictions(
         if ignore_index is None
         else ignore_index
     )
-    processor = processor or runtime.description.image_processor() or SegformerImageProcessor(do_resize=False)
+    processor = processor or runtime.description.image_processor() or SegformerImageProcessor()
 
-    def read(item: _Item):
+    def read(item: Item):
         pixels, item.target = item.read()
         protocol.check(pixels.shape[:2], name_of(item.number))
         return pixels if corruption is None else corrupt(pixels, *corruption, item.number), item.target.shape
@@ -93,8 +86,7 @@ def predictions(
         finish=lambda item, pixels, merged: Prediction(pixels, item.target, merged.labels, merged.scores),
         how=dataclasses.replace(protocol.how, scores=scores),
     )
-    items = (_Item(number, one) for number, one in enumerate(readers(source, ignored)))
-    for found in overlap.many(Predictor(runtime, processor, batch_size), task, items):
+    for found in overlap.many(Predictor(runtime, processor, batch_size), task, items(source, ignored)):
         if isinstance(found, overlap.Failed):
             raise found.error
         yield found
@@ -134,6 +126,7 @@ def evaluate(
 
     Args:
         model: A Keras model, or the path of a file that `export` wrote.
+        processor: None: the one that an exported file has, or the default, as in pipelines.
         dump: Directory that every prediction is written to, as a palette PNG named like its picture (with its
             folders, where two pictures have one name).
         map_classes: Which class of the model each class of the data set is, by name or id; None leaves it out. Needed
@@ -159,12 +152,12 @@ def evaluate(
         raise ValueError(f"{runtime.source} is {model_is}, and the data has {data_has}: give data of the model's kind.")
     if has_classes:
         protocol.check_classifier()
-        if boundary or intervals or groups or calibration or corruption:
+        if dump is not None or boundary or intervals or groups or calibration or corruption:
             raise ValueError(
-                "boundary, intervals, groups, calibration and corruption are of masks, and the data set has none: "
-                "leave them out."
+                "dump, boundary, intervals, groups, calibration and corruption are of masks, and the data set has "
+                "none: leave them out."
             )
-        return _evaluate_classes(runtime, config, source, processor, batch_size)
+        return accuracy(runtime, config, source, processor, map_classes, batch_size)
     names = class_names(config)
     data_names = source.id2label if isinstance(source, Split) else {}
     ids_of = label_map(names, data_names, map_classes, config.semantic_loss_ignore_index)
@@ -197,41 +190,6 @@ def names_of(source: Source) -> Callable[[int], str]:
         return "{:06}".format
     names = [image.stem for image in source.images]
     return (names if len(set(names)) == len(names) else names_below(source.images)).__getitem__
-
-
-def _evaluate_classes(
-    runtime: Runtime, config: SegformerConfig, split: Split, processor: SegformerImageProcessor | None, batch_size: int
-) -> dict[str, Any]:
-    if config.num_labels == 1:
-        raise ValueError(f"{runtime.source} has one class, expected several: a score of one has no accuracy.")
-    processor = processor or runtime.description.image_processor() or SegformerImageProcessor()
-    hits, total = np.zeros(config.num_labels), np.zeros(config.num_labels)
-
-    def read(item: _Item):
-        pixels, item.target = item.read()
-        return pixels, None
-
-    task = overlap.Task(
-        read=read,
-        finish=lambda item, pixels, found: (int(item.target), int(found.logits.argmax())),
-        how=How(),
-    )
-    items = (_Item(number, one) for number, one in enumerate(readers(split)))
-    for found in overlap.many(Predictor(runtime, processor, batch_size), task, items):
-        if isinstance(found, overlap.Failed):
-            raise found.error
-        true, predicted = found
-        total[true] += 1
-        hits[true] += true == predicted
-    per_class = [
-        {"id": i, "name": name, "Acc": hits[i] / total[i] if total[i] else None} for i, name in config.id2label.items()
-    ]
-    return {
-        "accuracy": hits.sum() / total.sum(),
-        "per_class": per_class,
-        "protocol": "whole picture, resized as the model's processor does",
-        "images": int(total.sum()),
-    }
 
 
 class ValidationLoss:

@@ -18,7 +18,14 @@ from segformer_tf.training.console import Console
 from segformer_tf.training.datasets import Share, mixed, training_data
 from segformer_tf.training.evaluate import ValidationLoss
 from segformer_tf.training.keeper import Keeper
-from segformer_tf.training.learner import check_suited, compile_learner, make_learner, make_loss, make_statistics
+from segformer_tf.training.learner import (
+    check_model,
+    check_suited,
+    compile_learner,
+    make_learner,
+    make_loss,
+    make_statistics,
+)
 from segformer_tf.training.plan import Plan, make_plan, processor_for, tell_start
 from segformer_tf.training.recipe import Recipe
 from segformer_tf.training.recipes import RECIPES
@@ -54,7 +61,7 @@ def train(
     a finished run is lengthened.
 
     Two models are in memory: the given one, which is evaluated and saved in its own precision, and one with the
-    recipe's precision and rates, which learns.
+    recipe's precision and rates, which learns. Layers with `trainable = False` stay as they are.
 
     Args:
         data: A directory whose "train" split is trained on and whose "val" split is validated on, its inspection, or a
@@ -71,9 +78,9 @@ def train(
 
     Raises:
         OSError: A file cannot be read or written.
-        ValueError: The data does not fit the model or the recipe, recipe or pictures were changed on resume, or
-            (`state.NotFinite`) loss or weights are no longer numbers; the first such step is named, nothing of it
-            saved.
+        ValueError: The model has LoRA, is quantized or all frozen, the data does not fit the model or the recipe,
+            recipe or pictures were changed on resume, or (`state.NotFinite`) loss or weights are no longer numbers; the
+            first such step is named, nothing of it saved.
         KeyboardInterrupt: Ctrl-C, after the state of the run was saved and its report written.
     """
     run = Path(run)
@@ -84,6 +91,7 @@ def train(
         )
     if validation is None and not isinstance(data, (str, Path, Inspection)):
         raise ValueError("validation is None, expected a split to validate on where data is not a directory: give one.")
+    check_model(model, recipe)
     workers = Workers(strategy)
     workers.check(recipe)
     console = Console(verbose != 0 and workers.chief)

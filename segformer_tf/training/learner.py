@@ -4,12 +4,15 @@ import keras
 
 from segformer_tf.config import SegformerConfig
 from segformer_tf.data.splits import Split
+from segformer_tf.models import private
 from segformer_tf.training.datasets import check_masks, check_mixing, training_data
 from segformer_tf.training.losses import SegmentationLoss, class_weights
 from segformer_tf.training.plan import Plan
 from segformer_tf.training.recipe import Recipe
 from segformer_tf.training.sources import Source
 from segformer_tf.training.statistics import PICTURES, Statistics
+
+HEADS = ("decode_head", "classifier")
 
 
 def check_suited(recipe: Recipe, config: SegformerConfig, source: Source) -> None:
@@ -26,15 +29,46 @@ def check_suited(recipe: Recipe, config: SegformerConfig, source: Source) -> Non
         )
 
 
+def check_model(model, recipe: Recipe) -> None:
+    """Raises ValueError where no copy of the model can learn: layers of other kinds, or nothing that is not frozen."""
+    parts = private.parts_of(model)
+    if any(getattr(part, "lora_enabled", False) for part in parts):
+        raise ValueError(
+            "the model has LoRA enabled, expected plain weights, since a run trains a copy with all of them: train "
+            "with the model's own fit, or save_pretrained it, which adds LoRA to the kernels, and train what "
+            "from_pretrained reads."
+        )
+    if modes := sorted({str(mode) for part in parts if (mode := getattr(part, "quantization_mode", None))}):
+        raise ValueError(
+            f"the model is quantized ({', '.join(modes)}), expected floats, which alone can learn: train it before "
+            "`quantize`."
+        )
+    learning = [variable.path for variable in model.trainable_variables]
+    if recipe.freeze == "encoder":
+        learning = [path for path in learning if path.startswith(HEADS)]
+    if not learning:
+        frozen = " beside the recipe's freeze" if recipe.freeze else ""
+        raise ValueError(
+            f"all layers of the model are frozen{frozen}, expected some that learn: set `layer.trainable = True` for "
+            "them."
+        )
+
+
 def make_learner(model, recipe: Recipe):
-    """A channels-last model with the same weights, in the recipe's precision and with its rates and frozen layers."""
+    """A channels-last model with the same weights and frozen layers, in the recipe's precision, with its rates.
+
+    What the recipe freezes is frozen too.
+    """
     rates = {"drop_path_rate": recipe.drop_path_rate, "classifier_dropout_prob": recipe.dropout_rate}
     config = SegformerConfig.from_dict(model.config.to_dict(), **rates)
     learner = type(model)(config, data_format="channels_last", dtype=recipe.precision)
     learner.set_weights(model.get_weights())
+    for own, part in zip(private.parts_of(model), private.parts_of(learner), strict=True):  # a layer before its parts
+        part.trainable = own.trainable
     if recipe.freeze == "encoder":
         for layer in learner.layers:
-            layer.trainable = layer.name in ("decode_head", "classifier")
+            if layer.name not in HEADS:
+                layer.trainable = False
     return learner
 
 
@@ -65,7 +99,7 @@ def make_loss(recipe: Recipe, source: Source, counts: list[int] | None, config: 
 
 def make_statistics(model, recipe: Recipe, source: Source, seed: int) -> Statistics | None:
     """For averaged weights, which BatchNorm's running statistics are not those of."""
-    if recipe.ema_momentum is None or not hasattr(model, "decode_head"):
-        return None
+    if recipe.ema_momentum is None or not hasattr(model, "decode_head") or not model.decode_head.batch_norm.trainable:
+        return None  # a frozen norm keeps its own
     batches = training_data(source, recipe.augmentation, recipe.batch_size, seed)
     return Statistics(model, batches.take(-(-PICTURES // recipe.batch_size)))

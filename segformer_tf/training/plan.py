@@ -15,7 +15,7 @@ import tensorflow as tf
 from segformer_tf.config import VARIANTS, SegformerConfig
 from segformer_tf.data.splits import Split
 from segformer_tf.images import SegformerImageProcessor
-from segformer_tf.models.private import rate_of
+from segformer_tf.models.private import parts_of, rate_of
 from segformer_tf.pipelines.description import class_names
 from segformer_tf.storage.whole import whole
 from segformer_tf.training.console import Console
@@ -161,6 +161,8 @@ def tell_start(
     length = f"{plan.steps}" if plan.epochs is None else f"{plan.steps}, {plan.epochs:.1f} times every picture"
     averaged = "" if recipe.ema_momentum is None else f", weights averaged ({recipe.ema_momentum})"
     frozen = ", encoder frozen" if recipe.freeze else ""
+    if not all(part.trainable for part in parts_of(model)):
+        frozen += ", some layers frozen"
     console.table(
         [
             ("device", f"{device()}; {recipe.precision}"),

@@ -96,16 +96,39 @@ def readers(source: Source, ignore_index: int = UNLABELLED) -> Iterator[Callable
     return (functools.partial(_read_pair, source, number, ignore_index) for number in range(len(source)))
 
 
+@dataclasses.dataclass
+class Item:
+    """A picture of a data set, and its mask or class id once it is read."""
+
+    number: int
+    read: Callable[[], tuple[np.ndarray, Any]]
+    target: Any = None
+
+
+def items(source: Source, ignore_index: int = UNLABELLED) -> Iterator[Item]:
+    """The pictures of `readers`, with their numbers."""
+    return (Item(number, read) for number, read in enumerate(readers(source, ignore_index)))
+
+
 def _read_pair(split: Split, number: int, ignore_index: int) -> tuple[np.ndarray, Any]:
     image, target = pair_of(split, number)
     if isinstance(target, int):
         return image, target
-    below, right = (max(LEAST - side, 0) for side in target.shape)
-    if below or right:
-        around = ((0, below), (0, right))
-        filled = [np.pad(image[..., i], around, constant_values=MEAN_PIXEL[i]) for i in range(3)]
-        image, target = np.stack(filled, -1), np.pad(target, around, constant_values=UNLABELLED)
-    return image, for_the_model(target, ignore_index)
+    around = _around(target.shape)
+    target = np.pad(target, around, constant_values=UNLABELLED) if around else target
+    return filled(image), for_the_model(target, ignore_index)
+
+
+def filled(image: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8 as a model takes it: below and right of a smaller picture the mean pixel, to 32 pixels a side."""
+    if not (around := _around(image.shape[:2])):
+        return image
+    return np.stack([np.pad(image[..., i], around, constant_values=MEAN_PIXEL[i]) for i in range(3)], -1)
+
+
+def _around(size: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    """Rows and columns that are put around a picture of this (height, width); () where it is large enough."""
+    return tuple((0, max(LEAST - side, 0)) for side in size) if min(size) < LEAST else ()
 
 
 def for_the_model(labels: Any, ignore_index: int) -> Any:

@@ -5,7 +5,10 @@ import pytest
 from PIL import Image
 from small_data import CLASSES, tiny_network, write_split
 
+from segformer_tf import SegformerConfig, TFSegformerForImageClassification
 from segformer_tf.data.folds import inspect_folds
+from segformer_tf.training import read_split
+from segformer_tf.training.evaluate import predictions
 from segformer_tf.training.scoring.corruptions import corrupt
 from segformer_tf.training.sources import identity
 
@@ -56,6 +59,32 @@ def test_corrupted_pictures_score_as_those_that_corrupt_writes(call, data, model
     status, out, _ = call("evaluate", "--model", model, "--data", tmp_path / "dark", "--json")
     score = json.loads(out)["mIoU"]
     assert json.loads(file.read_text())["scores"]["contrast"]["5"] == pytest.approx(score, abs=1e-12)
+
+
+def test_a_small_picture_is_corrupted_as_evaluate_does_it(call, data, tmp_path):
+    for kind, file in (("images", "a_val.jpg"), ("annotations", "a_val.png")):
+        with Image.open(data / kind / "val" / file) as picture:
+            picture.crop((0, 0, 60, 20)).save(data / kind / "val" / file)
+    assert call("corrupt", data, tmp_path / "foggy", "--corruption", "fog", "--severity", 2)[0] == 0
+    with Image.open(tmp_path / "foggy/images/val/a_val.png") as picture:
+        written = np.asarray(picture)
+    seen = next(predictions(tiny_network(), read_split(data, "val"), corruption=("fog", 2))).image
+    assert written.shape == (20, 60, 3) and seen.shape == (32, 60, 3)
+    np.testing.assert_array_equal(written, seen[:20])
+
+
+def test_a_classifier_is_not_scored_on_corrupted_pictures(call, tmp_path):
+    for name in "ab":
+        (tmp_path / "classes/val" / name).mkdir(parents=True)
+        Image.new("RGB", (40, 50)).save(tmp_path / f"classes/val/{name}/x.png")
+    config = SegformerConfig.from_dict(tiny_network().config.to_dict(), id2label={0: "a", 1: "b"})
+    TFSegformerForImageClassification(config).save_pretrained(tmp_path / "model")
+    asked = ("evaluate", "--model", tmp_path / "model", "--data", tmp_path / "classes")
+    status, out, told = call(*asked, "--corruptions", "fog")
+    assert status == 2 and not out and "--corruptions" in told and "has no masks" in " ".join(told.split())
+    (tmp_path / "map.json").write_text(json.dumps({"a": "b"}))
+    status, out, told = call(*asked, "--map-classes", tmp_path / "map.json")
+    assert status == 0 and "1 pictures; whole picture" in out, told
 
 
 def test_scores_by_group_are_of_one_model_or_of_the_folds_of_a_run(call, data, model, tmp_path):

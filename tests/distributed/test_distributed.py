@@ -98,6 +98,15 @@ def test_two_devices_learn_what_one_does(start, one):
     same(weights(run), one)
 
 
+def test_two_devices_lay_the_same_regions_over_each_other_as_one_does(start):
+    options = ("--set", "augmentation.cut_rate=0.7", "--set", "augmentation.paste_rate=0.7")
+    one, alone = start("regions", *options)
+    two, run = start("mirrored-regions", "--distribute", "mirrored", *options, code=TWO_DEVICES)
+    for process in (one, two):
+        assert process.wait(900) == 0, process.told.read_text()
+    same(weights(run), weights(alone))
+
+
 def test_two_processes_learn_what_one_does_and_a_killed_worker_changes_nothing(start, one):
     processes, run = two(start, "killed")
     end = time.monotonic() + 600

@@ -96,19 +96,50 @@ def test_an_unknown_protocol_is_told():
         Protocol("fast")
 
 
-def test_a_classifier_s_score_is_its_accuracy(tmp_path, network):
+@pytest.fixture
+def classes(tmp_path):
+    """A picture of each of the classes a, b and c."""
     for i, name in enumerate("abc"):
         (tmp_path / "val" / name).mkdir(parents=True)
         Image.new("RGB", (40, 50), (100 * i, 0, 0)).save(tmp_path / f"val/{name}/x.png")
-    classifier = TFSegformerForImageClassification(SegformerConfig.from_dict(network.config.to_dict()))
-    classifier.get_layer("classifier").bias.assign([0, 99, 0])
-    found = evaluate(classifier, read_split(tmp_path, "val"), processor=SegformerImageProcessor(size=(32, 32)))
+    return read_split(tmp_path, "val")
+
+
+def classifier_of(network, **changes):
+    made = TFSegformerForImageClassification(SegformerConfig.from_dict(network.config.to_dict(), **changes))
+    bias = np.zeros(made.config.num_labels)
+    bias[1:2] = 99
+    made.get_layer("classifier").bias.assign(bias)
+    return made
+
+
+def test_a_classifier_s_score_is_its_accuracy(classes, network):
+    classifier = classifier_of(network, id2label=classes.id2label)
+    found = evaluate(classifier, classes, processor=SegformerImageProcessor(size=(32, 32)))
     assert found["accuracy"] == pytest.approx(1 / 3) and [row["Acc"] for row in found["per_class"]] == [0, 1, 0]
     with pytest.raises(ValueError, match="is a segmentation model, and the data has a class for each picture: give"):
-        evaluate(network, read_split(tmp_path, "val"))
-    one = TFSegformerForImageClassification(SegformerConfig.from_dict(network.config.to_dict(), num_labels=1))
+        evaluate(network, classes)
+    with pytest.raises(ValueError, match=r"dump, boundary, .* are of masks, and the data set has none"):
+        evaluate(classifier, classes, dump="nowhere")
     with pytest.raises(ValueError, match="has one class, expected several"):
-        evaluate(one, read_split(tmp_path, "val"))
+        evaluate(classifier_of(network, num_labels=1), classes)
+
+
+def test_a_classifier_of_other_classes_needs_a_map(classes, network):
+    own = network.config.id2label
+    classifier, small = classifier_of(network), SegformerImageProcessor(size=(32, 32))
+    with pytest.raises(ValueError, match="the data set's classes are 0 a, 1 b, 2 c, and the model's are"):
+        evaluate(classifier, classes)
+    found = evaluate(classifier, classes, processor=small, map_classes={"a": own[1], "b": own[2], "c": None})
+    assert found["images"] == 2 and [row["Acc"] for row in found["per_class"]] == [None, 1, 0]
+    assert evaluate(classifier, classes, processor=small, map_classes={})["accuracy"] is None
+    with pytest.raises(ValueError, match="map_classes names 'd', which is no class of the data set"):
+        evaluate(classifier, classes, map_classes={"d": 0})
+    with pytest.raises(ValueError, match="the data set's classes are 0 a, 1 b, 2 c, and the model's are 0 LABEL_0"):
+        evaluate(classifier_of(network, num_labels=2), classes)
+    unnamed = dataclasses.replace(classes, classes=())
+    with pytest.raises(ValueError, match="a picture has the class 2, expected 0 to 1"):
+        evaluate(classifier_of(network, num_labels=2), unnamed, processor=small)
 
 
 def test_a_classifier_is_not_scored_on_masks(data, network):

@@ -21,6 +21,7 @@ from segformer_tf import (
     TFSegformerForImageClassification,
     TFSegformerForSemanticSegmentation,
 )
+from segformer_tf.models.private import parts_of
 from segformer_tf.training import (
     RECIPES,
     Augmentation,
@@ -277,6 +278,34 @@ def test_a_loss_that_is_no_number_stops_the_run_and_saves_nothing(network, tmp_p
         keeper._check(float("inf"))
 
 
+def test_layers_that_are_frozen_stay_as_they_are(data, network, tmp_path, capsys):
+    network.get_layer("block_0_0").trainable = network.decode_head.batch_norm.trainable = False
+    before = weights(network)
+    train(network, data, tmp_path / "run", dataclasses.replace(RECIPE, steps=2, evaluate_every=2))
+    changed = {w.path for old, w in zip(before, network.weights, strict=True) if not np.array_equal(old, w.numpy())}
+    frozen = ("block_0_0/", "decode_head/batch_norm/")
+    assert changed and not [path for path in changed if path.startswith(frozen)]
+    assert any(path.startswith("patch_embeddings_0/") for path in changed)
+    assert "some layers frozen" in capsys.readouterr().err
+
+
+def test_a_model_that_no_copy_can_learn_for_is_refused_at_the_start(network, tmp_path):
+    def refused(text, recipe=RECIPE):
+        with pytest.raises(ValueError, match=text):
+            train(network, tmp_path / "none", tmp_path / "run", recipe)
+
+    network.decode_head.trainable = False
+    refused("frozen beside the recipe's freeze, expected some", dataclasses.replace(RECIPE, freeze="encoder"))
+    network.trainable = False
+    refused("all layers of the model are frozen, expected some that learn")
+    network.trainable = True
+    network.decode_head.classifier.enable_lora(2)
+    refused("has LoRA enabled, expected plain weights, .* the model's own fit, or save_pretrained")
+    network = tiny_network()
+    next(part for part in parts_of(network) if isinstance(part, keras.layers.Dense)).quantize("int8", type_check=False)
+    refused(r"is quantized \(int8\), expected floats")
+
+
 def test_one_logit_is_not_trained_where_the_model_has_classes(data, network, tmp_path):
     with pytest.raises(ValueError, match=r"one_logit is True, expected False for a model of 3 classes: give --binary"):
         train(network, data, tmp_path / "run", dataclasses.replace(RECIPE, one_logit=True), verbose=0)
@@ -286,6 +315,7 @@ def test_one_logit_is_not_trained_where_the_model_has_classes(data, network, tmp
 def test_averaged_weights_are_saved_with_their_own_statistics(data, network, tmp_path):
     """The running statistics follow other weights: far from the saved ones where the rate is high."""
     network.config.calibration_temperature = 1.4
+    assert "calibration_temperature" in network.config.to_dict()
     recipe = dataclasses.replace(
         RECIPE, steps=8, learning_rate=0.3, ema_momentum=0.99, evaluate_every=8, save_every=None
     )

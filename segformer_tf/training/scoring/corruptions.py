@@ -5,6 +5,7 @@ generator, whose numbers never change.
 """
 
 import io
+import numbers
 import zlib
 from collections.abc import Callable
 from typing import NamedTuple
@@ -167,10 +168,14 @@ def corrupt(image: np.ndarray, name: str, severity: int, random: Random | int = 
         FileNotFoundError: "frost" without its photographs.
     """
     check([name], [severity])
-    if image.ndim != 3 or image.shape[-1] != 3 or image.dtype != np.uint8 or min(image.shape[:2]) < LEAST:
+    if image.ndim != 3 or image.shape[-1] != 3 or image.dtype != np.uint8:
         raise ValueError(
-            f"the picture is {image.shape} {image.dtype}, expected (H, W, 3) uint8 of {LEAST} pixels a side or more: "
-            "corrupt colour pictures only."
+            f"the picture is {image.shape} {image.dtype}, expected (H, W, 3) uint8: corrupt colour pictures only."
+        )
+    if min(image.shape[:2]) < LEAST:
+        raise ValueError(
+            f"the picture is {image.shape[0]} x {image.shape[1]}, expected {LEAST} pixels a side or more: pad it "
+            "first, as `evaluate` does."
         )
     if not isinstance(random, Random):
         random = Random([zlib.crc32(name.encode()), severity, int(random)])
@@ -183,7 +188,7 @@ def check(names, severities) -> None:
         if name not in CORRUPTIONS:
             raise ValueError(f"corruption is {name!r}, expected one of {', '.join(CORRUPTIONS)}: choose one of these.")
     for severity in severities:
-        if severity not in STRENGTHS:
-            raise ValueError(f"severity is {severity}, expected 1, 2, 3, 4 or 5: choose one of these.")
+        if not isinstance(severity, numbers.Integral) or isinstance(severity, bool) or severity not in STRENGTHS:
+            raise ValueError(f"severity is {severity!r}, expected 1, 2, 3, 4 or 5: choose one of these.")
     if "frost" in names:
         weather.frost_pictures()

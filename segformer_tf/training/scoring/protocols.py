@@ -19,7 +19,9 @@ class Row(NamedTuple):
 
 PROTOCOLS = {
     "plain": Row("none", "whole", "whole picture at its own size"),
-    "processor": Row("processor", "whole", "whole picture, resized as the model's processor does"),
+    "processor": Row(
+        "processor", "whole", "whole picture, resized as the model's processor does (without one, to 512 x 512)"
+    ),
     "hf-512": Row((512, 512), "whole", "whole picture, squashed to 512 x 512 whatever its ratio"),
     "ade20k": Row("ade20k", "whole", "whole picture, fitted into 2048 x 512 as MMSegmentation does"),
     "ade20k-aligned": Row(
@@ -37,10 +39,11 @@ class Protocol:
     """How a picture comes to the model. The prediction is always compared at the mask's own size.
 
     Args:
-        name: "plain": whole, at its own size; "processor": whole, as the model's processor resizes it; "hf-512":
-            whole, squashed to 512 x 512; "ade20k": whole, fitted into 2048 x 512; "ade20k-aligned": the same, sides
-            rounded up to 32; "cityscapes": in windows of 1024 x 1024 every 768; "cityscapes-whole"; "slide": in windows
-            of any size. The two of Cityscapes take no picture under 1024 pixels high or wide.
+        name: "plain": whole, at its own size; "processor": whole, as the model's processor resizes it (without one, to
+            512 x 512, as pipelines do); "hf-512": whole, squashed to 512 x 512; "ade20k": whole, fitted into 2048 x
+            512; "ade20k-aligned": the same, sides rounded up to 32; "cityscapes": in windows of 1024 x 1024 every 768;
+            "cityscapes-whole"; "slide": in windows of any size. The two of Cityscapes take no picture under 1024 pixels
+            high or wide.
         window, stride: Height and width, for "slide".
         scales, flip: Several sizes, and mirror images; class probabilities are averaged.
     """
@@ -89,5 +92,5 @@ class Protocol:
         single = tuple(self.scales) == (1.0,)
         scales = "single scale" if single else f"scales {', '.join(f'{scale:g}' for scale in self.scales)}"
         flip = "flip" if self.flip else "no flip"
-        end = "" if single and not self.flip else ", class probabilities averaged"
+        end = "" if len(self.scales) == 1 and not self.flip else ", class probabilities averaged"
         return f"{self.name}: {how}; {scales}, {flip}, logits resized bilinearly to the mask's size{end}"

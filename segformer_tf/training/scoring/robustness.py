@@ -17,7 +17,7 @@ Score = Callable[[str | None, int], dict[str, Any]]  # (corruption or None, seve
 
 def corruption_names(given: str) -> tuple[str, ...]:
     """ "cityscapes-c", or names with commas between them, as names; errors as `corruptions.check`."""
-    names = SETS.get(given) or tuple(name.strip() for name in given.split(","))
+    names = SETS.get(given) or tuple(dict.fromkeys(name.strip() for name in given.split(",")))
     check(names, ())
     return names
 
@@ -39,11 +39,13 @@ def robustness(
         file: JSON that every score is written to as it is known. A file that is there already is gone on with.
 
     Raises:
-        ValueError: `file` is of another protocol, other pictures or another model.
+        ValueError: The scores have no mIoU, or `file` is of another protocol, other pictures or another model.
     """
     severities = tuple(severities)
     check(names, severities)
     clean = score(None, 0)
+    if "mIoU" not in clean:
+        raise ValueError(f"the score is {', '.join(clean)}, expected mIoU: give a segmentation model's.")
     about = {"protocol": clean["protocol"], "images": clean["images"], "clean": clean["mIoU"]}
     known = _known(Path(file), about) if file is not None and Path(file).exists() else {}
     for name in names:

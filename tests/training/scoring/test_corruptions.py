@@ -52,6 +52,8 @@ def test_the_picture_itself_is_left_as_it_was(golden, frost_pictures):
         ("rain", 1, "corruption is 'rain', expected one of motion_blur"),
         ("fog", 0, "severity is 0, expected 1, 2, 3, 4 or 5"),
         ("fog", 6, "severity is 6, expected 1, 2, 3, 4 or 5"),
+        ("fog", 3.0, r"severity is 3\.0, expected 1, 2, 3, 4 or 5"),
+        ("fog", True, "severity is True, expected 1, 2, 3, 4 or 5"),
     ],
 )
 def test_what_is_no_corruption_is_told(golden, name, severity, told):
@@ -59,9 +61,16 @@ def test_what_is_no_corruption_is_told(golden, name, severity, told):
         corrupt(golden["picture"], name, severity)
 
 
-@pytest.mark.parametrize("shape", [(40, 50), (40, 50, 4), (31, 50, 3)])
-def test_grey_and_tiny_pictures_are_refused(shape):
-    with pytest.raises(ValueError, match="32 pixels a side or more"):
+@pytest.mark.parametrize(
+    ("shape", "told"),
+    [
+        ((40, 50), r"the picture is \(40, 50\) uint8, expected \(H, W, 3\) uint8"),
+        ((40, 50, 4), "expected .* colour pictures only"),
+        ((31, 50, 3), "the picture is 31 x 50, expected 32 pixels a side or more: pad it first"),
+    ],
+)
+def test_grey_and_tiny_pictures_are_refused(shape, told):
+    with pytest.raises(ValueError, match=told):
         corrupt(np.zeros(shape, np.uint8), "fog", 1)
 
 

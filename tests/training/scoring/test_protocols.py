@@ -17,6 +17,19 @@ def test_hf_512_squashes_the_picture_whatever_the_processor_says(data, network):
     np.testing.assert_array_equal(found.predicted, tf.argmax(tf.image.resize(logits, (48, 72)), -1)[0])
 
 
+def test_without_a_processor_the_default_one_resizes_as_in_pipelines(data, network):
+    split = read_split(data, "val")
+    found, expected = (next(predictions(network, split, name)).predicted for name in ("processor", "hf-512"))
+    np.testing.assert_array_equal(found, expected)
+    assert "processor does (without one, to 512 x 512)" in str(Protocol("processor"))
+
+
+def test_only_several_are_said_to_be_averaged():
+    assert "scales 0.5, no flip" in str(Protocol(scales=(0.5,))) and "averaged" not in str(Protocol(scales=(0.5,)))
+    for several in (Protocol(scales=(0.5, 1.0)), Protocol(scales=(0.5,), flip=True)):
+        assert str(several).endswith("class probabilities averaged")
+
+
 def test_ade20k_keeps_the_ratio_and_aligned_rounds_the_sides_up(network):
     image = np.random.default_rng(0).integers(0, 256, (50, 93, 3), np.uint8)
     source = tf.data.Dataset.from_tensors((image, np.zeros((50, 93), np.int32)))

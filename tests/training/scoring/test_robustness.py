@@ -32,6 +32,15 @@ def test_means_are_over_all_strengths_and_of_noise_over_three():
     assert "| shot_noise | 70.0 | 60.0 | 50.0 | 40.0 | 30.0 | 60.0 |" in table_of_strengths(found)
 
 
+def test_a_corruption_named_twice_is_scored_once():
+    assert corruption_names("fog, snow,fog") == ("fog", "snow")
+
+
+def test_scores_without_miou_are_refused():
+    with pytest.raises(ValueError, match="the score is accuracy, images, expected mIoU"):
+        robustness(lambda name, severity: {"accuracy": 1.0, "images": 2}, ["fog"])
+
+
 def test_a_stopped_run_goes_on_from_its_file(tmp_path):
     file = tmp_path / "out.json"
     with pytest.raises(KeyboardInterrupt):
