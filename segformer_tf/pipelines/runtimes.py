@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from segformer_tf.pipelines import openvino_files
 from segformer_tf.pipelines.description import Description
 
 
@@ -108,7 +109,9 @@ def export_quietly(model: Any, path: Path, format: str, shape: tuple[int | None,
     """`model.export` for pixels of `shape`, without the converters' warnings."""
     import tensorflow as tf
 
+    if format == "openvino":
+        openvino_files.load()
     spec = tf.TensorSpec(shape, tf.float32, name="pixel_values")
-    with warnings.catch_warnings():
+    with openvino_files.interruptible(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the converters' own, about numpy and about each other's versions
         model.export(str(path), verbose=False, input_signature=[spec], format=format, **arguments)
