@@ -18,7 +18,7 @@ from segformer_tf.cli import (  # noqa: F401  (they register commands)
     video,
 )
 from segformer_tf.cli.app import app, arrange, say
-from segformer_tf.cli.stopping import stoppable
+from segformer_tf.cli.stopping import STATUS, stoppable
 
 arrange(
     {
@@ -47,6 +47,8 @@ def main(arguments: list[str] | None = None) -> None:
                 prog_name="segformer-tf",
                 standalone_mode=False,
             )
+    except KeyboardInterrupt:  # which a library made an error of
+        raise SystemExit(STATUS) from None
     except Exception as error:
         if debug:
             raise

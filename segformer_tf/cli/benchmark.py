@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from segformer_tf.cli.app import app, check_model, load_tensorflow, say
+from segformer_tf.cli.stopping import stop_if_asked
 
 # What computes, how its numbers are stored or computed, and where it lives: a dtype policy, or a format of `export`.
 WAYS = [
@@ -108,6 +109,7 @@ def _prepared(model: str, size: tuple[int, int] | None, directory: Path) -> Any:
                 )
                 way["path"] = str(found.path)
             except Exception as error:  # a converter may fail by any error; the other rows are still worth having
+                stop_if_asked()
                 way["failure"] = _first_line(error)
         yield way
 

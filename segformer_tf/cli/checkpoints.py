@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from segformer_tf.cli import scoring
-from segformer_tf.cli.app import app, check_checkpoint, check_model, load_tensorflow
+from segformer_tf.cli.app import app, check_checkpoint, check_model, load_tensorflow, printable
 
 
 class Format(str, Enum):
@@ -57,7 +57,7 @@ def info(
         return
     for key, value in facts.items():
         shown = ", ".join(map(str, value)) if isinstance(value, list) else value
-        print(f"{key.replace('_', ' ')}: {shown}")
+        print(f"{key.replace('_', ' ')}: {printable(str(shown))}")
 
 
 def _facts(name: str) -> dict[str, Any]:

@@ -162,11 +162,22 @@ def calibration_of(
     files = [files[i * len(files) // min(images, len(files))] for i in range(min(images, len(files)))]
     lying = {"data_format": "channels_last", "input_data_format": "channels_last", "return_tensors": "np"}
 
+    broken: dict[Any, Exception] = {}
+
     def pixels() -> Iterator[Any]:
         for file in files:
-            yield processor(processor.pixels(file, strict=True), **lying).pixel_values
+            if file in broken:
+                continue
+            try:
+                found = processor(processor.pixels(file, strict=True), **lying).pixel_values
+            except (OSError, ValueError) as error:
+                broken[file] = error
+                say(f"{error} It is left out.")
+                continue
+            yield found
 
-    next(pixels())  # a picture of other channels is told before anything is made
+    if next(pixels(), None) is None:  # told before anything is made
+        raise next(iter(broken.values()))
     return Calibration(pixels, score, max_drop)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from segformer_tf.cli.app import app, load_tensorflow
+from segformer_tf.cli.app import app, load_tensorflow, wrong_call
 
 Name = Annotated[str | None, typer.Option(help="The model's name in requests; the directory's name by default.")]
 Labels = Annotated[list[str] | None, typer.Option(help="LABEL=VERSION, such as canary=2; may be given several times.")]
@@ -112,6 +112,8 @@ def _labels(texts: list[str] | None) -> dict[str, int]:
         key, _, version = text.partition("=")
         if not key or not version.isdecimal():
             raise typer.BadParameter(f"{text!r} is expected as LABEL=VERSION, such as canary=2.", param_hint="--label")
+        if key in labels:
+            raise typer.BadParameter(f"{key} is given twice, expected one version of it.", param_hint="--label")
         labels[key] = int(version)
     return labels
 
@@ -125,9 +127,9 @@ def serve_config(
         str | None, typer.Option(help="Where the server sees DIRECTORY; /models/NAME by default.", show_default=False)
     ] = None,
     label: Labels = None,
-    max_batch_size: Annotated[int, typer.Option(help="Pictures that run together at most.")] = 8,
-    batch_timeout_ms: Annotated[float, typer.Option(help="How long a batch waits for more.")] = 5.0,
-    threads: Annotated[int, typer.Option(help="Batches that run at the same time.")] = 2,
+    max_batch_size: Annotated[int, typer.Option(help="Pictures that run together at most.", min=1)] = 8,
+    batch_timeout_ms: Annotated[float, typer.Option(help="How long a batch waits for more.", min=0)] = 5.0,
+    threads: Annotated[int, typer.Option(help="Batches that run at the same time.", min=1)] = 2,
 ) -> None:
     """Write TF Serving's models.config, batching_params.txt and monitoring.config.
 
@@ -136,15 +138,16 @@ def serve_config(
     from segformer_tf.serving.config import serving_config
     from segformer_tf.storage.whole import staged
 
-    texts = serving_config(
-        directory,
-        name=name,
-        base_path=base_path,
-        labels=_labels(label),
-        max_batch_size=max_batch_size,
-        batch_timeout_ms=batch_timeout_ms,
-        threads=threads,
-    )
+    with wrong_call():
+        texts = serving_config(
+            directory,
+            name=name,
+            base_path=base_path,
+            labels=_labels(label),
+            max_batch_size=max_batch_size,
+            batch_timeout_ms=batch_timeout_ms,
+            threads=threads,
+        )
     with staged(output) as stage:
         for file, text in texts.items():
             (stage / file).write_text(text, "utf-8")

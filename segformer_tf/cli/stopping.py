@@ -11,14 +11,17 @@ from segformer_tf.cli.app import say
 
 SECONDS = 1.0  # until it is said
 STATUS = 130
+_came = threading.Event()
 
 
 @contextmanager
 def stoppable() -> Iterator[None]:
     """Inside, a first Ctrl-C raises KeyboardInterrupt, a second ends the process, whatever it waits for.
 
-    Not where Ctrl-C is ignored, as in a shell's background jobs, or answered by somebody else.
+    An error after the first is one too: libraries make errors of it. Not where Ctrl-C is ignored, as in a shell's
+    background jobs, or answered by somebody else.
     """
+    _came.clear()
     own = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if not own or threading.current_thread() is not threading.main_thread():
         yield
@@ -28,6 +31,7 @@ def stoppable() -> Iterator[None]:
     late.daemon = True
 
     def first(*_: object) -> None:
+        _came.set()
         signal.signal(signal.SIGINT, second)
         late.start()
         raise KeyboardInterrupt
@@ -40,7 +44,16 @@ def stoppable() -> Iterator[None]:
     signal.signal(signal.SIGINT, first)
     try:
         yield
+    except Exception:
+        stop_if_asked()
+        raise
     finally:
         late.cancel()
         if signal.getsignal(signal.SIGINT) is first:  # else the program is ending, and may wait for threads again
             signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def stop_if_asked() -> None:
+    """Raises KeyboardInterrupt where Ctrl-C came, for those who go on after errors."""
+    if _came.is_set():
+        raise KeyboardInterrupt from None

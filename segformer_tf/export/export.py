@@ -20,6 +20,7 @@ from segformer_tf.export.warmup import sample_picture
 from segformer_tf.images.postprocess import post_process_semantic_segmentation
 from segformer_tf.images.processor import SegformerImageProcessor
 from segformer_tf.models.base import SMALLEST_SIDE, SegformerBase
+from segformer_tf.models.checkpointed import quantization_modes
 from segformer_tf.pipelines.description import Description, class_rows
 from segformer_tf.pipelines.runtimes import KerasModel, pixels_shape
 from segformer_tf.storage.keywords import spell_checked
@@ -95,13 +96,17 @@ def export(
             `preprocessor_config.json`, of a channels-first model.
 
     Raises:
-        ValueError: An argument that does not fit, weights that are no numbers, or a file that differs more than the
-            tolerance, or loses more than the calibration allows (it is not kept).
+        ValueError: An argument that does not fit, a model after `quantize` or with weights that are no numbers, a file
+            that differs more than the tolerance or loses more than the calibration allows (it is not kept).
         ImportError: The format needs a package that is not installed.
     """
-    directory = Path(directory)
-    processor = processor or SegformerImageProcessor()
+    directory, processor = Path(directory), processor or SegformerImageProcessor()
     check(format, size, batch, weights, model.dtype_policy.name)
+    if modes := {*quantization_modes(model).values()}:
+        raise ValueError(
+            f"The model is quantized ({', '.join(modes)}), expected one of floats: export it before `quantize`, such "
+            'as with weights="int8", or keep this one by `model.save("model.keras")`.'
+        )
     check_finite({weight.path: np.asarray(weight) for weight in model.weights}, "The model")
     if size is not None:
         settings = {**processor.to_dict(), "do_resize": True, "size": {"height": size[0], "width": size[1]}}
@@ -203,7 +208,8 @@ def _export_runtime(
     expected = KerasModel(model)(pixels)
     about = Description.of_model(model, processor, size, **facts(model))
     shape, quantized = pixels_shape(model, size, batch), None
-    with staged(path.parent) as draft, tempfile.TemporaryDirectory() as directory_of_full:
+    stale = [REPORT] * (format == "openvino" and not calibration)  # of an int8 file that goes now
+    with staged(path.parent, lambda: stale) as draft, tempfile.TemporaryDirectory() as directory_of_full:
         file = draft / path.name  # the .bin of OpenVINO moves before its .xml
         if calibration:
             full = Path(directory_of_full, runtime.file)

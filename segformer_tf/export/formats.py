@@ -50,14 +50,14 @@ def _write_onnx(model: SegformerBase, path: Path, shape: Shape, weights: str, ab
 
 
 def _write_openvino(model: SegformerBase, path: Path, shape: Shape, weights: str, about: Description) -> None:
-    import openvino
-
+    openvino = openvino_files.load()
     with tempfile.TemporaryDirectory() as directory:
         full = Path(directory, "model.xml")
         if weights == "int8":  # by way of ONNX, whose 8-bit weights OpenVINO reads and keeps
             onnx = full.with_suffix(".onnx")
             _write_onnx(model, onnx, shape, weights, about)
-            converted = openvino.convert_model(onnx)
+            with openvino_files.interruptible():
+                converted = openvino.convert_model(onnx)
         else:
             export_quietly(model, full, "openvino", shape)
             converted = openvino.Core().read_model(full)

@@ -157,8 +157,7 @@ def layers(path: Path) -> list[Layer]:
 
     The converter leaves the names of some out: they go with those before.
     """
-    import openvino
-
+    openvino = openvino_files.load()
     rows, stage = [], "stage 1"
     for op in openvino.Core().read_model(path).get_ordered_ops():
         name, kind = op.get_friendly_name(), op.get_type_name()
@@ -172,12 +171,11 @@ def layers(path: Path) -> list[Layer]:
 
 def write_int8(full: Path, path: Path, pictures: "_Again", in_float: list[str]) -> None:
     """The file `full` with products in int8, but for those named `in_float`."""
-    import nncf
-    import openvino
-
+    openvino, nncf = openvino_files.load(), openvino_files.load("nncf")
     nncf.set_log_level(logging.ERROR)
     model = openvino.Core().read_model(full)
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):  # its progress bars
+    progress = io.StringIO()
+    with openvino_files.interruptible(), contextlib.redirect_stdout(progress), contextlib.redirect_stderr(progress):
         made = nncf.quantize(
             model,
             nncf.Dataset(pictures),

@@ -177,7 +177,7 @@ class Pretrained(TransformersInterface):
 
         ValueError for a quantized model, whose kernels are no longer those of the checkpoint.
         """
-        if modes := {*_quantized(self).values()}:
+        if modes := {*quantization_modes(self).values()}:
             raise ValueError(
                 f"The model is quantized ({', '.join(modes)}), and the Hub's files hold floats: save it by "
                 "`model.save(...)` as .keras or by `save_weights`, or save_pretrained it before `quantize`."
@@ -223,7 +223,7 @@ class Pretrained(TransformersInterface):
             "name": self.name,
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
             "trainable": self.trainable,
-            "quantized": _quantized(self),
+            "quantized": quantization_modes(self),
         }
 
     @classmethod
@@ -240,7 +240,7 @@ class Pretrained(TransformersInterface):
         return model
 
 
-def _quantized(model: Any) -> dict[str, str]:
+def quantization_modes(model: Any) -> dict[str, str]:
     """The mode of each layer that `quantize` changed, by the layer's path."""
     modes = ((layer.path, getattr(layer, "quantization_mode", None)) for layer in private.parts_of(model))
     return {str(path): mode for path, mode in modes if mode}

@@ -4,13 +4,16 @@ The graph is traced at the first such call, for all sizes, and traced anew where
 it was: LoRA, `quantize`, dtype policies, other layers, frozen ones. It reads the variables, so assigned weights count.
 Layers run op by op, as before, wherever a person may want to see them do so: in training, under a gradient tape, with
 `run_eagerly`, in layers of other makers and in layers whose `call` was replaced. So do small pictures, which cost less
-than a tracing, and what is called inside `op_by_op()`.
+than a tracing, and what is called inside `op_by_op()`. Inside `as_graph()`, as pipelines call, size, tape and
+`run_eagerly` do not count.
 """
 
 import contextlib
 import contextvars
+import functools
 import math
 import operator
+import threading
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -22,18 +25,28 @@ from segformer_tf.models import private
 WORTH_TRACING = 2**14  # pixels of all pictures together: one of 128 x 128
 OWN = ("keras.", "segformer_tf.")  # packages whose layers do nothing but compute
 
-_op_by_op = contextvars.ContextVar("op_by_op", default=False)
+_wish: contextvars.ContextVar[str] = contextvars.ContextVar("wish", default="")  # "op by op", "graph"
 _graphs: Any = weakref.WeakKeyDictionary()  # model -> (its state then, graphs by the fields that they give)
+_making = threading.Lock()  # two halves of a batch ask for the same graph
+
+
+def op_by_op() -> contextlib.AbstractContextManager[None]:
+    """Calls inside trace no graph: one picture alone takes a third of the time so."""
+    return _wished("op by op")
+
+
+def as_graph() -> contextlib.AbstractContextManager[None]:
+    """Calls inside are a graph whatever their size: others with the same graph follow."""
+    return _wished("graph")
 
 
 @contextlib.contextmanager
-def op_by_op() -> Iterator[None]:
-    """Calls inside trace no graph: one picture alone takes a third of the time so."""
-    before = _op_by_op.set(True)
+def _wished(how: str) -> Iterator[None]:
+    before = _wish.set(how)
     try:
         yield
     finally:
-        _op_by_op.reset(before)
+        _wish.reset(before)
 
 
 def fields_of(model: Any, pixel_values, training: bool | None, **wanted: bool) -> dict[str, Any]:
@@ -41,26 +54,28 @@ def fields_of(model: Any, pixel_values, training: bool | None, **wanted: bool) -
     state = None if training or not _worthwhile(model, pixel_values) else _state(model)
     if state is None:
         return model.network(pixel_values, **wanted)
-    known = _graphs.get(model)
-    if known is None or len(known[0]) != len(state) or not all(map(operator.is_, known[0], state)):
-        known = _graphs[model] = state, {}
     key = tuple(wanted.items())
-    if key not in known[1]:
-        known[1][key] = _traced(model, wanted)
-    return known[1][key](pixel_values)
+    with _making:
+        known = _graphs.get(model)
+        if known is None or len(known[0]) != len(state) or not all(map(operator.is_, known[0], state)):
+            known = _graphs[model] = state, {}
+        if key not in known[1]:
+            known[1][key] = _traced(model, wanted)
+        graph = known[1][key]
+    return graph(pixel_values)
 
 
 def _worthwhile(model: Any, pixel_values) -> bool:
-    if keras.backend.backend() != "tensorflow" or _op_by_op.get():
+    if keras.backend.backend() != "tensorflow" or _wish.get() == "op by op":
         return False
     import tensorflow as tf
 
-    return (
-        tf.executing_eagerly()
-        and math.prod(pixel_values.shape) >= WORTH_TRACING * model.config.num_channels
+    if not tf.executing_eagerly() or private.in_stateless_scope():
+        return False
+    return _wish.get() == "graph" or (
+        math.prod(pixel_values.shape) >= WORTH_TRACING * model.config.num_channels
         and not model.run_eagerly
         and not private.is_recorded()
-        and not private.in_stateless_scope()
         and not tf.distribute.has_strategy()
     )
 
@@ -77,10 +92,11 @@ def _state(model: Any) -> list[Any] | None:
         return None
     state += sorted((kind.call for kind in kinds), key=id)
     for layer in layers:
-        own = vars(layer)
+        own = vars(layer).copy()  # another thread may trace, and so note something in it
         if "call" in own or "__call__" in own or own.get("activity_regularizer") is not None:
             return None
-        state += [value for name, value in own.items() if name != "_called"]  # Keras notes the first call in it
+        own.pop("_called", None)  # Keras notes the first call in it
+        state += own.values()
     return state
 
 
@@ -94,4 +110,6 @@ def _traced(model: Any, wanted: dict[str, bool]) -> Any:
     def run(pixel_values):
         return network()(pixel_values, **wanted)
 
-    return tf.function(run, input_signature=[tf.TensorSpec((None, *shape), tf.float32)], autograph=False)
+    signature = [tf.TensorSpec((None, *shape), tf.float32)]
+    # TensorFlow counts tracings by code, and warns of five: a `partial` counts by itself, each model's its own.
+    return tf.function(functools.partial(run), input_signature=signature, autograph=False)

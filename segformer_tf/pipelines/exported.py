@@ -33,8 +33,7 @@ class OpenVino(Runtime):
     backend = "openvino"
 
     def __init__(self, path: str | os.PathLike, description: Description | None = None):
-        import openvino
-
+        openvino = openvino_files.load()
         self._core = openvino.Core()
         weights = openvino_files.weights_of(path)
         self._model = _readable(path, lambda: self._core.read_model(str(path)))
@@ -245,7 +244,8 @@ def check_installed(runtime: str, why: str) -> None:
 
 def _readable(path: str | os.PathLike, load: Any) -> Any:
     try:
-        return load()
+        with openvino_files.interruptible():
+            return load()
     except Exception as error:  # every runtime has its own
         lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith(PLACES)]
         first = lines[0].strip() if lines else type(error).__name__

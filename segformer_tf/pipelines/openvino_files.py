@@ -1,17 +1,51 @@
-"""What an OpenVINO file says, and that its two parts belong together: the .xml and the weights, a .bin beside it."""
+"""OpenVINO without its telemetry; what its files say, and that their two parts belong together: .xml and .bin."""
 
+import contextlib
+import importlib
 import os
+import sys
+import threading
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from segformer_tf.pipelines.description import KEY
 
+TELEMETRY = "openvino_telemetry"  # a package that OpenVINO and NNCF do without where it is not there
+_loading = threading.Lock()
+
+
+def load(name: str = "openvino") -> Any:
+    """The module `openvino` or `nncf`, which sends nothing to its makers.
+
+    Each sends its use to Google Analytics, without a question. While one is loaded here, it finds no package to send
+    with. Files and environment stay as they are, and so does a module that the program has loaded before.
+    """
+    with _loading:
+        known = {part: sys.modules.pop(part) for part in list(sys.modules) if part.split(".")[0] == TELEMETRY}
+        sys.modules[TELEMETRY] = None  # type: ignore[assignment]  # Python's way of saying that it cannot be imported
+        try:
+            return importlib.import_module(name)
+        finally:
+            del sys.modules[TELEMETRY]
+            sys.modules.update(known)
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Ctrl-C inside is a KeyboardInterrupt, which OpenVINO makes an error of its own of."""
+    try:
+        yield
+    except Exception as error:
+        if KeyboardInterrupt.__name__ in str(error):
+            raise KeyboardInterrupt from None
+        raise
+
 
 def save(model: Any, path: Path, about: str, compress_to_fp16: bool = False) -> None:
     """Writes an OpenVINO model with its description, and with which .bin is its own."""
-    import openvino
-
+    openvino = load()
     model.set_rt_info(about, [KEY, "model"])
     openvino.save_model(model, path, compress_to_fp16)
     model.set_rt_info(_fingerprint(path.with_suffix(".bin")), [KEY, "weights"])

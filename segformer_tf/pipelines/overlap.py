@@ -65,7 +65,8 @@ def one(predictor: Predictor, task: Task, item: Any) -> Any:
 def many(predictor: Predictor, task: Task, items: Iterable[Any]) -> Iterator[Any]:
     """The answers in order, `Failed` in the place of a picture that could not be done.
 
-    Items are taken as answers are asked for, up to three batches ahead; that many pictures are in memory at a time.
+    Items are taken as answers are asked for, up to three batches ahead; that many pictures are in memory at a time. An
+    error of `items` itself comes after the answers for those that it gave before.
     A batch is computed in as many groups at the same time as the runtime takes: while one waits for a core, or does
     what one core alone can do, another goes on. What is grouped depends on the order of the pictures alone, never on
     which thread was faster.
@@ -81,13 +82,18 @@ def many(predictor: Predictor, task: Task, items: Iterable[Any]) -> Iterator[Any
         pixels, answer_size = task.read(item)
         return predictor.job(pixels, task.how, answer_size)
 
-    remaining, groups = iter(items), deque[Future]()
+    remaining, groups, broken = iter(items), deque[Future](), None
     try:
         while True:
-            while len(groups) < GROUPS * at_once and (chunk := list(islice(remaining, size))):
+            while broken is None and len(groups) < GROUPS * at_once:
+                chunk, broken = _taken(remaining, size)
+                if not chunk:
+                    break
                 jobs = [workers.submit(read, item) for item in chunk]
                 groups.append(computing.submit(_group, predictor, task, chunk, jobs, workers))
             if not groups:
+                if broken is not None:
+                    raise broken
                 return
             for item, answer in groups.popleft().result():
                 error = answer.exception()
@@ -98,6 +104,16 @@ def many(predictor: Predictor, task: Task, items: Iterable[Any]) -> Iterator[Any
     finally:
         computing.shutdown(cancel_futures=True)
         workers.shutdown(cancel_futures=True)
+
+
+def _taken(items: Iterator[Any], size: int) -> tuple[list, Exception | None]:
+    """Up to so many items, and the error that ended them."""
+    chunk: list[Any] = []
+    try:
+        chunk.extend(islice(items, size))  # keeps what came before an error
+    except Exception as error:
+        return chunk, error
+    return chunk, None
 
 
 def _step_back() -> None:

@@ -4,15 +4,14 @@ All are called alike, (B, H, W, C) float32 -> (B, h, w, num_labels), or a classi
 """
 
 import os
-import threading
 import warnings
-import weakref
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from segformer_tf.pipelines import openvino_files
 from segformer_tf.pipelines.description import Description
 
 
@@ -61,7 +60,7 @@ class Runtime:
 
 
 class KerasModel(Runtime):
-    """A model's TensorFlow graph, traced once for all sizes and batches; it follows when the weights change.
+    """A model's TensorFlow graph, traced once for all sizes and batches; it follows when the model changes.
 
     One picture as the first call of all runs without: a program that segments no other has its answer sooner.
     """
@@ -81,18 +80,12 @@ class KerasModel(Runtime):
     def _run(self, pixel_values: np.ndarray) -> Any:
         import keras
 
+        from segformer_tf.models.compiled import as_graph, op_by_op
+
         first, self._called = not self._called, True
-
-        if keras.backend.backend() != "tensorflow":
-            return keras.ops.convert_to_numpy(self.model(pixel_values, training=False)["logits"])
-        import tensorflow as tf
-
-        if first and len(pixel_values) == 1:
-            from segformer_tf.models.compiled import op_by_op
-
-            with op_by_op():
-                return self.model(tf.constant(pixel_values), training=False, return_dict=True)["logits"].numpy()
-        return _graph(self.model)(tf.constant(pixel_values)).numpy()
+        alone = {"training": False, "return_dict": True, "output_hidden_states": False, "output_attentions": False}
+        with op_by_op() if first and len(pixel_values) == 1 else as_graph():
+            return keras.ops.convert_to_numpy(self.model(pixel_values, **alone)["logits"])
 
 
 def graphs_at_once() -> int:
@@ -106,28 +99,6 @@ def graphs_at_once() -> int:
     return 1 if kernels.tensorflow.on_gpu() else 2
 
 
-_graphs: Any = weakref.WeakKeyDictionary()  # model -> (its variables then, its graph)
-_tracing = threading.Lock()  # two halves of a batch ask for the same graph
-
-
-def _graph(model: Any) -> Any:
-    """The model as one graph, traced anew only where its variables are others (LoRA, quantize, replaced layers)."""
-    import tensorflow as tf
-
-    variables = [id(variable) for variable in model.variables]
-    with _tracing:
-        known = _graphs.get(model)
-        if known is None or known[0] != variables:
-            traced: Any = weakref.ref(model)  # a graph that held the model would keep it alive
-
-            def logits(pixel_values):
-                return traced()(pixel_values, training=False, return_dict=True)["logits"]
-
-            signature = [tf.TensorSpec(pixels_shape(model), tf.float32)]
-            known = _graphs[model] = variables, tf.function(logits, input_signature=signature, autograph=False)
-    return known[1]
-
-
 def pixels_shape(model: Any, size: tuple[int, int] | None = None, batch: int | None = None) -> tuple[int | None, ...]:
     """The shape of pixels that a file takes; None is any."""
     channels, sides = model.config.num_channels, size or (None, None)
@@ -138,7 +109,9 @@ def export_quietly(model: Any, path: Path, format: str, shape: tuple[int | None,
     """`model.export` for pixels of `shape`, without the converters' warnings."""
     import tensorflow as tf
 
+    if format == "openvino":
+        openvino_files.load()
     spec = tf.TensorSpec(shape, tf.float32, name="pixel_values")
-    with warnings.catch_warnings():
+    with openvino_files.interruptible(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the converters' own, about numpy and about each other's versions
         model.export(str(path), verbose=False, input_signature=[spec], format=format, **arguments)

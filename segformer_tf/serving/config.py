@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from segformer_tf.serving.servable import latest_version
+from segformer_tf.serving.directories import latest_version
 
 METRICS_PATH = "/monitoring/prometheus/metrics"
 
@@ -98,8 +98,15 @@ def serving_config(
     model_directory = Path(model_directory)
     latest_version(model_directory)
     name = name or model_directory.resolve().name
-    if set(name) & set('"\\/\n'):
-        raise ValueError(f"The name is {name!r}, expected one without quotes, slashes and line ends: choose another.")
+    base_path = base_path or f"/models/{name}"
+    for what, text, allowed in (
+        ("name", name, ""),
+        ("base path", base_path, "/"),
+        *(("label", label, "/") for label in labels or ()),
+    ):
+        if not text or set(text) & set('"\\/\n\r') - set(allowed):
+            unwanted = "quotes, backslashes and line ends" if allowed else "quotes, slashes and line ends"
+            raise ValueError(f"The {what} is {text!r}, expected one without {unwanted}: choose another.")
     for key, value in (
         ("max_batch_size", max_batch_size),
         ("batch_timeout_ms", batch_timeout_ms),
@@ -113,7 +120,7 @@ def serving_config(
                 f"There is no version {version} in {model_directory}, which the label {label!r} names."
             )
     return {
-        "models.config": _models(name, base_path or f"/models/{name}", labels or {}),
+        "models.config": _models(name, base_path, labels or {}),
         "batching_params.txt": _batching(max_batch_size, round(batch_timeout_ms * 1000), threads),
         "monitoring.config": f'prometheus_config {{\n  enable: true\n  path: "{METRICS_PATH}"\n}}\n',
     }

@@ -89,6 +89,10 @@ def _columns_of_rows(instances: Any, infos) -> dict[str, list]:
     if not isinstance(instances, list) or not instances:
         raise InvalidRequest('"instances" is expected to be a list of at least one row.')
     if not all(isinstance(row, dict) and set(row) == set(infos) for row in instances):
+        named = [row for row in instances if isinstance(row, dict) and not _is_b64(row)]
+        if len(infos) == 1 and named:
+            found = ", ".join(map(repr, named[0]))[:80] or "nothing"
+            raise InvalidRequest(f'A row of "instances" has {found}, expected {next(iter(infos))!r} alone: rename it.')
         if len(infos) == 1:  # the one input's values themselves, without its name
             return {next(iter(infos)): instances}
         raise InvalidRequest(f'Every row of "instances" is expected to be an object with {", ".join(infos)}.')
@@ -112,6 +116,9 @@ def _array(key: str, value: Any, infos) -> np.ndarray:
     try:
         found = np.array(value)
     except (ValueError, OverflowError, RecursionError) as error:
+        if "inhomogeneous" in str(error):
+            words = "has lists of different lengths, expected equal ones: resize or pad the pictures"
+            raise InvalidRequest(f"{key} is not a tensor of {dtype.name}: it {words}.") from None
         raise InvalidRequest(f"{key} is not a tensor of {dtype.name}: {error}.") from None
     if found.size and found.dtype.kind not in ("iu" if dtype.is_integer else "iuf"):
         raise InvalidRequest(f"{key} holds {found.dtype.name} values, expected {dtype.name}.")

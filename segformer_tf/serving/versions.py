@@ -15,9 +15,10 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from segformer_tf.serving.batching import Batcher, joined
 from segformer_tf.serving.config import Policy
+from segformer_tf.serving.directories import version_directories
 from segformer_tf.serving.limits import Limits
 from segformer_tf.serving.metrics import LOADS, Metrics
-from segformer_tf.serving.servable import Claim, InvalidRequest, NotFound, Servable, version_directories
+from segformer_tf.serving.servable import Claim, InvalidRequest, NotFound, Servable
 
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 

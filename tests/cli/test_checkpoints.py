@@ -30,6 +30,15 @@ def test_info_tells_what_an_exported_file_says_of_itself(call, tmp_path, monkeyp
     assert facts["num_labels"] == len(facts["labels"]) == 2 and facts["input"] == {"height": 512, "width": 512}
 
 
+def test_info_shows_a_name_with_a_line_end_in_one_line(call, tmp_path):
+    shutil.copytree(FIXTURES / "hf4-seg", tmp_path, dirs_exist_ok=True)
+    config = json.loads((tmp_path / "config.json").read_text())
+    first = next(iter(config["id2label"]))
+    config["id2label"][first], config["label2id"] = "a\nb", {}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert "labels: a\\nb" in call("info", tmp_path)[1]
+
+
 def test_info_refuses_tensors_that_do_not_fit_the_configuration(call, tmp_path):
     shutil.copy(FIXTURES / "hf4-seg" / "model.safetensors", tmp_path)
     config = json.loads((FIXTURES / "hf4-seg" / "config.json").read_text())

@@ -4,6 +4,8 @@ import base64
 import json
 import re
 import shutil
+import subprocess
+import sys
 import urllib.request
 
 import local_server
@@ -173,3 +175,25 @@ def test_serving_a_directory_without_a_model_says_what_to_do(tmp_path, capsys):
         main(["serve", str(tmp_path)])
     assert done.value.code == 1
     assert "There is no version directory such as 1/ in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--label", "a=1", "--label", "a=2"), "a is given twice"),
+        (("--label", 'a"b=1'), "without quotes"),
+        (("--max-batch-size", "0"), "--max-batch-size"),
+        (("--threads", "-1"), "--threads"),
+        (("--batch-timeout-ms", "-1"), "--batch-timeout-ms"),
+    ],
+)
+def test_serve_config_calls_that_cannot_be_written_are_wrong_calls(tmp_path, call, options, message):
+    for version in (1, 2):
+        (tmp_path / "street" / str(version)).mkdir(parents=True)
+    status, _, said = call("serve-config", tmp_path / "street", "--output", tmp_path / "out", *options)
+    assert status == 2 and message in said and not (tmp_path / "out").exists()
+
+
+def test_serve_config_needs_no_tensorflow():
+    code = "import sys; from segformer_tf.serving import config; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from segformer_tf.cli.stopping import stoppable
+from segformer_tf.cli.stopping import stop_if_asked, stoppable
 
 WAITS = """
 import sys, time
@@ -55,3 +55,37 @@ def test_a_first_ctrl_c_is_an_interrupt():
             signal.raise_signal(signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_what_a_library_makes_of_a_ctrl_c_is_still_an_interrupt():
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(KeyboardInterrupt), stoppable():
+            try:
+                signal.raise_signal(signal.SIGINT)
+            except KeyboardInterrupt:
+                raise RuntimeError("Check failed: KeyboardInterrupt, at a.cpp:1") from None
+        with pytest.raises(KeyboardInterrupt):  # as `benchmark` asks, which goes on after errors
+            stop_if_asked()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with stoppable():
+        stop_if_asked()
+
+
+def test_a_command_ends_so_with_status_130(call, monkeypatch):
+    from segformer_tf.pipelines import exported
+
+    def interrupted(*_):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise RuntimeError("Check failed") from None
+
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(exported, "exported_file", interrupted)
+    try:
+        status, _, said = call("benchmark", "segformer-b0-camvid")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (status, said) == (130, "")

@@ -264,3 +264,11 @@ def test_what_transformers_js_cannot_load_is_refused_before_the_work(tmp_path):
     with pytest.raises(ValueError, match=r"num_labels 1, transformers\.js expects 3 channels and 2 classes or more"):
         export(binary, tmp_path, "onnx", program="transformers.js")
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
+def test_a_quantized_model_is_refused_with_what_to_do(tmp_path):
+    network = random_model()
+    network.quantize("int8")
+    with pytest.raises(ValueError, match=r"quantized \(int8\), expected one of floats: export it before `quantize`"):
+        export(network, tmp_path, "onnx")

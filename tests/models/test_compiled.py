@@ -190,3 +190,9 @@ def test_a_call_op_by_op_traces_nothing(model, pixels):
     assert traced(model) == 0
     close(model(pixels).logits, expected)
     assert traced(model) == 1
+
+
+def test_a_program_with_many_models_is_not_told_of_retracing(small_config, pixels, caplog):
+    for _ in range(6):
+        TFSegformerForSemanticSegmentation(small_config, data_format="channels_last")(pixels)
+    assert "retracing" not in caplog.text

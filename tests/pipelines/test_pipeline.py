@@ -254,6 +254,18 @@ def test_what_is_made_of_an_answer_is_made_beside_the_model(segment):
     assert found[0] == (50, 70) and isinstance(found[1].error, FileNotFoundError)
 
 
+@pytest.mark.parametrize("batch_size", [1, 2, 8])
+def test_what_came_before_an_error_of_the_pictures_is_handed_out_first(segment, batch_size):
+    def pictures():
+        yield from [PICTURE] * 3
+        raise OSError("the camera is gone")
+
+    found = []
+    with pytest.raises(OSError, match="the camera is gone"):
+        found.extend(segment.stream(pictures(), batch_size=batch_size))
+    assert [result.labels.shape for result in found] == [(50, 70)] * 3
+
+
 class Meeting(KerasModel):
     """Notes how many calls and pictures are in it at a time; with `wanted`, calls wait there until so many are."""
 

@@ -5,6 +5,7 @@ import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -21,11 +22,16 @@ from segformer_tf import (
 from segformer_tf.models import compiled
 from segformer_tf.pipelines import exported
 from segformer_tf.pipelines.description import APPENDED_FILE, Description, append, read_appended
-from segformer_tf.pipelines.runtimes import KerasModel, _graph, _graphs
+from segformer_tf.pipelines.runtimes import KerasModel
 
 
 def make(cls=TFSegformerForSemanticSegmentation, **options):
     return cls(SegformerConfig(**SMALL), **{"data_format": "channels_last", **options})
+
+
+def graphs_of(model):
+    """The graphs that stand for a model's calls now."""
+    return list(compiled._graphs.get(model, ((), {}))[1].values())
 
 
 def test_the_graph_is_traced_once_for_all_sizes_and_follows_the_weights(pixels):
@@ -33,30 +39,73 @@ def test_the_graph_is_traced_once_for_all_sizes_and_follows_the_weights(pixels):
     runtime = KerasModel(model)
     before = runtime(pixels)
     np.testing.assert_allclose(before, np.asarray(model(pixels).logits), atol=1e-5)
-    graph = _graph(model)
+    (graph,) = graphs_of(model)
     assert runtime(pixels[:1, :40, :64]).shape == (1, 10, 16, 5)
-    assert _graph(model) is graph and graph.experimental_get_tracing_count() == 1
+    assert graphs_of(model) == [graph] and graph.experimental_get_tracing_count() == 1
     bias = model.get_layer("decode_head").classifier.bias
     bias.assign(bias + 1.0)
     np.testing.assert_allclose(runtime(pixels), before + 1.0, atol=1e-5)
 
 
+def other_epsilon(model):
+    model.get_layer("layer_norm_1").epsilon = 5.0
+
+
+def other_call(model):
+    block = model.get_layer("block_1_0")
+    plain = block.call
+    block.call = lambda *args, **options: plain(*args, **options) * 0.0
+
+
+def other_policy(model):
+    for layer in model.network.stages[1].blocks:
+        layer.mlp.dense1.dtype_policy = keras.DTypePolicy("mixed_bfloat16")
+
+
+def other_block(model):
+    stage = model.network.stages[-1]
+    stage.blocks.append(stage.blocks[0])
+
+
+@pytest.mark.parametrize("change", [other_epsilon, other_call, other_policy, other_block], ids=lambda f: f.__name__)
+def test_it_follows_whatever_changes_in_the_model(pixels, change):
+    model = make()
+    numbers = np.random.default_rng(2)
+    for variable in model.trainable_variables:
+        if variable.path.endswith("kernel"):
+            variable.assign(numbers.normal(size=variable.shape) * 0.3)
+    runtime = KerasModel(model)
+    before = runtime(pixels)
+    change(model)
+    after, scale = runtime(pixels), np.abs(before).max()
+    with compiled.op_by_op():
+        expected = np.asarray(model(pixels).logits)
+    assert np.abs(after - expected).max() < 5e-4 * scale < 1e-3 * scale < np.abs(after - before).max()
+
+
+def test_neither_a_tape_nor_run_eagerly_slows_a_pipeline(pixels):
+    model = make()
+    model.compile(run_eagerly=True)
+    with tf.GradientTape():
+        KerasModel(model)(pixels)
+    assert [graph.experimental_get_tracing_count() for graph in graphs_of(model)] == [1]
+
+
 def test_two_callers_share_a_graph(pixels, monkeypatch):
     model = make()
     runtime, made = KerasModel(model), []
-    function = tf.function
+    traced = compiled._traced
 
-    def slowly(*arguments, **options):
-        if arguments and arguments[0].__qualname__.startswith("_graph."):
-            made.append(arguments)
-            time.sleep(0.2)  # the other caller comes in
-        return function(*arguments, **options)
+    def slowly(*arguments):
+        made.append(arguments)
+        time.sleep(0.2)  # the other caller comes in
+        return traced(*arguments)
 
-    monkeypatch.setattr(tf, "function", slowly)
+    monkeypatch.setattr(compiled, "_traced", slowly)
     with ThreadPoolExecutor(2) as threads:
         one, other = threads.map(runtime, [pixels, pixels])
     np.testing.assert_array_equal(one, other)
-    assert len(made) == 1 and _graphs[model][1].experimental_get_tracing_count() == 1
+    assert len(made) == 1 and [graph.experimental_get_tracing_count() for graph in graphs_of(model)] == [1]
 
 
 def test_one_picture_as_the_first_call_needs_no_graph(pixels, monkeypatch):
@@ -64,10 +113,10 @@ def test_one_picture_as_the_first_call_needs_no_graph(pixels, monkeypatch):
     model = make()
     runtime = KerasModel(model)
     alone = runtime(pixels[:1])
-    assert model not in _graphs and model not in compiled._graphs
+    assert graphs_of(model) == []
     again = runtime(pixels[:1])
     np.testing.assert_allclose(again, alone, atol=1e-5)
-    assert _graphs[model][1].experimental_get_tracing_count() == 1
+    assert [graph.experimental_get_tracing_count() for graph in graphs_of(model)] == [1]
 
 
 def test_channels_first_models_are_given_and_give_channels_last(pixels):

@@ -35,3 +35,17 @@ def test_without_labels_the_latest_version_is_configured(tmp_path):
         serving_config(tmp_path / "street", labels={"canary": 3})
     with pytest.raises(ValueError, match="threads is 0, expected at least 1"):
         serving_config(tmp_path / "street", threads=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"labels": {'a"b': 1}}, "The label is 'a\"b', expected one without quotes"),
+        ({"base_path": "/models/a\n"}, "The base path is .*, expected one without quotes"),
+        ({"name": "a/b"}, "The name is 'a/b', expected one without quotes, slashes"),
+    ],
+)
+def test_what_the_files_cannot_hold_is_refused(tmp_path, options, message):
+    (tmp_path / "1").mkdir()
+    with pytest.raises(ValueError, match=message):
+        serving_config(tmp_path, **options)

@@ -39,7 +39,8 @@ from tensorflow_serving.apis import (
 
 from segformer_tf import ImageClassificationPipeline, SegmentationPipeline, TFSegformerForImageClassification
 from segformer_tf.export.export import export
-from segformer_tf.serving.servable import Servable, latest_version
+from segformer_tf.serving.directories import latest_version
+from segformer_tf.serving.servable import Servable
 from segformer_tf.serving.server import ModelServer
 
 FILE = encoded(picture(40, 60), "JPEG")

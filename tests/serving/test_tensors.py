@@ -38,6 +38,11 @@ def proto(dtype, shape, **values):
         (b'{"signature_name": "uint8", "inputs": [[[[' + b"9" * 30 + b",0,0]]]]}", "holds object values"),
         (b'{"instances": [' + b"9" * 5000 + b"]}", "The body is not JSON"),
         (b'{"instances": ["\xff"]}', "The body is not JSON"),
+        ({"instances": [{"img": {"b64": "aa"}}]}, "A row of \"instances\" has 'img', expected 'image_bytes' alone"),
+        (
+            {"signature_name": "logits", "instances": [[[1.0], [2.0, 3.0]]]},
+            "lists of different lengths",
+        ),
         ({"instances": [None]}, "A value of image_bytes is None"),
         ({"signature_name": {}, "instances": [1]}, "signature_name is a dict"),
     ],

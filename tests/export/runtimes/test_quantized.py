@@ -114,6 +114,28 @@ def test_pictures_to_calibrate_by_are_found_or_told(tmp_path):
         calibration_of(tmp_path, 300, None, four)
 
 
+def test_a_damaged_picture_is_left_out_of_a_calibration_and_told(tmp_path, capsys):
+    for i in range(3):
+        picture(40, 50, seed=i).save(tmp_path / f"{i}.png")
+    (tmp_path / "0.png").write_bytes(b"no picture")
+    found = calibration_of(tmp_path, 300, None, processor())
+    assert [len(list(found.pixels())) for _ in range(2)] == [2, 2]
+    said = capsys.readouterr().err
+    assert said.count("0.png") == said.count("left out") == 1
+    for i in (1, 2):
+        (tmp_path / f"{i}.png").write_bytes(b"no picture")
+    with pytest.raises((OSError, ValueError), match=r"0\.png"):
+        calibration_of(tmp_path, 300, None, processor())
+
+
+def test_a_float_file_takes_the_report_of_an_int8_one_with_it(tmp_path):
+    (tmp_path / "quantization.json").write_text("{}")
+    export(model(), tmp_path, "onnx", processor=processor(), size=SIZE)
+    assert (tmp_path / "quantization.json").exists()
+    export(model(), tmp_path, "openvino", processor=processor(), size=SIZE)
+    assert not (tmp_path / "quantization.json").exists()
+
+
 def test_the_masks_of_a_data_set_are_no_pictures_to_calibrate_by(tmp_path, capsys):
     """Whichever splits it has: the ranges would be of class ids."""
     for folder, kind in (("images", "RGB"), ("annotations", "L")):
