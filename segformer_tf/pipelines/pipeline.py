@@ -1,5 +1,6 @@
 """Picture in, answer out: segmentation and classification pipelines."""
 
+import difflib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from numbers import Integral
@@ -76,6 +77,8 @@ class Pipeline:
         `revision`, `cache_dir`, `token`, `local_files_only` and `subfolder` say where on the Hub; other arguments go to
         the model. Without a `preprocessor_config.json` pictures are resized to 512 x 512, SegFormer's default.
         """
+        meant = [each for each in kwargs if difflib.get_close_matches(each, ["runtime"], cutoff=0.75)]
+        check_keywords("from_pretrained", meant, ["runtime"])  # the model checks the others, and knows no runtime
         if exported := exported_file(name_or_path):
             if kwargs:
                 raise TypeError(f"{', '.join(kwargs)} cannot change the exported file {name_or_path}: `export` can.")

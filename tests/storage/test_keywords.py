@@ -100,6 +100,7 @@ def model():
         (lambda m, d: SegformerImageProcessor.from_dict({}, image_means=[0]), "image_mean"),
         (lambda m, d: SegformerImageProcessor.from_pretrained(CHECKPOINT, do_resice=False), "do_resize"),
         (lambda m, d: SegmentationPipeline.from_pretrained(CHECKPOINT, data_fromat="channels_last"), "data_format"),
+        (lambda m, d: SegmentationPipeline.from_pretrained(CHECKPOINT, runtme="openvino"), "runtime"),
         (lambda m, d: SegmentationPipeline(m)(PICTURE, strides=(8, 8)), "stride"),
         (lambda m, d: SegmentationPipeline(m)(PICTURE).overlay(legends=True), "legend"),
         (lambda m, d: SegmentationPipeline(m)(PICTURE).save(d, overwritten=True), "overwrite"),
