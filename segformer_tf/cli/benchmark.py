@@ -175,8 +175,12 @@ def run_one(task: dict[str, Any]) -> dict[str, Any]:
     measured = measure(runtime, tuple(task["size"]), task["seconds"])
     found = {"ms": measured.ms, "rate": measured.rate, "memory_mb": measured.memory}
     if task["data"]:  # afterwards, as it loads TensorFlow
+        from segformer_tf.export.export import at_size
+        from segformer_tf.images import SegformerImageProcessor
         from segformer_tf.training import evaluate, read_split
 
+        processor = processor or runtime.description.image_processor() or SegformerImageProcessor()
+        processor = at_size(processor, tuple(task["size"]))  # every row is scored at the size that it is timed at
         scores = evaluate(runtime, read_split(task["data"], "val"), "processor", processor)
         found["score"] = scores.get("mIoU", scores.get("accuracy"))
     return found

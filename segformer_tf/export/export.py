@@ -109,8 +109,7 @@ def export(
         )
     check_finite({weight.path: np.asarray(weight) for weight in model.weights}, "The model")
     if size is not None:
-        settings = {**processor.to_dict(), "do_resize": True, "size": {"height": size[0], "width": size[1]}}
-        processor = SegformerImageProcessor.from_dict(settings)
+        processor = at_size(processor, size)
     if calibration and (weights != "int8" or format != "openvino"):
         raise ValueError(
             f'calibration is for weights "int8" and openvino; weights is {weights!r} for {format}: leave it out, or '
@@ -180,6 +179,12 @@ def _config_of_transformers_js(model: SegformerBase, kind: str) -> str:
     }
     values = json.loads(model.config.to_json_string())
     return json.dumps({**values, **more}, indent=2, sort_keys=True) + "\n"
+
+
+def at_size(processor: SegformerImageProcessor, size: tuple[int, int]) -> SegformerImageProcessor:
+    """The processor, resizing every picture to `size` (height, width)."""
+    settings = {**processor.to_dict(), "do_resize": True, "size": {"height": size[0], "width": size[1]}}
+    return SegformerImageProcessor.from_dict(settings)
 
 
 def _export_saved_model(model, directory: Path, processor, tolerance, names, labels_at, max_pixels) -> Exported:

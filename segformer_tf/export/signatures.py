@@ -10,6 +10,7 @@ from segformer_tf.images.postprocess import label_map
 from segformer_tf.models.base import SMALLEST_SIDE, SegformerBase
 from segformer_tf.models.kernels import final_weights
 from segformer_tf.models.network import from_boundary, to_boundary
+from segformer_tf.models.outputs import ALONE
 from segformer_tf.models.tasks import TFSegformerForImageClassification, TFSegformerForSemanticSegmentation
 
 TOP = 5  # classes in a classifier's answer
@@ -153,7 +154,7 @@ def _shared(model) -> Callable:
     """Channels-last pixels -> channels-last logits, whatever the model's layout; one copy serves all signatures."""
 
     def logits(pixel_values):
-        logits = model(to_boundary(pixel_values, model.data_format), training=False)["logits"]
+        logits = model(to_boundary(pixel_values, model.data_format), training=False, **ALONE)["logits"]
         return from_boundary(logits, model.data_format) if logits.shape.rank == 4 else logits
 
     spec = tf.TensorSpec((None, None, None, model.config.num_channels), tf.float32)

@@ -17,7 +17,7 @@ from segformer_tf.models.distribution import Mended, scaled
 from segformer_tf.models.kernels import final_weights, for_xla, portable_ops, step
 from segformer_tf.models.metrics import MeanIoU
 from segformer_tf.models.network import Network, from_boundary
-from segformer_tf.models.outputs import CallWithOptions, ModelOutput
+from segformer_tf.models.outputs import CallWithOptions, ModelOutput, alone
 from segformer_tf.models.predicted import likeliest
 from segformer_tf.models.private import forget_compiled, has_compiled_loss
 from segformer_tf.storage.keywords import check_keywords, keywords_of, spell_checked
@@ -129,10 +129,12 @@ class SegformerBase(Pretrained, Mended):
     def export(self, filepath, format: str = "tf_saved_model", **kwargs) -> None:
         """As `keras.Model.export`, with weights multiplied beforehand where a product has no other factor.
 
-        Formats other than a SavedModel are made of ops that every converter reads.
+        Formats other than a SavedModel are made of ops that every converter reads, and have one output.
         """
-        ops_allowed = contextlib.nullcontext() if format == "tf_saved_model" else portable_ops()
-        with ops_allowed, final_weights():
+        contexts = [] if format == "tf_saved_model" else [portable_ops(), alone(self.config)]
+        with contextlib.ExitStack() as stack:
+            for context in [*contexts, final_weights()]:
+                stack.enter_context(context)
             super().export(filepath, format=format, **kwargs)
 
     # Training

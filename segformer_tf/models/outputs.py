@@ -1,9 +1,25 @@
 """What a model returns: fields by attribute, by key, or as a tuple, in transformers' order."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 import optree
+
+# Arguments of a call that gives a dictionary of what the task is about, whatever a configuration says.
+ALONE = {"return_dict": True, "output_hidden_states": False, "output_attentions": False}
+
+
+@contextlib.contextmanager
+def alone(config: Any) -> Iterator[None]:
+    """Calls inside that do not say what they return do as with `ALONE`: for files of one output."""
+    before = {name: getattr(config, name) for name in ALONE}
+    vars(config).update(ALONE)
+    try:
+        yield
+    finally:
+        vars(config).update(before)
 
 
 class ModelOutput(dict):

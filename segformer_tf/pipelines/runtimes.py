@@ -81,11 +81,11 @@ class KerasModel(Runtime):
         import keras
 
         from segformer_tf.models.compiled import as_graph, op_by_op
+        from segformer_tf.models.outputs import ALONE
 
         first, self._called = not self._called, True
-        alone = {"training": False, "return_dict": True, "output_hidden_states": False, "output_attentions": False}
         with op_by_op() if first and len(pixel_values) == 1 else as_graph():
-            return keras.ops.convert_to_numpy(self.model(pixel_values, **alone)["logits"])
+            return keras.ops.convert_to_numpy(self.model(pixel_values, training=False, **ALONE)["logits"])
 
 
 def graphs_at_once() -> int:

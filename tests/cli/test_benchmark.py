@@ -5,8 +5,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from small_data import small_checkpoint, write_split
 
+from segformer_tf import TFSegformerForSemanticSegmentation
 from segformer_tf.cli import benchmark, main, tables
+from segformer_tf.export.export import export
 
 
 def row(numbers, ms, **more):
@@ -75,6 +78,18 @@ def test_data_without_a_val_split_is_told_before_the_work(tmp_path, capsys, monk
     with pytest.raises(SystemExit) as end:
         main(["benchmark", "segformer-b0-camvid", "--data", str(tmp_path)])
     assert end.value.code == 1 and "val" in capsys.readouterr().err
+
+
+def test_every_row_is_scored_at_the_size_that_it_is_timed_at(tmp_path, monkeypatch):
+    write_split(tmp_path / "data", "val", 1)
+    model, processors = small_checkpoint(), []
+    export(TFSegformerForSemanticSegmentation.from_pretrained(model), tmp_path / "onnx", "onnx")
+    scored = "segformer_tf.training.evaluate"
+    monkeypatch.setattr(scored, lambda *given: processors.append(given[3]) or {"mIoU": 0.5})
+    for path in (model, tmp_path / "onnx" / "model.onnx"):
+        task = {"path": str(path), "numbers": "float32", "size": [32, 64], "seconds": 0.01, "data": tmp_path / "data"}
+        assert benchmark.run_one(task)["score"] == 0.5
+    assert [(found.fixed_size, found.do_resize) for found in processors] == [((32, 64), True)] * 2
 
 
 def test_a_file_of_one_size_is_timed_at_that_size(tmp_path, capsys, monkeypatch):

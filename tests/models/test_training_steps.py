@@ -198,3 +198,42 @@ def test_a_second_compile_forgets_the_loss_and_metrics_of_the_first(model, pixel
     assert model.evaluate(pixels, labels, verbose=0, return_dict=True).keys() == {"loss"}
     model.compile("sgd")
     assert model.evaluate(pixels, labels, verbose=0, return_dict=True) == expected
+
+
+def test_forward_mode_gives_the_derivative_along_a_direction(model, pixels):
+    pixels, direction = tf.constant(pixels), tf.random.normal(pixels.shape)
+    with tf.autodiff.ForwardAccumulator(pixels, direction) as forward:
+        logits = model(pixels).logits
+    with tf.GradientTape() as tape:
+        tape.watch(pixels)
+        total = tf.reduce_sum(model(pixels).logits)
+    backward = tf.reduce_sum(tape.gradient(total, pixels) * direction)
+    assert float(tf.reduce_sum(forward.jvp(logits))) == pytest.approx(float(backward), rel=1e-3)
+
+
+@pytest.mark.parametrize("of", ["logits", "loss"])
+@pytest.mark.parametrize("training", [False, True])
+def test_gradients_of_gradients_are_whole(small_config, pixels, labels, training, of):
+    """The Hessian times a direction, beside the difference of two gradients."""
+    small_config.classifier_dropout_prob = small_config.drop_path_rate = 0.0
+    model = TFSegformerForSemanticSegmentation(small_config)
+    norm = model.decode_head.batch_norm
+    norm.beta.assign(tf.fill(norm.beta.shape, 10.0))  # no kink of the ReLU is near
+    labels, pixels, direction = tf.constant(labels), tf.constant(pixels), tf.random.normal(pixels.shape)
+
+    def first(pixels):
+        with tf.GradientTape() as tape:
+            tape.watch(pixels)
+            outputs = model(pixels, labels, training=training)
+            value = outputs.loss if of == "loss" else tf.reduce_sum(outputs.logits**2)
+        return tape.gradient(value, pixels)
+
+    def second(pixels):
+        with tf.GradientTape() as tape:
+            tape.watch(pixels)
+            along = tf.reduce_sum(first(pixels) * direction)
+        return tape.gradient(along, pixels)
+
+    expected = (first(pixels + 0.003 * direction) - first(pixels - 0.003 * direction)) / 0.006
+    for call in (second, tf.function(second)):
+        assert relative_difference(call(pixels), expected) < 0.01

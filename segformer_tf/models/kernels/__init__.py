@@ -133,7 +133,7 @@ def recomputed(run: Callable, x, training: bool | None = None, draws: bool = Fal
 
 def resize_bilinear(x, size):
     """Bilinear with half-pixel centres and no antialiasing: `(B, H, W, C) -> (B, *size, C)`, in the dtype of `x`."""
-    return plain.resize_bilinear(x, size)
+    return choose().resize_bilinear(x, size)
 
 
 def fuse(maps: list, linear_c: list, linear_fuse, norm, training: bool | None = None):
@@ -167,8 +167,10 @@ def cross_entropy_sum(ids, logits, weights):
     In bands of rows on TensorFlow's CPU, where the band's kernel is; on a GPU, and by XLA, the plain form. The bands
     also find the likeliest class of each pixel where the metric of the same `step` wants it.
     """
-    if keras.backend.backend() != "tensorflow" or tensorflow.on_gpu() or _tracing.get().xla:
+    if keras.backend.backend() != "tensorflow" or _tracing.get().xla:
         return plain.cross_entropy_sum(ids, logits, weights)
+    if tensorflow.on_gpu():
+        return tensorflow.cross_entropy_sum(ids, logits, weights)
     total, likeliest = banded_loss.cross_entropy_sum(ids, logits, weights, step.wants_labels())
     step.keep(logits, likeliest)
     return total

@@ -6,6 +6,8 @@ of 512 x 512 and 150 classes would take 0.6 GB, several times over.
 
 import tensorflow as tf
 
+from segformer_tf.models.kernels import tensorflow
+
 BAND_VALUES = 2**21  # full-size logits of one band: 8 MB
 
 
@@ -21,7 +23,7 @@ def cross_entropy_sum(ids, logits, weights, with_classes: bool = False):
     def summed(logits):
         totals, gradients, likeliest = tf.map_fn(
             lambda picture: _one_picture(*picture, with_classes),
-            (ids, logits, weights),
+            (ids, *map(tf.stop_gradient, (logits, weights))),  # what runs here has no derivative; the gradient is made
             fn_output_signature=(
                 tf.float32,
                 tf.TensorSpec(logits.shape[1:], tf.float32),
@@ -29,7 +31,25 @@ def cross_entropy_sum(ids, logits, weights, with_classes: bool = False):
             ),
             parallel_iterations=1,
         )
-        return (tf.reduce_sum(totals), likeliest), lambda upstream, _: upstream * gradients
+        return (tf.reduce_sum(totals), likeliest), lambda upstream, _: upstream * gradient_of(logits, gradients)
+
+    def gradient_of(logits, made):
+        """`made`, the gradient, whose own derivatives come from the plain form: with logits of full size."""
+
+        @tf.custom_gradient
+        def gradient(logits):
+            def second(upstream):
+                with tf.GradientTape() as outer:
+                    outer.watch(logits)
+                    with tf.GradientTape() as inner:
+                        inner.watch(logits)
+                        loss = tensorflow.cross_entropy_sum(ids, logits, weights)
+                    first = inner.gradient(loss, logits)
+                return outer.gradient(first, logits, upstream)
+
+            return made, second
+
+        return gradient(logits)
 
     loss, likeliest = summed(logits)
     return loss, likeliest if with_classes else None

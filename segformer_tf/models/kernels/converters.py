@@ -8,6 +8,7 @@ from segformer_tf.models.kernels.plain import (  # noqa: F401, the rest of the t
     batch_norm,
     recomputed,
     relu,
+    resize_bilinear,
 )
 
 

@@ -128,8 +128,8 @@ def relu(x):
     return ops.relu(x)
 
 
-def cross_entropy_sum(ids, logits, weights):
-    resized = resize_bilinear(at_least_float32(logits), ops.shape(ids)[1:3])
+def cross_entropy_sum(ids, logits, weights, resize=resize_bilinear):
+    resized = resize(at_least_float32(logits), ops.shape(ids)[1:3])
     return ops.sum(ops.sparse_categorical_crossentropy(ids, resized, from_logits=True) * weights)
 
 

@@ -93,11 +93,31 @@ def sum_of_products(maps, kernels, bias):
     first, *deeper = maps
     size = ops.shape(first)[1:3]
     products = [ops.matmul(map_, kernel) for map_, kernel in zip(deeper, kernels[1:], strict=True)]
-    others = [plain.resize_bilinear(product, size) for product in products]
+    others = [resize_bilinear(product, size) for product in products]
     rows = _rows(first, kernels[0], bias)
     if others:
         rows = rows + tf.reshape(tf.add_n(others), (-1, rows.shape[-1]))
     return ops.reshape(rows, (*ops.shape(first)[:-1], rows.shape[-1]))
+
+
+def resize_bilinear(x, size):
+    """With derivatives of any order. TensorFlow's own has the first, and of more it gives none without a word."""
+
+    @tf.custom_gradient
+    def resize(x):
+        @tf.custom_gradient
+        def back(upstream):
+            upstream = tf.cast(upstream, tf.float32)
+            gradient = tf.raw_ops.ResizeBilinearGrad(grads=upstream, original_image=x, half_pixel_centers=True)
+            return gradient, resize
+
+        return plain.resize_bilinear(x, size), back
+
+    return resize(x)
+
+
+def cross_entropy_sum(ids, logits, weights):
+    return plain.cross_entropy_sum(ids, logits, weights, resize_bilinear)
 
 
 def relu(x):

@@ -15,6 +15,7 @@ from segformer_tf.models.kernels.tensorflow import (  # noqa: F401, the rest of 
     by_token,
     dense,
     on_gpu,
+    resize_bilinear,
 )
 
 
@@ -164,7 +165,7 @@ def sum_of_products(maps, kernels, bias):
     fused = dense(first, kernels[0], bias)
     size = ops.shape(fused)[1:3]
     for product in products:
-        fused = fused + plain.resize_bilinear(_after(fused, product), size)
+        fused = fused + resize_bilinear(_after(fused, product), size)
     return fused
 
 

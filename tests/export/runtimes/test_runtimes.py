@@ -51,6 +51,18 @@ def test_smaller_weights_stay_close(format, weights, tmp_path):
     assert 0 < written.relative_difference < {"float16": 0.02, "int8": 0.2}[weights]
 
 
+@pytest.mark.parametrize("format", ["onnx", "saved_model"])
+def test_files_hold_logits_alone_whatever_the_configuration_returns(format, tmp_path):
+    told = {"return_dict": False, "output_hidden_states": True, "output_attentions": True}
+    network = random_model(**told)
+    export(network, tmp_path, format, processor=processor(size=SIZE))
+    pixels = np.random.default_rng(0).normal(size=(1, *SIZE, 3)).astype("float32")
+    found = open_exported(exported.exported_file(tmp_path))(pixels)
+    np.testing.assert_allclose(found, model()(pixels).logits, rtol=1e-4, atol=1e-4)
+    assert {name: getattr(network.config, name) for name in told} == told
+    assert len(network(pixels)) == 3
+
+
 def test_onnx_takes_any_batch_and_size(tmp_path):
     first = random_model(data_format="channels_first")
     export(first, tmp_path, "onnx", processor=processor())
