@@ -159,6 +159,9 @@ class Keeper(keras.callbacks.Callback):
 
     def go_on(self, trained) -> None:
         """Publishes what a run that was stopped between saving its state and its weights had not published."""
+        whole = all((self.run / name / "config.json").is_file() for name in ("last", "best"))
+        if whole and state.logged(self.run) == self.step:
+            return  # all is there, and a temperature that was fitted since stays
         if self.rows and self.rows[-1]["step"] == self.step:
             self.copy_weights(trained)
             self._publish_evaluated()

@@ -71,7 +71,7 @@ def make_plan(recipe: Recipe, train: Source, validation: Source) -> Plan:
             raise ValueError(f"the {name} data set has no pictures, expected some: look at what makes it.")
     steps = recipe.total_steps(count)
     notes = []
-    made = max(steps // recipe.accumulation_steps, 1)
+    made = steps // recipe.accumulation_steps
     if recipe.warmup_steps > made // 2:
         short = made // 10
         notes.append(f"the warm-up of {recipe.warmup_steps} steps is shortened to {short}, a tenth of the run's {made}")

@@ -117,11 +117,12 @@ class Recipe:
             return self.steps * self.accumulation_steps
         if pictures is None:
             raise ValueError("the recipe counts epochs, but the data set does not say its length: give steps instead.")
-        return math.ceil(self.epochs * pictures / self.batch_size)
+        batches = math.ceil(self.epochs * pictures / self.batch_size)
+        return math.ceil(batches / self.accumulation_steps) * self.accumulation_steps  # the last ones count too
 
     def make_optimizer(self, batches: int) -> Grouped:
         """The optimizer of a run of so many batches; `set_groups` still has to be called with the model."""
-        steps = max(batches // self.accumulation_steps, 1)
+        steps = batches // self.accumulation_steps
         rates = WarmupDecay(self.learning_rate, steps, self.power, self.warmup_steps, self.accumulation_steps)
         return OPTIMIZERS[self.optimizer](
             rates,

@@ -241,3 +241,12 @@ def write_log(run: Path, rows: list[dict[str, Any]]) -> None:
         writer = csv.DictWriter(stream, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
+
+
+def logged(run: Path) -> int | None:
+    """The step of the log's last row; None where there is none. The log is written after the weights."""
+    if not (run / LOG).is_file():
+        return None
+    with open(run / LOG, newline="", encoding="utf-8") as stream:
+        steps = [row["step"] for row in csv.DictReader(stream)]
+    return int(steps[-1]) if steps else None

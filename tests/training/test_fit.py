@@ -1,5 +1,6 @@
 import csv
 import dataclasses
+import json
 import math
 import os
 import shutil
@@ -37,6 +38,7 @@ from segformer_tf.training.console import Console
 from segformer_tf.training.fit import _inspected
 from segformer_tf.training.keeper import Keeper
 from segformer_tf.training.plan import Plan, expected_memory, make_plan
+from segformer_tf.training.scoring.calibration import write_temperature
 
 RECIPE = dataclasses.replace(
     RECIPES["from-scratch"],
@@ -152,6 +154,16 @@ def test_a_finished_run_resumes_to_nothing(whole_run):
     report.unlink()  # as where a run was killed while it wrote it
     train(again, root / "data", root / "run", RECIPE, seed=3, resume=True, verbose=0)
     assert "mIoU" in report.read_text("utf-8")
+
+
+def test_resuming_a_finished_run_keeps_what_was_fitted_to_its_weights(whole_run, tmp_path):
+    root, *_ = whole_run
+    shutil.copytree(root / "run", tmp_path / "run")
+    for name in ("best", "last"):
+        write_temperature(tmp_path / "run" / name / "config.json", 1.7)
+    train(tiny_network(), root / "data", tmp_path / "run", RECIPE, seed=3, resume=True, verbose=0)
+    for name in ("best", "last"):
+        assert json.loads((tmp_path / "run" / name / "config.json").read_text())["calibration_temperature"] == 1.7
 
 
 @pytest.mark.long

@@ -68,12 +68,24 @@ def _known(file: Path, about: dict[str, Any]) -> dict[str, dict[str, float]]:
         raise ValueError(
             f"{file} has {key} {found.get(key)!r}, expected {about[key]!r}: it is of another run, so name another file."
         )
-    return found.get("scores", {})
+    known = found.get("scores", {})
+    rows = list(known.values()) if isinstance(known, dict) else [known]
+    if not all(isinstance(row, dict) and all(map(_is_score, row.values())) for row in rows):
+        raise ValueError(
+            f"{file} has scores that are no numbers from 0 to 1, expected a corruption's by its strengths: name "
+            "another file, or delete it."
+        )
+    return known
+
+
+def _is_score(value: Any) -> bool:
+    return value is None or (isinstance(value, (int, float)) and 0 <= value <= 1)
 
 
 def _row(name: str, scores: dict[str, float]) -> dict[str, Any]:
     noise = CORRUPTIONS[name].kind == "Noise"
-    counted = [score for severity, score in scores.items() if not noise or int(severity) in NOISE_STRENGTHS]
+    shown = {severity: score for severity, score in scores.items() if not noise or int(severity) in NOISE_STRENGTHS}
+    counted = [score for score in shown.values() if score is not None]
     return {"name": name, "mIoU": scores, "mean": sum(counted) / len(counted) if counted else None}
 
 

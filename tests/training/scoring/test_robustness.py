@@ -51,6 +51,19 @@ def test_a_stopped_run_goes_on_from_its_file(tmp_path):
     assert found == robustness(Scored(), ["fog", "snow"], [1, 3])
 
 
+def test_a_score_of_nothing_is_a_dash():
+    found = robustness(lambda *_: {"mIoU": None, "protocol": "plain", "images": 3}, ["fog"], [1, 2])
+    assert found["mean"] is None and table(found, "b0").endswith("| b0 | - | - |")
+
+
+@pytest.mark.parametrize("scores", [[1], {"fog": None}, {"fog": {"1": "abc"}}, {"fog": {"1": 7.5}}])
+def test_a_file_whose_scores_are_no_scores_is_refused(tmp_path, scores):
+    file = tmp_path / "out.json"
+    file.write_text(json.dumps({"protocol": "plain", "images": 3, "clean": 0.8, "scores": scores}))
+    with pytest.raises(ValueError, match="has scores that are no numbers from 0 to 1"):
+        robustness(Scored(), ["fog"], [1], file)
+
+
 def test_a_file_of_another_run_is_refused(tmp_path):
     file = tmp_path / "out.json"
     file.write_text(json.dumps({"protocol": "slide", "images": 3, "clean": 0.8, "scores": {}}))
