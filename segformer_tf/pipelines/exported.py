@@ -185,6 +185,8 @@ def exported_file(name_or_path: str | os.PathLike) -> Path | None:
         return path
     if path.name == "saved_model.pb":
         return path.parent
+    if path.suffix == ".bin" and path.with_suffix(".xml").is_file():  # OpenVINO's weights beside their graph
+        return path.with_suffix(".xml")
     if path.is_dir() and (found := _of_transformers_js(path)):
         return found
     if not path.is_dir() or (path / "config.json").exists():

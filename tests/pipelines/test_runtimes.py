@@ -237,6 +237,13 @@ def test_a_file_is_known_by_its_suffix_however_it_is_written(name, meant, tmp_pa
     assert exported.exported_file(tmp_path / name) == tmp_path / meant
 
 
+def test_openvinos_weights_mean_the_graph_beside_them(tmp_path):
+    weights = tmp_path / "openvino_model.bin"
+    assert exported.exported_file(weights) is None  # PyTorch's have that suffix too
+    weights.with_suffix(".xml").touch()
+    assert exported.exported_file(weights) == weights.with_suffix(".xml")
+
+
 def test_a_directory_of_two_formats_does_not_say_which(tmp_path):
     for name in ("model.onnx", "model.tflite"):
         (tmp_path / name).touch()
