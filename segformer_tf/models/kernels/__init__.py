@@ -119,7 +119,7 @@ def merge(x, side: int):
 
 def spread(merged, like, side: int):
     """What `merge` made of a map, or a product of it, resized bilinearly to the sides of `like`."""
-    return plain.spread(merged, like, side)
+    return plain.spread(merged, like, side, resize_bilinear)
 
 
 def recomputed(run: Callable, x, training: bool | None = None, draws: bool = False):
@@ -132,8 +132,12 @@ def recomputed(run: Callable, x, training: bool | None = None, draws: bool = Fal
 
 
 def resize_bilinear(x, size):
-    """Bilinear with half-pixel centres and no antialiasing: `(B, H, W, C) -> (B, *size, C)`, in the dtype of `x`."""
-    return choose().resize_bilinear(x, size)
+    """Bilinear with half-pixel centres and no antialiasing: `(B, H, W, C) -> (B, *size, C)`, in the dtype of `x`.
+
+    With derivatives of any order, except in files.
+    """
+    plainly = keras.backend.backend() != "tensorflow" or any(_tracing.get())
+    return (plain if plainly else tensorflow).resize_bilinear(x, size)
 
 
 def fuse(maps: list, linear_c: list, linear_fuse, norm, training: bool | None = None):
@@ -145,7 +149,7 @@ def fuse(maps: list, linear_c: list, linear_fuse, norm, training: bool | None = 
         return head.published(maps, linear_c, linear_fuse, norm, training)
     normalise, table = bool(training) and norm.trainable, choose(training)
     bias, *kernels = constants(lambda: head.fold(linear_c, linear_fuse, None if normalise else norm))
-    fused = table.sum_of_products(maps, kernels, bias)
+    fused = table.sum_of_products(maps, kernels, bias, resize_bilinear)
     return table.relu(norm(fused, training=training) if normalise else fused)
 
 
@@ -167,10 +171,8 @@ def cross_entropy_sum(ids, logits, weights):
     In bands of rows on TensorFlow's CPU, where the band's kernel is; on a GPU, and by XLA, the plain form. The bands
     also find the likeliest class of each pixel where the metric of the same `step` wants it.
     """
-    if keras.backend.backend() != "tensorflow" or _tracing.get().xla:
-        return plain.cross_entropy_sum(ids, logits, weights)
-    if tensorflow.on_gpu():
-        return tensorflow.cross_entropy_sum(ids, logits, weights)
+    if keras.backend.backend() != "tensorflow" or tensorflow.on_gpu() or _tracing.get().xla:
+        return plain.cross_entropy_sum(ids, logits, weights, resize_bilinear)
     total, likeliest = banded_loss.cross_entropy_sum(ids, logits, weights, step.wants_labels())
     step.keep(logits, likeliest)
     return total

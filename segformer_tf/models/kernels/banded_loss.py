@@ -6,7 +6,7 @@ of 512 x 512 and 150 classes would take 0.6 GB, several times over.
 
 import tensorflow as tf
 
-from segformer_tf.models.kernels import tensorflow
+from segformer_tf.models.kernels import plain, tensorflow
 
 BAND_VALUES = 2**21  # full-size logits of one band: 8 MB
 
@@ -43,7 +43,7 @@ def cross_entropy_sum(ids, logits, weights, with_classes: bool = False):
                     outer.watch(logits)
                     with tf.GradientTape() as inner:
                         inner.watch(logits)
-                        loss = tensorflow.cross_entropy_sum(ids, logits, weights)
+                        loss = plain.cross_entropy_sum(ids, logits, weights, tensorflow.resize_bilinear)
                     first = inner.gradient(loss, logits)
                 return outer.gradient(first, logits, upstream)
 

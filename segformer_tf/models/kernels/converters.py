@@ -8,7 +8,6 @@ from segformer_tf.models.kernels.plain import (  # noqa: F401, the rest of the t
     batch_norm,
     recomputed,
     relu,
-    resize_bilinear,
 )
 
 
@@ -47,11 +46,11 @@ def activation(name, x):
     return by_token(plain.gelu, x) if name == "gelu" else plain.activation(name, x)
 
 
-def sum_of_products(maps, kernels, bias):
+def sum_of_products(maps, kernels, bias, resize):
     (first, *deeper), (kernel, *others) = maps, kernels
     size = ops.shape(first)[1:3]
     products = [ops.matmul(map_, kernel_) for map_, kernel_ in zip(deeper, others, strict=True)]
-    resized = [plain.resize_bilinear(product, size) for product in products]
+    resized = [resize(product, size) for product in products]
 
     def add_up(x):
         product = plain.dense(x, kernel, bias)

@@ -13,7 +13,6 @@ from segformer_tf.models.kernels.tensorflow import (  # noqa: F401, the rest of 
     dense,
     recomputed,
     relu,
-    resize_bilinear,
     sum_of_products,
 )
 

@@ -97,12 +97,12 @@ def merge(x, side):
     return ops.average_pool(x, side, side, padding="same", data_format="channels_last") if side > 1 else x
 
 
-def spread(merged, like, side):
+def spread(merged, like, side, resize):
     """To whole blocks first, and cut then: in a map of odd sides every value stays where it belongs."""
     if side == 1:
         return merged
     (height, width), blocks = ops.shape(like)[1:3], ops.shape(merged)[1:3]
-    whole = resize_bilinear(merged, [side * block for block in blocks])
+    whole = resize(merged, [side * block for block in blocks])
     return whole if (height, width) == tuple(whole.shape[1:3]) else whole[:, :height, :width]
 
 
@@ -116,11 +116,11 @@ def resize_bilinear(x, size):
     return ops.image.resize(x, size, interpolation="bilinear", data_format="channels_last")
 
 
-def sum_of_products(maps, kernels, bias):
+def sum_of_products(maps, kernels, bias, resize):
     """The sum of `resize(maps[i] @ kernels[i])` at the first map's size, plus `bias`: (B, H_0, W_0, C)."""
     first, *deeper = [ops.matmul(map_, kernel) for map_, kernel in zip(maps, kernels, strict=True)]
     size = ops.shape(first)[1:3]
-    return sum((resize_bilinear(map_, size) for map_ in deeper), first + bias)
+    return sum((resize(map_, size) for map_ in deeper), first + bias)
 
 
 def relu(x):
@@ -128,7 +128,7 @@ def relu(x):
     return ops.relu(x)
 
 
-def cross_entropy_sum(ids, logits, weights, resize=resize_bilinear):
+def cross_entropy_sum(ids, logits, weights, resize):
     resized = resize(at_least_float32(logits), ops.shape(ids)[1:3])
     return ops.sum(ops.sparse_categorical_crossentropy(ids, resized, from_logits=True) * weights)
 

@@ -84,7 +84,7 @@ def _in_bands(query, key, value):
     return banded() if math.prod(sides) > BAND_SCORES else _attend(query, key, value)
 
 
-def sum_of_products(maps, kernels, bias):
+def sum_of_products(maps, kernels, bias, resize):
     """In one pass over the result instead of one a summand: saves a fifth of b2's head (maps of 768 channels).
 
     TensorFlow fuses a product of matrices with its bias and one summand; the others it adds in a single pass. `relu` of
@@ -93,7 +93,7 @@ def sum_of_products(maps, kernels, bias):
     first, *deeper = maps
     size = ops.shape(first)[1:3]
     products = [ops.matmul(map_, kernel) for map_, kernel in zip(deeper, kernels[1:], strict=True)]
-    others = [resize_bilinear(product, size) for product in products]
+    others = [resize(product, size) for product in products]
     rows = _rows(first, kernels[0], bias)
     if others:
         rows = rows + tf.reshape(tf.add_n(others), (-1, rows.shape[-1]))
@@ -114,10 +114,6 @@ def resize_bilinear(x, size):
         return plain.resize_bilinear(x, size), back
 
     return resize(x)
-
-
-def cross_entropy_sum(ids, logits, weights):
-    return plain.cross_entropy_sum(ids, logits, weights, resize_bilinear)
 
 
 def relu(x):

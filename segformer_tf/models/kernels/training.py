@@ -15,7 +15,6 @@ from segformer_tf.models.kernels.tensorflow import (  # noqa: F401, the rest of 
     by_token,
     dense,
     on_gpu,
-    resize_bilinear,
 )
 
 
@@ -158,14 +157,14 @@ def attention(project, x, heads, dropout=None, training=None):
     return attend(x), None
 
 
-def sum_of_products(maps, kernels, bias):
+def sum_of_products(maps, kernels, bias, resize):
     """One resized map added after the other, so that two maps of full size exist, not five."""
     first, *deeper = maps
     products = [ops.matmul(map_, kernel) for map_, kernel in zip(deeper, kernels[1:], strict=True)]
     fused = dense(first, kernels[0], bias)
     size = ops.shape(fused)[1:3]
     for product in products:
-        fused = fused + resize_bilinear(_after(fused, product), size)
+        fused = fused + resize(_after(fused, product), size)
     return fused
 
 

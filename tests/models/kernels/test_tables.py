@@ -37,7 +37,9 @@ def mix(table, x, kernel, bias):
 
 
 def fuse(table, x, kernel, other, last, bias):
-    return table.relu(table.sum_of_products([x, x[:, ::2, ::2], x[:, :1, :1]], [kernel, other, last], bias))
+    return table.relu(
+        table.sum_of_products([x, x[:, ::2, ::2], x[:, :1, :1]], [kernel, other, last], bias, plain.resize_bilinear)
+    )
 
 
 def sums_of_rows(table, x):
