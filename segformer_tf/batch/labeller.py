@@ -10,7 +10,7 @@ import numpy as np
 
 from segformer_tf import __version__, images
 from segformer_tf.batch.inputs import Item, pixels
-from segformer_tf.batch.store import Store, StoreError
+from segformer_tf.batch.store import MASKS, Store, StoreError
 from segformer_tf.pipelines import files, overlap
 from segformer_tf.pipelines.pipeline import SegmentationPipeline
 from segformer_tf.pipelines.predict import How, Predictor
@@ -143,6 +143,6 @@ def mask_name(number: int | None, name: str) -> str:
     """A mask's name in the store, by its number or, if it has none, by its name; some to a folder, since large folders
     are slow."""
     if number is not None:
-        return f"masks/{number // 1000:06}/{number:09}.png"
+        return f"{MASKS}/{number // 1000:06}/{number:09}.png"
     key = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
-    return f"masks/{key[:3]}/{key}.png"
+    return f"{MASKS}/{key[:3]}/{key}.png"

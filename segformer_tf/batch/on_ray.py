@@ -65,7 +65,7 @@ def segment_many(
     begin, how = time.monotonic(), how or How()
     store = Store(output)
     about = {"model": str(model), "runtime": runtime, "batch_size": batch_size, "how": repr(how)}
-    job = Job(store, inputs.find(input, column), pictures_per_shard, about)
+    job = Job(store, inputs.find(input, column, output), pictures_per_shard, about)
     items = job.remaining()
     skipped = len(job.items) - len(items)
     if items:
