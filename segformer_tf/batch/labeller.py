@@ -59,6 +59,10 @@ class Labeller:
         store: Where masks go, as `mask_name` calls them.
         batch_size: Pictures of equal size that are computed together. With 1 a mask depends on its picture alone;
             with more its last rounding may depend on the pictures beside it.
+        how: As for `Predictor.job`.
+
+    Raises:
+        ValueError: The steps of `how` are larger than the windows, which are those of a file of one size.
     """
 
     def __init__(
@@ -67,6 +71,7 @@ class Labeller:
         self.pipeline = SegmentationPipeline.from_pretrained(model, runtime=runtime)
         self.predictor = Predictor(self.pipeline.runtime, self.pipeline.processor, batch_size)
         self.store, self.how = store, how or How()
+        self.how.windows(self.pipeline.runtime.size)  # what cannot be is told before the first picture
 
     def rows(self, pictures: Iterable[tuple[int | None, str, Any]]) -> Iterator[Row]:
         """One row for each (number, name, picture), in order.
