@@ -103,5 +103,7 @@ def _seen(directory: str | Path, seen: set) -> bool:
 
 def is_result(path: Path) -> bool:
     """Whether it is a picture or video that this program wrote, by its name and what it says of itself."""
-    named = path.stem.endswith(("_labels", "_overlay")) and path.suffix.lower() in (*files.SUFFIXES, ".mp4", ".mkv")
-    return named and path.is_file() and files.ours(path)  # a pipe would be waited for
+    if not path.is_file():  # a pipe would be waited for
+        return False
+    kinds = (*files.SUFFIXES, ".mp4", ".mkv")
+    return path.stem.endswith(("_labels", "_overlay")) and path.suffix.lower() in kinds and files.ours(path)
