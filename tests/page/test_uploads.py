@@ -103,8 +103,8 @@ def test_the_folder_of_a_page_that_was_killed_is_deleted_by_the_next(temporary, 
 def test_a_folder_that_another_page_deletes_before_it_is_held_is_made_again(temporary, monkeypatch):
     made, make = [], tempfile.mkdtemp
 
-    def mkdtemp(**options):
-        folder = make(**options)
+    def mkdtemp(*names, **options):
+        folder = make(*names, **options)
         made.append(folder)
         if len(made) == 1:
             with upload_folder():  # the other page starts, and finds a folder that nobody holds
