@@ -4,13 +4,18 @@ import functools
 import hashlib
 import io
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from segformer_tf.batch.store import file_system, read, shown
+from segformer_tf.batch.store import INDEX, JOB, MASKS, StoreError, file_system, read, shown
 from segformer_tf.pipelines.files import SUFFIXES
+from segformer_tf.pipelines.folders import is_result
+from segformer_tf.storage.read import check_file, parse_json
 
 LISTS = (".txt", ".lst", ".list")
+TABLE = ".parquet"
 COLUMNS = ("path", "url", "file", "image", "bytes")  # of a Parquet file, the first that it has
 
 
@@ -28,18 +33,21 @@ class Item(NamedTuple):
         return shown(self.source) + ("" if self.row is None else f"#{self.row}")
 
 
-def find(place: str | os.PathLike, column: str | None = None) -> list[Item]:
+def find(place: str | os.PathLike, column: str | None = None, output: str | os.PathLike | None = None) -> list[Item]:
     """The pictures of a directory (its folders included), a pattern, a list file, Parquet, or a URL of these.
 
     A list file (.txt, .lst, .list) has a path or URL a line, relative to itself. Parquet has paths or bytes in `column`
     (by default path, url, file, image or bytes), or {"bytes", "path"} as data sets of the Hub have them.
+    In directories and patterns results of this program are left out: those of `segment` on this machine, masks and
+    indexes of jobs, and what the job that writes into `output` will write.
 
     Raises:
         FileNotFoundError: Nothing is there, or no picture.
         ValueError: A Parquet file has no such column, or one of another type.
     """
     place = str(place)
-    sources = [(source, row, name) for path in _files(place) for source, row, name in _pictures(path, column)]
+    own = None if output is None else _full(str(output))
+    sources = [(source, row, name) for path in _files(place, own) for source, row, name in _pictures(path, column)]
     if not sources:
         raise FileNotFoundError(f"{shown(place)} holds no pictures; expected files such as .jpg or .png, or Parquet.")
     return [Item(number, *source) for number, source in enumerate(sources)]
@@ -53,27 +61,64 @@ def digest(items: Sequence[Item]) -> str:
     return found.hexdigest()
 
 
-def _files(place: str) -> list[str]:
+def _files(place: str, output: str | None) -> list[str]:
     """Full paths or URLs of the files that a place means, sorted."""
     fs, inner = file_system(place)
-    remote = "://" in place
 
     def named(path: str) -> str:
-        return fs.unstrip_protocol(path) if remote else path
+        return fs.unstrip_protocol(path) if "://" in place else path
 
     if fs.isfile(inner):
         return [named(inner)]
     if fs.isdir(inner):
+        below = (path for path in fs.find(inner) if not _is_hidden(path.removeprefix(inner)))
+        own = _results(named(inner), output)
+        files = sorted(path for path in map(named, below) if _is_kind(path, (*SUFFIXES, TABLE)) and not own(path))
         # Parquet in a directory is the input; beside it, pictures are not looked for.
-        files = sorted(path for path in fs.find(inner) if not _is_hidden(path.removeprefix(inner)))
-        tables = [path for path in files if path.endswith(".parquet")]
-        return [named(path) for path in tables or files if path.lower().endswith((*SUFFIXES, ".parquet"))]
-    found = sorted(path for path in fs.glob(inner) if fs.isfile(path))
+        return [path for path in files if _is_kind(path, TABLE)] or files
+    found = sorted(named(path) for path in fs.glob(inner) if fs.isfile(path))
     if not found:
         raise FileNotFoundError(
             f"There is nothing at {shown(place)}; expected a directory, a pattern, a file or a URL."
         )
-    return [named(path) for path in found]
+    own = _results(named(re.split(r"[*?\[]", inner)[0].rpartition("/")[0]), output)
+    return [path for path in found if not own(path)]
+
+
+def _is_kind(path: str, endings: str | tuple[str, ...]) -> bool:
+    return path.lower().endswith(endings)
+
+
+def _full(place: str) -> str:
+    fs, inner = file_system(place)
+    return fs.unstrip_protocol(inner) if "://" in place else os.path.realpath(inner)
+
+
+def _results(base: str, output: str | None) -> Callable[[str], bool]:
+    """Whether a file below `base` is this program's own: then the list would grow by what was made of it."""
+    jobs: dict[str, bool] = {}  # directories -> whether a job writes there
+
+    def own(path: str) -> bool:
+        for folder in (MASKS, INDEX):
+            inside, found, _ = path.removeprefix(base).rpartition(f"/{folder}/")
+            root = base + inside
+            if found and root not in jobs:
+                jobs[root] = output in (root, os.path.realpath(root)) or _is_job(root)
+            if found and jobs[root]:
+                return True
+        return "://" not in path and is_result(Path(path))
+
+    return own
+
+
+def _is_job(root: str) -> bool:
+    try:
+        about = parse_json(read(f"{root}/{JOB}"), JOB, "a job's file")
+    except StoreError:  # whether it is one decides the list
+        raise
+    except (OSError, ValueError):
+        return False
+    return str(about.get("made_by")).startswith("segformer-tf ")
 
 
 def _is_hidden(path: str) -> bool:
@@ -82,11 +127,11 @@ def _is_hidden(path: str) -> bool:
 
 def _pictures(path: str, column: str | None) -> Iterator[tuple[str, int | None, str | None]]:
     """(source, row, column) of each picture in one file."""
-    if path.endswith(".parquet"):
+    if _is_kind(path, TABLE):
         yield from _of_parquet(path, column)
-    elif path.endswith(LISTS):
+    elif _is_kind(path, LISTS):
         base = path.rpartition("/")[0]
-        for line in read(path).decode("utf-8", "surrogateescape").splitlines():
+        for line in read(path, what="a list of pictures").decode("utf-8-sig", "surrogateescape").splitlines():
             line = line.strip()
             if line and not line.startswith("#"):
                 yield line if "://" in line or os.path.isabs(line) else f"{base}/{line}", None, None
@@ -108,9 +153,11 @@ def _of_parquet(path: str, column: str | None) -> Iterator[tuple[str, int | None
     kind = schema.field(name).type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         base = path.rpartition("/")[0]
-        for batch in file.iter_batches(columns=[name]):
-            for value in batch.column(0).to_pylist():
-                value = str(value)
+        values = (value for batch in file.iter_batches(columns=[name]) for value in batch.column(0).to_pylist())
+        for row, value in enumerate(values):
+            if not value:  # `encoded` says so of this row
+                yield path, row, name
+            else:
                 yield value if "://" in value or os.path.isabs(value) else f"{base}/{value}", None, None
         return
     field = kind.get_field_index("bytes") if pa.types.is_struct(kind) else -1
@@ -126,6 +173,7 @@ def _parquet(path: str) -> Any:
     import pyarrow.parquet as pq
 
     if "://" not in path:
+        check_file(Path(path), "Parquet")
         return pq.ParquetFile(path)
     fs, inner = file_system(path)
     return pq.ParquetFile(fs.open(inner, "rb"))
@@ -152,7 +200,7 @@ def encoded(item: Item) -> bytes:
     value = _group(item.source, group, item.column)[row].as_py()
     value = value["bytes"] if isinstance(value, dict) else value
     if not value:
-        raise ValueError(f"{item.shown} is empty; expected the bytes of a picture.")
+        raise ValueError(f"{item.shown} is empty; expected a picture's bytes or path.")
     return value
 
 

@@ -11,11 +11,10 @@ from typing import Any
 
 from segformer_tf.batch.inputs import Item, digest
 from segformer_tf.batch.labeller import FAILED, Row
-from segformer_tf.batch.store import Store, shown
+from segformer_tf.batch.store import INDEX, JOB, Store, shown
 from segformer_tf.pipelines.files import MAKER
 
 SCHEMA = 1  # of the index; raised when its columns change
-JOB = "job.json"
 MODEL = "worker"  # key of what workers must agree on
 
 
@@ -43,7 +42,7 @@ class Job:
         }
         self.model: str | None = None
         self._begin()
-        there = store.names("index")
+        there = store.names(INDEX)
         self.finished = {number for number in range(self.shards) if self.name(number) in there}
         self.failed = 0
         self._waiting: dict[int, dict[int, Row]] = {}
@@ -73,7 +72,7 @@ class Job:
         rows[number] = row
         self.failed += row["status"] == FAILED
         if len(rows) == min(self.per_shard, len(self.items) - shard * self.per_shard):
-            self.store.put(f"index/{self.name(shard)}", parquet(rows[number] for number in sorted(rows)))
+            self.store.put(f"{INDEX}/{self.name(shard)}", parquet(rows[number] for number in sorted(rows)))
             self.finished.add(shard)
             del self._waiting[shard]
         return True
@@ -96,7 +95,7 @@ class Job:
     def _begin(self) -> None:
         text = self.store.get(JOB)
         if text is None:
-            if self.store.names("index"):
+            if self.store.names(INDEX):
                 raise ValueError(
                     f"{shown(self.store.place)} has an index but no {JOB}, so nobody knows what it is of: choose "
                     "another output."

@@ -10,7 +10,7 @@ import numpy as np
 
 from segformer_tf import __version__, images
 from segformer_tf.batch.inputs import Item, pixels
-from segformer_tf.batch.store import Store, StoreError
+from segformer_tf.batch.store import MASKS, Store, StoreError
 from segformer_tf.pipelines import files, overlap
 from segformer_tf.pipelines.pipeline import SegmentationPipeline
 from segformer_tf.pipelines.predict import How, Predictor
@@ -59,6 +59,10 @@ class Labeller:
         store: Where masks go, as `mask_name` calls them.
         batch_size: Pictures of equal size that are computed together. With 1 a mask depends on its picture alone;
             with more its last rounding may depend on the pictures beside it.
+        how: As for `Predictor.job`.
+
+    Raises:
+        ValueError: The steps of `how` are larger than the windows, which are those of a file of one size.
     """
 
     def __init__(
@@ -67,6 +71,7 @@ class Labeller:
         self.pipeline = SegmentationPipeline.from_pretrained(model, runtime=runtime)
         self.predictor = Predictor(self.pipeline.runtime, self.pipeline.processor, batch_size)
         self.store, self.how = store, how or How()
+        self.how.windows(self.pipeline.runtime.size)  # what cannot be is told before the first picture
 
     def rows(self, pictures: Iterable[tuple[int | None, str, Any]]) -> Iterator[Row]:
         """One row for each (number, name, picture), in order.
@@ -143,6 +148,6 @@ def mask_name(number: int | None, name: str) -> str:
     """A mask's name in the store, by its number or, if it has none, by its name; some to a folder, since large folders
     are slow."""
     if number is not None:
-        return f"masks/{number // 1000:06}/{number:09}.png"
+        return f"{MASKS}/{number // 1000:06}/{number:09}.png"
     key = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
-    return f"masks/{key[:3]}/{key}.png"
+    return f"{MASKS}/{key[:3]}/{key}.png"

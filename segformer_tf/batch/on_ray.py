@@ -65,11 +65,11 @@ def segment_many(
     begin, how = time.monotonic(), how or How()
     store = Store(output)
     about = {"model": str(model), "runtime": runtime, "batch_size": batch_size, "how": repr(how)}
-    job = Job(store, inputs.find(input, column), pictures_per_shard, about)
+    job = Job(store, inputs.find(input, column, output), pictures_per_shard, about)
     items = job.remaining()
     skipped = len(job.items) - len(items)
     if items:
-        settings = _processor(model, runtime).to_dict()  # also finds a model that is not there
+        settings = _processor(model, runtime, how).to_dict()  # also finds a model that is not there
         started = cluster.connect(address, workers)
         workers = workers or cluster.room(address)
         done = skipped
@@ -187,7 +187,9 @@ class _Actor:
         return pa.Table.from_pylist(rows, pa.schema(types))
 
 
-def _processor(model: str, runtime: str) -> SegformerImageProcessor:
+def _processor(model: str, runtime: str, how: How) -> SegformerImageProcessor:
     if file := exported_file(model):
-        return open_exported(file, runtime).description.image_processor() or SegformerImageProcessor()
+        opened = open_exported(file, runtime)
+        how.windows(opened.size)  # here, before workers start
+        return opened.description.image_processor() or SegformerImageProcessor()
     return SegformerImageProcessor.from_pretrained(model, or_default=True)

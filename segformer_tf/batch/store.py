@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from segformer_tf.storage.read import check_file
 from segformer_tf.storage.whole import whole
 
+JOB, MASKS, INDEX = "job.json", "masks", "index"  # what a job writes into its output
 PATIENCE = 60.0  # seconds that a store may be away
 FIRST_PAUSE = 0.25  # before the second try; each further one is twice as long, up to:
 LONGEST_PAUSE = 8.0
@@ -51,7 +53,7 @@ class Store:
     def get(self, name: str) -> bytes | None:
         """A file's bytes, None where there is none."""
         try:
-            return read(f"{self.place}/{name}", self.patience)
+            return read(f"{self.place}/{name}", self.patience, "a file of the job")
         except FileNotFoundError:
             return None
 
@@ -70,13 +72,14 @@ class Store:
             raise refused("read", f"{self.place}/{folder}", error) from None
 
 
-def read(path: str, patience: float = PATIENCE) -> bytes:
-    """A file's bytes, by its path or URL.
+def read(path: str, patience: float = PATIENCE, what: str = "a picture") -> bytes:
+    """A file's bytes, by its path or URL; `what` says in errors what was expected.
 
     Raises:
-        OSError: It is not there, or may not be read; `StoreError` where its store stayed away.
+        OSError: It is not there, is no file, or may not be read; `StoreError` where its store stayed away.
     """
     if "://" not in path:
+        check_file(Path(path), what)
         return Path(path).read_bytes()
     try:
         fs, inner = file_system(path)

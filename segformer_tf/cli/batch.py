@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from segformer_tf.cli.app import BUNDLED, app, check_model, printable, say
-from segformer_tf.cli.pictures import Mode, Runtime
+from segformer_tf.cli.options import Mode, Runtime, how_of
 
 SEGMENT_MANY = """Label every pixel of very many pictures, on this machine or a Ray cluster; needs segformer-tf[ray].
 
@@ -36,8 +36,13 @@ def segment_many(
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Pictures of one size computed together; for GPUs.", min=1)] = 1,
     mode: Annotated[Mode, typer.Option(help="whole, or slide: windows.")] = Mode.WHOLE,
-    window: Annotated[tuple[int, int] | None, typer.Option(help="slide: height, width.", show_default=False)] = None,
-    stride: Annotated[tuple[int, int] | None, typer.Option(help="slide: steps.", show_default=False)] = None,
+    window: Annotated[
+        tuple[int, int] | None,
+        typer.Option(help="slide: height, width.", show_default="an exported file's size, or 1024 1024"),
+    ] = None,
+    stride: Annotated[
+        tuple[int, int] | None, typer.Option(help="slide: steps.", show_default="3/4 of the window")
+    ] = None,
     scores: Annotated[bool, typer.Option("--scores", help="Also each class's mean probability; slower.")] = False,
     column: Annotated[
         str | None, typer.Option(help="Of a Parquet INPUT.", show_default="path, url, file, image or bytes")
@@ -52,13 +57,7 @@ def segment_many(
     from segformer_tf.pipelines.predict import How
 
     check_model(model)
-    if mode is Mode.WHOLE and (window or stride):
-        raise typer.BadParameter("is for --mode slide only.", param_hint="--window" if window else "--stride")
-    given = {"window": window, "stride": stride or (window and tuple(max(side * 3 // 4, 1) for side in window))}
-    try:
-        how = How(mode.value, scores=scores, **{name: value for name, value in given.items() if value})
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--window") from None
+    how = How(**how_of(mode.value, window, stride, None, flip=False, blend="mean"), scores=scores)
     found = run(
         input,
         output,

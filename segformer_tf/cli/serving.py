@@ -52,7 +52,7 @@ def serve(
     if config and (version or label):
         raise typer.BadParameter("Leave --version and --label out: the file says them.", param_hint="--config")
     labels = _labels(label)
-    token = token_file.read_text("utf-8").strip() if token_file else None
+    token = token_file.read_text("utf-8-sig").strip() if token_file else None
     if token == "":
         raise typer.BadParameter(f"{token_file} is empty, expected a token.", param_hint="--token-file")
     load_tensorflow()

@@ -25,7 +25,7 @@ def next_version(directory: str | os.PathLike) -> int:
     """The lowest integer above all version directories that are there; 1 where there are none."""
     directory = Path(directory)
     names = [entry.name for entry in directory.iterdir()] if directory.is_dir() else []
-    return max((int(name) for name in names if name.isdigit()), default=0) + 1
+    return max((int(name) for name in names if name.isdecimal()), default=0) + 1
 
 
 def write_saved_model(

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from segformer_tf.storage.whole import hold
+from segformer_tf.storage.whole import hold, temporary
 
 PREFIX = "segformer-tf-page-"
 LONGEST = 255  # characters of a picture's name
@@ -50,12 +50,12 @@ def upload_folder() -> Iterator[str]:
         if lock is not None:  # no process holds it
             shutil.rmtree(left, ignore_errors=True)
             os.close(lock)
-    lock = None
-    with ends_in_order(), tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as folder:
+    with ends_in_order():
+        folder, lock = temporary(PREFIX)
         try:
-            _, lock = hold(Path(folder))
-            yield folder
+            yield str(folder)
         finally:
+            shutil.rmtree(folder, ignore_errors=True)
             if lock is not None:
                 os.close(lock)
 

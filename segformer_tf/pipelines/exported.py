@@ -191,7 +191,9 @@ def exported_file(name_or_path: str | os.PathLike) -> Path | None:
         return found
     if not path.is_dir() or (path / "config.json").exists():
         return None
-    versions = sorted((int(e.name), e) for e in path.iterdir() if e.name.isdigit() and (e / "saved_model.pb").exists())
+    versions = sorted(
+        (int(e.name), e) for e in path.iterdir() if e.name.isdecimal() and (e / "saved_model.pb").exists()
+    )
     if (path / "saved_model.pb").exists():
         return path
     files = [path / name for name in WRITTEN if (path / name).is_file()] + [file for _, file in versions[-1:]]

@@ -49,7 +49,7 @@ def _walk(directory: Path, recursive: bool, left_out: Counter, examples: list[st
         elif path.suffix.lower() not in files.SUFFIXES or not path.is_file():
             left_out["other file#"] += 1
             examples += [path.name] if len(examples) < 3 else []
-        elif _is_result(path):
+        elif is_result(path):
             left_out["result# of segformer-tf itself"] += 1
         else:
             yield path
@@ -63,7 +63,7 @@ def matching(pattern: str) -> tuple[list[str], str]:
     paths = sorted(set(_matches(pattern)))
     if not paths:
         raise FileNotFoundError(f"No file matches {pattern}; expected pictures such as .jpg or .png.")
-    pictures = [path for path in paths if not _is_result(Path(path))]
+    pictures = [path for path in paths if not is_result(Path(path))]
     if not pictures:
         raise FileNotFoundError(f"{pattern} matches results of segformer-tf itself alone; expected pictures.")
     own = len(paths) - len(pictures)
@@ -101,6 +101,9 @@ def _seen(directory: str | Path, seen: set) -> bool:
     return known
 
 
-def _is_result(path: Path) -> bool:
+def is_result(path: Path) -> bool:
+    """Whether it is a picture or video that this program wrote, by its name and what it says of itself."""
+    if not path.is_file():  # a pipe would be waited for
+        return False
     kinds = (*files.SUFFIXES, ".mp4", ".mkv")
     return path.stem.endswith(("_labels", "_overlay")) and path.suffix.lower() in kinds and files.ours(path)

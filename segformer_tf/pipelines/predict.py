@@ -18,7 +18,7 @@ from segformer_tf.images.merging import BLENDS, Box, Merger
 from segformer_tf.images.processor import SegformerImageProcessor
 from segformer_tf.images.resize import pillow_resize, target_size
 from segformer_tf.pipelines.runtimes import Runtime
-from segformer_tf.pipelines.windows import SMALLEST_SIDE, STRIDE, WINDOW, check_scales, check_windows, spans
+from segformer_tf.pipelines.windows import SMALLEST_SIDE, WINDOW, check_scales, check_windows, sides_of, spans, steps_of
 
 BATCH_PIXELS = 2**21  # of all pictures of a batch together: 8 of 512 x 512
 RESIZES = ("processor", "none", "ade20k", "ade20k-aligned")
@@ -34,7 +34,8 @@ class How:
         resize: "processor": as the model's processor does; "none"; "ade20k": fitted into 2048 x 512 as MMSegmentation
             does; "ade20k-aligned": the same, sides rounded up to 32; or (height, width), whatever the picture's ratio.
             By default "processor" for the whole picture, and "none" for windows.
-        window, stride: (height, width) of windows and of the steps between them.
+        window, stride: (height, width) of windows and of the steps between them. By default windows of the one size
+            that the runtime takes, or 1024 x 1024, and three quarters of a window.
         scales: Factors of the size that the picture has then; `flip` adds the mirror image of each.
         scores: Also the probability of every pixel's label.
         maps, blend: See `Merger`.
@@ -42,8 +43,8 @@ class How:
 
     mode: str = "whole"
     resize: str | tuple[int, int] | None = None
-    window: tuple[int, int] = WINDOW
-    stride: tuple[int, int] = STRIDE
+    window: tuple[int, int] | None = None
+    stride: tuple[int, int] | None = None
     scales: Sequence[float] = (1.0,)
     flip: bool = False
     scores: bool = False
@@ -55,12 +56,22 @@ class How:
             raise ValueError(f'mode is {self.mode!r}; expected "whole" or "slide".')
         if self.resize is not None and not isinstance(self.resize, tuple) and self.resize not in RESIZES:
             raise ValueError(f"resize is {self.resize!r}; expected {', '.join(RESIZES)} or (height, width).")
-        window, stride = check_windows(self.window, self.stride)
-        object.__setattr__(self, "window", window)  # as whole numbers, which slices take
-        object.__setattr__(self, "stride", stride)
+        for name in ("window", "stride"):
+            if (given := getattr(self, name)) is not None:
+                object.__setattr__(self, name, sides_of(name, given))  # as whole numbers, which slices take
+        if self.window:
+            self.windows()
         check_scales(self.scales)
         if self.blend not in BLENDS:
             raise ValueError(f'blend is {self.blend!r}; expected "mean" or "gaussian".')
+
+    def windows(self, only: tuple[int, int] | None = None) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Window and stride as (height, width), where a runtime takes pictures of the size `only`, None: of any.
+
+        ValueError where the stride is larger than the window.
+        """
+        window = self.window or only or WINDOW
+        return check_windows(window, self.stride or steps_of(window))
 
     def size(
         self, picture: tuple[int, int], processor: SegformerImageProcessor, scale: float = 1.0
@@ -183,9 +194,11 @@ class Predictor:
                 shown = pillow_resize(np.asarray(pixels), sides, self.processor.resample)
             elif how.mode == "whole" or resized:
                 whole = self._values(pixels, sides if resized else None)
+            # A picture taken whole is a window of its own size.
+            window, stride = how.windows(self.runtime.size) if how.mode == "slide" else (sides, sides)
             for mirrored in (False, True) if how.flip else (False,):
-                for top, bottom in spans(sides[0], *_along(how, 0, sides)):
-                    for left, right in spans(sides[1], *_along(how, 1, sides)):
+                for top, bottom in spans(sides[0], window[0], stride[0]):
+                    for left, right in spans(sides[1], window[1], stride[1]):
                         yield self._window(shown, whole, (top, bottom, left, right), sides, size, variant, mirrored)
                 variant += 1
 
@@ -239,8 +252,3 @@ class Predictor:
                 if len(batch) >= min(self.batch_size, max(BATCH_PIXELS // math.prod(window.shape), 1)):
                     yield waiting.pop(window.shape)
         yield from waiting.values()
-
-
-def _along(how: How, axis: int, sides) -> tuple[int, int]:
-    """Window and stride along one side; a picture taken whole is a window of its own size."""
-    return (how.window[axis], how.stride[axis]) if how.mode == "slide" else (sides[axis], sides[axis])

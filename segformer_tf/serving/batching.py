@@ -59,10 +59,6 @@ class Batcher:
             self._changed.notify_all()
         return [task.future for task in tasks]
 
-    def predict(self, name: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """All outputs of a checked request; returns when it has run."""
-        return joined([future.result() for future in self.submit(name, inputs)])
-
     def close(self, drop: bool = False) -> None:
         """Answers what is waiting, or drops it, then stops."""
         with self._changed:

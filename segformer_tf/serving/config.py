@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from segformer_tf.serving.directories import latest_version
+from segformer_tf.serving.directories import home_of, latest_version
 
 METRICS_PATH = "/monitoring/prometheus/metrics"
 
@@ -57,7 +57,7 @@ class Policy:
         assert self.file
         self._read = os.stat(self.file).st_mtime_ns
         try:
-            config = text_format.Parse(self.file.read_text("utf-8"), ModelServerConfig())
+            config = text_format.Parse(self.file.read_text("utf-8-sig"), ModelServerConfig())
         except (text_format.ParseError, UnicodeDecodeError) as error:
             raise ValueError(f"{self.file} is not a models.config: {error}: correct it.") from None
         entries = {entry.name: entry for entry in config.model_config_list.config}
@@ -84,7 +84,7 @@ def serving_config(
     """The texts of `models.config`, `batching_params.txt` and `monitoring.config`, by these names.
 
     Args:
-        model_directory: A directory of versions that `export` wrote.
+        model_directory: A directory of versions that `export` wrote; for one version's own the one that it is in.
         name: The model's name in requests; the directory's own by default.
         base_path: Where the server sees the directory; `/models/<name>`, as in its image, by default.
         labels: Names for versions, such as {"stable": 1, "canary": 2}: exactly these are loaded. Without labels the
@@ -93,11 +93,13 @@ def serving_config(
 
     Raises:
         FileNotFoundError: A version that is not there.
-        ValueError: A number below 1, or a name that the files cannot hold.
+        ValueError: A number below 1, a name that the files cannot hold, or one version whose directory has no number.
     """
-    model_directory = Path(model_directory)
-    latest_version(model_directory)
-    name = name or model_directory.resolve().name
+    home = home_of(model_directory)
+    latest_version(home)
+    if (home / "saved_model.pb").is_file():
+        raise ValueError(f"{home} is a SavedModel, expected a directory of versions: move it into {home / '1'}.")
+    name = name or home.resolve().name
     base_path = base_path or f"/models/{name}"
     for what, text, allowed in (
         ("name", name, ""),
@@ -115,10 +117,8 @@ def serving_config(
         if value < 1 and not (key == "batch_timeout_ms" and value >= 0):
             raise ValueError(f"{key} is {value}, expected at least {0 if key == 'batch_timeout_ms' else 1}.")
     for label, version in (labels or {}).items():
-        if not (model_directory / str(version)).is_dir():
-            raise FileNotFoundError(
-                f"There is no version {version} in {model_directory}, which the label {label!r} names."
-            )
+        if not (home / str(version)).is_dir():
+            raise FileNotFoundError(f"There is no version {version} in {home}, which the label {label!r} names.")
     return {
         "models.config": _models(name, base_path, labels or {}),
         "batching_params.txt": _batching(max_batch_size, round(batch_timeout_ms * 1000), threads),

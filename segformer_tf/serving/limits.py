@@ -129,7 +129,7 @@ def unpack(data: bytes, max_size: int) -> bytes:
     """A gzip body's content; stops as soon as it is over the limit.
 
     Raises:
-        InvalidRequest, TooLarge: Not gzip or cut short; over `max_size`.
+        InvalidRequest, TooLarge: Not gzip, cut short, or of several members; over `max_size`.
     """
     stream = zlib.decompressobj(zlib.MAX_WBITS | 16)
     try:
@@ -140,6 +140,12 @@ def unpack(data: bytes, max_size: int) -> bytes:
         raise TooLarge(f"The body unpacks to over {max_size} bytes, which is the limit: send less at a time.")
     if not stream.eof:
         raise InvalidRequest("The gzip body is cut short: send the whole of it.")
+    # A second member is allowed in files; a body of a million empty ones would take minutes.
+    if stream.unused_data.strip(b"\0"):
+        raise InvalidRequest(
+            f"The gzip body goes on for {len(stream.unused_data)} bytes after its content, expected one gzip member: "
+            "compress the body as a whole."
+        )
     return found
 
 

@@ -61,7 +61,7 @@ class Predict:
         limit = self.limits.max_body
         too_large = TooLarge(f"The body is over {limit} bytes, which is the limit: send less at a time.")
         length = request.headers.get("content-length", "0")
-        if length.isdigit() and int(length) > limit:
+        if length.isdecimal() and int(length) > limit:
             raise too_large
         size = 0
 

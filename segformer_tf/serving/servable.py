@@ -51,7 +51,6 @@ class Servable:
 
     def __init__(self, directory: str | os.PathLike):
         self.directory = Path(directory)
-        self.version = int(self.directory.name) if self.directory.name.isdigit() else 1
         if not (self.directory / "saved_model.pb").is_file():
             raise FileNotFoundError(
                 f"There is no saved_model.pb in {directory}; expected a directory that export wrote."

@@ -64,9 +64,9 @@ class ModelServer:
 
         from segformer_tf.serving.rest import rest_app
 
-        opened = self._open_rest_port()
+        opened, bound = self._open_rest_port(), None
         try:
-            self._grpc = self._grpc_server()
+            bound = self._grpc_server()
             self.model.start(self._poll)
             certificate, key = self._certificate or (None, None)
             config = uvicorn.Config(
@@ -86,10 +86,14 @@ class ModelServer:
         except BaseException:
             opened.close()
             self.model.close()
+            if bound is not None:  # gRPC lets go of the port of a server that was started only
+                bound.start()
+                bound.stop(None).wait()
             raise
         self.rest_port = opened.getsockname()[1]
         self._rest = uvicorn.Server(config)
         self._rest_thread = threading.Thread(target=self._rest.run, args=([opened],), name="rest", daemon=True)
+        self._grpc = bound
         self._grpc.start()
         self._rest_thread.start()
         return self

@@ -15,7 +15,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from segformer_tf.serving.batching import Batcher, joined
 from segformer_tf.serving.config import Policy
-from segformer_tf.serving.directories import version_directories
+from segformer_tf.serving.directories import home_of, listed, version_directories
 from segformer_tf.serving.limits import Limits
 from segformer_tf.serving.metrics import LOADS, Metrics
 from segformer_tf.serving.servable import Claim, InvalidRequest, NotFound, Servable
@@ -87,8 +87,8 @@ class Model:
         metrics: Metrics | None = None,
     ):
         self.directory = Path(directory)
-        first = next(iter(version_directories(directory).values()))
-        self.name = name or (first.parent if first.name.isdigit() else first).resolve().name
+        version_directories(directory)  # there is one
+        self.name = name or home_of(directory).resolve().name
         self.policy, self.limits = policy or Policy(), limits or Limits()
         self.metrics = metrics or Metrics()
         self._batching = (max_batch_size, batch_timeout)
@@ -125,7 +125,7 @@ class Model:
             logging.info("%s: version %d is unloaded.", self.name, version.number)
 
     def _load(self, number: int, directory: Path) -> None:
-        files = tuple(sorted((entry.name, entry.stat().st_mtime) for entry in directory.iterdir()))
+        files = listed(directory)
         before = self.states.get(number)
         if before and before.error and before.files == files:
             return  # it failed, and nothing has changed since
@@ -154,6 +154,7 @@ class Model:
         Raises:
             FileNotFoundError, RuntimeError: No version that is wanted is there; none of them can be loaded.
         """
+        self._stop.clear()
         self.look()
         if not self._loaded:
             failed = [f"version {number}: {state.error}" for number, state in self.states.items() if state.error]

@@ -66,13 +66,16 @@ def commit(draft: Path, directory: Path, replaces: set[str]) -> None:
     written = [*draft.iterdir()]
     for entry in written:
         target = directory / entry.name
-        if entry.is_file() and target.is_dir():
-            raise refused(errno.EISDIR, f"Cannot write {target} (Is a directory); {_AWAY}.")
         if entry.suffix == ".json" and target.is_file() and target.read_bytes() == entry.read_bytes():
             entry.unlink()  # one file less that changes
     entries = [*draft.iterdir()]
     gone = [name for name in replaces - {entry.name for entry in written} if (directory / name).exists()]
-    if len(entries) + len(gone) > 1:
+    several = len(entries) + len(gone) > 1
+    for entry in entries:
+        _check_room(entry, directory / entry.name, entry.name in replaces and not several)
+    for name in gone:
+        _check_room(draft / (name + REMOVED), directory / name, False)
+    if several:
         for name in gone:
             (draft / (name + REMOVED)).touch()
         _move(draft, directory / SAVE)
@@ -87,6 +90,20 @@ def commit(draft: Path, directory: Path, replaces: set[str]) -> None:
             _move(entry, target)
     for name in gone:
         (directory / name).unlink()
+
+
+def _check_room(entry: Path, target: Path, exchanged: bool) -> None:
+    """Raises OSError where `target` cannot become `entry`: found while the save has not happened, or it never ends."""
+    if not entry.is_dir():
+        code = errno.EISDIR if target.is_dir() else None
+    elif (exchanged and target.is_dir()) or not os.path.lexists(target):
+        code = None
+    elif target.is_symlink() or not target.is_dir():
+        code = errno.ENOTDIR
+    else:
+        code = errno.ENOTEMPTY if any(target.iterdir()) else None
+    if code is not None:
+        raise refused(code, f"Cannot write {target} ({os.strerror(code)}); {_AWAY}.")
 
 
 def _pending(directory: Path) -> bool:

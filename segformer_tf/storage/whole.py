@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import shutil
+import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -82,17 +83,31 @@ def _new_draft(directory: Path) -> tuple[Path, int | None]:
         directory.mkdir(parents=True, exist_ok=True)
         _clear_leftovers(directory)
         settle(directory)
-        while True:
-            draft = directory / (PREFIX + uuid.uuid4().hex)
-            draft.mkdir(parents=True)  # another process that failed may have removed the empty directory again
-            free, lock = hold(draft)
-            if free and draft.is_dir():
-                return draft, lock
-            if lock is not None:  # another process took it for a leftover before it was locked
-                os.close(lock)
+        return _held(lambda: _made(directory / (PREFIX + uuid.uuid4().hex)))
     except OSError as error:
         hint = way_out(error) or "choose another directory"
         raise refused(error.errno, f"Cannot write to the directory {directory} ({error.strerror}); {hint}.") from error
+
+
+def _made(draft: Path) -> Path:
+    draft.mkdir(parents=True)  # another process that failed may have removed the empty directory again
+    return draft
+
+
+def temporary(prefix: str) -> tuple[Path, int | None]:
+    """A directory where the system has its temporary files, and `hold`'s lock; the caller removes it."""
+    return _held(lambda: Path(tempfile.mkdtemp(prefix=prefix)))
+
+
+def _held(make: Callable[[], Path]) -> tuple[Path, int | None]:
+    """A directory as `make` makes one, and its lock; made again where another process took it for a leftover."""
+    while True:
+        draft = make()
+        free, lock = hold(draft)
+        if free and draft.is_dir():
+            return draft, lock
+        if lock is not None:  # gone before it was locked
+            os.close(lock)
 
 
 def hold(draft: Path) -> tuple[bool, int | None]:

@@ -46,7 +46,7 @@ class Run(dict):
     @property
     def log(self) -> list[dict[str, Any]]:
         """One row an evaluation, as numbers; None where a class was in no mask and no prediction."""
-        with open(self.directory / state.LOG, encoding="utf-8", newline="") as stream:
+        with open(self.directory / state.LOG, encoding="utf-8-sig", newline="") as stream:
             rows = list(csv.DictReader(stream))
         return [
             {key: (int if key == "step" else float)(value) if value else None for key, value in row.items()}

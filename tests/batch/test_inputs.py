@@ -1,12 +1,17 @@
 """Which pictures a job has."""
 
 import io
+import os
+import uuid
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image, PngImagePlugin
 
 from segformer_tf.batch import inputs
+from segformer_tf.batch.job import Job, parquet
+from segformer_tf.batch.store import Store
 
 
 def names(items):
@@ -69,3 +74,78 @@ def test_pixels_are_those_that_the_pipeline_reads(photos):
     expected = processor.pixels(str(photos / "p02.jpg"), strict=True)
     assert inputs.pixels(item, processor).tolist() == expected.tolist() and expected.shape == (92, 60, 3)
     assert io.BytesIO(inputs.encoded(item)).read() == (photos / "p02.jpg").read_bytes()
+
+
+def picture(path, software=None):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    said = PngImagePlugin.PngInfo()
+    if software:
+        said.add_text("Software", software)
+    Image.new("L", (2, 2)).save(path, "PNG", pnginfo=said)
+
+
+@pytest.mark.parametrize("place", ["many", "many/**/*.png"])
+@pytest.mark.parametrize("folder", ["many/out", "many"])
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_job_that_writes_below_its_input_has_the_same_pictures_again(tmp_path, monkeypatch, place, folder, linked):
+    monkeypatch.chdir(tmp_path)
+    picture(tmp_path / "many/a.png")
+    picture(tmp_path / "many/masks.png")
+    if linked:
+        (tmp_path / "link").symlink_to("many")
+        place = place.replace("many", "link")
+    picture(tmp_path / folder / "masks/left.png")  # before there is a job
+    first = inputs.find(place, output=folder)
+    job = Job(Store(folder), first, 1, {})
+    job.store.put("masks/000000/000000000.png", (tmp_path / "many/a.png").read_bytes())
+    job.store.put("index/part-000000.parquet", parquet([]))
+    assert names(first) == ["a.png", "masks.png"] and inputs.find(place, output=folder) == first
+    # another job beside it, and one of another program
+    picture(tmp_path / "many/else/masks/b.png")
+    (tmp_path / "many/else/job.json").write_text("{}")
+    assert names(inputs.find(place, output="other")) == ["a.png", "b.png", "masks.png"]
+    with pytest.raises(ValueError, match="has the columns number, input"):  # asked for by its name it is taken
+        inputs.find(f"{folder}/index")
+
+
+def test_a_job_in_a_store_leaves_its_own_files_out():
+    place = f"memory://{uuid.uuid4().hex}"
+    store = Store(f"{place}/out")
+    Store(place).put("a.jpg", b"picture")
+    first = inputs.find(place, output=f"{place}/out")
+    Job(store, first, 1, {})
+    store.put("masks/000000/000000000.png", b"mask")
+    assert names(first) == ["a.jpg"] and inputs.find(place, output=f"{place}/out") == first == inputs.find(place)
+
+
+def test_results_of_segment_are_no_pictures_and_pictures_that_are_called_so_are(tmp_path):
+    picture(tmp_path / "x_labels.png", "segformer-tf 0.1")
+    picture(tmp_path / "y_labels.png")
+    os.mkfifo(tmp_path / "z_labels.png")
+    for place in (tmp_path, f"{tmp_path}/*.png"):
+        assert "x_labels.png" not in names(inputs.find(place)) and "y_labels.png" in names(inputs.find(place))
+    assert names(inputs.find(tmp_path / "x_labels.png")) == ["x_labels.png"]
+
+
+def test_a_named_pipe_is_an_error_of_its_row_and_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.jpg")
+    (item,) = inputs.find(tmp_path)
+    with pytest.raises(OSError, match=r"a\.jpg is a named pipe; expected a picture"):
+        inputs.encoded(item)
+    os.mkfifo(tmp_path / "b.parquet")
+    with pytest.raises(OSError, match=r"b\.parquet is a named pipe; expected Parquet"):
+        inputs.find(tmp_path)
+
+
+def test_a_list_with_a_byte_order_mark_keeps_its_first_picture(tmp_path):
+    (tmp_path / "LIST.TXT").write_text("a.jpg\nb.jpg\n", "utf-8-sig")
+    assert [item.source for item in inputs.find(tmp_path / "LIST.TXT")] == [f"{tmp_path}/a.jpg", f"{tmp_path}/b.jpg"]
+
+
+def test_an_empty_path_in_parquet_is_a_row_that_is_empty(tmp_path):
+    pq.write_table(pa.table({"path": ["a.jpg", None, "", "b.jpg"]}), tmp_path / "P.PARQUET", row_group_size=1)
+    items = inputs.find(tmp_path)
+    assert names(items) == ["a.jpg", "P.PARQUET#1", "P.PARQUET#2", "b.jpg"]
+    for item in items[1:3]:
+        with pytest.raises(ValueError, match=r"PARQUET#[12] is empty; expected a picture's bytes or path"):
+            inputs.encoded(item)

@@ -9,6 +9,7 @@ from segformer_tf.batch import inputs, labeller
 from segformer_tf.batch.job import Job
 from segformer_tf.batch.labeller import Labeller
 from segformer_tf.batch.store import Store, StoreError
+from segformer_tf.pipelines.predict import How
 
 ABOUT = {"model": "m"}
 
@@ -95,3 +96,19 @@ def test_a_store_that_takes_no_more_ends_the_job_and_is_not_a_broken_picture(tin
     monkeypatch.setattr(Store, "put", full)
     with pytest.raises(StoreError, match="full"):
         list(Labeller(tiny_model, Store(tmp_path)).rows([(0, "x", io.BytesIO((photos / "p00.jpg").read_bytes()))]))
+
+
+def test_a_model_of_one_size_labels_windows_of_that_size_as_the_pipeline_does(
+    tiny_model, photos, tmp_path, monkeypatch
+):
+    from segformer_tf import SegmentationPipeline
+    from segformer_tf.pipelines.runtimes import KerasModel
+
+    only = property(lambda runtime: (32, 48), lambda runtime, size: None)
+    monkeypatch.setattr(KerasModel, "size", only, raising=False)
+    worker = Labeller(tiny_model, Store(tmp_path), how=How("slide"))
+    (row,) = worker.rows([(0, "x", str(photos / "p00.jpg"))])
+    expected = SegmentationPipeline.from_pretrained(tiny_model)(photos / "p00.jpg", mode="slide")
+    assert (row["status"], row["classes"]) == ("done", [each["id"] for each in expected.classes])
+    with pytest.raises(ValueError, match=r"stride is \(40, 40\); expected at most the window, \(32, 48\)"):
+        Labeller(tiny_model, Store(tmp_path), how=How("slide", stride=(40, 40)))

@@ -194,6 +194,18 @@ def test_serve_config_calls_that_cannot_be_written_are_wrong_calls(tmp_path, cal
     assert status == 2 and message in said and not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig"])
+def test_a_token_is_what_its_file_says_without_a_byte_order_mark(tmp_path, call, monkeypatch, coding):
+    class Server:
+        def __init__(self, *_, token, **__):
+            raise OSError(f"The token is {token!r}.")
+
+    monkeypatch.setattr("segformer_tf.serving.server.ModelServer", Server)
+    (tmp_path / "token").write_text("secret\n", coding)
+    status, _, said = call("serve", tmp_path, "--token-file", tmp_path / "token")
+    assert status == 1 and "The token is 'secret'." in said
+
+
 def test_serve_config_needs_no_tensorflow():
     code = "import sys; from segformer_tf.serving import config; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

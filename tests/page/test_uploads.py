@@ -100,6 +100,23 @@ def test_the_folder_of_a_page_that_was_killed_is_deleted_by_the_next(temporary, 
         assert [str(path) for path in temporary.iterdir() if path.is_dir()] == [folder]
 
 
+def test_a_folder_that_another_page_deletes_before_it_is_held_is_made_again(temporary, monkeypatch):
+    made, make = [], tempfile.mkdtemp
+
+    def mkdtemp(*names, **options):
+        folder = make(*names, **options)
+        made.append(folder)
+        if len(made) == 1:
+            with upload_folder():  # the other page starts, and finds a folder that nobody holds
+                assert not Path(folder).exists()
+        return folder
+
+    monkeypatch.setattr(tempfile, "mkdtemp", mkdtemp)
+    with upload_folder() as folder:
+        assert Path(folder).is_dir() and folder == made[-1] and len(made) == 3
+    assert not any(temporary.iterdir())
+
+
 def test_a_signal_that_is_ignored_stays_so():
     usual = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
     try:

@@ -208,6 +208,15 @@ def test_a_resize_of_two_numbers_is_a_size_whatever_the_picture_s_ratio(model):
     assert How(resize="none").size((30, 90), processor) is None
 
 
+def test_windows_are_of_the_one_size_that_a_runtime_takes_where_none_are_given():
+    how = How("slide")
+    assert how.windows() == ((1024, 1024), (768, 768)) and how.windows((64, 96)) == ((64, 96), (48, 72))
+    assert How("slide", window=(64, 64)).windows((96, 96)) == ((64, 64), (48, 48))
+    assert How("slide", stride=(40, 50)).windows((64, 96)) == ((64, 96), (40, 50))
+    with pytest.raises(ValueError, match=r"stride is \(80, 80\); expected at most the window, \(64, 96\)"):
+        How("slide", stride=(80, 80)).windows((64, 96))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -221,6 +230,8 @@ def test_a_resize_of_two_numbers_is_a_size_whatever_the_picture_s_ratio(model):
         ({"blend": "soft"}, 'blend is \'soft\'; expected "mean" or "gaussian"'),
         ({"window": (31, 64), "stride": (8, 8)}, r"window is \(31, 64\); expected at least 32 pixels a side"),
         ({"window": (10,)}, r"window is \(10,\)"),
+        ({"stride": (8, 0)}, r"stride is \(8, 0\)"),
+        ({"window": (64, 64), "stride": (65, 8)}, r"stride is \(65, 8\); expected at most the window"),
     ],
 )
 def test_options_that_make_no_sense_are_named(options, message):

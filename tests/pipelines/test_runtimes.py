@@ -219,6 +219,15 @@ def test_the_directory_that_export_wrote_means_the_file_in_it(name, tmp_path):
     assert exported.exported_file(tmp_path / "nothing") is None
 
 
+def test_a_folder_named_by_a_digit_that_is_no_number_is_no_version(tmp_path):
+    from segformer_tf.export.saved_model import next_version
+
+    for name in ("\u00b2", "3"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "saved_model.pb").touch()
+    assert exported.exported_file(tmp_path) == tmp_path / "3" and next_version(tmp_path) == 4
+
+
 def test_a_folder_for_transformers_js_means_the_file_in_it(tmp_path):
     (file := tmp_path / "onnx" / "model_quantized.onnx").parent.mkdir()
     file.touch()

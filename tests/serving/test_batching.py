@@ -60,7 +60,7 @@ def test_a_request_larger_than_a_batch_is_split_and_answered_in_order():
     servable.go.set()
     batcher = Batcher(servable, max_batch_size=4, timeout=0.0)
     x = np.arange(30.0).reshape(10, 3)
-    np.testing.assert_array_equal(batcher.predict("a", {"x": x})["y"], x * 2)
+    np.testing.assert_array_equal(answer(batcher.submit("a", {"x": x})), x * 2)
     batcher.close()
     assert [shape[0] for _, shape in servable.runs] == [4, 4, 2]
 

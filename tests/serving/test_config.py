@@ -1,10 +1,13 @@
 """The configuration files of TF Serving's own server."""
 
+from pathlib import Path
+
 import pytest
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from segformer_tf.serving.config import serving_config
+from segformer_tf.serving.directories import home_of, version_directories
 
 
 def test_the_configuration_files_are_what_tf_serving_reads(tmp_path):
@@ -35,6 +38,28 @@ def test_without_labels_the_latest_version_is_configured(tmp_path):
         serving_config(tmp_path / "street", labels={"canary": 3})
     with pytest.raises(ValueError, match="threads is 0, expected at least 1"):
         serving_config(tmp_path / "street", threads=0)
+
+
+def test_a_versions_own_directory_stands_for_the_one_that_it_is_in(tmp_path, monkeypatch):
+    (version := tmp_path / "street/1").mkdir(parents=True)
+    (version / "saved_model.pb").touch()
+    monkeypatch.chdir(version)
+    for place in (version, "."):
+        assert serving_config(place, labels={"stable": 1}) == serving_config(version.parent, labels={"stable": 1})
+        assert version_directories(place) == {1: Path(place)} and home_of(place) == version.parent
+    version.rename(tmp_path / "model")
+    with pytest.raises(
+        ValueError, match=r"model is a SavedModel, expected a directory of versions: move it into .*1\."
+    ):
+        serving_config(tmp_path / "model")
+
+
+def test_only_numbers_as_tf_serving_reads_them_are_versions(tmp_path):
+    for name in ("\u00b2", "\u0663", "-1", "1.5", "12"):
+        (tmp_path / name).mkdir()
+    assert version_directories(tmp_path) == {12: tmp_path / "12"}
+    (tmp_path / "\u00b2/saved_model.pb").touch()
+    assert version_directories(tmp_path / "\u00b2") == {1: tmp_path / "\u00b2"}
 
 
 @pytest.mark.parametrize(

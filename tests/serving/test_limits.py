@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 from small_servables import held, predict_request, rest, serving, stub, until
 
-from segformer_tf.serving.limits import Limits, picture_size
+from segformer_tf.serving.limits import Limits, picture_size, unpack
+from segformer_tf.serving.servable import InvalidRequest
 
 GOOD = {"instances": [{"b64": base64.b64encode(b"picture").decode()}]}
 
@@ -96,6 +97,16 @@ def test_gzip_bodies_are_unpacked_up_to_the_limit(small):
     assert status == 413 and "unpacks to over 100000 bytes" in answer["error"]
     assert rest(small, gzip.compress(json.dumps(GOOD).encode())[:-3], headers=packed)[0] == 400
     assert rest(small, b"no gzip", headers=packed)[0] == 400
+
+
+def test_what_follows_the_content_of_a_gzip_body_is_refused_and_not_dropped():
+    body = gzip.compress(b"one ")
+    assert unpack(body, 4) == unpack(body + bytes(5), 4) == b"one "  # zeros fill up
+    for rest_ in (gzip.compress(b"two"), b"rest"):
+        with pytest.raises(
+            InvalidRequest, match=f"goes on for {len(rest_)} bytes after its content, expected one gzip"
+        ):
+            unpack(body + rest_, 100)
 
 
 def test_a_full_queue_refuses_at_once_over_both_interfaces(small):

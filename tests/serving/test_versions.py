@@ -1,6 +1,7 @@
 """Versions and labels as TF Serving has them, tried on running servers: rollout, canary, rollback."""
 
 import shutil
+import socket
 import threading
 
 import grpc
@@ -10,6 +11,7 @@ from small_servables import held, predict_request, rest, serving, stub, until, w
 from tensorflow_serving.apis import get_model_status_pb2, model_service_pb2_grpc
 
 from segformer_tf.serving.config import Policy, serving_config
+from segformer_tf.serving.server import ModelServer
 
 ASK = {"signature_name": "logits", "instances": [[[[1.0, 1.0, 1.0]]]]}
 
@@ -73,6 +75,35 @@ def test_a_broken_version_is_told_and_the_old_one_goes_on(exports, base):
         assert until(lambda: server.model.versions == [2]) and answer(server) == 2
 
 
+def test_a_link_that_leads_nowhere_stops_neither_its_version_nor_the_others(exports, base):
+    add(exports, base, 2)
+    (base / "2/notes.txt").symlink_to("nowhere")
+    with serving(base) as server:
+        assert answer(server) == 2
+        (base / "3").mkdir()
+        (base / "3/link").symlink_to("nowhere")
+        server.model.look()
+        assert server.model.states[3].error and server.model.versions == [2]
+        (base / "3/link").unlink()
+        shutil.copytree(exports[2], base / "3", dirs_exist_ok=True)
+        server.model.look()
+        assert answer(server) == 3
+
+
+def test_a_start_that_failed_leaves_both_ports_free_and_may_be_tried_again(exports, base):
+    server = ModelServer(base, "small", grpc_port=0, rest_port=0, poll=0.1, policy=Policy(frozenset({2})))
+    with pytest.raises(FileNotFoundError, match="There is no version 2"):
+        server.start()
+    with socket.socket() as tried:
+        tried.bind(("127.0.0.1", server.grpc_port))
+    add(exports, base, 2)
+    with server:  # on the same port
+        assert answer(server) == 2
+        server.model.policy.versions = frozenset({3})
+        add(exports, base, 3)
+        assert until(lambda: server.model.versions == [3])
+
+
 def test_labels_are_moved_and_moved_back_by_the_configuration_file(exports, base, tmp_path):
     add(exports, base, 2)
     add(exports, base, 3)
@@ -116,6 +147,6 @@ def test_a_pinned_version_stays_whatever_comes(exports, base):
 def test_policies_choose_among_what_is_there(tmp_path):
     assert Policy().wanted([1, 2, 10]) == {10} and Policy(latest=None).wanted([1, 2]) == {1, 2}
     assert Policy(frozenset({1}), {"canary": 2}).wanted([1, 2, 3]) == {1, 2}
-    (tmp_path / "models.config").write_text("model_config_list { }")
+    (tmp_path / "models.config").write_text("model_config_list { }", "utf-8-sig")  # as editors on Windows save it
     with pytest.raises(ValueError, match="has entries for no model, expected small"):
         Policy(file=tmp_path / "models.config", name="small")

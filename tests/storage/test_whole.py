@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -136,6 +137,38 @@ def test_a_directory_in_the_way_of_a_file_is_named(tmp_path):
     (tmp_path / "log.csv").mkdir()
     with pytest.raises(OSError, match=r"Cannot write .*log\.csv \(Is a directory\); move away what stands there"):
         whole.write_text(tmp_path / "log.csv", "a")
+
+
+@pytest.mark.parametrize("several", [True, False])
+@pytest.mark.parametrize(
+    ("name", "there", "reason"),
+    [
+        ("onnx", Path.touch, "Not a directory"),
+        ("onnx", lambda path: path.symlink_to("elsewhere"), "Not a directory"),
+        ("onnx", lambda path: (path / "inside").mkdir(parents=True), "Directory not empty"),
+        ("log.csv", Path.mkdir, "Is a directory"),
+        ("old", Path.mkdir, "Is a directory"),  # which this save takes away
+    ],
+)
+def test_what_stands_in_the_way_is_found_before_a_save_happens(tmp_path, name, there, reason, several):
+    def save():
+        with whole.staged(tmp_path, lambda: ["old"]) as stage:
+            if name == "onnx":
+                (stage / "onnx").mkdir()
+                (stage / "onnx" / "model").touch()
+            if name == "log.csv":
+                (stage / name).touch()
+            if several:
+                (stage / "a.json").write_text("{}")
+                (stage / "b.json").write_text("{}")
+
+    there(tmp_path / name)
+    with pytest.raises(OSError, match=rf"Cannot write .*{name} \({reason}\); move away what stands there"):
+        save()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    shutil.move(tmp_path / name, tmp_path.parent / f"{tmp_path.name}-away")
+    save()
+    assert {path.name for path in tmp_path.iterdir()} == {name} - {"old"} | ({"a.json", "b.json"} if several else set())
 
 
 def test_json_files_that_say_what_the_others_are_come_last(tmp_path, monkeypatch):

@@ -34,6 +34,12 @@ def test_a_run_is_the_best_row_and_knows_its_files(run, tmp_path):
     assert not Run(tmp_path, {}), "a worker that is not the chief"
 
 
+def test_a_log_that_a_spreadsheet_saved_is_read(run, tmp_path):
+    log = tmp_path / "log.csv"
+    log.write_text(log.read_text("utf-8"), "utf-8-sig")  # with its byte order mark
+    assert run.log == ROWS
+
+
 def test_a_run_s_values_are_plain_numbers(tmp_path):
     assert json.loads(json.dumps(Run(tmp_path, {"step": np.int64(3), "mIoU": np.float64(0.5)}))) == {
         "step": 3,
