@@ -7,6 +7,7 @@ job that goes on does the pictures of the missing shards again, under the same n
 import io
 import json
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from segformer_tf.batch.inputs import Item, digest
@@ -14,6 +15,7 @@ from segformer_tf.batch.labeller import FAILED, Row
 from segformer_tf.batch.store import INDEX, JOB, Store, shown
 from segformer_tf.pipelines.files import MAKER
 
+READERS = 16  # threads that read shards of before, which may lie far away
 SCHEMA = 1  # of the index; raised when its columns change
 MODEL = "worker"  # key of what workers must agree on
 
@@ -43,8 +45,11 @@ class Job:
         self.model: str | None = None
         self._begin()
         there = store.names(INDEX)
-        self.finished = {number for number in range(self.shards) if self.name(number) in there}
-        self.failed = 0
+        begun = [number for number in range(self.shards) if self.name(number) in there]
+        with ThreadPoolExecutor(READERS) as pool:
+            failures = dict(zip(begun, pool.map(self._failures, begun), strict=True))
+        self.finished = {number for number, failed in failures.items() if failed is not None}
+        self.failed = sum(failed or 0 for failed in failures.values())
         self._waiting: dict[int, dict[int, Row]] = {}
 
     @property
@@ -55,6 +60,18 @@ class Job:
     def name(self, shard: int) -> str:
         """The file of a shard, in the folder `index`."""
         return f"part-{shard:06}.parquet"
+
+    def _failures(self, shard: int) -> int | None:
+        """How many pictures of a shard that is there failed; None for a file that is damaged, which is made again."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        data = self.store.get(f"{INDEX}/{self.name(shard)}") or b""
+        try:
+            statuses = pq.read_table(io.BytesIO(data), columns=["status"])["status"].to_pylist()
+        except (pa.ArrowException, OSError, KeyError):
+            return None
+        return statuses.count(FAILED)
 
     def remaining(self) -> list[Item]:
         """Pictures of the shards that are not finished."""
@@ -105,8 +122,11 @@ class Job:
         try:
             found = json.loads(text)
             self.model = found.pop(MODEL, None)
-        except (ValueError, AttributeError):
-            found = {}
+        except (ValueError, AttributeError, TypeError):
+            raise ValueError(
+                f"{shown(self.store.place)}/{JOB} is damaged, so nobody knows what its index is of: choose another "
+                "output, or delete this one."
+            ) from None
         other = [
             f"{key} {found.get(key)!r} there, {self.wanted.get(key)!r} now"
             for key in {**self.wanted, **found}

@@ -12,12 +12,15 @@ from typing import Any
 
 import numpy as np
 
+from segformer_tf import checkpoints
 from segformer_tf.batch import cluster, inputs
 from segformer_tf.batch.job import Job
 from segformer_tf.batch.labeller import Labeller, failed
 from segformer_tf.batch.store import Store, StoreError, shown
+from segformer_tf.checkpoints.names import task_of
 from segformer_tf.images.processor import SegformerImageProcessor
 from segformer_tf.pipelines.exported import exported_file, open_exported
+from segformer_tf.pipelines.pipeline import SegmentationPipeline
 from segformer_tf.pipelines.predict import How
 from segformer_tf.storage.find import DEFAULT_MODEL
 from segformer_tf.storage.keywords import spell_checked
@@ -54,7 +57,7 @@ def segment_many(
         told: Called with (done, all, failed) as pictures are finished.
 
     Returns:
-        `pictures`, `failed`, `skipped` (done before), `seconds`, `output`.
+        `pictures`, `skipped` (done before), `failed` (of all), `seconds`, `output`.
 
     Raises:
         ImportError: Ray is not installed.
@@ -65,11 +68,12 @@ def segment_many(
     begin, how = time.monotonic(), how or How()
     store = Store(output)
     about = {"model": str(model), "runtime": runtime, "batch_size": batch_size, "how": repr(how)}
-    job = Job(store, inputs.find(input, column, output), pictures_per_shard, about)
+    pictures = inputs.find(input, column, output)
+    settings = _processor(model, runtime, how).to_dict()  # a model that cannot do it is told before a job is begun
+    job = Job(store, pictures, pictures_per_shard, about)
     items = job.remaining()
     skipped = len(job.items) - len(items)
     if items:
-        settings = _processor(model, runtime, how).to_dict()  # also finds a model that is not there
         started = cluster.connect(address, workers)
         workers = workers or cluster.room(address)
         done = skipped
@@ -191,5 +195,13 @@ def _processor(model: str, runtime: str, how: How) -> SegformerImageProcessor:
     if file := exported_file(model):
         opened = open_exported(file, runtime)
         how.windows(opened.size)  # here, before workers start
+        _check_task(model, opened.description.task)
         return opened.description.image_processor() or SegformerImageProcessor()
+    head = task_of(checkpoints.load(model).variables)
+    _check_task(model, {"decode_head": "segmentation", "classifier": "classification"}.get(str(head), "encoding"))
     return SegformerImageProcessor.from_pretrained(model, or_default=True)
+
+
+def _check_task(model: str, task: str) -> None:
+    if task != SegmentationPipeline.task:
+        raise ValueError(f"{model} is a model for {task}; expected one for segmentation: give another --model.")

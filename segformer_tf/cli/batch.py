@@ -81,7 +81,7 @@ def segment_many(
         f"their masks and index are in {printable(found['output'])}"
     )
     if found["failed"]:
-        say(f"{found['failed']} pictures failed: their rows in the index have status failed, and say why.")
+        say(f"{found['failed']} pictures of all failed: their rows in the index have status failed, and say why.")
 
 
 class _Progress:

@@ -35,6 +35,41 @@ def test_a_stopped_job_goes_on_with_the_shards_that_are_missing(tmp_path):
     assert [row["number"] for row in rows(tmp_path)] == list(range(7)) and job(tmp_path).remaining() == []
 
 
+def test_failures_of_before_are_counted_and_a_damaged_shard_is_made_again(tmp_path):
+    first = job(tmp_path)
+    for number in range(7):
+        first.take(labeller.failed(number, f"{number}", "why"))
+    assert job(tmp_path).failed == 7
+    (tmp_path / "index" / first.name(1)).write_bytes(b"")
+    again = job(tmp_path)
+    assert (again.failed, again.finished) == (4, {0, 2}) and [item.number for item in again.remaining()] == [3, 4, 5]
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{"])
+def test_a_damaged_job_is_told_as_such(tmp_path, text):
+    job(tmp_path)
+    (tmp_path / "job.json").write_text(text)
+    with pytest.raises(ValueError, match=r"job\.json is damaged, so nobody knows"):
+        job(tmp_path)
+
+
+def test_an_output_that_is_a_file_is_told(tmp_path):
+    (tmp_path / "out").touch()
+    with pytest.raises(StoreError, match=r"Cannot write to the directory .*out \(File exists\); choose another"):
+        job(tmp_path / "out")
+
+
+def test_a_model_of_another_task_is_told_before_a_job_is_begun(tiny_model, tmp_path):
+    from segformer_tf import SegformerConfig, TFSegformerForImageClassification
+    from segformer_tf.batch.on_ray import _processor
+
+    config = SegformerConfig.from_pretrained(tiny_model)
+    TFSegformerForImageClassification(config).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="is a model for classification; expected one for segmentation"):
+        _processor(str(tmp_path), "auto", How())
+    _processor(str(tiny_model), "auto", How())
+
+
 def test_a_row_that_comes_twice_counts_once(tmp_path):
     made = job(tmp_path, 2)
     assert [made.take(labeller.failed(n, "x", "why")) for n in (0, 0, 1, 1)] == [True, False, True, False]
