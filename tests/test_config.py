@@ -129,5 +129,5 @@ def test_none_is_a_value_that_replaces_another_one_but_of_the_classes():
 
 @pytest.mark.parametrize("names", [5, ["a", "b", "c"]])
 def test_names_that_are_no_object_are_told_beside_a_number_too(names):
-    with pytest.raises(ValueError, match="id2label is .*, expected class ids and names as an object"):
+    with pytest.raises(ValueError, match=r"id2label is .*, expected class ids and names as an object"):
         SegformerConfig.from_dict({"id2label": names}, num_labels=3)
