@@ -111,22 +111,26 @@ def check_range(ids, num_labels: int, ignore_index: int | None = None):
     but = "" if ignore_index is None else f" or the ignore index {ignore_index}"
     message = f"expected 0 to {num_labels - 1}{but}: correct the masks, or the config's num_labels."
     bad = ops.logical_or(ops.less(ids, 0), ops.greater_equal(ids, num_labels))
-    if keras.backend.backend() == "tensorflow":
+    return checked_ids(ids, bad, "a label is", message)
+
+
+def checked_ids(ids, bad, what: str, message: str):
+    """The ids themselves, after a check that no value of `bad` is true; the error names the first that is.
+
+    In a TensorFlow graph one of them is looked for only where there is one, which spares a pass over all ids.
+    """
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
         import tensorflow as tf
 
-        if tf.executing_eagerly():
-            _raise_first_bad(ids, bad, message)
-            return ids
-        first = tf.reduce_max(tf.where(bad, ids, tf.constant(-(2**31), ids.dtype)))
-        check = tf.debugging.Assert(tf.logical_not(tf.reduce_any(bad)), ["a label is", first, message])
-        with tf.control_dependencies([check]):
-            return tf.identity(ids)
-    if keras.backend.backend() == "torch":
-        _raise_first_bad(ids, bad, message)
+        if not tf.executing_eagerly():
+
+            def fail():
+                first = tf.reduce_max(tf.where(bad, ids, ids.dtype.min))
+                return tf.group(tf.debugging.Assert(False, [what, first, message]))
+
+            with tf.control_dependencies([tf.cond(tf.reduce_any(bad), fail, tf.no_op)]):
+                return tf.identity(ids)
+    if backend in ("tensorflow", "torch") and (bad := ops.convert_to_numpy(bad)).any():
+        raise ValueError(f"{what} {int(ops.convert_to_numpy(ids)[bad][0])}, {message}")
     return ids
-
-
-def _raise_first_bad(ids, bad, message: str) -> None:
-    bad = ops.convert_to_numpy(bad)
-    if bad.any():
-        raise ValueError(f"a label is {int(ops.convert_to_numpy(ids)[bad][0])}, {message}")

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 import sklearn.metrics
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +20,29 @@ def test_the_confusion_matrix_counts_truth_by_row_and_leaves_ignored_pixels_out(
     with pytest.raises(ValueError, match="a label is 2, expected 0 to 1 or the ignore index 255"):
         confusion(kind(TRUTH), kind(FOUND), 2)
     np.testing.assert_array_equal(found, [[7, 1, 1, 0], [1, 8, 0, 0], [0, 1, 3, 0], [0, 0, 0, 0]])
+
+
+@pytest.mark.parametrize("kind", [np.asarray, keras.ops.convert_to_tensor])
+@pytest.mark.parametrize("wrong", [2, 255, -1])
+def test_a_prediction_that_is_no_class_is_told_where_the_truth_is_one(kind, wrong):
+    found = kind([[0, wrong, 1]])
+    with pytest.raises(ValueError, match=f"a prediction is {wrong}, expected 0 to 1: give class ids, or the model's"):
+        confusion(kind([[0, 0, 1]]), found, 2)
+    np.testing.assert_array_equal(confusion(kind([[0, 255, 1]]), found, 2), [[1, 0], [0, 1]])
+
+
+def test_inside_a_graph_ids_that_are_no_class_are_told_too():
+    graph = tf.function(lambda truth, found: confusion(truth, found, 2))
+    np.testing.assert_array_equal(graph(tf.constant([0, 255, 1]), tf.constant([0, 9, 1])), [[1, 0], [0, 1]])
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"a prediction is[^,]* 9[\s\S]*expected 0 to 1: give"):
+        graph(tf.constant([0, 0, 1]), tf.constant([0, 9, 1]))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"a label is[^,]* 7[\s\S]*or the ignore index 255"):
+        graph(tf.constant([0, 7, 1]), tf.constant([0, 1, 1]))
+
+
+def test_a_metric_of_fewer_classes_than_the_logits_have_tells_it():
+    with pytest.raises(ValueError, match="a prediction is 2, expected 0 to 1"):
+        MeanIoU(2).update_state(np.zeros((1, 2, 2), int), np.eye(3, dtype="float32")[np.full((1, 2, 2), 2)])
 
 
 def test_scores_are_the_field_s_definitions():
