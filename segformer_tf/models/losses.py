@@ -75,13 +75,7 @@ def classification_loss(labels, logits, problem_type: str | None = None, sample_
     """
     num_labels = logits.shape[-1]
     logits = ops.cast(logits, "float32")
-    if problem_type is None:
-        if num_labels == 1:
-            problem_type = "regression"
-        elif len(labels.shape) == 2 and labels.shape[-1] == num_labels:
-            problem_type = "multi_label_classification"
-        else:
-            problem_type = "single_label_classification"
+    problem_type = problem_of(labels, num_labels, problem_type)
     if problem_type == "regression":
         losses = ops.mean(ops.square(logits - ops.reshape(ops.cast(labels, "float32"), ops.shape(logits))), axis=-1)
     elif problem_type == "multi_label_classification":
@@ -92,6 +86,16 @@ def classification_loss(labels, logits, problem_type: str | None = None, sample_
     if sample_weight is not None:
         losses = losses * ops.cast(sample_weight, "float32")
     return ops.mean(losses)
+
+
+def problem_of(labels, num_labels: int, problem_type: str | None) -> str:
+    """What labels of this shape are for, where the config's `problem_type` leaves it open."""
+    if problem_type is not None:
+        return problem_type
+    if num_labels == 1:
+        return "regression"
+    several = len(labels.shape) == 2 and labels.shape[-1] == num_labels
+    return "multi_label_classification" if several else "single_label_classification"
 
 
 def _check_label_shape(labels, logits) -> None:
@@ -131,6 +135,8 @@ def checked_ids(ids, bad, what: str, message: str):
 
             with tf.control_dependencies([tf.cond(tf.reduce_any(bad), fail, tf.no_op)]):
                 return tf.identity(ids)
-    if backend in ("tensorflow", "torch") and (bad := ops.convert_to_numpy(bad)).any():
-        raise ValueError(f"{what} {int(ops.convert_to_numpy(ids)[bad][0])}, {message}")
+    if backend in ("tensorflow", "torch"):
+        bad = ops.convert_to_numpy(bad)
+        if bad.any():
+            raise ValueError(f"{what} {int(ops.convert_to_numpy(ids)[bad][0])}, {message}")
     return ids

@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from segformer_tf.models import kernels
-from segformer_tf.models.losses import check_range, checked_ids
+from segformer_tf.models.losses import check_range, checked_ids, problem_of
 from segformer_tf.models.predicted import predicted_labels
 from segformer_tf.storage.keywords import spell_checked
 
@@ -116,3 +116,30 @@ class MeanIoU(keras.metrics.Metric):
 
     def get_config(self):
         return {**super().get_config(), "num_labels": self.num_labels, "ignore_index": self.ignore_index}
+
+
+@keras.saving.register_keras_serializable(package="segformer_tf")
+@spell_checked
+class LabelAccuracy(keras.metrics.Mean):
+    """Share of a classifier's labels that are right, streaming; logits (B, num_labels).
+
+    Labels are ids (B,), or 0 and 1 of every class (B, num_labels), right where a logit above 0 says 1; which, follows
+    from `problem_type` and their shape as in `losses.classification_loss`. The metric of `model.compile()`.
+    """
+
+    def __init__(self, problem_type: str | None = None, name: str = "accuracy", dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        self.problem_type = problem_type
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        y_true = ops.convert_to_tensor(y_true)
+        problem = problem_of(y_true, y_pred.shape[-1], self.problem_type)
+        if problem == "multi_label_classification":
+            right = ops.equal(ops.greater(y_true, 0.5), ops.greater(y_pred, 0))
+        else:
+            right = ops.equal(ops.cast(ops.reshape(y_true, (-1,)), "int32"), ops.argmax(y_pred, -1))
+        values = ops.cast(right, self.dtype)
+        super().update_state(ops.mean(values, -1) if len(values.shape) == 2 else values, sample_weight)
+
+    def get_config(self):
+        return {**super().get_config(), "problem_type": self.problem_type}
