@@ -26,6 +26,8 @@ VARIANTS = {
 # Keys of many a Hub config.json that mean nothing here; kept, as any other key of a file is.
 _OF_TRANSFORMERS = ("architectures", "dtype", "torch_dtype", "transformers_version", "image_size", "downsampling_rates")
 
+_CLASSES = ("num_labels", "id2label", "label2id")  # None there: as they are; of any other key it is a value
+
 
 class SegformerConfig:
     """Everything that shapes a SegFormer, under the keys of a Hub `config.json` of model_type "segformer".
@@ -129,7 +131,10 @@ class SegformerConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], **overrides: Any) -> "SegformerConfig":
-        """The configuration that a parsed `config.json` of a SegFormer describes; `overrides` replace its keys."""
+        """The configuration that a parsed `config.json` of a SegFormer describes; `overrides` replace its keys.
+
+        None is a value as any other, but for `num_labels`, `id2label` and `label2id`, which it leaves as they are.
+        """
         check_keywords("SegformerConfig", overrides, (*cls.KEYS, *values))
         if (found := values.get("model_type", cls.model_type)) != cls.model_type:
             raise ValueError(f'model_type is {found!r}, expected "segformer": give the config of a SegFormer.')
@@ -137,8 +142,8 @@ class SegformerConfig:
         left_out = ("model_type", "num_labels") if named is not None else ("model_type",)
         merged = {k: v for k, v in values.items() if k not in left_out}
         if overrides.get("num_labels") is not None or overrides.get("id2label") is not None:
-            same = overrides.get("id2label") is None and overrides["num_labels"] == len(merged.get("id2label") or ())
-            for key in () if same else ("id2label", "label2id", "num_labels"):
+            kept = not isinstance(named or {}, dict) or len(named or ()) == overrides.get("num_labels")
+            for key in _CLASSES if overrides.get("id2label") is not None or not kept else ():
                 merged.pop(key, None)
         elif isinstance(named, dict) and values.get("num_labels") not in (None, len(named)):
             warnings.warn(
@@ -147,7 +152,7 @@ class SegformerConfig:
                 UserWarning,
                 stacklevel=2,
             )
-        merged |= {k: v for k, v in overrides.items() if v is not None}
+        merged |= {k: v for k, v in overrides.items() if v is not None or k not in _CLASSES}
         if hidden := [key for key in merged if key == "_keys" or callable(getattr(cls, key, None))]:
             raise ValueError(f"{hidden[0]} is no key of a configuration, but what this class calls its own: remove it.")
         unknown = {key: copy.deepcopy(merged.pop(key)) for key in [*merged] if key not in cls.KEYS}
@@ -228,7 +233,8 @@ class SegformerConfig:
                 value = text
             old = getattr(self, key)
             value = float(value) if type(old) is float and type(value) is int else value
-            if old is not None and type(value) is not type(old):
+            nothing = value is None and key not in _CLASSES  # `from_dict` says which keys may be None
+            if old is not None and type(value) is not type(old) and not nothing:
                 raise ValueError(f"{key} is {text!r}, expected a {type(old).__name__} such as {old!r}: correct it.")
             new[key] = value
         self.update(new)

@@ -39,19 +39,20 @@ def convert(
     of the same name are replaced, each whole. `config_overrides` are config keys, such as `num_attention_heads` for a
     `.pth` with others than b0 to b5's, and where to look on the Hub (`revision`, `cache_dir`, ...).
 
-    Raises ValueError for an unknown format and for a checkpoint whose tensors are not those its config asks for.
+    Raises ValueError for an unknown format, for a `dst` that ends in .weights.h5, which Keras and keras-hub call their
+    own files, and for a checkpoint whose tensors are not those its config asks for.
     """
     format, file = _destination(Path(dst), format)
     hub_arguments = find.pop_hub_arguments(config_overrides)
     check_keywords("convert", config_overrides, (*keywords_of(convert), *find.HUB_ARGUMENTS, *SegformerConfig.KEYS))
     if str(src).endswith(".keras"):
-        config, variables = _read_keras(Path(src))
-        config |= config_overrides
+        source, unexpected = Path(src), []
+        config, variables = _read_keras(source)
     else:
-        checkpoint = load(src, **hub_arguments)
-        config, variables = {**checkpoint.config, **config_overrides}, checkpoint.variables
-        expected = infer.expected_shapes(SegformerConfig.from_dict(config), names.task_of(variables))
-        match(expected, variables, str(checkpoint.file), checkpoint.unexpected)
+        config, variables, source, _, unexpected = load(src, **hub_arguments)
+    checked = SegformerConfig.from_dict(config, **config_overrides)
+    match(infer.expected_shapes(checked, names.task_of(variables)), variables, str(source), unexpected)
+    config = checked.to_dict()
     if format == "keras":
         _write_keras(file, config, variables)
         return [file]
@@ -60,8 +61,7 @@ def convert(
         return [file.parent / "config.json", file]
     tensors = names.from_variables(variables, FORMATS[format][1])
     if format == "pth":
-        id2label = config.get("id2label") or {}
-        meta = {"CLASSES": tuple(str(id2label[key]) for key in sorted(id2label, key=int))}
+        meta = {"CLASSES": tuple(checked.id2label[i] for i in range(checked.num_labels))}
         _warn_of_lost(file, config, variables, meta)
         with whole(file) as draft:
             formats.write_torch(draft, tensors, meta)
@@ -76,6 +76,11 @@ def convert(
 def _destination(dst: Path, format: str | None) -> tuple[str, Path]:
     suffix = dst.suffix.removeprefix(".")
     is_file = suffix in FORMATS and not dst.is_dir()
+    if is_file and dst.name.endswith(".weights.h5"):
+        raise ValueError(
+            f"{dst} ends in .weights.h5, which loading takes for a file of keras-hub without a configuration, expected "
+            "another name: call it tf_model.h5, or save a model by `model.save_weights` for Keras' own format."
+        )
     format = format or (suffix if is_file else "safetensors")
     if format not in FORMATS:
         raise ValueError(f"format is {format!r}; expected one of {', '.join(FORMATS)}.")
@@ -97,13 +102,12 @@ def _warn_of_lost(
         )
     found = {**SegformerConfig().to_dict(), **infer.infer_config(variables, "nvlabs", metadata)}  # may not be valid
     found["id2label"] = {int(key): value for key, value in found["id2label"].items()}
-    own = SegformerConfig.from_dict(config).to_dict()
     keys = {*keywords_of(SegformerConfig), "calibration_temperature"} - {"encoder_norm_eps", "num_labels"}
-    if own["id2label"] != found["id2label"]:
+    if config["id2label"] != found["id2label"]:
         keys.remove("label2id")  # which follows
-    lost = [key for key in own if key in keys and own[key] != found.get(key)]
+    lost = [key for key in config if key in keys and config[key] != found.get(key)]
     if lost:
-        listed = ", ".join(f"{key}={own[key]!r:.200} (from the file: {found.get(key)!r:.60})" for key in lost)
+        listed = ", ".join(f"{key}={config[key]!r:.200} (from the file: {found.get(key)!r:.60})" for key in lost)
         warnings.warn(
             f"{file}: NVlabs' format holds no configuration, so these keys are lost: {listed}; put the "
             "checkpoint's config.json beside the file, or give them to from_pretrained.",
@@ -123,10 +127,9 @@ def _read_keras(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         _check_keras(path)
         model: Any = keras.saving.load_model(path, compile=False)
         config = dict(model.get_config()["config"])
-        variables = {weight.path: np.asarray(weight) for weight in model.weights}
     except (ValueError, TypeError, KeyError, OSError) as error:
         raise ValueError(f"{path} is not a SegFormer of this package saved by Keras ({reason(error)}).") from error
-    return config, variables
+    return config, model.variable_arrays()
 
 
 def _check_keras(path: Path) -> None:

@@ -112,3 +112,22 @@ def test_another_models_config_and_an_unknown_variant_are_refused(tmp_path):
         SegformerConfig.from_dict({"model_type": "bert"})
     with pytest.raises(ValueError, match="variant is 'b6', expected one of b0, b1"):
         SegformerConfig.from_variant("b6")
+
+
+def test_none_is_a_value_that_replaces_another_one_but_of_the_classes():
+    config = SegformerConfig(problem_type="regression", merge_queries=[1], id2label={0: "sky"})
+    config.update({"problem_type": None, "merge_queries": None, "num_labels": None})
+    assert (config.problem_type, config.merge_queries, config.id2label) == (None, None, {0: "sky"})
+    config.problem_type = "regression"
+    config.update_from_string("problem_type=null")
+    assert config.problem_type is None and "problem_type" not in config.to_dict()
+    with pytest.raises(ValueError, match="drop_path_rate is None, expected a rate"):
+        config.update_from_string("drop_path_rate=null")
+    with pytest.raises(ValueError, match="id2label is 'null', expected a dict"):
+        config.update_from_string("id2label=null")
+
+
+@pytest.mark.parametrize("names", [5, ["a", "b", "c"]])
+def test_names_that_are_no_object_are_told_beside_a_number_too(names):
+    with pytest.raises(ValueError, match=r"id2label is .*, expected class ids and names as an object"):
+        SegformerConfig.from_dict({"id2label": names}, num_labels=3)

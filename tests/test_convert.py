@@ -68,6 +68,47 @@ def test_config_keys_given_replace_the_checkpoints_own(fixtures, tmp_path):
     assert config["num_attention_heads"] == [1, 1, 1, 1]
 
 
+@KERAS_SAVES
+@pytest.mark.parametrize("source", ["hub", "m.keras"])
+def test_overrides_are_checked_and_follow_each_other_whatever_the_source_is(fixtures, tmp_path, source):
+    convert(fixtures / "hf4-seg", tmp_path / source)
+    names = {i: f"class {i}" for i in range(5)}
+    convert(tmp_path / source, tmp_path / "named", id2label=names)
+    config = json.loads((tmp_path / "named" / "config.json").read_text())
+    assert config["label2id"] == {name: i for i, name in names.items()} and config["id2label"]["4"] == "class 4"
+    convert(tmp_path / source, tmp_path / "named", merge_queries=[1], num_labels=5)
+    assert load(tmp_path / "named").config["merge_queries"] == [1]
+    for wrong, message in [
+        ({"hidden_act": "foo"}, "hidden_act is 'foo', expected one of"),
+        ({"depths": [1, 1, 1, 2]}, "do not fit the model"),
+        ({"num_labels": 3}, r"decode_head\.classifier\.weight is \(5, 16, 1, 1\), expected \(3, 16, 1, 1\)"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            convert(tmp_path / source, tmp_path / "new", **wrong)
+    assert not (tmp_path / "new").exists()
+
+
+@KERAS_SAVES
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
+def test_a_quantized_keras_file_is_refused_with_what_to_do(tmp_path, small_config):
+    from segformer_tf import TFSegformerModel
+
+    model = TFSegformerModel(small_config)
+    model.quantize("int8")
+    model.save(tmp_path / "m.keras")
+    with pytest.raises(ValueError, match=r"^The model is quantized \(int8\), and the Hub's files hold floats"):
+        convert(tmp_path / "m.keras", tmp_path / "out")
+
+
+def test_a_name_that_loading_takes_for_a_file_of_keras_hub_is_refused(fixtures, tmp_path):
+    with pytest.raises(ValueError, match=r"x\.weights\.h5 ends in \.weights\.h5, .*: call it tf_model\.h5"):
+        convert(fixtures / "hf4-seg", tmp_path / "x.weights.h5")
+    assert not any(tmp_path.iterdir())
+    (tmp_path / "x.weights.h5").mkdir()  # a directory may be called so
+    convert(fixtures / "hf4-seg", tmp_path / "x.weights.h5", format="h5")
+    assert load(tmp_path / "x.weights.h5").layout == "tf"
+
+
 def test_an_incomplete_checkpoint_is_refused_and_the_destination_left_as_it_was(fixtures, tmp_path):
     tensors = load_file(fixtures / "hf4-seg" / "model.safetensors")
     del tensors["segformer.encoder.block.1.1.mlp.dense1.bias"]

@@ -148,18 +148,18 @@ def _bytes(array: np.ndarray) -> int:
     return array.nbytes
 
 
-def from_torch_module(module: Any, config: dict[str, Any] | None = None) -> Checkpoint:
+def from_torch_module(module: Any) -> Checkpoint:
     """Config and variables of a SegFormer `torch.nn.Module`: transformers' 4 or 5, NVlabs' or MMSegmentation's.
 
-    `config` (Hub keys) is the module's own unless given, or is read off its tensors where it has none.
+    The config is the module's own, or is read off its tensors where it has none.
     Raises ValueError for a module that is not a SegFormer.
     """
     tensors = {}
     for name, tensor in module.state_dict().items():
         tensor = tensor.detach().cpu()
         tensors[name] = (tensor.float() if tensor.is_floating_point() else tensor).numpy().copy()
-    if config is None and hasattr(getattr(module, "config", None), "to_diff_dict"):
-        config = module.config.to_diff_dict()
+    diff = getattr(getattr(module, "config", None), "to_diff_dict", None)
+    config = diff() if diff else None
     return understand(tensors, config, {}, Path(type(module).__name__))
 
 

@@ -130,7 +130,7 @@ def to_variables(tensors: Mapping[str, np.ndarray], layout: str) -> tuple[dict[s
     """A checkpoint's tensors under the model's variable paths and in Keras' orientation (views, not copies).
 
     Also returns the names that have no place in a SegFormer. A tensor whose rank is wrong keeps its shape, so that
-    `match` reports it.
+    `match` reports it. Raises ValueError for two tensors of one variable that differ.
     """
     variables, unexpected = {}, []
     for name, array in tensors.items():
@@ -143,7 +143,13 @@ def to_variables(tensors: Mapping[str, np.ndarray], layout: str) -> tuple[dict[s
                     f"Tensor {name} has an output size of {array.shape[-1:]}; expected a multiple of {len(paths)}, "
                     f"as it holds {' and '.join(paths)}."
                 )
-            variables.update(zip(paths, np.split(array, len(paths), axis=-1), strict=True))
+            for path, part in zip(paths, np.split(array, len(paths), axis=-1), strict=True):
+                if path in variables and not np.array_equal(variables[path], part):
+                    raise ValueError(
+                        f"Tensor {name} is there twice, with and without a prefix, and the two differ; expected one "
+                        "for each variable of a SegFormer: take the other out of the file."
+                    )
+                variables[path] = part
         elif not re.fullmatch(LAYOUTS[layout].unused, name):
             unexpected.append(name)
     return variables, unexpected

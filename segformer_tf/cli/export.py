@@ -73,7 +73,8 @@ def export(
     size: Annotated[
         tuple[int, int] | None,
         typer.Option(
-            help="Height and width of the model's input; what the processor says by default.", show_default=False
+            help="Not keras: height and width of the model's input; what the processor says by default.",
+            show_default=False,
         ),
     ] = None,
     batch: Annotated[
@@ -132,13 +133,25 @@ def export(
         )
     if program and format is not Format.ONNX:
         raise typer.BadParameter("is for --format onnx.", param_hint="--for")
+    served = format is Format.SAVED_MODEL
+    without_use = {
+        "--size": size is not None and format is Format.KERAS,
+        "--signature": bool(signature) and not served,
+        "--labels-at": labels_at is not LabelsAt.MAP and not served,
+        "--picture": picture is not None and served,
+        "--data-format": data_format is not DataFormat.LAST and served,
+    }
+    for option in (option for option, given in without_use.items() if given):
+        raise typer.BadParameter(f"has no use for --format {format.value}: leave it out.", param_hint=option)
+    if max_drop is not None and not calibrate:
+        raise typer.BadParameter("is for --calibrate.", param_hint="--max-drop")
     layout = DataFormat.FIRST.value if program else data_format.value
     load_tensorflow()
     import keras
 
     from segformer_tf import checkpoints
     from segformer_tf.checkpoints.names import task_of
-    from segformer_tf.export.export import check
+    from segformer_tf.export.arguments import check
     from segformer_tf.export.export import export as write
     from segformer_tf.images.processor import SegformerImageProcessor
     from segformer_tf.models.tasks import TFSegformerForImageClassification, TFSegformerForSemanticSegmentation

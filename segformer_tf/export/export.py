@@ -12,23 +12,21 @@ import numpy as np
 
 from segformer_tf.checkpoints import check_finite
 from segformer_tf.export import signatures
-from segformer_tf.export.formats import FILES, WEIGHTS
+from segformer_tf.export.arguments import check, check_program, check_scope
+from segformer_tf.export.formats import FILES
 from segformer_tf.export.picture_bytes import MAX_PIXELS
 from segformer_tf.export.quantized import REPORT, Calibration, Quantized, quantize
 from segformer_tf.export.saved_model import facts, next_version, write_saved_model
 from segformer_tf.export.warmup import sample_picture
 from segformer_tf.images.postprocess import post_process_semantic_segmentation
 from segformer_tf.images.processor import SegformerImageProcessor
-from segformer_tf.models.base import SMALLEST_SIDE, SegformerBase
+from segformer_tf.models.base import SegformerBase
 from segformer_tf.models.checkpointed import quantization_modes
 from segformer_tf.pipelines.description import Description, class_rows
 from segformer_tf.pipelines.runtimes import KerasModel, pixels_shape
 from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.storage.whole import staged
 
-FORMATS = ("saved_model", *FILES)
-BATCHED = ("onnx", "openvino")  # formats whose file may be bound to a batch
-CONVERTED = ("onnx", "openvino", "litert")  # formats that a converter writes
 # transformers.js's names of ONNX files, in a folder `onnx`, and of the kinds of weights in them.
 TRANSFORMERS_JS = {
     "float32": ("model.onnx", "fp32"),
@@ -82,6 +80,7 @@ def export(
         processor: How pictures become pixels; default `SegformerImageProcessor()`.
         size: Height and width of the model's input. saved_model: what the processor resizes to (its own by default).
             onnx and openvino: the only size that the file takes (any by default). litert: always one, the processor's.
+            keras: none.
         batch: How many pictures at a time onnx and openvino files take, and no other number (any by default; litert:
             always 1). With `size` and `batch` OpenVINO takes less than half the time.
         weights: "float32", "float16" or "int8", as stored in onnx, openvino and litert files; smaller weights make a
@@ -90,7 +89,7 @@ def export(
             processor has instructions for it; judged by a score. `quantization.json`, beside the file, tells the rest.
         tolerance: Largest difference kept, as a share of the largest logit; by default 0.001 for float32 weights, 0.02
             for float16, 0.2 for int8, any where `calibration` judges.
-        picture: The uint8 picture (H, W, channels) to compare on; default one made up.
+        picture: Not saved_model: the uint8 picture (H, W, channels) to compare on; default one made up.
         names, labels_at, max_pixels: saved_model: which signatures, the size of `labels`, the largest picture taken.
         program: onnx: "transformers.js" writes the folder that it loads, `onnx/model.onnx` with `config.json` and
             `preprocessor_config.json`, of a channels-first model.
@@ -102,6 +101,7 @@ def export(
     """
     directory, processor = Path(directory), processor or SegformerImageProcessor()
     check(format, size, batch, weights, model.dtype_policy.name)
+    check_scope(format, size, picture, names, labels_at, max_pixels)
     if modes := {*quantization_modes(model).values()}:
         raise ValueError(
             f"The model is quantized ({', '.join(modes)}), expected one of floats: export it before `quantize`, such "
@@ -116,7 +116,7 @@ def export(
             "change these (ONNX Runtime and LiteRT are slower in int8 than in float32)."
         )
     if program is not None:
-        _check_program(model, format, program)
+        check_program(model, format, program)
     tolerance = (np.inf if calibration else TOLERANCES[weights]) if tolerance is None else tolerance
     if format == "saved_model":
         return _export_saved_model(model, directory, processor, tolerance, names, labels_at, max_pixels)
@@ -130,43 +130,6 @@ def export(
         (draft / "config.json").write_text(_config_of_transformers_js(model, kind), "utf-8")
         (draft / "preprocessor_config.json").write_text(processor.to_json_string(), "utf-8")
     return exported
-
-
-def check(format: str, size: tuple[int, int] | None, batch: int | None, weights: str, dtype: str) -> None:
-    """Raises ValueError for arguments of `export` that do not fit each other, whatever the model is."""
-    if format not in FORMATS:
-        raise ValueError(f"format is {format!r}, expected one of {', '.join(FORMATS)}: choose one of these.")
-    choices = FILES[format].weights if format in FILES else ("float32",)
-    if weights not in choices:
-        raise ValueError(
-            f"weights is {weights!r}, expected {' or '.join(choices)} for {format}"
-            f"{': load the model with dtype=... for a smaller one.' if weights in WEIGHTS else '.'}"
-        )
-    if batch is not None and format not in BATCHED:
-        raise ValueError(f"batch is {batch} for {format}, expected none: it binds files of {' or '.join(BATCHED)}.")
-    if batch is not None and batch < 1:
-        raise ValueError(f"batch is {batch}, expected a number above 0: leave it out, or correct it.")
-    if size is not None and min(size) < SMALLEST_SIDE:
-        raise ValueError(f"size is {size[0]} x {size[1]}, expected at least {SMALLEST_SIDE} a side: enlarge it.")
-    if dtype != "float32" and format in CONVERTED:
-        raise ValueError(
-            f"dtype is {dtype!r} for {format}, expected 'float32', which converters read: weights=\"float16\" makes a "
-            "smaller file, and saved_model and keras take other dtypes."
-        )
-
-
-def _check_program(model: SegformerBase, format: str, program: str) -> None:
-    if program != "transformers.js" or format != "onnx":
-        raise ValueError(f'program is {program!r} for {format}, expected "transformers.js" for onnx: correct it.')
-    if model.data_format != "channels_first":
-        raise ValueError(
-            f'The model has data_format {model.data_format!r}, transformers.js expects "channels_first": load it so.'
-        )
-    if model.config.num_channels != 3 or model.config.num_labels == 1:
-        raise ValueError(
-            f"The model has num_channels {model.config.num_channels} and num_labels {model.config.num_labels}, "
-            "transformers.js expects 3 channels and 2 classes or more: take the ONNX file alone, without program."
-        )
 
 
 def _config_of_transformers_js(model: SegformerBase, kind: str) -> str:

@@ -35,7 +35,7 @@ def build(
             or "input" (the model's input).
 
     Raises:
-        ValueError: A signature that the model does not have, or another `labels_at`.
+        ValueError: No signature, one that the model does not have, or another `labels_at`.
     """
     if labels_at not in ("map", "input"):
         raise ValueError(f'labels_at is {labels_at!r}, expected "map" or "input": choose one of these.')
@@ -61,6 +61,8 @@ def build(
         )
     if unknown := sorted(set(chosen) - set(makers)):
         raise ValueError(f"There is no signature {', '.join(unknown)}, expected some of {', '.join(makers)}.")
+    if not chosen:
+        raise ValueError(f"names is empty, expected some of {', '.join(makers)}: leave it out for all of them.")
     with final_weights():
         return {name: makers[name]() for name in chosen}
 

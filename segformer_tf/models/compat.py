@@ -112,6 +112,9 @@ class TransformersInterface:
             dataset: Anything with a length whose items are dictionaries of arrays.
             collate_fn: Makes a batch of a list of examples; the default stacks each field.
             drop_remainder: Leave out a last batch that is not full; None: only when shuffling, as transformers does.
+
+        Raises:
+            ValueError: No examples, or too few for one batch.
         """
         import tensorflow as tf
 
@@ -119,7 +122,14 @@ class TransformersInterface:
         count = len(dataset)
         if count == 0:
             raise ValueError("dataset is empty, expected at least one example: look at where it is read.")
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}, expected a number above 0: correct it.")
         full_only = shuffle if drop_remainder is None else drop_remainder
+        if full_only and count < batch_size:
+            raise ValueError(
+                f"dataset has {count} examples, expected at least batch_size = {batch_size} of them where only full "
+                "batches are taken: lower batch_size, or pass drop_remainder=False."
+            )
         ends = (
             range(batch_size, count + 1, batch_size) if full_only else range(batch_size, count + batch_size, batch_size)
         )

@@ -75,13 +75,7 @@ def classification_loss(labels, logits, problem_type: str | None = None, sample_
     """
     num_labels = logits.shape[-1]
     logits = ops.cast(logits, "float32")
-    if problem_type is None:
-        if num_labels == 1:
-            problem_type = "regression"
-        elif len(labels.shape) == 2 and labels.shape[-1] == num_labels:
-            problem_type = "multi_label_classification"
-        else:
-            problem_type = "single_label_classification"
+    problem_type = problem_of(labels, num_labels, problem_type)
     if problem_type == "regression":
         losses = ops.mean(ops.square(logits - ops.reshape(ops.cast(labels, "float32"), ops.shape(logits))), axis=-1)
     elif problem_type == "multi_label_classification":
@@ -92,6 +86,16 @@ def classification_loss(labels, logits, problem_type: str | None = None, sample_
     if sample_weight is not None:
         losses = losses * ops.cast(sample_weight, "float32")
     return ops.mean(losses)
+
+
+def problem_of(labels, num_labels: int, problem_type: str | None) -> str:
+    """What labels of this shape are for, where the config's `problem_type` leaves it open."""
+    if problem_type is not None:
+        return problem_type
+    if num_labels == 1:
+        return "regression"
+    several = len(labels.shape) == 2 and labels.shape[-1] == num_labels
+    return "multi_label_classification" if several else "single_label_classification"
 
 
 def _check_label_shape(labels, logits) -> None:
@@ -111,22 +115,28 @@ def check_range(ids, num_labels: int, ignore_index: int | None = None):
     but = "" if ignore_index is None else f" or the ignore index {ignore_index}"
     message = f"expected 0 to {num_labels - 1}{but}: correct the masks, or the config's num_labels."
     bad = ops.logical_or(ops.less(ids, 0), ops.greater_equal(ids, num_labels))
-    if keras.backend.backend() == "tensorflow":
+    return checked_ids(ids, bad, "a label is", message)
+
+
+def checked_ids(ids, bad, what: str, message: str):
+    """The ids themselves, after a check that no value of `bad` is true; the error names the first that is.
+
+    In a TensorFlow graph one of them is looked for only where there is one, which spares a pass over all ids.
+    """
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
         import tensorflow as tf
 
-        if tf.executing_eagerly():
-            _raise_first_bad(ids, bad, message)
-            return ids
-        first = tf.reduce_max(tf.where(bad, ids, tf.constant(-(2**31), ids.dtype)))
-        check = tf.debugging.Assert(tf.logical_not(tf.reduce_any(bad)), ["a label is", first, message])
-        with tf.control_dependencies([check]):
-            return tf.identity(ids)
-    if keras.backend.backend() == "torch":
-        _raise_first_bad(ids, bad, message)
+        if not tf.executing_eagerly():
+
+            def fail():
+                first = tf.reduce_max(tf.where(bad, ids, ids.dtype.min))
+                return tf.group(tf.debugging.Assert(False, [what, first, message]))
+
+            with tf.control_dependencies([tf.cond(tf.reduce_any(bad), fail, tf.no_op)]):
+                return tf.identity(ids)
+    if backend in ("tensorflow", "torch"):
+        bad = ops.convert_to_numpy(bad)
+        if bad.any():
+            raise ValueError(f"{what} {int(ops.convert_to_numpy(ids)[bad][0])}, {message}")
     return ids
-
-
-def _raise_first_bad(ids, bad, message: str) -> None:
-    bad = ops.convert_to_numpy(bad)
-    if bad.any():
-        raise ValueError(f"a label is {int(ops.convert_to_numpy(ids)[bad][0])}, {message}")

@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from segformer_tf.models import kernels
-from segformer_tf.models.losses import check_range
+from segformer_tf.models.losses import check_range, checked_ids, problem_of
 from segformer_tf.models.predicted import predicted_labels
 from segformer_tf.storage.keywords import spell_checked
 
@@ -18,7 +18,7 @@ def confusion(labels, predictions, num_labels: int, ignore_index: int = 255):
 
     Class ids of one shape, arrays or tensors (of two arrays an array). n is `num_labels`, or 2 where that is 1:
     background and foreground. ValueError (InvalidArgumentError in a TensorFlow graph) for a label that is neither a
-    class nor `ignore_index`.
+    class nor `ignore_index`, and for a prediction that is no class where the label is one.
     """
     classes = max(num_labels, 2)
     if isinstance(labels, np.ndarray) and isinstance(predictions, np.ndarray):
@@ -26,9 +26,17 @@ def confusion(labels, predictions, num_labels: int, ignore_index: int = 255):
     labels, predictions = (ops.reshape(ops.cast(ids, "int32"), (-1,)) for ids in (labels, predictions))
     valid = ops.not_equal(labels, ignore_index)
     ids = check_range(ops.where(valid, labels, 0), classes, ignore_index)
+    predictions = _classes(predictions, valid, classes)
     pairs = ops.where(valid, ids * classes + predictions, classes**2)  # ignored pixels are counted last, and dropped
     counts = kernels.counts(pairs, classes**2 + 1)[: classes**2]
     return ops.cast(ops.reshape(counts, (classes, classes)), "int32")
+
+
+def _classes(predictions, valid, classes: int):
+    """The predictions themselves, after a check that those of valid pixels are classes."""
+    wrong = ops.logical_or(ops.less(predictions, 0), ops.greater_equal(predictions, classes))
+    message = f"expected 0 to {classes - 1}: give class ids, or the model's num_labels."
+    return checked_ids(predictions, ops.logical_and(valid, wrong), "a prediction is", message)
 
 
 def _counts(labels: np.ndarray, predictions: np.ndarray, classes: int, ignore_index: int) -> np.ndarray:
@@ -37,6 +45,9 @@ def _counts(labels: np.ndarray, predictions: np.ndarray, classes: int, ignore_in
     ids = np.where(ignored, np.int32(classes), labels)  # ignored pixels are counted last, and dropped
     if ids.size and (ids.min() < 0 or ids.max() > classes or np.count_nonzero(ids == classes) > ignored.sum()):
         check_range(np.where(ignored, 0, labels).astype(np.int64), classes, ignore_index)
+    if ids.size and (predictions.min() < 0 or predictions.max() >= classes):
+        predictions = np.where(ignored, 0, predictions).astype(np.int64)
+        _classes(predictions, ~ignored, classes)
     pairs = ids.astype(np.intp).ravel()
     pairs *= classes
     pairs += predictions.ravel()
@@ -105,3 +116,30 @@ class MeanIoU(keras.metrics.Metric):
 
     def get_config(self):
         return {**super().get_config(), "num_labels": self.num_labels, "ignore_index": self.ignore_index}
+
+
+@keras.saving.register_keras_serializable(package="segformer_tf")
+@spell_checked
+class LabelAccuracy(keras.metrics.Mean):
+    """Share of a classifier's labels that are right, streaming; logits (B, num_labels).
+
+    Labels are ids (B,), or 0 and 1 of every class (B, num_labels), right where a logit above 0 says 1; which, follows
+    from `problem_type` and their shape as in `losses.classification_loss`. The metric of `model.compile()`.
+    """
+
+    def __init__(self, problem_type: str | None = None, name: str = "accuracy", dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        self.problem_type = problem_type
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        y_true = ops.convert_to_tensor(y_true)
+        problem = problem_of(y_true, y_pred.shape[-1], self.problem_type)
+        if problem == "multi_label_classification":
+            right = ops.equal(ops.greater(y_true, 0.5), ops.greater(y_pred, 0))
+        else:
+            right = ops.equal(ops.cast(ops.reshape(y_true, (-1,)), "int32"), ops.argmax(y_pred, -1))
+        values = ops.cast(right, self.dtype)
+        super().update_state(ops.mean(values, -1) if len(values.shape) == 2 else values, sample_weight)
+
+    def get_config(self):
+        return {**super().get_config(), "problem_type": self.problem_type}

@@ -9,7 +9,7 @@ from segformer_tf.config import SegformerConfig
 from segformer_tf.models import losses
 from segformer_tf.models.base import SegformerBase, as_pair
 from segformer_tf.models.checkpointed import Pretrained, checked
-from segformer_tf.models.metrics import MeanIoU
+from segformer_tf.models.metrics import LabelAccuracy, MeanIoU
 from segformer_tf.models.network import MeanTokenClassifier, decode_head, from_boundary, to_boundary
 from segformer_tf.models.outputs import EncoderOutput, TaskOutput
 from segformer_tf.storage.keywords import spell_checked
@@ -46,9 +46,9 @@ class TFSegformerForImageClassification(SegformerBase):
         return losses.classification_loss(labels, logits, self.config.problem_type, sample_weight)
 
     def _default_metrics(self) -> list:
-        if self.config.problem_type in (None, "single_label_classification") and self.config.num_labels > 1:
-            return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
-        return []
+        problem = self.config.problem_type
+        one = self.config.num_labels == 1 and problem != "multi_label_classification"
+        return [] if one or problem == "regression" else [LabelAccuracy(problem)]
 
 
 @register

@@ -100,7 +100,7 @@ def push_to_hub(
     revision: str | None = None,
     create_pr: bool = False,
 ) -> str:
-    """Uploads a directory that `store.save` wrote, in one commit; returns the commit's address.
+    """Uploads a directory that `checkpoints.save` wrote, in one commit; returns the commit's address.
 
     The repository is made if it does not exist. `card` becomes README.md where the directory has none.
     Raises OSError where the Hub cannot be reached or refuses.

@@ -109,6 +109,15 @@ def test_tensors_of_another_model_are_refused_by_name():
         names.detect_layout(["conv1.weight", "fc.bias"])
 
 
+def test_two_tensors_of_one_variable_that_differ_are_told(fixtures):
+    tensors = formats.read(fixtures / "hf4-seg" / "model.safetensors")[0]
+    name = "segformer.encoder.layer_norm.0.weight"
+    alone = tensors | {name.removeprefix("segformer."): tensors[name]}
+    assert names.to_variables(alone, "hub")[1] == []
+    with pytest.raises(ValueError, match=r"encoder\.layer_norm\.0\.weight is there twice, with and without a prefix"):
+        names.to_variables(alone | {name.removeprefix("segformer."): tensors[name] + 1}, "hub")
+
+
 def test_names_without_a_place_are_returned_not_lost(fixtures):
     tensors = formats.read(fixtures / "hf4-seg" / "model.safetensors")[0]
     tensors["segformer.encoder.block.0.0.attention.self.gate.weight"] = np.zeros(3, np.float32)

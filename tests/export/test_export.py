@@ -220,6 +220,13 @@ def test_what_a_graph_cannot_run_is_refused_with_its_cause():
         ),
         ({"size": (64, 31)}, "size is 64 x 31, expected at least 32 a side"),
         ({"batch": 0, "format": "onnx"}, "batch is 0, expected a number above 0"),
+        ({"size": (64, 64), "format": "keras"}, "size is 64 x 64 for keras, expected none: a .keras file takes any"),
+        ({"picture": np.zeros((64, 64, 3), np.uint8)}, "There is a picture for saved_model, expected none"),
+        ({"names": ["logits"], "format": "onnx"}, r"names is \['logits'\] for onnx, expected none: it is for saved_"),
+        ({"labels_at": "input", "format": "litert"}, "labels_at is 'input' for litert, expected none"),
+        ({"max_pixels": 10**6, "format": "keras"}, "max_pixels is 1000000 for keras, expected none"),
+        ({"max_pixels": -1}, "max_pixels is -1, expected a number above 0"),
+        ({"names": []}, "names is empty, expected some of serving_default, segment_tensor, logits, transformers"),
         ({"batch": 2}, "batch is 2 for saved_model, expected none: it binds files of onnx or openvino"),
     ],
 )

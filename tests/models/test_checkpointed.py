@@ -63,6 +63,14 @@ def test_arguments_reach_config_and_model(pixels):
     assert (model.data_format, model.compute_dtype, model.config.drop_path_rate) == ("channels_first", "bfloat16", 0.0)
 
 
+def test_none_takes_a_key_of_the_checkpoint_away_and_leaves_its_classes(tmp_path):
+    SegformerConfig(**{**TINY, "merge_queries": [1]}).save_pretrained(tmp_path)
+    TFSegformerModel(SegformerConfig.from_pretrained(tmp_path)).save_pretrained(tmp_path)
+    assert TFSegformerModel.from_pretrained(tmp_path).config.merge_queries == [1]
+    config = TFSegformerModel.from_pretrained(tmp_path, merge_queries=None, num_labels=None).config
+    assert config.merge_queries is None and config.num_labels == 5
+
+
 def test_the_decode_head_loads_from_a_segmentation_checkpoint():
     whole = TFSegformerForSemanticSegmentation.from_pretrained(FIXTURES / "hf4-seg")
     pixels = np.load(FIXTURES / "hf4-seg" / "golden.npz")["pixel_values.0"].transpose(0, 2, 3, 1)

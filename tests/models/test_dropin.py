@@ -136,6 +136,11 @@ def test_prepare_tf_dataset_feeds_fit(small_config, pixels, labels):
     assert len(model.prepare_tf_dataset(examples, batch_size=2)) == 2
     with pytest.raises(ValueError, match="dataset is empty, expected at least one example"):
         model.prepare_tf_dataset([])
+    with pytest.raises(ValueError, match="dataset has 5 examples, expected at least batch_size = 8 of them where only"):
+        model.prepare_tf_dataset(examples)
+    assert len(model.prepare_tf_dataset(examples, drop_remainder=False)) == 1
+    with pytest.raises(ValueError, match="batch_size is 0, expected a number above 0"):
+        model.prepare_tf_dataset(examples, batch_size=0)
     features, ids = next(iter(data))
     np.testing.assert_array_equal(features["pixel_values"], pixels)
     np.testing.assert_array_equal(ids, labels)

@@ -2,10 +2,11 @@ import keras
 import numpy as np
 import pytest
 import sklearn.metrics
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segformer_tf.models.metrics import MeanIoU, confusion, scores
+from segformer_tf.models.metrics import LabelAccuracy, MeanIoU, confusion, scores
 
 # 4 x 6 pixels; 255 is not labelled; class 3 never occurs.
 TRUTH = np.array([[0, 0, 0, 1, 1, 255], [0, 0, 1, 1, 2, 2], [0, 0, 1, 1, 2, 2], [255, 0, 0, 1, 1, 1]])
@@ -19,6 +20,29 @@ def test_the_confusion_matrix_counts_truth_by_row_and_leaves_ignored_pixels_out(
     with pytest.raises(ValueError, match="a label is 2, expected 0 to 1 or the ignore index 255"):
         confusion(kind(TRUTH), kind(FOUND), 2)
     np.testing.assert_array_equal(found, [[7, 1, 1, 0], [1, 8, 0, 0], [0, 1, 3, 0], [0, 0, 0, 0]])
+
+
+@pytest.mark.parametrize("kind", [np.asarray, keras.ops.convert_to_tensor])
+@pytest.mark.parametrize("wrong", [2, 255, -1])
+def test_a_prediction_that_is_no_class_is_told_where_the_truth_is_one(kind, wrong):
+    found = kind([[0, wrong, 1]])
+    with pytest.raises(ValueError, match=f"a prediction is {wrong}, expected 0 to 1: give class ids, or the model's"):
+        confusion(kind([[0, 0, 1]]), found, 2)
+    np.testing.assert_array_equal(confusion(kind([[0, 255, 1]]), found, 2), [[1, 0], [0, 1]])
+
+
+def test_inside_a_graph_ids_that_are_no_class_are_told_too():
+    graph = tf.function(lambda truth, found: confusion(truth, found, 2))
+    np.testing.assert_array_equal(graph(tf.constant([0, 255, 1]), tf.constant([0, 9, 1])), [[1, 0], [0, 1]])
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"prediction is\] \[9\] \[expected 0 to 1: give"):
+        graph(tf.constant([0, 0, 1]), tf.constant([0, 9, 1]))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"a label is\] \[7\] .*or the ignore index 255"):
+        graph(tf.constant([0, 7, 1]), tf.constant([0, 1, 1]))
+
+
+def test_a_metric_of_fewer_classes_than_the_logits_have_tells_it():
+    with pytest.raises(ValueError, match="a prediction is 2, expected 0 to 1"):
+        MeanIoU(2).update_state(np.zeros((1, 2, 2), int), np.eye(3, dtype="float32")[np.full((1, 2, 2), 2)])
 
 
 def test_scores_are_the_field_s_definitions():
@@ -81,6 +105,16 @@ def test_the_keras_metric_agrees_with_the_scores_over_batches():
     np.testing.assert_array_equal(metric.confusion, confusion(TRUTH, FOUND, 4))
     metric.reset_state()
     assert float(metric.result()) == 0
+
+
+def test_a_classifier_s_accuracy_follows_the_labels_shape_and_its_problem_type():
+    logits = np.array([[2.0, 1.0, -1.0], [-1.0, -2.0, 3.0]])
+    for labels, expected in [([0, 1], 1 / 2), ([[0], [2]], 1), ([[1, 1, 0], [1, 0, 0]], 4 / 6)]:
+        metric = LabelAccuracy()
+        metric.update_state(np.array(labels), logits)
+        assert float(metric.result()) == pytest.approx(expected)
+    again = LabelAccuracy.from_config(LabelAccuracy("multi_label_classification").get_config())
+    assert (again.problem_type, again.name) == ("multi_label_classification", "accuracy")
 
 
 def test_the_keras_metric_says_how_to_make_it_again():

@@ -184,6 +184,24 @@ def test_classification(tiny_config, pixels):
     assert set(model.fit(pixels, np.array([1, 4]), verbose=0).history) == {"loss", "accuracy"}
 
 
+@pytest.mark.parametrize("problem_type", [None, "multi_label_classification"])
+@pytest.mark.parametrize("pictures", [2, 3])
+def test_the_accuracy_of_several_labels_a_picture_counts_each(small_config, pixels, problem_type, pictures):
+    config = SegformerConfig.from_dict(small_config.to_dict(), num_labels=3, problem_type=problem_type)
+    model = TFSegformerForImageClassification(config)
+    model.compile(run_eagerly=True)
+    model.get_layer("classifier").set_weights([np.zeros((16, 3)), np.array([1.0, -1.0, 1.0])])
+    several = np.array([[1, 0, 0], [1, 1, 1], [1, 0, 1]])[:pictures]
+    found = model.evaluate(pixels[[0, 1, 0]][:pictures], several, verbose=0, return_dict=True)
+    assert found["accuracy"] == pytest.approx({2: 4 / 6, 3: 7 / 9}[pictures])
+
+
+@pytest.mark.parametrize(("labels", "problem_type"), [(1, None), (3, "regression")])
+def test_a_regression_has_no_accuracy(small_config, labels, problem_type):
+    config = SegformerConfig.from_dict(small_config.to_dict(), num_labels=labels, problem_type=problem_type)
+    assert TFSegformerForImageClassification(config)._default_metrics() == []
+
+
 @pytest.mark.parametrize(
     ("shape", "message"),
     [

@@ -1,0 +1,71 @@
+"""Which arguments of `export` fit each other, told before the work."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from segformer_tf.export.formats import FILES, WEIGHTS
+from segformer_tf.export.picture_bytes import MAX_PIXELS
+from segformer_tf.models.base import SMALLEST_SIDE, SegformerBase
+
+FORMATS = ("saved_model", *FILES)
+BATCHED = ("onnx", "openvino")  # formats whose file may be bound to a batch
+CONVERTED = ("onnx", "openvino", "litert")  # formats that a converter writes
+
+
+def check(format: str, size: tuple[int, int] | None, batch: int | None, weights: str, dtype: str) -> None:
+    """Raises ValueError for arguments of `export` that do not fit each other, whatever the model is."""
+    if format not in FORMATS:
+        raise ValueError(f"format is {format!r}, expected one of {', '.join(FORMATS)}: choose one of these.")
+    choices = FILES[format].weights if format in FILES else ("float32",)
+    if weights not in choices:
+        raise ValueError(
+            f"weights is {weights!r}, expected {' or '.join(choices)} for {format}"
+            f"{': load the model with dtype=... for a smaller one.' if weights in WEIGHTS else '.'}"
+        )
+    if batch is not None and format not in BATCHED:
+        raise ValueError(f"batch is {batch} for {format}, expected none: it binds files of {' or '.join(BATCHED)}.")
+    if batch is not None and batch < 1:
+        raise ValueError(f"batch is {batch}, expected a number above 0: leave it out, or correct it.")
+    if size is not None and min(size) < SMALLEST_SIDE:
+        raise ValueError(f"size is {size[0]} x {size[1]}, expected at least {SMALLEST_SIDE} a side: enlarge it.")
+    if dtype != "float32" and format in CONVERTED:
+        raise ValueError(
+            f"dtype is {dtype!r} for {format}, expected 'float32', which converters read: weights=\"float16\" makes a "
+            "smaller file, and saved_model and keras take other dtypes."
+        )
+
+
+def check_scope(
+    format: str,
+    size: tuple[int, int] | None,
+    picture: np.ndarray | None,
+    names: Iterable[str] | None,
+    labels_at: str,
+    max_pixels: int,
+) -> None:
+    """Raises ValueError for arguments of `export` that the format has no use for."""
+    if format == "keras" and size is not None:
+        raise ValueError(f"size is {size[0]} x {size[1]} for keras, expected none: a .keras file takes any size.")
+    if format == "saved_model" and picture is not None:
+        raise ValueError("There is a picture for saved_model, expected none: the other formats are compared on one.")
+    served = {"names": (names, None), "labels_at": (labels_at, "map"), "max_pixels": (max_pixels, MAX_PIXELS)}
+    for key, (value, default) in served.items():
+        if format != "saved_model" and value != default:
+            raise ValueError(f"{key} is {value!r:.100} for {format}, expected none: it is for saved_model.")
+    if max_pixels < 1:
+        raise ValueError(f"max_pixels is {max_pixels}, expected a number above 0: leave it out, or correct it.")
+
+
+def check_program(model: SegformerBase, format: str, program: str) -> None:
+    if program != "transformers.js" or format != "onnx":
+        raise ValueError(f'program is {program!r} for {format}, expected "transformers.js" for onnx: correct it.')
+    if model.data_format != "channels_first":
+        raise ValueError(
+            f'The model has data_format {model.data_format!r}, transformers.js expects "channels_first": load it so.'
+        )
+    if model.config.num_channels != 3 or model.config.num_labels == 1:
+        raise ValueError(
+            f"The model has num_channels {model.config.num_channels} and num_labels {model.config.num_labels}, "
+            "transformers.js expects 3 channels and 2 classes or more: take the ONNX file alone, without program."
+        )
