@@ -98,7 +98,8 @@ def _warn_of_lost(
     found = {**SegformerConfig().to_dict(), **infer.infer_config(variables, "nvlabs", metadata)}  # may not be valid
     found["id2label"] = {int(key): value for key, value in found["id2label"].items()}
     own = SegformerConfig.from_dict(config).to_dict()
-    keys = {*keywords_of(SegformerConfig), "calibration_temperature"} - {"encoder_norm_eps", "num_labels"}
+    keys = {*keywords_of(SegformerConfig), "calibration_temperature", "class_colors"}
+    keys -= {"encoder_norm_eps", "num_labels"}
     if own["id2label"] != found["id2label"]:
         keys.remove("label2id")  # which follows
     lost = [key for key in own if key in keys and own[key] != found.get(key)]

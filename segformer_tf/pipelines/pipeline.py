@@ -11,10 +11,11 @@ import numpy as np
 
 from segformer_tf import images
 from segformer_tf.config import SegformerConfig
+from segformer_tf.images.palettes import checked_palette
 from segformer_tf.images.probabilities import class_scores
 from segformer_tf.images.raster import open_regions
 from segformer_tf.pipelines import overlap, sources
-from segformer_tf.pipelines.description import class_names
+from segformer_tf.pipelines.description import class_names, class_palette
 from segformer_tf.pipelines.exported import exported_file, open_exported
 from segformer_tf.pipelines.loading import candidate, converted, fastest, in_numpy, whole_model
 from segformer_tf.pipelines.predict import How, Predictor, check_batch_size
@@ -166,7 +167,16 @@ class SegmentationPipeline(Pipeline):
     def __init__(self, model, processor=None, name: str = "", runtime: str = "auto"):
         super().__init__(model, processor, name, runtime)
         self.id2label = class_names(self.config)
-        self.palette = images.palette_for(self.id2label)
+        self.palette = class_palette(self.config)
+
+    @property
+    def palette(self) -> np.ndarray:
+        """Colours (C, 3) uint8 of the classes: those of the data set that was trained on, or others; may be set."""
+        return self._palette
+
+    @palette.setter
+    def palette(self, colours: Any) -> None:
+        self._palette = checked_palette(colours, len(self.id2label))
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | os.PathLike = DEFAULT_MODEL, **kwargs: Any):

@@ -159,6 +159,17 @@ def test_options_that_make_no_sense_are_named(segment, options, message):
             segment(iter([PICTURE]), **options)
 
 
+def test_a_list_of_colours_works_everywhere_and_what_are_none_is_refused():
+    segment = SegmentationPipeline(random_model(), SegformerImageProcessor(size=(64, 96)), "tiny")
+    colours = [(10 * i, 0, 255) for i in range(5)]
+    segment.palette = colours
+    result = segment(PICTURE)
+    assert "rgb(" in result._repr_html_() and result.palette.tolist() == [list(colour) for colour in colours]
+    with pytest.raises(ValueError, match=r"palette is an array \(4, 3\) .*; expected 5 colours, one for each class"):
+        segment.palette = colours[:4]
+    assert segment.palette is result.palette
+
+
 def test_windows_of_whole_numbers_are_taken_whatever_their_type(segment):
     expected = segment(PICTURE, mode="slide", window=(40, 40), stride=(30, 30)).labels
     found = segment(PICTURE, mode="slide", window=(40.0, 40.0), stride=np.array([30, 30])).labels
