@@ -18,7 +18,7 @@ from segformer_tf.pipelines import overlap, sources
 from segformer_tf.pipelines.description import class_names, class_palette
 from segformer_tf.pipelines.exported import exported_file, open_exported
 from segformer_tf.pipelines.loading import candidate, converted, fastest, in_numpy, whole_model
-from segformer_tf.pipelines.predict import How, Predictor, check_batch_size
+from segformer_tf.pipelines.predict import How, Predictor, check_batch_size, check_slides
 from segformer_tf.pipelines.progress import tracked
 from segformer_tf.pipelines.result import ClassificationResult, SegmentationResult, map_kind
 from segformer_tf.pipelines.runtimes import KerasModel, Runtime
@@ -195,7 +195,9 @@ class SegmentationPipeline(Pipeline):
         blend: str = "mean",
         maps: Sequence[str] = (),
     ) -> overlap.Task:
-        window = (self.runtime.size or WINDOW) if window is None else sides_of("window", window)
+        check_slides(mode, window=window, stride=stride)
+        usual = self.runtime.size if mode == "slide" else None
+        window = (usual or WINDOW) if window is None else sides_of("window", window)
         stride = steps_of(window) if stride is None else stride
         if not isinstance(maps, Iterable):
             raise ValueError(f'maps is {maps!r}; expected names of classes, or "entropy", in a list.')

@@ -61,6 +61,8 @@ class How:
         check_scales(self.scales)
         if self.blend not in BLENDS:
             raise ValueError(f'blend is {self.blend!r}; expected "mean" or "gaussian".')
+        usual = {"window": WINDOW, "stride": STRIDE, "blend": "mean"}
+        check_slides(self.mode, **{k: getattr(self, k) for k, value in usual.items() if getattr(self, k) != value})
 
     def size(
         self, picture: tuple[int, int], processor: SegformerImageProcessor, scale: float = 1.0
@@ -76,6 +78,13 @@ class How:
             return None
         height, width = base or picture
         return max(round(height * scale), 1), max(round(width * scale), 1)
+
+
+def check_slides(mode: str, **given: Any) -> None:
+    """Raises ValueError where something that is of windows is given, not None, and the picture is taken whole."""
+    for name, value in given.items():
+        if mode == "whole" and value is not None:
+            raise ValueError(f'{name} is {value!r}, and is for mode="slide" only: give that too, or leave {name} out.')
 
 
 def ade20k_size(height: int, width: int, scale: float = 1.0, multiple: int = 1) -> tuple[int, int]:

@@ -221,6 +221,9 @@ def test_a_resize_of_two_numbers_is_a_size_whatever_the_picture_s_ratio(model):
         ({"blend": "soft"}, 'blend is \'soft\'; expected "mean" or "gaussian"'),
         ({"window": (31, 64), "stride": (8, 8)}, r"window is \(31, 64\); expected at least 32 pixels a side"),
         ({"window": (10,)}, r"window is \(10,\)"),
+        ({"window": (64, 64), "stride": (8, 8)}, r'window is \(64, 64\), and is for mode="slide" only: give that too'),
+        ({"stride": (8, 8)}, r'stride is \(8, 8\), and is for mode="slide" only: give that too, or leave stride out'),
+        ({"blend": "gaussian"}, "blend is 'gaussian', and is for mode=\"slide\" only"),
     ],
 )
 def test_options_that_make_no_sense_are_named(options, message):
