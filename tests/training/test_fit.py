@@ -245,7 +245,7 @@ def test_a_run_that_failed_before_its_first_checkpoint_is_started_again(data, ne
 
 def test_a_run_that_exists_is_not_overwritten(whole_run):
     root = whole_run[0]
-    with pytest.raises(FileExistsError, match="has a run already, expected none: go on with --resume"):
+    with pytest.raises(FileExistsError, match=r"has a run already, expected none: go on with resume=True"):
         train(tiny_network(), root / "data", root / "run", RECIPE, verbose=0)
 
 
