@@ -102,7 +102,8 @@ def _warn_of_lost(
         )
     found = {**SegformerConfig().to_dict(), **infer.infer_config(variables, "nvlabs", metadata)}  # may not be valid
     found["id2label"] = {int(key): value for key, value in found["id2label"].items()}
-    keys = {*keywords_of(SegformerConfig), "calibration_temperature"} - {"encoder_norm_eps", "num_labels"}
+    keys = {*keywords_of(SegformerConfig), "calibration_temperature", "class_colors"}
+    keys -= {"encoder_norm_eps", "num_labels"}
     if config["id2label"] != found["id2label"]:
         keys.remove("label2id")  # which follows
     lost = [key for key in config if key in keys and config[key] != found.get(key)]

@@ -193,6 +193,13 @@ def test_a_pth_tells_what_its_names_cannot_carry(fixtures, tmp_path, monkeypatch
     assert told.count("from the file") == 5 and "put the checkpoint's config.json beside the file" in told
     (told,) = lost(monkeypatch, source, tmp_path / "m.pth", encoder_norm_eps=1e-5)
     assert "from_pretrained takes encoder_norm_eps=1e-5" in told
+    save(
+        source,
+        {**config.to_dict(), "class_colors": {"sky": [0, 0, 255]}},
+        random_variables(config.to_dict(), "decode_head"),
+    )
+    (told,) = lost(monkeypatch, source, tmp_path / "m.pth")
+    assert "class_colors={'sky': [0, 0, 255]} (from the file: None)" in told
     odd = SegformerConfig(
         **{**sizes, "hidden_sizes": [8, 16, 24, 32]}, num_attention_heads=[1] * 4, encoder_norm_eps=1e-6
     )

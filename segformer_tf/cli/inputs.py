@@ -59,7 +59,8 @@ def find_pictures(arguments: list[str], recursive: bool = False) -> list[Picture
     found: dict[str, Picture] = {}
     for argument in expanded(arguments):
         if argument == STDIN:
-            found.setdefault(STDIN, Picture(_piped(), STDIN))
+            if STDIN not in found:  # its bytes come once
+                found[STDIN] = Picture(_piped(), STDIN)
             continue
         path = Path(argument)
         pictures = _in_directory(path, recursive) if path.is_dir() else [Picture(path, str(path))]

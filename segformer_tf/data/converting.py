@@ -15,7 +15,7 @@ from segformer_tf.data.inspection import inspect
 from segformer_tf.data.pictures import ids_of, picture_of
 from segformer_tf.data.splits import Split
 from segformer_tf.images.drawing import label_image
-from segformer_tf.images.palettes import palette_for
+from segformer_tf.images.palettes import palette_with
 from segformer_tf.storage.whole import staged
 
 Change = Callable[[np.ndarray, int], np.ndarray]
@@ -51,8 +51,7 @@ def convert_masks(
     for split in found.splits.values():
         if not split.has_masks or split.shards:
             raise ValueError(f"the split {split.name!r} has no mask files, expected pictures with masks in files.")
-    palette = palette_for(found.id2label)
-    colours = [row.get("color") or palette[i].tolist() for i, row in enumerate(found.classes)]
+    colours = palette_with(found.id2label, found.colours).tolist()
     rows = [{"id": row["id"], "name": row["name"], "color": c} for row, c in zip(found.classes, colours, strict=True)]
     with staged(dst.absolute().parent) as stage:
         whole = stage / dst.name

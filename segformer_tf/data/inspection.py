@@ -65,6 +65,11 @@ class Inspection(Findings):
         """Class id -> name, the data set's own or made up."""
         return {row["id"]: row["name"] for row in self.classes}
 
+    @property
+    def colours(self) -> dict[int, list[int]]:
+        """Class id -> red, green and blue, of the classes that the data set gives a colour."""
+        return {row["id"]: list(row["color"]) for row in self.classes if row.get("color") is not None}
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
         return {

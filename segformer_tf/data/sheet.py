@@ -6,7 +6,7 @@ from PIL import Image, ImageDraw, ImageFont
 from segformer_tf.data.inspection import Inspection
 from segformer_tf.data.pictures import ids_of, picture_of
 from segformer_tf.images.drawing import colorize
-from segformer_tf.images.palettes import palette_for
+from segformer_tf.images.palettes import palette_with
 
 WIDTH, HEIGHT, MARGIN, LINE = 320, 240, 10, 18
 MOST = 12  # pictures on a sheet, evenly from all splits
@@ -21,10 +21,7 @@ def draw_sheet(found: Inspection) -> Image.Image:
         (split, number) for split in found.splits.values() for number in range(len(split.images)) if split.has_masks
     ]
     chosen = [wanted[i] for i in np.unique(np.linspace(0, len(wanted) - 1, MOST).astype(int))] if wanted else []
-    palette = palette_for(found.id2label)
-    for row in found.classes:
-        if row.get("color") is not None:
-            palette[row["id"]] = row["color"]
+    palette = palette_with(found.id2label, found.colours)
     rows = -(-len(chosen) // 2)
     legend = _legend([(row["name"], tuple(palette[row["id"]].tolist())) for row in found.classes])
     width = 4 * WIDTH + 5 * MARGIN

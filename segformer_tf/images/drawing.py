@@ -12,6 +12,7 @@ from PIL import Image
 
 from segformer_tf.images.legend import PLACES, canvas, with_legend
 from segformer_tf.images.opening import to_pixels
+from segformer_tf.images.palettes import checked_palette
 from segformer_tf.images.raster import Regions
 from segformer_tf.storage.keywords import spell_checked
 
@@ -24,7 +25,7 @@ Names = Mapping[Any, str] | Sequence[str] | None
 @spell_checked
 def colorize(labels: np.ndarray, palette: np.ndarray) -> np.ndarray:
     """Class ids (H, W) and colours (C, 3) -> RGB (H, W, 3) uint8. Ids without a colour, such as 255, are black."""
-    palette = np.asarray(palette, np.uint8)
+    palette = checked_palette(palette)
     return np.concatenate([palette, np.zeros((1, 3), np.uint8)])[_known(labels, len(palette))]
 
 
@@ -50,14 +51,15 @@ def label_image(labels: np.ndarray, palette: np.ndarray) -> Image.Image:
 
     Id 255 has no colour of its own (black) unless there are 256 classes. Raises ValueError for ids that do not fit.
     """
-    labels, count = _check(labels), len(palette)
+    labels, palette = _check(labels), checked_palette(palette)
+    count = len(palette)
     limit = 255 if count <= 256 else 65535
     if labels.size and (labels.min() < 0 or labels.max() > limit):
         raise ValueError(f"labels reach from {labels.min()} to {labels.max()}; expected 0 to {limit}.")
     if count > 256:
         return Image.fromarray(labels.astype(np.uint16))
     image = Image.fromarray(labels.astype(np.uint8))
-    image.putpalette(np.asarray(palette, np.uint8).tobytes().ljust(768, b"\0"))
+    image.putpalette(palette.tobytes().ljust(768, b"\0"))
     return image
 
 
@@ -152,7 +154,7 @@ def overlay_pixels(
     """`overlay` as RGB (H, W, 3) uint8; `found` is the labels' `class_table`, where there is one already."""
     if legend not in (True, False, *PLACES):
         raise ValueError(f'legend is {legend!r}; expected True, False, "outside" or "inside".')
-    labels, palette = _check(labels), np.asarray(palette, np.uint8)
+    labels, palette = _check(labels), checked_palette(palette)
     bands = _bands(image, labels, palette, names, alpha, skip, outline)
     if not legend:
         found = []

@@ -21,6 +21,11 @@ from segformer_tf.storage.read import check_file
 GREY_16 = ("I;16", "I;16L", "I;16B", "I;16N")
 ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
 URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # of a Path one slash is left; a drive's name is one letter
+# What Pillow's errors say of whole files that it needs more for.
+LACKING = {
+    "Unable to locate Ghostscript": "is PostScript, which Pillow reads with Ghostscript: install that, or",
+    "cannot find loader": "is of a kind that Pillow knows, and does not read here:",
+}
 LOSSY_FORMATS = ("JPEG", "MPO", "AVIF", "HEIF")
 
 
@@ -115,6 +120,8 @@ def _decode(data: bytes, name: str, page: int | None, channels: int, deep: bool)
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error and others
         if name in str(error):
             raise
+        if lacking := next((told for text, told in LACKING.items() if text in str(error)), None):
+            raise OSError(f"{name} {lacking} convert it to PNG.") from error
         raise OSError(f"{name} is damaged or cut off and cannot be decoded ({error}).") from error
     if cut and 0 < int(np.asarray(image.convert("RGB")).max()) < 16:
         _warn(

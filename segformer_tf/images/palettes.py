@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -103,6 +104,36 @@ def palette_for(classes: int | Mapping | list[str] | None, safe: bool = False) -
         if wanted == [_plain(name) for name in known]:
             return colours.copy()
     return _spread(len(names), safe).copy()
+
+
+def palette_with(classes: Mapping | list[str], colours: Mapping[int, Sequence[int]]) -> np.ndarray:
+    """`palette_for` classes of which some, by id, have colours of their own; the others get none of these."""
+    palette, taken = palette_for(classes), {tuple(colour) for colour in colours.values()}
+    for i, colour in colours.items():
+        palette[i] = colour
+    others = [i for i in range(len(palette)) if i not in colours]
+    if double := [i for i in others if tuple(palette[i].tolist()) in taken]:
+        taken |= {tuple(palette[i].tolist()) for i in others}
+        free = (colour for colour in _spread(2 * len(palette)) if tuple(colour.tolist()) not in taken)
+        for i, colour in zip(double, free, strict=False):
+            palette[i] = colour
+    return palette
+
+
+def checked_palette(palette: Any, count: int | None = None) -> np.ndarray:
+    """Colours (C, 3) uint8 of an array or lists; ValueError for what are no such colours, or not `count`."""
+    try:
+        found = np.asarray(palette)
+    except ValueError:  # rows of several lengths
+        found = np.asarray(palette, object)
+    numbers = found.dtype.kind in "iuf" and found.size
+    rows = len(found) if count is None and found.ndim else count
+    if found.shape == (rows, 3) and (not rows or (numbers and (found == np.clip(found, 0, 255).round()).all())):
+        return found.astype(np.uint8)
+    told = f"an array {found.shape}" if found.ndim and found.dtype != object else f"{palette!r:.100}"
+    values = f" of {found.min():g} to {found.max():g}" if numbers else ""
+    wanted = "colours" if count is None else f"{count} colours, one for each class,"
+    raise ValueError(f"palette is {told}{values}; expected {wanted} of three whole numbers 0 to 255.")
 
 
 def _plain(name: str) -> str:

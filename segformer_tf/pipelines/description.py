@@ -5,18 +5,21 @@ import math
 import operator
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from segformer_tf import __version__
 from segformer_tf.config import SegformerConfig
-from segformer_tf.images.palettes import palette_for
+from segformer_tf.images.palettes import palette_with
 from segformer_tf.images.processor import SegformerImageProcessor
 from segformer_tf.storage.read import parse_json, understanding
 
 TEMPERATURE = "calibration_temperature"  # of config.json: what `calibrate` found that logits are to be divided by
+COLORS = "class_colors"  # of config.json: {name: [red, green, blue]}, as the data set has them that was trained on
 FORMAT = 1  # raised when what is written changes so that older versions cannot read it
 SAVED_MODEL_FILE = Path("assets.extra", "model.json")  # a SavedModel's description
 KEY = "segformer_tf"  # of the text in ONNX's metadata and OpenVINO's rt_info
@@ -140,14 +143,37 @@ class Description:
 
 def class_rows(config: SegformerConfig) -> list[dict[str, Any]]:
     """[{"id", "name", "color"}], as `classes.json` of a data set has them."""
-    names = class_names(config)
-    colors = palette_for(names).tolist()
+    names, colors = class_names(config), class_palette(config).tolist()
     return [{"id": i, "name": names[i], "color": colors[i]} for i in range(len(names))]
 
 
 def class_names(config: SegformerConfig) -> dict[int, str]:
     """Names by id; a model of one class says where it is, and 0 is the rest."""
     return dict(config.id2label) if config.num_labels > 1 else {0: "background", 1: config.id2label[0]}
+
+
+def class_palette(config: SegformerConfig) -> np.ndarray:
+    """Colours (C, 3) uint8 of `class_names`: the config's own, and for classes that it has none for, others.
+
+    They are kept by name, so that a head of other classes does not get them. Raises ValueError for what are no colours.
+    """
+    names, own = class_names(config), getattr(config, COLORS, None)
+    own = {} if own is None else own
+    if not isinstance(own, dict) or not all(map(_is_color, own.values())):
+        wanted = 'three numbers 0 to 255 for each class\'s name, {"road": [128, 64, 128], ...}'
+        raise ValueError(f"{COLORS} is {own!r:.200}, expected {wanted}: correct config.json.")
+    return palette_with(names, {i: own[name] for i, name in names.items() if name in own})
+
+
+def set_colors(config: SegformerConfig, colors: Mapping[int, Sequence[int]]) -> None:
+    """Keeps the colours that a data set gives its classes, by id; without any, those that the config has."""
+    own = {name: list(map(int, colors[i])) for i, name in class_names(config).items() if i in colors}
+    if own:
+        setattr(config, COLORS, own)
+
+
+def _is_color(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 3 and all(type(part) is int and 0 <= part <= 255 for part in value)
 
 
 def of_saved_model(directory: str | os.PathLike) -> str | None:

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from segformer_tf.images import SegformerImageProcessor
+from segformer_tf.pipelines.decoding import Clock, picture_track, upright
 from segformer_tf.pipelines.folders import pictures_in
 from segformer_tf.pipelines.painting import Frame
 
@@ -31,7 +32,7 @@ class Frames:
     `rate` is frames a second, `count` how many there are (None: not known), `sound` the file whose sound belongs to it,
     `left_out` what a folder holds besides, in a sentence. `read` gives the pixels of a folder's pictures: what the
     model's processor makes of a file. Frames of videos and cameras are RGB, uint8. `ratio` is a pixel's width by its
-    height as it is to be shown (None: 1), and known with the first frame.
+    height as it is to be shown (None: 1), and known with the first frame. `jumps` are those of `decoding.Clock`.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Frames:
     sound: Path | None = None
     left_out: str = ""
     ratio: Fraction | None = None
+    jumps: list[float] = field(default_factory=list)
     read: Any = field(default=None, repr=False)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, float]]:
@@ -133,26 +135,25 @@ def _container(source: Any, name: str) -> Frames:
     if not container.streams.video:
         container.close()
         raise ValueError(f"{name} has no pictures; expected a video.")
-    stream = container.streams.video[0]
+    stream = picture_track(container, name)
     stream.thread_type = "AUTO"
     rate = stream.average_rate or Fraction(RATE)
+    clock = Clock(rate)
 
     def iterate() -> Iterator[tuple[np.ndarray, float]]:
         with container:
             try:
                 for number, frame in enumerate(container.decode(stream)):
-                    pixels = frame.to_ndarray(format="rgb24")
-                    turns = round(getattr(frame, "rotation", 0) / 90) % 4  # as telephones write upright videos
-                    if number == 0 and turns % 2 and frames.ratio:
+                    pixels, moved, swapped = upright(frame)
+                    if number == 0 and swapped and frames.ratio:
                         frames.ratio = 1 / frames.ratio
-                    seconds = float(number / rate) if frame.time is None else frame.time
-                    upright = np.ascontiguousarray(np.rot90(pixels, turns))
-                    yield Frame.of(upright, None if turns else frame), seconds
+                    yield Frame.of(pixels, None if moved else frame), clock.at(frame.time)
             except av.error.FFmpegError as error:
                 raise OSError(f"{name} is damaged or cut off and cannot be decoded ({error.strerror}).") from error
 
     sound = source if isinstance(source, Path) else None
-    frames = Frames(name, rate, stream.frames or None, iterate, sound, ratio=stream.sample_aspect_ratio or None)
+    ratio = stream.sample_aspect_ratio or None
+    frames = Frames(name, rate, stream.frames or None, iterate, sound, ratio=ratio, jumps=clock.jumps)
     return frames
 
 

@@ -11,17 +11,18 @@ import numpy as np
 
 from segformer_tf import images
 from segformer_tf.config import SegformerConfig
+from segformer_tf.images.palettes import checked_palette
 from segformer_tf.images.probabilities import class_scores
 from segformer_tf.images.raster import open_regions
 from segformer_tf.pipelines import overlap, sources
-from segformer_tf.pipelines.description import class_names
+from segformer_tf.pipelines.description import class_names, class_palette
 from segformer_tf.pipelines.exported import exported_file, open_exported
 from segformer_tf.pipelines.loading import candidate, converted, fastest, in_numpy, whole_model
 from segformer_tf.pipelines.predict import How, Predictor, check_batch_size
 from segformer_tf.pipelines.progress import tracked
 from segformer_tf.pipelines.result import ClassificationResult, SegmentationResult, map_kind
 from segformer_tf.pipelines.runtimes import KerasModel, Runtime
-from segformer_tf.pipelines.windows import WINDOW, check_scales, sides_of, steps_of
+from segformer_tf.pipelines.windows import check_scales
 from segformer_tf.storage import find
 from segformer_tf.storage.find import DEFAULT_MODEL
 from segformer_tf.storage.keywords import check_keywords, keywords_of, spell_checked
@@ -166,7 +167,16 @@ class SegmentationPipeline(Pipeline):
     def __init__(self, model, processor=None, name: str = "", runtime: str = "auto"):
         super().__init__(model, processor, name, runtime)
         self.id2label = class_names(self.config)
-        self.palette = images.palette_for(self.id2label)
+        self.palette = class_palette(self.config)
+
+    @property
+    def palette(self) -> np.ndarray:
+        """Colours (C, 3) uint8 of the classes: those of the data set that was trained on, or others; may be set."""
+        return self._palette
+
+    @palette.setter
+    def palette(self, colours: Any) -> None:
+        self._palette = checked_palette(colours, len(self.id2label))
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | os.PathLike = DEFAULT_MODEL, **kwargs: Any):
@@ -185,13 +195,13 @@ class SegmentationPipeline(Pipeline):
         blend: str = "mean",
         maps: Sequence[str] = (),
     ) -> overlap.Task:
-        window = (self.runtime.size or WINDOW) if window is None else sides_of("window", window)
-        stride = steps_of(window) if stride is None else stride
         if not isinstance(maps, Iterable):
             raise ValueError(f'maps is {maps!r}; expected names of classes, or "entropy", in a list.')
         kinds = {name: map_kind(name, self.id2label) for name in ([maps] if isinstance(maps, str) else maps)}
         check_scales(scales)  # before `tuple` takes one apart
         how = How(mode, None, window, stride, tuple(scales), flip, scores, tuple(kinds.values()), blend)
+        if mode == "slide":
+            how.windows(self.runtime.size)  # what cannot be is told before the first picture
 
         def result(picture: Any, pixels: np.ndarray, merged: Any) -> Any:
             made = SegmentationResult(

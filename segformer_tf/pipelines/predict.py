@@ -18,7 +18,16 @@ from segformer_tf.images.merging import BLENDS, Box, Merger
 from segformer_tf.images.processor import SegformerImageProcessor
 from segformer_tf.images.resize import pillow_resize, target_size
 from segformer_tf.pipelines.runtimes import Runtime
-from segformer_tf.pipelines.windows import SMALLEST_SIDE, WINDOW, check_scales, check_windows, sides_of, spans, steps_of
+from segformer_tf.pipelines.windows import (
+    SMALLEST_SIDE,
+    WINDOW,
+    check_scales,
+    check_slides,
+    check_windows,
+    sides_of,
+    spans,
+    steps_of,
+)
 
 BATCH_PIXELS = 2**21  # of all pictures of a batch together: 8 of 512 x 512
 RESIZES = ("processor", "none", "ade20k", "ade20k-aligned")
@@ -64,6 +73,8 @@ class How:
         check_scales(self.scales)
         if self.blend not in BLENDS:
             raise ValueError(f'blend is {self.blend!r}; expected "mean" or "gaussian".')
+        blend = None if self.blend == "mean" else self.blend
+        check_slides(self.mode, window=self.window, stride=self.stride, blend=blend)
 
     def windows(self, only: tuple[int, int] | None = None) -> tuple[tuple[int, int], tuple[int, int]]:
         """Window and stride as (height, width), where a runtime takes pictures of the size `only`, None: of any.

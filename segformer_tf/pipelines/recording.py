@@ -1,5 +1,6 @@
 """The video files that a labelled video becomes. PyAV encodes, frame by frame."""
 
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,23 @@ from segformer_tf.pipelines.sound import Sound
 class Writer:
     """One video file that grows frame by frame: `kind` "overlay" (H.264) or "labels" (FFV1, lossless).
 
-    `path` is a draft (see `storage.whole`); `sound` a file whose sound the video gets. `close` makes what has been
-    written a whole file; where `cut` is set before, its sound ends with the last frame.
+    `path` is a draft (see `storage.whole`); `sound` a file whose sound the video gets, moved by `jumps` (see `Sound`).
+    `close` makes what has been written a whole file; where `cut` is set before, its sound ends with the last frame.
     """
 
-    def __init__(self, path: Path, kind: str, rate: Fraction, sound: Path | None = None, wide: bool = False):
+    def __init__(
+        self,
+        path: Path,
+        kind: str,
+        rate: Fraction,
+        sound: Path | None = None,
+        wide: bool = False,
+        jumps: Sequence[float] = (),
+    ):
         av = load_av()
         self._frame, self._grey = av.VideoFrame, "gray16le" if wide else "gray"
         self._kind, self._rate = kind, rate
-        self._sound = Sound(av, sound) if sound is not None else None
+        self._sound = Sound(av, sound, jumps) if sound is not None else None
         self._file = av.open(str(path), "w", format="mp4" if kind == "overlay" else "matroska")
         self._file.metadata["comment"] = MAKER
         self._stream: Any = None

@@ -1,21 +1,28 @@
 """The sound of a video file, copied into the MP4 of its overlay as it is."""
 
 import io
+import math
 import shlex
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+from segformer_tf.pipelines.decoding import BACK
 
 TRIED = 4  # packets that are written to find out whether MP4 takes a track
 CHANNELS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}  # what AVI and MKV leave unsaid of PCM, and MP4 must know
 
 
 class Sound:
-    """Copies the first track that MP4 takes, packet by packet. Making it warns of what is left out."""
+    """Copies the first track that MP4 takes, packet by packet. Making it warns of what is left out.
 
-    def __init__(self, av: Any, source: Path):
-        self._av, self._name = av, str(source)
+    Where its times jump back, the pictures' do too, by the same amount: `jumps` of `decoding.Clock`, as it grows.
+    """
+
+    def __init__(self, av: Any, source: Path, jumps: Sequence[float] = ()):
+        self._av, self._name, self._jumps = av, str(source), jumps
+        self._jumped, self._read_to, self._end, self._last = 0, -math.inf, 0.0, -math.inf
         with av.open(self._name) as file:
             taken = [track.index for track in file.streams.audio if _fits(av, self._name, track.index)]
             kinds = [getattr(track.codec_context, "name", "unknown") for track in file.streams.audio]
@@ -41,7 +48,7 @@ class Sound:
         if self._from is not None:
             self._target, self._to = target, _added(target, self._from)
             self._packets = self._read()
-            self._next = next(self._packets, None)
+            self._advance()
 
     def _read(self) -> Iterator[Any]:
         try:
@@ -51,15 +58,37 @@ class Sound:
 
     def until(self, seconds: float | None) -> None:
         """Writes what begins before a time; None: all that is left."""
-        while self._next is not None and (seconds is None or _begin(self._next) < seconds):
-            packet = self._next
-            begin, packet.stream = _begin(packet), self._to
+        while self._next is not None:
+            packet, late = self._next, self._late(seconds is None)
+            if seconds is not None and _begin(packet) + late >= seconds:
+                return
+            begin, steps, packet.stream = _begin(packet) + late, round(late / packet.time_base), self._to
+            packet.dts, packet.pts = packet.dts + steps, None if packet.pts is None else packet.pts + steps
+            length = float((packet.duration or 0) * packet.time_base)
             try:
-                self._target.mux(packet)
+                if not self._jumped or packet.dts > self._last:  # the part before may have sounded longer
+                    self._last = packet.dts
+                    self._target.mux(packet)
+                    self._end = begin + length
             except (self._av.error.ArgumentError, self._av.error.InvalidDataError):  # such as times that go backwards
                 warnings.warn(f"The sound of {self._name} is broken at {begin:.2f} s and left out after.", stacklevel=3)
                 self._packets = iter(())
-            self._next = next(self._packets, None)
+            self._advance()
+
+    def _advance(self) -> None:
+        self._next = next(self._packets, None)
+        if self._next is not None:
+            begin = _begin(self._next)
+            self._jumped += begin < self._read_to - BACK
+            self._read_to = begin
+
+    def _late(self, pictures_ended: bool) -> float:
+        """Seconds that the next packet's time is moved by; infinite until the pictures have come to its jump."""
+        if not self._jumped:
+            return 0.0
+        if self._jumped <= len(self._jumps):
+            return self._jumps[self._jumped - 1]
+        return self._end - _begin(self._next) if pictures_ended else math.inf
 
     def close(self) -> None:
         """Lets go of the file."""

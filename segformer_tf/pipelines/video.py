@@ -145,7 +145,8 @@ def label_video(
     with staged(output) as stage:
         drafts = {kind: stage / target.name for kind, target in targets.items()}
         sounds = {"overlay": frames.sound}
-        made = {k: Writer(drafts[k], k, frames.rate, sounds.get(k), wide) for k in ("overlay", "labels") if k in kinds}
+        shown = [kind for kind in ("overlay", "labels") if kind in kinds]
+        made = {k: Writer(drafts[k], k, frames.rate, sounds.get(k), wide, frames.jumps) for k in shown}
         lines = open(drafts.get("json", os.devnull), "w", encoding="utf-8")  # noqa: SIM115 (`_close`)
         try:
             lines.write(_head(frames, pipeline, where))

@@ -46,6 +46,13 @@ def check_windows(window: Any, stride: Any) -> tuple[tuple[int, int], tuple[int,
     return window, stride
 
 
+def check_slides(mode: str, **given: Any) -> None:
+    """Raises ValueError where something that is of windows is given, not None, and the picture is taken whole."""
+    for name, value in given.items():
+        if mode == "whole" and value is not None:
+            raise ValueError(f'{name} is {value!r}, and is for mode="slide" only: give that too, or leave {name} out.')
+
+
 def check_scales(scales: Sequence[float]) -> None:
     """Raises ValueError unless there is at least one, and each is a factor of a picture's size."""
     if isinstance(scales, str) or not hasattr(scales, "__len__") or not len(scales):

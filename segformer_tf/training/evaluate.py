@@ -16,10 +16,10 @@ from segformer_tf.config import SegformerConfig
 from segformer_tf.data.classes import label_map
 from segformer_tf.data.files import names_below
 from segformer_tf.data.splits import UNLABELLED, Split
-from segformer_tf.images import SegformerImageProcessor, label_image, palette_for
+from segformer_tf.images import SegformerImageProcessor, label_image
 from segformer_tf.models.network import to_boundary
 from segformer_tf.pipelines import overlap
-from segformer_tf.pipelines.description import class_names
+from segformer_tf.pipelines.description import class_names, class_palette
 from segformer_tf.pipelines.exported import exported_file, open_exported
 from segformer_tf.pipelines.predict import Predictor
 from segformer_tf.pipelines.runtimes import KerasModel, Runtime
@@ -165,11 +165,12 @@ def evaluate(
     tally = Tally(names, config.semantic_loss_ignore_index, boundary, intervals, chosen)
     unlabelled = None if map_classes is None else UNLABELLED  # as the data set's own ids have it, until they are mapped
     reliability, name_of = Reliability() if calibration else None, names_of(source)
+    palette = class_palette(config)
     asked = {"scores": calibration, "corruption": corruption}
     for found in predictions(runtime, source, protocol, processor, batch_size, unlabelled, **asked):
         if dump is not None:
             with whole(Path(dump) / f"{name_of(tally.images)}.png") as draft:
-                label_image(found.predicted, palette_for(names)).save(draft)
+                label_image(found.predicted, palette).save(draft)
         labels = ids_of(found.labels)
         tally.add(labels, found.predicted)
         if reliability is not None and found.scores is not None:

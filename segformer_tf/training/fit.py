@@ -11,7 +11,7 @@ from segformer_tf.data.inspection import Inspection, inspect
 from segformer_tf.data.splits import Split
 from segformer_tf.images import SegformerImageProcessor
 from segformer_tf.models import private
-from segformer_tf.pipelines.description import TEMPERATURE
+from segformer_tf.pipelines.description import TEMPERATURE, set_colors
 from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.training import state
 from segformer_tf.training.console import Console
@@ -101,6 +101,7 @@ def train(
     for text in [*found.warnings, *found.notes]:
         console.line(text)
     vars(model.config).pop(TEMPERATURE, None)  # it belongs to the weights that the model had
+    set_colors(model.config, found.colours)
     counts = found.counts("train") if "train" in found.splits else None
     workers.check_same(model, recipe, seed, {"train": train_source, "val": val_source})
     plan = make_plan(recipe, train_source, val_source)

@@ -53,7 +53,7 @@ def train_folds(
     if not resume and any(started.values()):
         there = next(runs[group] for group, is_there in started.items() if is_there)
         raise FileExistsError(
-            f"{there} has a run already, expected none: go on with --resume, or choose another directory."
+            f"{there} has a run already, expected none: go on with {state.RESUME}, or choose another directory."
         )
     for group, directory in runs.items():  # all of them, before one goes on
         state.check_pictures(directory, {name: identity(part) for name, part in fold(found, group).splits.items()})

@@ -16,7 +16,7 @@ from segformer_tf.config import VARIANTS, SegformerConfig
 from segformer_tf.data.splits import Split
 from segformer_tf.images import SegformerImageProcessor
 from segformer_tf.models.private import parts_of, rate_of
-from segformer_tf.pipelines.description import class_names
+from segformer_tf.pipelines.description import class_names, class_palette
 from segformer_tf.storage.whole import whole
 from segformer_tf.training.console import Console
 from segformer_tf.training.recipe import Recipe
@@ -151,7 +151,7 @@ def tell_start(
     recipe, config = plan.recipe, model.config
     pixel_values, targets = next(iter(batches.take(1)))
     with whole(run / BATCH_PICTURE) as draft:
-        batch_sheet(pixel_values, targets, class_names(config), recipe.augmentation).save(draft)
+        batch_sheet(pixel_values, targets, class_names(config), recipe.augmentation, class_palette(config)).save(draft)
     names = list(class_names(config).values())
     shown = ", ".join(names[:12]) + (f", and {len(names) - 12} more" if len(names) > 12 else "")
     weights = sum(math.prod(weight.shape) for weight in model.trainable_weights)

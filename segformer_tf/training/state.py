@@ -20,6 +20,7 @@ STATE = "training_state.npz"
 RECIPE = "recipe.json"
 DATA = "data.json"
 LOG = "log.csv"
+RESUME = "resume=True (in the shell --resume)"
 HEADER = 4096  # bytes, of an array in the file
 # What may be changed when a run goes on.
 FREE = ("steps", "epochs", "evaluate_every", "save_every", "patience", "retries")
@@ -88,13 +89,13 @@ def restore(run: Path, model: keras.Model) -> dict[str, Any]:
         raise
     except Exception as error:  # zipfile and numpy raise many kinds for a file that was cut or changed
         raise ValueError(
-            f"{file} cannot be read ({error}), expected the state of a run: start anew without --resume."
+            f"{file} cannot be read ({error}), expected the state of a run: start anew without {RESUME}."
         ) from error
     if {k: tuple(v.shape) for k, v in variables.items()} != {k: v.shape for k, v in values.items()}:
         raise _of_another(file)
     for name, array in values.items():
         if array.dtype.kind not in "fiub" or (array.dtype.kind == "f" and not np.isfinite(array).all()):
-            raise ValueError(f"{file}: {name} has values that are no numbers: start anew without --resume.")
+            raise ValueError(f"{file}: {name} has values that are no numbers: start anew without {RESUME}.")
     for name, variable in variables.items():
         variable.assign(values[name])
     return about
@@ -157,12 +158,12 @@ def check(
     if not resume:
         if saved(run):
             raise FileExistsError(
-                f"{run} has a run already, expected none: go on with --resume, or choose another directory."
+                f"{run} has a run already, expected none: go on with {RESUME}, or choose another directory."
             )
         return None
     if not file.exists():
         raise FileNotFoundError(
-            f"{file} does not exist, expected a run to go on with: leave --resume out to start one."
+            f"{file} does not exist, expected a run to go on with: leave {RESUME} out to start one."
         )
     if not saved(run):
         return None

@@ -91,6 +91,9 @@ def test_an_empty_folder_is_an_error_that_says_where_to_look(tmp_path):
 
 def test_one_picture_comes_from_stdin(monkeypatch):
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"data")))
+    [twice] = find_pictures(["-", "-"])  # its bytes come once
+    assert twice.source == b"data"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"data")))
     (picture,) = find_pictures(["-"])
     assert picture.source == b"data"
     assert plan([picture], Path("out"), KINDS, False, False, False).names == {"-": (Path("out"), "stdin")}

@@ -9,6 +9,7 @@ from segformer_tf.data import DataError, inspect
 from segformer_tf.data.converting import convert_masks
 from segformer_tf.data.pictures import ids_of
 from segformer_tf.data.sheet import draw_sheet
+from segformer_tf.images import palette_for
 
 
 @pytest.mark.parametrize("build", [folders, flat, coco, yolo, labelme])
@@ -33,6 +34,17 @@ def test_colours_and_names_come_along(tmp_path):
     assert [row["color"] for row in rows] == colours.tolist() and rows[1]["name"] == "leaf"
     mask = Image.open(next((tmp_path / "dst/annotations/train").iterdir()))
     np.testing.assert_array_equal(np.asarray(mask.convert("RGB")), colours[HALF])
+
+
+def test_a_class_without_a_colour_gets_none_that_another_has(tmp_path):
+    """Two classes of one colour could not be read again."""
+    folders(tmp_path / "src")
+    taken = palette_for(2)[0].tolist()
+    text("classes.json", [{"id": 0, "name": "sea"}, {"id": 1, "name": "leaf", "color": taken}])(tmp_path / "src")
+    convert_masks(tmp_path / "src", tmp_path / "dst")
+    rows = json.loads((tmp_path / "dst/classes.json").read_text())
+    assert rows[1]["color"] == taken != rows[0]["color"]
+    np.testing.assert_array_equal(ids_of(inspect(tmp_path / "dst").check().splits["train"], 0), HALF)
 
 
 def test_splits_of_other_classes_are_not_written(tmp_path):

@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from segformer_tf.images import open_image
 from segformer_tf.images.opening import to_class_ids, to_pixels
@@ -63,6 +63,14 @@ def test_what_cannot_be_decoded_is_named(street, tmp_path, monkeypatch):
     text.write_text("no picture")
     with pytest.raises(OSError, match=r"notes.jpg is not an image in a format that Pillow reads"):
         open_image(text)
+    monkeypatch.setattr(EpsImagePlugin, "has_ghostscript", lambda: False)
+    Image.new("RGB", (20, 20)).save(tmp_path / "x.eps")
+    with pytest.raises(OSError, match=r"x.eps is PostScript, .* with Ghostscript: install that, or convert it to PNG"):
+        open_image(tmp_path / "x.eps")
+    grib = tmp_path / "x.grib"
+    grib.write_bytes(b"GRIB\0\0\0\1" + bytes(100))
+    with pytest.raises(OSError, match=r"x.grib is of a kind that Pillow knows, and does not read here: convert it"):
+        open_image(grib)
     half = tmp_path / "half.png"
     half.write_bytes(street.read_bytes()[:1500])
     with pytest.raises(OSError, match=r"half.png is damaged or cut off"):

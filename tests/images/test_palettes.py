@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from segformer_tf.images import palette_for, palettes
+from segformer_tf.images import colorize, palette_for, palettes
 from segformer_tf.images.palettes import DATASETS
 
 
@@ -63,3 +63,40 @@ def test_safe_colours_are_no_data_set_s_and_there_are_as_many_as_asked_for():
     names = palettes.DATASETS["camvid"][0]
     assert (palette_for(names, safe=True) != palette_for(names)).any()
     assert len(np.unique(palette_for(300, safe=True), axis=0)) == 300
+
+
+def test_classes_without_a_colour_get_none_that_another_has():
+    spread = palette_for(4)
+    palette = palettes.palette_with(["a", "b", "c", "d"], {2: spread[0], 3: (1, 2, 3)})
+    assert palette[2].tolist() == spread[0].tolist() and palette[3].tolist() == [1, 2, 3]
+    assert palette[1].tolist() == spread[1].tolist() and len(np.unique(palette, axis=0)) == 4
+    np.testing.assert_array_equal(palettes.palette_with(["a", "b", "c", "d"], {}), spread)
+
+
+@pytest.mark.parametrize("colours", [[(1, 2, 3), (4, 5, 6)], np.full((2, 3), 255.0), ([0, 0, 255], [0, 0, 0])])
+def test_colours_are_taken_in_any_form(colours):
+    found = palettes.checked_palette(colours, 2)
+    assert found.dtype == np.uint8 and found.tolist() == np.asarray(colours).tolist()
+
+
+@pytest.mark.parametrize(
+    ("colours", "told"),
+    [
+        (np.zeros((5, 3)), r"an array \(5, 3\) of 0 to 0"),
+        ("x", "'x'"),
+        ({0: (1, 2, 3)}, r"\{0: \(1, 2, 3\)\}"),
+        (None, "None"),
+        ([(1, 2, 3), (4, 5)], r"\[\(1, 2, 3\), \(4, 5\)\]"),
+        (np.full((2, 3), 300), r"an array \(2, 3\) of 300 to 300"),
+        ([(1, 2, 3), (0, 0, -1)], r"an array \(2, 3\) of -1 to 3"),
+        ([(0.5, 0, 0), (0, 0, 1)], r"an array \(2, 3\) of 0 to 1"),
+        (["red", "blue"], r"an array \(2,\)"),
+    ],
+)
+def test_what_are_no_colours_is_told(colours, told):
+    wanted = "expected 2 colours, one for each class, of three whole numbers 0 to 255"
+    with pytest.raises(ValueError, match=f"^palette is .*{told}; {wanted}"):
+        palettes.checked_palette(colours, 2)
+    if not isinstance(colours, np.ndarray) or colours.max() > 255:
+        with pytest.raises(ValueError, match="expected colours of three whole numbers 0 to 255"):
+            colorize(np.zeros((2, 2), int), colours)

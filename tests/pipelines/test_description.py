@@ -6,7 +6,7 @@ import pytest
 from reference import SMALL
 
 from segformer_tf import SegformerConfig, SegformerImageProcessor
-from segformer_tf.pipelines.description import Description
+from segformer_tf.pipelines.description import Description, class_palette, class_rows, set_colors
 
 CONFIG = SegformerConfig(**SMALL)
 ABOUT = Description(
@@ -51,3 +51,33 @@ def test_shapes_of_another_model_are_told(pixel_values, logits, message):
         return ABOUT.check_shapes("model.onnx", pixel_values, logits)
     with pytest.raises(ValueError, match=rf"^model\.onnx says that its model has {message}"):
         ABOUT.check_shapes("model.onnx", pixel_values, logits)
+
+
+def test_colours_travel_in_the_config_by_name_and_others_keep_off_them(tmp_path):
+    config = SegformerConfig(id2label={0: "oben", 1: "unten", 2: "mitte"})
+    before = class_palette(config).tolist()
+    set_colors(config, {})
+    assert "class_colors" not in config.to_dict()
+    set_colors(config, {0: before[1], 2: (0, 0, 255)})
+    config.save_pretrained(tmp_path)
+    found = SegformerConfig.from_pretrained(tmp_path)
+    palette = class_palette(found).tolist()
+    assert palette[0] == before[1] != palette[1] and palette[2] == [0, 0, 255]
+    about = json.loads(Description("TFSegformerForSemanticSegmentation", found.to_dict()).text())
+    assert [row["color"] for row in about["classes"]] == palette == [row["color"] for row in class_rows(found)]
+    other = SegformerConfig.from_pretrained(tmp_path, id2label={0: "one", 1: "mitte"})
+    assert class_palette(other).tolist()[1] == [0, 0, 255]
+    assert class_palette(SegformerConfig.from_pretrained(tmp_path, num_labels=4)).tolist()[:3] == before
+
+
+def test_the_colours_of_one_logit_are_of_the_rest_too():
+    config = SegformerConfig(id2label={0: "crack"})
+    set_colors(config, {0: [9, 9, 9], 1: [200, 0, 0]})
+    assert class_palette(config).tolist() == [[9, 9, 9], [200, 0, 0]]
+
+
+@pytest.mark.parametrize("value", ["red", [[1, 2, 3]], {"a": [1, 2]}, {"a": [1, 2, 256]}, {"a": [1, 2, 0.5]}])
+def test_colours_that_are_none_are_told(value):
+    config = SegformerConfig.from_dict({"class_colors": value})
+    with pytest.raises(ValueError, match=r"class_colors is .*, expected three numbers .*: correct config\.json"):
+        class_palette(config)

@@ -141,6 +141,9 @@ def test_results_are_saved_whole(segment, tmp_path):
         ({"mode": "tiles"}, 'mode is \'tiles\'; expected "whole" or "slide"'),
         ({"scales": ()}, r"scales are \(\); expected at least one"),
         ({"mode": "slide", "stride": (2000, 768)}, r"stride is \(2000, 768\); expected at most the window"),
+        ({"window": (1024, 1024)}, r'window is \(1024, 1024\), and is for mode="slide" only: give that too'),
+        ({"stride": (768, 768)}, 'and is for mode="slide" only: give that too, or leave stride out'),
+        ({"blend": "gaussian"}, "blend is 'gaussian', and is for mode=\"slide\" only"),
         ({"mode": "slide", "window": 64}, r"window is 64; expected \(height, width\) in whole pixels"),
         ({"mode": "slide", "window": "64"}, r"window is '64'; expected \(height, width\) in whole pixels"),
         ({"scales": (None,)}, r"scales are \(None,\); expected each above 0"),
@@ -157,6 +160,17 @@ def test_options_that_make_no_sense_are_named(segment, options, message):
     if "batch_size" in options:  # told before the first picture is touched
         with pytest.raises(ValueError, match=message):
             segment(iter([PICTURE]), **options)
+
+
+def test_a_list_of_colours_works_everywhere_and_what_are_none_is_refused():
+    segment = SegmentationPipeline(random_model(), SegformerImageProcessor(size=(64, 96)), "tiny")
+    colours = [(10 * i, 0, 255) for i in range(5)]
+    segment.palette = colours
+    result = segment(PICTURE)
+    assert "rgb(" in result._repr_html_() and result.palette.tolist() == [list(colour) for colour in colours]
+    with pytest.raises(ValueError, match=r"palette is an array \(4, 3\) .*; expected 5 colours, one for each class"):
+        segment.palette = colours[:4]
+    assert segment.palette is result.palette
 
 
 def test_windows_of_whole_numbers_are_taken_whatever_their_type(segment):

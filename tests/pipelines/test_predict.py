@@ -232,6 +232,9 @@ def test_windows_are_of_the_one_size_that_a_runtime_takes_where_none_are_given()
         ({"window": (10,)}, r"window is \(10,\)"),
         ({"stride": (8, 0)}, r"stride is \(8, 0\)"),
         ({"window": (64, 64), "stride": (65, 8)}, r"stride is \(65, 8\); expected at most the window"),
+        ({"window": (64, 64), "stride": (8, 8)}, r'window is \(64, 64\), and is for mode="slide" only: give that too'),
+        ({"stride": (8, 8)}, r'stride is \(8, 8\), and is for mode="slide" only: give that too, or leave stride out'),
+        ({"blend": "gaussian"}, "blend is 'gaussian', and is for mode=\"slide\" only"),
     ],
 )
 def test_options_that_make_no_sense_are_named(options, message):

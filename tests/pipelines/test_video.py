@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from reference import TINY
-from turned import turn
+from turned import lay, turn
 
 from segformer_tf import SegformerConfig, SegformerImageProcessor, SegmentationPipeline
 from segformer_tf import TFSegformerForSemanticSegmentation as Segmentation
@@ -371,6 +371,59 @@ def test_pixels_that_are_not_square_are_shown_as_they_were(segment, tmp_path, tu
     label_video(segment, source, tmp_path / "out", ("overlay",))
     with av.open(str(tmp_path / "out" / "a_overlay.mp4")) as file:
         assert file.streams.video[0].sample_aspect_ratio == (Fraction(2, 3) if turned else Fraction(3, 2))
+
+
+@pytest.mark.parametrize(
+    ("matrix", "shown"),
+    [
+        ((-1, 0, 0, 1), lambda x: x[:, ::-1]),
+        ((1, 0, 0, -1), lambda x: x[::-1]),
+        ((0, 1, 1, 0), lambda x: x.swapaxes(0, 1)),
+        ((0, -1, -1, 0), lambda x: x.swapaxes(0, 1)[::-1, ::-1]),
+        ((0, 1, -1, 0), lambda x: np.rot90(x, -1)),
+        ((0, -1, 1, 0), np.rot90),
+        ((-1, 0, 0, -1), lambda x: x[::-1, ::-1]),
+    ],
+)
+def test_mirrored_and_turned_videos_lie_as_they_are_shown(segment, tmp_path, matrix, shown):
+    plain, source = write_video(tmp_path / "plain.mp4", FRAMES[:2]), write_video(tmp_path / "a.mp4", FRAMES[:2])
+    lay(source, *matrix)
+    for (found, _), (pixels, _) in zip(open_frames(source), open_frames(plain), strict=True):
+        np.testing.assert_array_equal(found, shown(pixels))
+    label_video(segment, source, tmp_path / "out", ("overlay",), alpha=0)
+    with av.open(str(tmp_path / "out" / "a_overlay.mp4")) as file:
+        drawn = next(file.decode(video=0)).to_ndarray(format="gray").astype(int)
+    grey = np.asarray(Image.fromarray(np.ascontiguousarray(shown(FRAMES[0]))).convert("L"), int)
+    assert drawn.shape == grey.shape and np.corrcoef(drawn.ravel(), grey.ravel())[0, 1] > 0.8
+
+
+def test_times_and_sound_go_on_where_those_of_joined_videos_begin_anew(segment, tmp_path):
+    part = write_video(tmp_path / "part.ts", sounds=["aac"]).read_bytes()
+    (tmp_path / "a.ts").write_bytes(2 * part)
+    found = label_video(segment, tmp_path / "a.ts", tmp_path / "out")
+    lines = (tmp_path / "out" / "a_frames.jsonl").read_text().splitlines()[1:]
+    times = [json.loads(line)["time"] for line in lines]
+    assert len(times) == found["frames"] == 14 and np.diff(times) == pytest.approx(0.1, abs=1e-3)
+    with av.open(str(tmp_path / "out" / "a_overlay.mp4")) as file:
+        assert [frame.time for frame in file.decode(video=0)] == pytest.approx(times, abs=1e-3)
+    with av.open(str(tmp_path / "out" / "a_overlay.mp4")) as file:
+        heard = [float(packet.pts * packet.time_base) for packet in file.demux(audio=0) if packet.size]
+    gaps = np.diff(heard)
+    assert gaps.min() > 0 and gaps.max() < 0.2 and heard[-1] == pytest.approx(times[-1], abs=0.2)
+
+
+def test_of_several_picture_tracks_the_first_is_labelled_with_a_warning(tmp_path):
+    with av.open(str(tmp_path / "two.mkv"), "w") as file:
+        tracks = [file.add_stream("ffv1", rate=10) for _ in range(2)]
+        for side, track in zip((40, 50), tracks, strict=True):
+            track.width, track.height, track.pix_fmt = side, side, "gray"
+        for side, track in zip((40, 50), tracks, strict=True):
+            pixels = np.zeros((side, side), np.uint8)
+            file.mux(track.encode(av.VideoFrame.from_ndarray(pixels, "gray")))
+            file.mux(track.encode(None))
+    with pytest.warns(UserWarning, match=r"two\.mkv has 2 picture tracks; the first is labelled, and no other"):
+        frames = open_frames(tmp_path / "two.mkv")
+    assert [pixels.shape for pixels, _ in frames] == [(40, 40, 3)]
 
 
 def test_an_animated_webp_is_a_video(segment, tmp_path):

@@ -14,14 +14,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from small_data import own_dataset, picture_and_mask, tiny_network
+from small_data import CLASSES, own_dataset, picture_and_mask, tiny_network
 
 from segformer_tf import (
     SegformerConfig,
     SegformerImageProcessor,
+    SegmentationPipeline,
     TFSegformerForImageClassification,
     TFSegformerForSemanticSegmentation,
 )
+from segformer_tf.data.pictures import ids_of
+from segformer_tf.images import palette_for
 from segformer_tf.models.private import parts_of
 from segformer_tf.training import (
     RECIPES,
@@ -253,7 +256,7 @@ def test_a_run_that_failed_before_its_first_checkpoint_is_started_again(data, ne
 
 def test_a_run_that_exists_is_not_overwritten(whole_run):
     root = whole_run[0]
-    with pytest.raises(FileExistsError, match="has a run already, expected none: go on with --resume"):
+    with pytest.raises(FileExistsError, match=r"has a run already, expected none: go on with resume=True"):
         train(tiny_network(), root / "data", root / "run", RECIPE, verbose=0)
 
 
@@ -322,6 +325,24 @@ def test_one_logit_is_not_trained_where_the_model_has_classes(data, network, tmp
     with pytest.raises(ValueError, match=r"one_logit is True, expected False for a model of 3 classes: give --binary"):
         train(network, data, tmp_path / "run", dataclasses.replace(RECIPE, one_logit=True), verbose=0)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_shows_the_classes_in_the_data_sets_colours_and_its_label_png_is_read_as_written(data, network, tmp_path):
+    rows = [{**row, "color": palette_for(3)[row["id"] - 1].tolist()} for row in CLASSES]  # others' without a word
+    (data / "classes.json").write_text(json.dumps(rows))
+    train(network, data, tmp_path / "run", dataclasses.replace(RECIPE, steps=2, evaluate_every=2), verbose=0)
+    segment = SegmentationPipeline.from_pretrained(tmp_path / "run")
+    assert segment.palette.tolist() == [row["color"] for row in rows]
+    drawn = np.asarray(Image.open(tmp_path / "run/picture_worst_1.png"))
+    assert {tuple(row["color"]) for row in rows} <= set(map(tuple, drawn.reshape(-1, 3).tolist()))
+    evaluate(segment.model, read_split(data, "val"), dump=tmp_path / "dump")
+    palette = Image.open(tmp_path / "dump/p0.png").getpalette()
+    assert palette is not None and palette[:9] == segment.palette.ravel().tolist()
+    mask = data / "annotations/val/p0.png"
+    result = dataclasses.replace(segment(data / "images/val/p0.jpg"), labels=picture_and_mask(9)[1] % 255)
+    result.save(tmp_path / "out", kinds=("labels",))
+    shutil.copy(tmp_path / "out/p0_labels.png", mask)
+    np.testing.assert_array_equal(ids_of(read_split(data, "val"), 0), result.labels)
 
 
 def test_averaged_weights_are_saved_with_their_own_statistics(data, network, tmp_path):

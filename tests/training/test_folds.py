@@ -60,7 +60,10 @@ def test_every_group_is_left_out_once_and_the_last_weights_count(groups, runs, t
 def test_a_second_call_goes_on_where_it_is_told_to_and_refuses_otherwise(groups, runs, tmp_path):
     (tmp_path / "run/fold-b").mkdir(parents=True)
     (tmp_path / "run/fold-b/log.csv").touch()
-    with pytest.raises(FileExistsError, match="fold-b has a run already, expected none: go on with --resume"):
+    with pytest.raises(
+        FileExistsError,
+        match=r"fold-b has a run already, expected none: go on with resume=True",
+    ):
         train_folds(id, groups, tmp_path / "run", RECIPES["fine-tune"])
     assert runs == []
     train_folds(id, groups, tmp_path / "run", RECIPES["fine-tune"], resume=True)

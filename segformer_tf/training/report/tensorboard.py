@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from segformer_tf.pipelines.description import class_names
+from segformer_tf.pipelines.description import class_names, class_palette
 from segformer_tf.training.evaluate import predictions
 from segformer_tf.training.keeper import Keeper
 from segformer_tf.training.report.sheets import side_by_side
@@ -54,7 +54,8 @@ class TensorBoard(keras.callbacks.Callback):
             return
         config = model.config
         for number, found in enumerate(itertools.islice(predictions(model, source), PICTURES)):
-            drawn = side_by_side(found, class_names(config), config.semantic_loss_ignore_index)
+            ignored, palette = config.semantic_loss_ignore_index, class_palette(config)
+            drawn = side_by_side(found, class_names(config), ignored, palette=palette)
             tf.summary.image(f"picture {number}", np.asarray(drawn)[None])
 
     def on_train_end(self, logs=None):

@@ -9,7 +9,7 @@ import numpy as np
 from segformer_tf.data.splits import Split
 from segformer_tf.images import SegformerImageProcessor
 from segformer_tf.models.metrics import confusion, scores
-from segformer_tf.pipelines.description import class_names
+from segformer_tf.pipelines.description import class_names, class_palette
 from segformer_tf.storage.whole import staged
 from segformer_tf.training.console import Console, duration
 from segformer_tf.training.evaluate import Prediction, predictions
@@ -136,8 +136,8 @@ def _examples(draft: Path, model, source: Source, processor, of_pictures: list[f
             name = source.images[number].name if named else f"picture {number}"
             title = f"{name}, mIoU {of_pictures[number]:.3f}"
             file = f"picture_{kind}_{place}.png"
-            ignored = model.config.semantic_loss_ignore_index
-            side_by_side(found[number], class_names(model.config), ignored, title).save(draft / file)
+            ignored, palette = model.config.semantic_loss_ignore_index, class_palette(model.config)
+            side_by_side(found[number], class_names(model.config), ignored, title, palette).save(draft / file)
             yield Picture(file, f"{title}: picture, truth, prediction, differences")
 
 

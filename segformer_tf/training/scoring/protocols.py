@@ -68,7 +68,8 @@ class Protocol:
     def how(self) -> How:
         """The same for a predictor."""
         row = PROTOCOLS[self.name]
-        return How(row.mode, row.resize, self.window, self.stride, self.scales, self.flip)
+        windows = (self.window, self.stride) if row.mode == "slide" else (None, None)
+        return How(row.mode, row.resize, *windows, self.scales, self.flip)
 
     def check(self, size: tuple[int, int], picture: str) -> None:
         """ValueError where the protocol is not meant for a picture of this (height, width)."""
