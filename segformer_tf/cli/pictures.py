@@ -22,11 +22,11 @@ from segformer_tf.cli.options import (
     Page,
     Recursive,
     Runtime,
-    check_classes,
     directory_for,
     how_of,
     kinds_of,
     load_pipeline,
+    skipped_classes,
 )
 from segformer_tf.pipelines import files
 from segformer_tf.pipelines.progress import progress
@@ -126,8 +126,9 @@ def segment(
             raise typer.BadParameter(
                 "takes one picture and one kind of --save, without --json.", param_hint="--output -"
             )
-        drawn |= {"skip": skip_class or ("background",), "legend": legend is not Legend.NONE and legend.value}
         pipeline = load_pipeline(SEGMENTS, model, runtime, merging, 1, options, page)
+        drawn["skip"] = skipped_classes(skip_class, pipeline.id2label)
+        drawn["legend"] = legend is not Legend.NONE and legend.value
         return _to_stdout(pictures[0], pipeline, options, kinds, drawn)
     planned = plan(pictures, output, kinds, whole_names, overwrite, skip_existing)
     for message in dict.fromkeys(planned.refused.values()):  # what two are refused for is said once
@@ -140,15 +141,14 @@ def segment(
     if todo:
         with directory_for(output):
             pipeline = load_pipeline(SEGMENTS, model, runtime, merging, len(todo), options, page)
-            check_classes(skip_class, pipeline.id2label)
-            skipped = tuple(skip_class) if skip_class else ("background",)
+            drawn["skip"] = skipped_classes(skip_class, pipeline.id2label)
             drawn["legend"] = legend is not Legend.NONE and legend.value
 
             def finish(picture: Any, result: Any) -> dict[str, Any]:
                 shown = str(picture) if isinstance(picture, Path) else "-"
                 directory, name = planned.names[shown]
                 result = result.renamed(name)
-                paths = result.save(directory, kinds, skip=skipped, overwrite=overwrite, **drawn)
+                paths = result.save(directory, kinds, overwrite=overwrite, **drawn)
                 return {**result.to_dict(), "path": shown, "files": [str(path) for path in paths]}
 
             if "scores" in kinds:
@@ -191,7 +191,6 @@ def classify(
 
 def _to_stdout(picture: Picture, pipeline: Any, options: dict[str, Any], kinds: tuple[str, ...], drawn: Any) -> None:
     """Writes one file of one picture where the next program reads it."""
-    check_classes([name for name in drawn["skip"] if name != "background"], pipeline.id2label)
     result = pipeline(picture.source, **options, **({"scores": True} if "scores" in kinds else {}))
     with tempfile.TemporaryDirectory() as directory:
         (path,) = result.renamed("stdout").save(directory, kinds, **drawn)

@@ -353,7 +353,8 @@ def test_classify_prints_names_and_scores(call):
 def test_all_kinds_of_files_and_options_together(call, pictures, tmp_path):
     status, stdout, _ = call(
         "segment", pictures / "palette.png", "--model", small(), "--output", tmp_path, "--json", "--flip",
-        "--scales", "0.75", "1", "--alpha", "0.3", "--skip-class", "class 0", "--save", "labels,polygons,scores,json",
+        "--scales", "0.75", "1", "--alpha", "0.3", "--skip-class", "class 0", "--skip-class", "background",
+        "--save", "labels,polygons,scores,json",
     )  # fmt: skip
     (row,) = json.loads(stdout)
     assert status == 0 and [path.rpartition("_")[2] for path in row["files"][:1]] == ["labels.png"]
@@ -363,6 +364,9 @@ def test_all_kinds_of_files_and_options_together(call, pictures, tmp_path):
     assert json.loads((tmp_path / "palette_polygons.json").read_text())["annotations"]
     status, _, stderr = call("segment", pictures / "palette.png", "--model", small(), "--skip-class", "clas 0")
     assert status == 2 and "did you mean 'class 0'?" in stderr
+    arguments = ["segment", pictures / "palette.png", "--model", small(), "--output", "-", "--save", "svg"]
+    status, _, stderr = call(*arguments, "--skip-class", "background", "--skip-class", "clas 0")
+    assert status == 2 and "--skip-class: The model has no class 'clas 0'" in stderr
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,10 @@ def frames(tmp_path):
 
 
 def test_a_video_is_labelled_by_both_commands_alike(call, frames, tmp_path):
-    status, stdout, stderr = call("video", frames, "--model", small(), "--output", tmp_path / "out", "--fps", 5)
+    skipped = ["--skip-class", "background", "--skip-class", "class 1"]
+    status, stdout, stderr = call(
+        "video", frames, "--model", small(), "--output", tmp_path / "out", "--fps", 5, *skipped
+    )
     assert (status, stderr) == (0, "") and f"{frames}: 4 frames in " in stdout
     assert f"wrote {tmp_path / 'out' / 'frames_overlay.mp4'}" in stdout
     source = tmp_path / "out" / "frames_overlay.mp4"

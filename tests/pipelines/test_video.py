@@ -430,3 +430,11 @@ def test_a_camera_that_is_not_there_is_named(segment, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(ImportError, match="Camera 3 needs OpenCV, which is not installed"):
         open_frames("3")
+
+
+@pytest.mark.parametrize("skip", [("background", "LABEL_1"), "LABEL_1", (), None])
+def test_skipped_classes_are_those_of_pictures_and_leave_the_files_their_names(segment, folder, tmp_path, skip):
+    found = label_video(segment, folder, tmp_path / "out", ("json",), skip=skip)
+    assert found["files"] == [str(tmp_path / "out" / "frames_frames.jsonl")]
+    with pytest.raises(ValueError, match="has no class 'sky'"):
+        label_video(segment, folder, tmp_path / "out", ("json",), skip=("background", "sky"))
