@@ -25,12 +25,23 @@ BELL = 1 / 8  # standard deviation of "gaussian", in sides of a part
 
 
 class Box(NamedTuple):
-    """The pixels of the result that a part's logits are spread over; may be fractions, and reach past the picture."""
+    """The pixels of the result that a part's logits are spread over; may be fractions, and reach past the picture.
+
+    Its ends stand here, not its sides: parts that lie side by side then share an edge to the last bit.
+    """
 
     top: float
     left: float
-    height: float
-    width: float
+    bottom: float
+    right: float
+
+    @property
+    def height(self) -> float:
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> float:
+        return self.right - self.left
 
 
 class Part(NamedTuple):
@@ -101,14 +112,14 @@ class Merger:
         """Labels all rows above `until`, for which every part must have come."""
         height, width = self.size
         until = first_pixel(until, height)
-        rows = _edges([(part.box.top, part.box.height) for part in self.parts], self.done, until)
-        columns = _edges([(part.box.left, part.box.width) for part in self.parts], 0, width)
+        rows = _edges([edge for part in self.parts for edge in (part.box.top, part.box.bottom)], self.done, until)
+        columns = _edges([edge for part in self.parts for edge in (part.box.left, part.box.right)], 0, width)
         for top, bottom in pairwise(rows):
             for left, right in pairwise(columns):
                 inside = [part for part in self.parts if _covers(part.box, top + 0.5, left + 0.5)]
                 self._label(slice(top, bottom), slice(left, right), inside)
         self.done = max(self.done, until)
-        left = [part for part in self.parts if first_pixel(part.box.top + part.box.height, height) > self.done]
+        left = [part for part in self.parts if first_pixel(part.box.bottom, height) > self.done]
         self.parts = [part.below(self.done) for part in left]
 
     def _label(self, rows: slice, columns: slice, parts: list[Part]) -> None:
@@ -214,14 +225,14 @@ def first_pixel(edge: float, length: int) -> int:
     return length if edge >= length else max(math.ceil(edge - 0.5), 0)
 
 
-def _edges(spans: list[tuple[float, float]], start: int, end: int) -> list[int]:
-    """The pixels between `start` and `end` at which a span begins or ends, with both."""
-    places = {first_pixel(edge, end) for begin, extent in spans for edge in (begin, begin + extent)}
+def _edges(edges: list[float], start: int, end: int) -> list[int]:
+    """The pixels between `start` and `end` at which a part begins or ends, with both."""
+    places = {first_pixel(edge, end) for edge in edges}
     return sorted({start, end, *(place for place in places if start < place < end)}) if start < end else []
 
 
 def _covers(box: Box, row: float, column: float) -> bool:
-    return box.top <= row < box.top + box.height and box.left <= column < box.left + box.width
+    return box.top <= row < box.bottom and box.left <= column < box.right
 
 
 def _bell(pixels: np.ndarray, start: float, extent: float) -> np.ndarray:

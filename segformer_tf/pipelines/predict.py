@@ -203,9 +203,10 @@ class Predictor:
             missing = shape[0] - values.shape[0], shape[1] - values.shape[1]
             return np.pad(values, [(0, missing[0]), (0, missing[1]), (0, 0)]) if any(missing) else values
 
-        down, across = size[0] / sides[0], size[1] / sides[1]
         start = sides[1] - left - shape[1] if mirrored else left  # what fills a mirrored window up is left of it
-        box = Box(top * down, start * across, shape[0] * down, shape[1] * across)
+        ends = (top, start, top + shape[0], start + shape[1])
+        # Each end by one division of whole numbers: the end of a window is the start of the next to the last bit.
+        box = Box(*(end * size[axis % 2] / sides[axis % 2] for axis, end in enumerate(ends)))
         return Window(shape, pixel_values, box, variant, mirrored)
 
     def _fitted(self, shape: tuple[int, int]) -> tuple[int, int]:
