@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from segformer_tf.images.bilinear import neighbours
-from segformer_tf.images.probabilities import softmax
+from segformer_tf.images.probabilities import entropy, softmax
 
 BAND_PIXELS = 2**17  # pixels that are looked at together
 CHUNK_VALUES = 2**17  # values (pixels times classes) that are computed together: half a megabyte a copy
@@ -154,7 +154,7 @@ class Merger:
                     if self.scores is not None:
                         self.scores[band, columns][row, place] = merged[np.arange(len(chosen)), chosen]
                     for kind, drawn in self.maps.items():
-                        found = _entropy(merged) if kind == "entropy" else merged[:, kind]
+                        found = entropy(merged) if kind == "entropy" else merged[:, kind]
                         drawn[band, columns][row, place] = found
 
     def _weights(self, parts: list[Part], row: np.ndarray, column: np.ndarray) -> list[Any]:
@@ -239,11 +239,6 @@ def _bell(pixels: np.ndarray, start: float, extent: float) -> np.ndarray:
     """(N, 1) weights along one side; at the edges of a part, four deviations out, still above 0."""
     away = (pixels + 0.5 - start - extent / 2) / (BELL * extent)
     return np.exp(-0.5 * away * away).astype(np.float32)[:, np.newaxis]
-
-
-def _entropy(rates: np.ndarray) -> np.ndarray:
-    """Probabilities (N, C) -> (N,), 0 to 1."""
-    return -(rates * np.log(np.maximum(rates, 1e-30))).sum(-1) / np.float32(np.log(rates.shape[-1]))
 
 
 def _mean(values: list[np.ndarray], variants: list[int], weights: list[Any]) -> np.ndarray:
