@@ -119,7 +119,7 @@ def load_pipeline(
     Where all is done when `pictures` with these `options` are, `auto` takes NumPy for a few.
     """
     from segformer_tf.pipelines import pipeline as pipelines
-    from segformer_tf.pipelines.loading import soon_in_numpy
+    from segformer_tf.pipelines.loading import WrongTask, soon_in_numpy
 
     if runtime is Runtime.AUTO and pictures and not merging and soon_in_numpy(model, pictures, options or {}):
         runtime = Runtime.NUMPY
@@ -128,10 +128,8 @@ def load_pipeline(
     try:
         chosen: dict[str, Any] = {} if runtime is Runtime.AUTO else {"runtime": runtime.value}
         pipeline = getattr(pipelines, name).from_pretrained(model, **chosen, **(merging or {}))
-    except ValueError as error:
-        command = {"classify": "segment", "segment": "classify"}["segment" if name.startswith("Segm") else "classify"]
-        if "random" not in str(error) and "needs a" not in str(error):
-            raise
+    except WrongTask as error:
+        command = "classify" if name == "SegmentationPipeline" else "segment"
         raise ValueError(f"{error} If it is a model for `segformer-tf {command}`, run that.") from error
     if page is not None:
         pipeline.processor.page = page

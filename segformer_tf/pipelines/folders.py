@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from segformer_tf.pipelines import files
+from segformer_tf.pipelines import files, marks
 
 
 def pictures_in(directory: Path, recursive: bool | None = False) -> tuple[list[Path], str]:
@@ -103,4 +103,4 @@ def _seen(directory: str | Path, seen: set) -> bool:
 
 def _is_result(path: Path) -> bool:
     kinds = (*files.SUFFIXES, ".mp4", ".mkv")
-    return path.stem.endswith(("_labels", "_overlay")) and path.suffix.lower() in kinds and files.ours(path)
+    return path.stem.endswith(("_labels", "_overlay")) and path.suffix.lower() in kinds and marks.ours(path)

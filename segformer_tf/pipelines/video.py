@@ -16,6 +16,7 @@ from segformer_tf.images.drawing import BACKGROUND, check_alpha, skipped
 from segformer_tf.images.probabilities import softmax
 from segformer_tf.pipelines import files
 from segformer_tf.pipelines.frames import Frames, open_frames
+from segformer_tf.pipelines.marks import mark
 from segformer_tf.pipelines.overlap import Failed
 from segformer_tf.pipelines.painting import Frame, painted
 from segformer_tf.pipelines.recording import Writer
@@ -144,7 +145,11 @@ def label_video(
     with staged(output) as stage:
         drafts = {kind: stage / target.name for kind, target in targets.items()}
         sounds = {"overlay": frames.sound}
-        made = {k: Writer(drafts[k], k, frames.rate, sounds.get(k), wide) for k in ("overlay", "labels") if k in kinds}
+        made = {
+            k: Writer(drafts[k], k, frames.rate, sounds.get(k), wide, mark(where))
+            for k in ("overlay", "labels")
+            if k in kinds
+        }
         lines = open(drafts.get("json", os.devnull), "w", encoding="utf-8")  # noqa: SIM115 (`_close`)
         try:
             lines.write(_head(frames, pipeline, where))
@@ -185,7 +190,7 @@ def _head(frames: Frames, pipeline: Any, source: Path | None) -> str:
     """The first line of the frames' file."""
     classes = [{"id": key, "name": name} for key, name in pipeline.id2label.items()]
     path = None if source is None else str(source.absolute())
-    said = {"made_by": files.MAKER, "video": frames.name, "path": path, "rate": float(frames.rate)}
+    said = {"made_by": mark(source), "video": frames.name, "path": path, "rate": float(frames.rate)}
     return json.dumps({**said, "model": pipeline.name, "complete": False, "classes": classes}) + "\n"
 
 
