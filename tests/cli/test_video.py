@@ -92,6 +92,7 @@ def test_videos_that_are_done_are_left_out_if_asked_unless_they_ended_early(call
         (["--output", "-"], "--output -: is for pictures"),
         (["--recursive"], "--recursive: is for pictures"),
         (["--legend", "inside"], "--legend: is for pictures"),
+        (["--page", "2"], "--page: is for pictures"),
         (["--skip-existing", "--save", "overlay"], "--skip-existing: of videos needs json"),
     ],
 )
