@@ -3,13 +3,12 @@
 import glob
 import os
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from segformer_tf.cli.app import say
-from segformer_tf.pipelines import files
+from segformer_tf.pipelines import files, marks
 from segformer_tf.pipelines.folders import matching, pictures_in
 
 _VIDEOS = ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .wmv .flv .ogv .3gp"
@@ -52,20 +51,29 @@ def expanded(arguments: list[str]) -> list[str]:
 def find_pictures(arguments: list[str], recursive: bool = False) -> list[Picture]:
     """The pictures that the arguments name, each once, those of a directory in the order of their names.
 
-    What is left out of a directory is said on stderr, and so are results of this program that a pattern matches. Raises
-    FileNotFoundError for a directory or a pattern without pictures; a file that is not there is left to whoever opens
-    it.
+    What is left out of a directory is said on stderr, and so are results of this program that a pattern matches, and
+    directories without pictures among others that have some. Raises FileNotFoundError where there is no picture, and
+    for a pattern that matches nothing; a file that is not there is left to whoever opens it.
     """
     found: dict[str, Picture] = {}
+    empty: list[str] = []
     for argument in expanded(arguments):
         if argument == STDIN:
             if STDIN not in found:  # its bytes come once
                 found[STDIN] = Picture(_piped(), STDIN)
             continue
         path = Path(argument)
-        pictures = _in_directory(path, recursive) if path.is_dir() else [Picture(path, str(path))]
+        try:
+            pictures = _in_directory(path, recursive) if path.is_dir() else [Picture(path, str(path))]
+        except FileNotFoundError as error:  # `segment *` where the results of the last time lie in a folder
+            empty.append(str(error))
+            continue
         for picture in pictures:
             found.setdefault(os.path.abspath(picture.shown), picture)
+    if not found and empty:
+        raise FileNotFoundError(" ".join(empty))
+    for message in empty:
+        say(message)
     return list(found.values())
 
 
@@ -97,22 +105,16 @@ def plan(
     """Where the files of each picture go, decided and checked before the first one is touched."""
     planned = Planned({}, [], {})
     own = {(state.st_dev, state.st_ino) for state in map(_state, pictures) if state}
-    places = {picture.shown: (output / picture.folder, _name(picture, whole_names)) for picture in pictures}
-    shared = Counter(places.values())
+    places = {picture.shown: (output / picture.folder, name_of(picture, whole_names)) for picture in pictures}
+    shared = _shared(pictures, places, kinds)
     for picture in pictures:
         directory, name = place = places[picture.shown]
         source = picture.source if isinstance(picture.source, Path) else None
-        if shared[place] > 1:
-            alike = [other for other, taken in places.items() if taken == place]
-            both, neither = ("both", "neither") if len(alike) == 2 else ("all", "none")
-            planned.refused[picture.shown] = (  # one sentence, whichever of them is asked for
-                f"{', '.join(alike[:-1])} and {alike[-1]} would {both} be written as {directory / name}; {neither} is "
-                "done: give one at a time with an --output of its own, or --whole-names for files of different "
-                "suffixes."
-            )
+        if picture.shown in shared:
+            planned.refused[picture.shown] = shared[picture.shown]
             continue
         try:
-            endings = files.VIDEO_ENDINGS if picture.video else files.ENDINGS
+            endings = _endings(picture)
             targets = files.check(directory, name, kinds, source, overwrite, endings)
             for target in targets.values():
                 state = target.stat() if target.exists() else None
@@ -125,11 +127,36 @@ def plan(
         except OSError as error:
             planned.refused[picture.shown] = str(error)
             continue
-        if skip_existing and all(map(files.done, targets.values())):
+        if skip_existing and all(map(marks.done, targets.values())):
             planned.done.append(picture.shown)
         else:
             planned.names[picture.shown] = place
     return planned
+
+
+def _shared(pictures: list[Picture], places: dict[str, tuple[Path, str]], kinds) -> dict[str, str]:
+    """Of pictures of which a file would be another's too why none is done: one sentence, whichever is asked for."""
+    takers: dict[Path, list[str]] = {}
+    for picture in pictures:
+        for target in files.targets_of(*places[picture.shown], kinds, _endings(picture)).values():
+            takers.setdefault(target, []).append(picture.shown)
+    told: dict[str, str] = {}
+    for target, alike in sorted(takers.items(), key=lambda item: len(item[1])):  # what the most share is said
+        if len(alike) == 1:
+            continue
+        same = {places[shown] for shown in alike}
+        what = Path(*same.pop()) if len(same) == 1 else target
+        both, neither = ("both", "neither") if len(alike) == 2 else ("all", "none")
+        told |= dict.fromkeys(
+            alike,
+            f"{', '.join(alike[:-1])} and {alike[-1]} would {both} be written as {what}; {neither} is done: give one "
+            "at a time with an --output of its own, or --whole-names for files of different suffixes.",
+        )
+    return told
+
+
+def _endings(picture: Picture) -> dict[str, str]:
+    return files.VIDEO_ENDINGS if picture.video else files.ENDINGS
 
 
 def _state(picture: Picture) -> os.stat_result | None:
@@ -139,7 +166,8 @@ def _state(picture: Picture) -> os.stat_result | None:
         return None
 
 
-def _name(picture: Picture, whole: bool) -> str:
+def name_of(picture: Picture, whole: bool = False) -> str:
+    """What the files of a picture or video are called after."""
     if picture.video:
         return files.video_name(picture.video, whole)
     return files.name_of(picture.source, whole) if isinstance(picture.source, Path) else "stdin"

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from segformer_tf.cli.app import load_tensorflow
+from segformer_tf.cli.app import load_tensorflow, wrong_call
 from segformer_tf.pipelines import files
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of tables.")]
@@ -80,15 +80,12 @@ def how_of(mode: str, window, stride, scales, flip: bool, blend: str) -> dict[st
     return options | ({"window": window, "stride": steps} if window else {"stride": stride} if stride else {})
 
 
-def check_classes(names: list[str] | None, id2label: dict[int, str]) -> None:
-    """Ends as a wrong call where --skip-class names no class of the model."""
-    from segformer_tf.pipelines.result import check_class
+def skipped_classes(names: list[str] | None, id2label: dict[int, str]) -> tuple[str, ...]:
+    """The classes that an overlay leaves out; ends as a wrong call where --skip-class names none of the model."""
+    from segformer_tf.images.drawing import BACKGROUND, skipped
 
-    for name in names or ():
-        try:
-            check_class(name, id2label)
-        except ValueError as error:
-            raise typer.BadParameter(str(error), param_hint="--skip-class") from None
+    with wrong_call("--skip-class"):
+        return skipped(names or BACKGROUND, id2label)
 
 
 @contextmanager
@@ -122,7 +119,7 @@ def load_pipeline(
     Where all is done when `pictures` with these `options` are, `auto` takes NumPy for a few.
     """
     from segformer_tf.pipelines import pipeline as pipelines
-    from segformer_tf.pipelines.loading import soon_in_numpy
+    from segformer_tf.pipelines.loading import WrongTask, soon_in_numpy
 
     if runtime is Runtime.AUTO and pictures and not merging and soon_in_numpy(model, pictures, options or {}):
         runtime = Runtime.NUMPY
@@ -131,10 +128,8 @@ def load_pipeline(
     try:
         chosen: dict[str, Any] = {} if runtime is Runtime.AUTO else {"runtime": runtime.value}
         pipeline = getattr(pipelines, name).from_pretrained(model, **chosen, **(merging or {}))
-    except ValueError as error:
-        command = {"classify": "segment", "segment": "classify"}["segment" if name.startswith("Segm") else "classify"]
-        if "random" not in str(error) and "needs a" not in str(error):
-            raise
+    except WrongTask as error:
+        command = "classify" if name == "SegmentationPipeline" else "segment"
         raise ValueError(f"{error} If it is a model for `segformer-tf {command}`, run that.") from error
     if page is not None:
         pipeline.processor.page = page

@@ -12,7 +12,7 @@ import typer
 
 from segformer_tf.cli import tables, video
 from segformer_tf.cli.app import BUNDLED, MergeKeys, MergeQueries, app, check_model, merged, say
-from segformer_tf.cli.inputs import Picture, expanded, find_pictures, is_video, plan
+from segformer_tf.cli.inputs import Picture, expanded, find_pictures, is_video, name_of, plan
 from segformer_tf.cli.options import (
     AsJson,
     BatchSize,
@@ -22,11 +22,11 @@ from segformer_tf.cli.options import (
     Page,
     Recursive,
     Runtime,
-    check_classes,
     directory_for,
     how_of,
     kinds_of,
     load_pipeline,
+    skipped_classes,
 )
 from segformer_tf.pipelines import files
 from segformer_tf.pipelines.progress import progress
@@ -104,9 +104,8 @@ def segment(
     if videos := [image for image in images if is_video(image)]:
         if len(videos) < len(images):
             raise typer.BadParameter("videos and pictures are given together; label them one after the other.")
-        for name, given in {"--recursive": recursive, "--legend": legend is Legend.INSIDE}.items():
-            if given:
-                raise typer.BadParameter("is for pictures, not for videos.", param_hint=name)
+        still = {"--recursive": recursive, "--legend": legend is Legend.INSIDE, "--page": page is not None}
+        _refuse(still, "is for pictures, not for videos.")
         kinds = kinds_of(save, files.VIDEO_ENDINGS)
         if skip_existing and "json" not in kinds:
             raise typer.BadParameter(
@@ -126,8 +125,11 @@ def segment(
             raise typer.BadParameter(
                 "takes one picture and one kind of --save, without --json.", param_hint="--output -"
             )
-        drawn |= {"skip": skip_class or ("background",), "legend": legend is not Legend.NONE and legend.value}
+        kept = {"--overwrite": overwrite, "--skip-existing": skip_existing, "--whole-names": whole_names}
+        _refuse(kept, "is for files, and --output - writes none.")
         pipeline = load_pipeline(SEGMENTS, model, runtime, merging, 1, options, page)
+        drawn["skip"] = skipped_classes(skip_class, pipeline.id2label)
+        drawn["legend"] = legend is not Legend.NONE and legend.value
         return _to_stdout(pictures[0], pipeline, options, kinds, drawn)
     planned = plan(pictures, output, kinds, whole_names, overwrite, skip_existing)
     for message in dict.fromkeys(planned.refused.values()):  # what two are refused for is said once
@@ -140,15 +142,14 @@ def segment(
     if todo:
         with directory_for(output):
             pipeline = load_pipeline(SEGMENTS, model, runtime, merging, len(todo), options, page)
-            check_classes(skip_class, pipeline.id2label)
-            skipped = tuple(skip_class) if skip_class else ("background",)
+            drawn["skip"] = skipped_classes(skip_class, pipeline.id2label)
             drawn["legend"] = legend is not Legend.NONE and legend.value
 
             def finish(picture: Any, result: Any) -> dict[str, Any]:
                 shown = str(picture) if isinstance(picture, Path) else "-"
                 directory, name = planned.names[shown]
                 result = result.renamed(name)
-                paths = result.save(directory, kinds, skip=skipped, overwrite=overwrite, **drawn)
+                paths = result.save(directory, kinds, overwrite=overwrite, **drawn)
                 return {**result.to_dict(), "path": shown, "files": [str(path) for path in paths]}
 
             if "scores" in kinds:
@@ -189,12 +190,17 @@ def classify(
     tables.show(rows, report, as_json, tables.likeliest, tables.likeliest)
 
 
+def _refuse(given: dict[str, bool], why: str) -> None:
+    """Ends as a wrong call where an option is given that would be ignored."""
+    for name in filter(given.get, given):
+        raise typer.BadParameter(why, param_hint=name)
+
+
 def _to_stdout(picture: Picture, pipeline: Any, options: dict[str, Any], kinds: tuple[str, ...], drawn: Any) -> None:
     """Writes one file of one picture where the next program reads it."""
-    check_classes([name for name in drawn["skip"] if name != "background"], pipeline.id2label)
     result = pipeline(picture.source, **options, **({"scores": True} if "scores" in kinds else {}))
     with tempfile.TemporaryDirectory() as directory:
-        (path,) = result.renamed("stdout").save(directory, kinds, **drawn)
+        (path,) = result.renamed(name_of(picture)).save(directory, kinds, **drawn)
         sys.stdout.buffer.write(path.read_bytes())
         sys.stdout.flush()
 

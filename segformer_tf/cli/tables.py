@@ -117,8 +117,9 @@ def costs(rows: list[dict[str, Any]]) -> None:
 
     scored = any("score" in row for row in rows)
     height, width = rows[0]["size"]
+    batch = max((row["batch"] for row in rows if "batch" in row), default=1)
     heads = ("ms a picture", "pictures/s", "memory", "on disk", *(["score"] if scored else []))
-    table = _table("", "runtime", "numbers", *heads, title=f"{height} x {width}, one picture and batches of 8")
+    table = _table("", "runtime", "numbers", *heads, title=f"{height} x {width}, one picture and batches of {batch}")
     table.columns[1].justify = table.columns[2].justify = "left"
     for row in rows:
         mark = "->" if row["recommended"] else ""

@@ -104,8 +104,8 @@ def label(
         if todo:
             pipeline = choices.load_pipeline("SegmentationPipeline", model, runtime, merging)
             skip_class = drawn.pop("skip_class")
-            choices.check_classes(skip_class, pipeline.id2label)
-            drawn |= {"skip": tuple(skip_class or ("background",)), "smoothing": smoothing, "overwrite": overwrite}
+            skip = choices.skipped_classes(skip_class, pipeline.id2label)
+            drawn |= {"skip": skip, "smoothing": smoothing, "overwrite": overwrite}
         for video, frames in todo.items():
             live = frames is not None and frames.name.startswith("camera ")
             how = {**drawn, "batch_size": 1 if live else batch_size, "options": options}

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from segformer_tf.images.bilinear import neighbours
-from segformer_tf.images.probabilities import softmax
+from segformer_tf.images.probabilities import entropy, softmax
 
 BAND_PIXELS = 2**17  # pixels that are looked at together
 CHUNK_VALUES = 2**17  # values (pixels times classes) that are computed together: half a megabyte a copy
@@ -25,12 +25,23 @@ BELL = 1 / 8  # standard deviation of "gaussian", in sides of a part
 
 
 class Box(NamedTuple):
-    """The pixels of the result that a part's logits are spread over; may be fractions, and reach past the picture."""
+    """The pixels of the result that a part's logits are spread over; may be fractions, and reach past the picture.
+
+    Its ends stand here, not its sides: parts that lie side by side then share an edge to the last bit.
+    """
 
     top: float
     left: float
-    height: float
-    width: float
+    bottom: float
+    right: float
+
+    @property
+    def height(self) -> float:
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> float:
+        return self.right - self.left
 
 
 class Part(NamedTuple):
@@ -101,14 +112,14 @@ class Merger:
         """Labels all rows above `until`, for which every part must have come."""
         height, width = self.size
         until = first_pixel(until, height)
-        rows = _edges([(part.box.top, part.box.height) for part in self.parts], self.done, until)
-        columns = _edges([(part.box.left, part.box.width) for part in self.parts], 0, width)
+        rows = _edges([edge for part in self.parts for edge in (part.box.top, part.box.bottom)], self.done, until)
+        columns = _edges([edge for part in self.parts for edge in (part.box.left, part.box.right)], 0, width)
         for top, bottom in pairwise(rows):
             for left, right in pairwise(columns):
                 inside = [part for part in self.parts if _covers(part.box, top + 0.5, left + 0.5)]
                 self._label(slice(top, bottom), slice(left, right), inside)
         self.done = max(self.done, until)
-        left = [part for part in self.parts if first_pixel(part.box.top + part.box.height, height) > self.done]
+        left = [part for part in self.parts if first_pixel(part.box.bottom, height) > self.done]
         self.parts = [part.below(self.done) for part in left]
 
     def _label(self, rows: slice, columns: slice, parts: list[Part]) -> None:
@@ -143,7 +154,7 @@ class Merger:
                     if self.scores is not None:
                         self.scores[band, columns][row, place] = merged[np.arange(len(chosen)), chosen]
                     for kind, drawn in self.maps.items():
-                        found = _entropy(merged) if kind == "entropy" else merged[:, kind]
+                        found = entropy(merged) if kind == "entropy" else merged[:, kind]
                         drawn[band, columns][row, place] = found
 
     def _weights(self, parts: list[Part], row: np.ndarray, column: np.ndarray) -> list[Any]:
@@ -214,25 +225,20 @@ def first_pixel(edge: float, length: int) -> int:
     return length if edge >= length else max(math.ceil(edge - 0.5), 0)
 
 
-def _edges(spans: list[tuple[float, float]], start: int, end: int) -> list[int]:
-    """The pixels between `start` and `end` at which a span begins or ends, with both."""
-    places = {first_pixel(edge, end) for begin, extent in spans for edge in (begin, begin + extent)}
+def _edges(edges: list[float], start: int, end: int) -> list[int]:
+    """The pixels between `start` and `end` at which a part begins or ends, with both."""
+    places = {first_pixel(edge, end) for edge in edges}
     return sorted({start, end, *(place for place in places if start < place < end)}) if start < end else []
 
 
 def _covers(box: Box, row: float, column: float) -> bool:
-    return box.top <= row < box.top + box.height and box.left <= column < box.left + box.width
+    return box.top <= row < box.bottom and box.left <= column < box.right
 
 
 def _bell(pixels: np.ndarray, start: float, extent: float) -> np.ndarray:
     """(N, 1) weights along one side; at the edges of a part, four deviations out, still above 0."""
     away = (pixels + 0.5 - start - extent / 2) / (BELL * extent)
     return np.exp(-0.5 * away * away).astype(np.float32)[:, np.newaxis]
-
-
-def _entropy(rates: np.ndarray) -> np.ndarray:
-    """Probabilities (N, C) -> (N,), 0 to 1."""
-    return -(rates * np.log(np.maximum(rates, 1e-30))).sum(-1) / np.float32(np.log(rates.shape[-1]))
 
 
 def _mean(values: list[np.ndarray], variants: list[int], weights: list[Any]) -> np.ndarray:

@@ -50,11 +50,15 @@ def open_image(
     if isinstance(source, Image.Image):
         return _upright(source) if exif else source
     if data := _bytes(source):
-        image = _decode(data, name_of(source), page, channels, deep)
-        return _upright(image) if exif is not False and isinstance(image, Image.Image) else image
+        return _turned(_decode(data, name_of(source), page, channels, deep), exif)
     if hasattr(source, "__array__"):  # TensorFlow and Keras tensors
         return np.asarray(source)
     raise TypeError(f"image is a {type(source).__name__}; expected a path, bytes, a PIL image, an array or a tensor.")
+
+
+def _turned(image: Image.Image | np.ndarray, exif: bool | None) -> Image.Image | np.ndarray:
+    """What a file holds, upright unless that is switched off."""
+    return _upright(image) if exif is not False and isinstance(image, Image.Image) else image
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -143,15 +147,18 @@ def is_lossy(source: Any) -> bool:
     data = _bytes(source)
     if data is None:
         return False
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return b"VP8L" not in data
     try:
-        image: Any = Image.open(BytesIO(data))
-    except (UnidentifiedImageError, OSError, ValueError):
+        return _is_lossy(Image.open(BytesIO(data)), data)
+    except Exception:  # whoever opens it says what is wrong with it
         return False
-    return image.format in LOSSY_FORMATS or (
-        image.format == "TIFF" and image.tag_v2.get(tiff.COMPRESSION) in tiff.LOSSY
-    )
+
+
+def _is_lossy(image: Any, data: bytes = b"") -> bool:
+    """As `is_lossy`, of an opened picture, which is not turned yet, and the bytes that it was opened from."""
+    kind = getattr(image, "format", None)
+    if kind == "WEBP":
+        return bool(data) and b"VP8L" not in data
+    return kind in LOSSY_FORMATS or (kind == "TIFF" and image.tag_v2.get(tiff.COMPRESSION) in tiff.LOSSY)
 
 
 def to_pixels(
@@ -225,15 +232,14 @@ def to_class_ids(source: Any, exif: bool | None = None, page: int | None = None)
 
     Raises ValueError, naming a file, for several channels, ids that are not whole numbers and lossy formats.
     """
-    ids = open_image(source, exif, page)
     name = name_of(source)
     name = "segmentation map" if name == "image" else name
+    data = None if isinstance(source, np.ndarray | Image.Image) else _bytes(source)
+    opened = source if data is None else _decode(data, name, page, 3, False)
+    if _is_lossy(opened, data or b""):
+        raise ValueError(f"{name} is a lossy picture, which smears class ids; expected a PNG: export the mask again.")
+    ids = open_image(source, exif) if data is None else _turned(opened, exif)
     if isinstance(ids, Image.Image):
-        kind = getattr(ids, "format", None)
-        if kind in LOSSY_FORMATS or (kind in ("WEBP", "TIFF") and _is_file(source) and is_lossy(source)):
-            raise ValueError(
-                f"{name} is a lossy picture, which smears class ids; expected a PNG: export the mask again."
-            )
         if ids.mode not in ("1", "L", "P", "I", "F", *GREY_16):
             raise ValueError(
                 f"{name} has mode {ids.mode}; expected one channel of class ids (mode L, P, I, I;16 or 1)."
@@ -246,7 +252,3 @@ def to_class_ids(source: Any, exif: bool | None = None, page: int | None = None)
     if ids.dtype.kind == "f" and not (np.isfinite(ids).all() and (ids == np.trunc(ids)).all()):
         raise ValueError(f"{name} has values that are not whole numbers; expected class ids.")
     return ids.astype(np.int64)
-
-
-def _is_file(source: Any) -> bool:
-    return isinstance(source, str | os.PathLike | bytes | bytearray | memoryview)

@@ -149,21 +149,18 @@ def svg_path(mask: np.ndarray) -> str:
     return "".join("M" + "L".join(f"{x},{y}" for x, y in polygon.corners.tolist()) + "Z" for polygon in polygons(mask))
 
 
-def svg(labels: np.ndarray, rows: Sequence[dict[str, Any]], palette: np.ndarray, size: tuple[int, int], **shown) -> str:
-    """Class ids (H, W) -> the text of an SVG: a path for each class of `rows` (of `class_table`), named as one points
-    at it.
-
-    `size` (height, width) is what it is drawn at; `shown` are SVG attributes of the paths, such as `fill_opacity=0.5`.
+def svg(labels: np.ndarray, rows: Sequence[dict[str, Any]], palette: np.ndarray) -> str:
+    """Class ids (H, W) -> the text of an SVG of that size: a path for each class of `rows` (of `class_table`), named as
+    one points at it.
     """
-    said = "".join(f' {name.replace("_", "-")}="{value}"' for name, value in shown.items())
     paths = []
     for row in rows:
         score = "" if row["score"] is None else f", score {row['score']:.3f}"
         title = f"{html.escape(row['name'])}: {row['share']:.1%}{score}"
         color = "#{:02x}{:02x}{:02x}".format(*map(int, palette[row["id"]]))
-        paths.append(f'<path fill="{color}"{said} d="{svg_path(labels == row["id"])}"><title>{title}</title></path>')
+        paths.append(f'<path fill="{color}" d="{svg_path(labels == row["id"])}"><title>{title}</title></path>')
     height, width = labels.shape
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{size[1]}" '
-        f'height="{size[0]}" fill-rule="evenodd">\n' + "\n".join(paths) + "\n</svg>\n"
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
+        f'height="{height}" fill-rule="evenodd">\n' + "\n".join(paths) + "\n</svg>\n"
     )

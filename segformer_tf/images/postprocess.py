@@ -9,6 +9,7 @@ import numpy as np
 
 from segformer_tf.images.bilinear import neighbours
 from segformer_tf.images.merging import Merger
+from segformer_tf.images.probabilities import class_scores
 from segformer_tf.images.scaling import resolve_data_format
 from segformer_tf.storage.keywords import spell_checked
 
@@ -77,12 +78,7 @@ def _scores(logits: np.ndarray, height: int, width: int) -> np.ndarray:
     wide = _blend(logits[:, left], logits[:, right], column_weight[:, np.newaxis])
     scores = np.empty((height, width, logits.shape[-1]), np.float32)
     for row in range(height):
-        values = _blend(wide[top[row]], wide[bottom[row]], row_weight[row])
-        if logits.shape[-1] == 1:
-            scores[row] = 0.5 * (1.0 + np.tanh(0.5 * values))  # the sigmoid, without overflow
-        else:
-            values = np.exp(values - values.max(-1, keepdims=True))
-            scores[row] = values / values.sum(-1, keepdims=True)
+        scores[row] = class_scores(_blend(wide[top[row]], wide[bottom[row]], row_weight[row]), None)
     return scores
 
 

@@ -15,8 +15,13 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
     return np.where(logits >= 0, 1, small) / (1 + small)
 
 
+def entropy(rates: np.ndarray) -> np.ndarray:
+    """Of probabilities (..., C): how unsure they are, from 0 (sure) to 1 (all classes alike)."""
+    return -(rates * np.log(np.maximum(rates, 1e-30))).sum(-1) / np.float32(np.log(rates.shape[-1]))
+
+
 def class_scores(logits: np.ndarray, problem_type: str | None) -> np.ndarray:
-    """A classifier's scores, as transformers' pipeline gives them.
+    """The scores of classes, as transformers' pipelines give them.
 
     The sigmoid where several classes may hold (`multi_label_classification`) or there is one, otherwise the softmax.
     """

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from segformer_tf.images.tiff import STARTS, is_beside
+from segformer_tf.images.tiff import STARTS, SUBFILE, directories, own_pages, pages_of
 
 LARGE = 2**24  # pixels from which on a file is read window by window: decoded whole it would take 50 MB and more
 LARGEST = 2**31  # pixels, whose label map takes 8 GB
@@ -76,9 +76,10 @@ def open_regions(source: Any, channels: int) -> Regions | None:
         return None
     try:
         with tifffile.TiffFile(source) as file:
-            pages: Any = [page for page in file.pages if not is_beside(page)]
+            pages = pages_of(file)
             turned = pages[0].tags.get(ORIENTATION)
-            plain = len(pages) == 1 and (turned is None or turned.value == 1) and pages[0].photometric.name in KINDS
+            first = len(pages) == 1 and pages[0].index == 0  # which is what GDAL opens, be it a smaller copy
+            plain = first and (turned is None or turned.value == 1) and pages[0].photometric.name in KINDS
         if not plain:
             return None
         dataset = _opened(source)
@@ -118,11 +119,14 @@ def _opened(source: Any) -> Any:
         return rasterio.open(source, driver="GTiff")
 
 
-def write_labels(path: Path, labels: np.ndarray, palette: np.ndarray, made_by: str, source: Any = None) -> None:
+def write_labels(
+    path: Path, labels: np.ndarray, palette: np.ndarray, made_by: str, source: Any = None, page: int | None = None
+) -> None:
     """Class ids (H, W) -> a tiled, losslessly packed TIFF, with the georeference of the TIFF that they are of.
 
-    8 bits with the classes' colours, 16 bits over 256 classes. `path` is a draft (see `storage.whole`).
-    Raises ImportError where rasterio is not installed.
+    8 bits with the classes' colours, 16 bits over 256 classes. `path` is a draft (see `storage.whole`), `page` of
+    `source` the one that was labelled, from 1 (None: it has one). A page that its Orientation tag turns lies elsewhere
+    than its labels: they get no georeference, with a warning. Raises ImportError where rasterio is not installed.
     """
     try:
         import rasterio
@@ -133,7 +137,7 @@ def write_labels(path: Path, labels: np.ndarray, palette: np.ndarray, made_by: s
     profile = {
         "driver": "GTiff", "height": labels.shape[0], "width": labels.shape[1], "count": 1,
         "dtype": "uint16" if many else "uint8", "tiled": True, "blockxsize": TILE, "blockysize": TILE,
-        "compress": "deflate", "BIGTIFF": "IF_SAFER", **_georeference(source),
+        "compress": "deflate", "BIGTIFF": "IF_SAFER", **_georeference(source, page),
     }  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
@@ -146,11 +150,24 @@ def write_labels(path: Path, labels: np.ndarray, palette: np.ndarray, made_by: s
                 file.write(rows, 1, window=Window(0, top, labels.shape[1], len(rows)))  # type: ignore[call-arg]
 
 
-def _georeference(source: Any) -> dict[str, Any]:
-    """Reference system with transform or ground control points, of a TIFF that has them."""
+def _georeference(source: Any, page: int | None) -> dict[str, Any]:
+    """Reference system with transform or ground control points, of the page of a TIFF that has them."""
     if source is None or not _is_tiff(Path(source)):
         return {}
-    with _opened(source) as file:
-        if file.gcps[0]:
-            return {"gcps": file.gcps[0], "crs": file.gcps[1]}
-        return {"crs": file.crs, **({} if file.transform.is_identity else {"transform": file.transform})}
+    with Path(source).open("rb") as file:
+        tags = [(each.get(SUBFILE, 0), each.get(ORIENTATION, 1)) for each in directories(file)]
+    number = own_pages([kind for kind, _ in tags])[(page or 1) - 1]
+    with _opened(f"GTIFF_DIR:{number + 1}:{source}" if number else source) as file:
+        points, system = file.gcps
+        found = {"gcps": points, "crs": system} if points else {"crs": file.crs}
+        if not points and not file.transform.is_identity:
+            found["transform"] = file.transform
+    if tags[number][1] != 1 and len(found) > 1:
+        warnings.warn(
+            f"{source} is turned by its Orientation tag, so its labels get no georeference: turn its pixels and save "
+            "it without the tag.",
+            UserWarning,
+            stacklevel=2,
+        )
+        return {}
+    return found

@@ -6,6 +6,7 @@ import copy
 import functools
 import json
 import os
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,31 +82,31 @@ class Settings:
         for name, value in {**switches, "do_exif_transpose": do_exif_transpose or False}.items():
             if not isinstance(value, (bool, np.bool_)):
                 raise ValueError(f"{name} is {value!r:.100}; expected true or false.")
-        if not isinstance(rescale_factor, (int, float, np.number)) or not np.isfinite(rescale_factor):
+        if not isinstance(rescale_factor, Real) or not np.isfinite(rescale_factor):
             raise ValueError(f"rescale_factor is {rescale_factor!r:.100}; expected a number.")
-        self.do_resize = do_resize
+        if page is not None and (not isinstance(page, Integral) or isinstance(page, bool)):
+            raise ValueError(f"page is {page!r:.100}; expected a whole number from 1.")
+        self.do_resize = _own(do_resize)
         self.size = parse_size({"height": 512, "width": 512} if size is None else size)
         if not isinstance(resample, (int, float)) or resample not in METHOD:
             raise ValueError(f"resample is {resample!r}; expected one of Pillow's filters, a number from 0 to 5.")
         self.resample = int(resample)
-        self.do_rescale = do_rescale
-        self.rescale_factor = rescale_factor
-        self.do_normalize = do_normalize
+        self.do_rescale = _own(do_rescale)
+        self.rescale_factor = _own(rescale_factor)
+        self.do_normalize = _own(do_normalize)
         self.image_mean = _numbers(IMAGENET_MEAN if image_mean is None else image_mean)
         self.image_std = _numbers(IMAGENET_STD if image_std is None else image_std)
-        self.do_reduce_labels = do_reduce_labels if reduce_labels is None else reduce_labels
+        self.do_reduce_labels = _own(do_reduce_labels if reduce_labels is None else reduce_labels)
         self.data_format = data_format
-        self.do_exif_transpose = do_exif_transpose
+        self.do_exif_transpose = _own(do_exif_transpose)
         self.value_range = check_range(value_range)
-        self.page = page
+        self.page = _own(page)
         self.other: dict[str, Any] = {}
         if np.size(self.image_mean) != np.size(self.image_std):
             sizes = np.size(self.image_mean), np.size(self.image_std)
             raise ValueError(f"image_mean has {sizes[0]} values and image_std {sizes[1]}; expected as many.")
         if do_normalize and not np.all(self.image_std):
             raise ValueError(f"image_std is {self.image_std}; expected no zero.")
-        if page is not None and (not isinstance(page, (int, np.integer)) or isinstance(page, bool)):
-            raise ValueError(f"page is {page!r:.100}; expected a whole number from 1.")
         resolve_data_format(data_format)
 
     @property
@@ -175,6 +176,11 @@ class Settings:
 
     def _arguments(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "other"}
+
+
+def _own(value: Any) -> Any:
+    """A value of NumPy as Python's own, which JSON takes."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _numbers(values: Any) -> float | list[float]:

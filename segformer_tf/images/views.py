@@ -21,14 +21,16 @@ PANEL = (240, 520)  # smallest and largest width of a picture on a sheet
 HEAT = np.array([[18, 12, 60], [45, 62, 138], [32, 122, 140], [70, 178, 108], [190, 216, 60], [255, 244, 150]], float)
 
 
-def heat(image: np.ndarray, values: np.ndarray, title: str, alpha: float = 0.7, span: Any = (0.0, 1.0)) -> Image.Image:
+def heat(
+    image: np.ndarray, values: np.ndarray, title: str, alpha: float = 0.7, span: tuple[float, float] = (0.0, 1.0)
+) -> Image.Image:
     """A map (H, W) as colours over the picture (H, W, 3) uint8 in grey, with its scale from `span[0]` to `span[1]`.
 
-    `span` None: from the map's own lowest to its highest value. `alpha`: 0 the picture, 1 the colours, else ValueError.
+    `alpha`: 0 the picture, 1 the colours, else ValueError.
     """
     check_alpha(alpha)
     values = np.asarray(values, np.float32)
-    low, high = (float(values.min()), float(values.max())) if span is None else span
+    low, high = span
     grey = np.asarray(Image.fromarray(np.asarray(image)).convert("L"))
     steps = np.clip((values - low) / max(high - low, 1e-12) * 255 + 0.5, 0, 255).astype(np.uint8)
     table = _heat_table()

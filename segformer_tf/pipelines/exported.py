@@ -17,7 +17,9 @@ from segformer_tf.pipelines.runtimes import Runtime, graphs_at_once
 from segformer_tf.storage.find import WEIGHT_FILES
 from segformer_tf.storage.switch import settle
 
-FIXED_SIZES = 8  # sizes that OpenVINO plans for, 1 second each; further ones share a plan for any size, half as fast
+SIZED_PLANS = (
+    8  # of OpenVINO, 1 second each: a size has one for a picture alone, one for several; then any size shares one
+)
 WRITTEN = ("openvino_model.xml", "model.onnx", "model.tflite")  # by `export` into the directory that it is given
 PLACES = ("Exception from ", "Check '")  # lines of OpenVINO's errors that tell where in its source
 PACKAGES = {"openvino": "openvino", "onnx": "onnxruntime", "litert": "ai_edge_litert"}
@@ -56,7 +58,7 @@ class OpenVino(Runtime):
     def _plan(self, shape: tuple[int, ...], several: bool) -> "_Plan":
         with self._planning:
             known = sum(planned != () for planned, _ in self._plans)
-            key = (shape if (shape, several) in self._plans or known < FIXED_SIZES else (), several)
+            key = (shape if (shape, several) in self._plans or known < SIZED_PLANS else (), several)
             if key not in self._plans:
                 self._plans[key] = self._compile(*key)
             return self._plans[key]

@@ -1,4 +1,4 @@
-"""The files of a result: their names, which of them may be replaced, and pictures that say who wrote them.
+"""The files of a result: their names, which of them may be replaced, and how pictures are written.
 
 NumPy and Pillow are loaded by who needs them: the command line takes names from here before it knows the command.
 """
@@ -6,22 +6,19 @@ NumPy and Pillow are loaded by who needs them: the command line takes names from
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from segformer_tf import __version__
-from segformer_tf.storage.read import read_json
+from segformer_tf.pipelines.marks import MAKER, is_of_another, ours, source_of
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-MAKER = f"segformer-tf {__version__}"
 ENDINGS = {
     "labels": "_labels.png",
     "overlay": "_overlay.png",
@@ -35,8 +32,6 @@ VIDEO_ENDINGS = {"labels": "_labels.mkv", "overlay": "_overlay.mp4", "json": "_f
 DEFAULT = ("labels", "overlay", "json")
 LONGEST = 255 - max(map(len, ENDINGS.values()))  # bytes of a name, so that file systems take it with every ending
 PACKED_AT_ONCE = 2**22  # bytes of a PNG's rows
-FIRST_LINE = 2**24  # characters that are read of a line
-SOFTWARE = 305  # the tag of a TIFF
 PLAIN = (".jpg", ".jpeg", ".png")
 # Of the files that are taken for pictures in a directory.
 SUFFIXES = (*PLAIN, *[".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif", ".tga"])
@@ -84,7 +79,7 @@ def check(
     """
     if unknown := [kind for kind in kinds if kind not in endings]:
         raise ValueError(f"There is no kind of file {unknown[0]!r}; expected some of {', '.join(endings)}.")
-    targets = {kind: Path(directory) / f"{name}{endings[kind]}" for kind in endings if kind in kinds}
+    targets = targets_of(Path(directory), name, kinds, endings)
     for target in targets.values():
         if not os.path.lexists(target):
             continue
@@ -96,14 +91,29 @@ def check(
                 f"{target} was not written by segformer-tf and is not replaced; choose another directory, or overwrite."
             )
     if not overwrite and source is not None:
-        record = f"{name}{endings['json']}"
-        before = source_of(Path(directory) / record)
-        if before is not None and before != str(Path(source).absolute()):
-            raise FileExistsError(
-                f"{record} in {directory} is of {before}, and {source} has the same name; choose another directory, "
-                "or overwrite."
-            )
+        _check_source(Path(directory), f"{name}{endings['json']}", targets.values(), source)
     return targets
+
+
+def targets_of(directory: Path, name: str, kinds: Sequence[str], endings: dict[str, str] = ENDINGS) -> dict[str, Path]:
+    """The path of each kind of file."""
+    return {kind: directory / f"{name}{endings[kind]}" for kind in endings if kind in kinds}
+
+
+def _check_source(directory: Path, record: str, targets: Iterable[Path], source: str | os.PathLike) -> None:
+    """Raises FileExistsError where files are of another picture; the record, if it is there, says which."""
+    before = source_of(directory / record)
+    if before is not None and before != str(Path(source).absolute()):
+        raise FileExistsError(
+            f"{record} in {directory} is of {before}, and {source} has the same name; choose another directory, "
+            "or overwrite."
+        )
+    for target in targets:
+        if is_of_another(target, source):
+            raise FileExistsError(
+                f"{target}, where a file of {source} would go, is of another picture or video; choose another "
+                "directory, or overwrite."
+            )
 
 
 def _same(target: Path, file: str | os.PathLike) -> bool:
@@ -113,81 +123,23 @@ def _same(target: Path, file: str | os.PathLike) -> bool:
         return False
 
 
-def ours(path: Path) -> bool:
-    """Whether this program wrote a file, as the file says itself."""
-    return str(_made_by(path)).startswith("segformer-tf ")
-
-
-def done(path: Path) -> bool:
-    """Whether this program wrote a file, and not of a video that was ended early."""
-    return ours(path) and (path.suffix != ".jsonl" or _contents(path).get("complete") is not False)
-
-
-def source_of(path: Path) -> str | None:
-    """What a `NAME.json` or `NAME_frames.jsonl` of ours is of; None where it does not say, or is not ours."""
-    values = _contents(path)
-    return values.get("path") if str(values.get("made_by")).startswith("segformer-tf ") else None
-
-
-def _made_by(path: Path) -> Any:
-    try:
-        if path.suffix == ".png":
-            from PIL import Image
-
-            with Image.open(path) as picture:
-                return picture.info.get("Software")
-        if path.suffix == ".tif":
-            from PIL import Image
-
-            with Image.open(path) as picture:
-                return picture.tag_v2.get(SOFTWARE)  # type: ignore[attr-defined]
-        if path.suffix in (".mp4", ".mkv"):
-            import av
-
-            with av.open(str(path)) as video:
-                return {key.lower(): text for key, text in video.metadata.items()}.get("comment")
-        if path.suffix == ".svg":
-            with path.open(encoding="utf-8") as file:
-                return file.readline().partition("<!-- ")[2].partition(" -->")[0]
-        if path.suffix == ".npz":
-            import numpy as np
-
-            with np.load(path) as arrays:
-                return arrays["made_by"]
-    except (OSError, KeyError, ValueError, SyntaxError, AttributeError, ImportError):
-        return None
-    return _contents(path).get("made_by")
-
-
-def _contents(path: Path) -> dict[str, Any]:
-    """What a file of JSON holds, or the first line of one of lines; nothing where it is none."""
-    try:
-        if path.suffix == ".jsonl":
-            with path.open(encoding="utf-8") as file:
-                values = json.loads(file.readline(FIRST_LINE))
-                return values if isinstance(values, dict) else {}
-        return read_json(path, "a result")
-    except (OSError, ValueError):
-        return {}
-
-
-def write_png(picture: Image.Image | np.ndarray, file: Path | BinaryIO) -> None:
+def write_png(picture: Image.Image | np.ndarray, file: Path | BinaryIO, made_by: str = MAKER) -> None:
     """A PNG of a picture, or of RGB (H, W, 3) uint8, that says who wrote it.
 
     It is packed for speed: Pillow tries every filter on each row of colours.
     """
     if not hasattr(picture, "mode") or picture.mode == "RGB":
-        data = _packed(picture)
+        data = _packed(picture, made_by)
         _ = file.write_bytes(data) if isinstance(file, Path) else file.write(data)
         return
     from PIL import PngImagePlugin
 
     said = PngImagePlugin.PngInfo()
-    said.add_text("Software", MAKER)
+    said.add_text("Software", made_by)
     picture.save(file, "PNG", pnginfo=said, compress_level=1, compress_type=zlib.Z_RLE)
 
 
-def _packed(picture: Image.Image | np.ndarray) -> bytes:
+def _packed(picture: Image.Image | np.ndarray, made_by: str) -> bytes:
     """The bytes of an RGB picture's PNG: each row as its difference from the one above, then run lengths.
 
     Half of Pillow's time, a seventh more bytes (PNG specification, chunks and filter type 2). The extra `fast` takes
@@ -211,7 +163,7 @@ def _packed(picture: Image.Image | np.ndarray) -> bytes:
     packed.append(packer.flush())
     chunks = (
         (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)),
-        (b"tEXt", b"Software\0" + MAKER.encode("latin-1")),
+        (b"tEXt", b"Software\0" + made_by.encode("latin-1")),
         (b"IDAT", b"".join(packed)),
         (b"IEND", b""),
     )

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from segformer_tf.pipelines import files
+from segformer_tf.pipelines import files, marks
 
 
 def pictures_in(directory: Path, recursive: bool | None = False) -> tuple[list[Path], str]:
@@ -106,4 +106,4 @@ def is_result(path: Path) -> bool:
     if not path.is_file():  # a pipe would be waited for
         return False
     kinds = (*files.SUFFIXES, ".mp4", ".mkv")
-    return path.stem.endswith(("_labels", "_overlay")) and path.suffix.lower() in kinds and files.ours(path)
+    return path.stem.endswith(("_labels", "_overlay")) and path.suffix.lower() in kinds and marks.ours(path)

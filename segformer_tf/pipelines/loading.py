@@ -34,6 +34,10 @@ SOON = 2**21  # pixels of all pictures together: NumPy computes them in less tim
 HEADS = {"TFSegformerForSemanticSegmentation": "decode_head", "TFSegformerForImageClassification": "classifier"}
 
 
+class WrongTask(ValueError):
+    """A model that has no trained head for what it is to do; it may be one for another task."""
+
+
 class Fitted(Runtime):
     """A file of one size for the pictures that have it, the model that it was made of for all others."""
 
@@ -98,17 +102,21 @@ def has_avx512() -> bool:
 def fastest(runtime: Any, processor: SegformerImageProcessor, backend: str) -> Runtime:
     """A Keras model's own graph, or the model in `backend` if that is installed, faster here and of the same labels.
 
-    Says which.
+    Says which; where the model cannot be converted, or not run there, why.
     """
     height, width = processor.fixed_size or (512, 512)
+    sample = np.random.default_rng(0).normal(size=(1, height, width, processor.channels)).astype(np.float32)
     try:
         made = converted(runtime.model, backend, processor.fixed_size)
+        agrees = (votes(runtime(sample)) == votes(made(sample))).mean() >= 0.999
+        chosen = made if agrees and _seconds(made, sample) < _seconds(runtime, sample) else runtime
     except ImportError:
         _say("TensorFlow", f"pip install openvino for more speed{_without_onednn()}")
         return runtime
-    sample = np.random.default_rng(0).normal(size=(1, height, width, processor.channels)).astype(np.float32)
-    agreement = (votes(runtime(sample)) == votes(made(sample))).mean()
-    chosen = made if agreement >= 0.999 and _seconds(made, sample) < _seconds(runtime, sample) else runtime
+    except Exception as error:  # converters and runtimes raise what they like, and the model computes without them
+        why = next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
+        _say("TensorFlow", f"{backend} cannot: {why}{_without_onednn()}")
+        return runtime
     slower = _without_onednn() if chosen is runtime else ""
     _say(chosen.backend, f"runtime= chooses another{slower}")
     return chosen
@@ -171,7 +179,7 @@ def in_numpy(class_name: str, name_or_path: str | os.PathLike, **where: Any) -> 
 
 
 def whole_model(class_name: str, name_or_path: str | os.PathLike, **arguments: Any) -> "SegformerBase":
-    """A checkpoint's model; ValueError where it has another task's head, whose answers would be random."""
+    """A checkpoint's model; `WrongTask` where it has another task's head, whose answers would be random."""
 
     def load() -> tuple["SegformerBase", dict[str, list]]:
         from segformer_tf.models import tasks
@@ -186,7 +194,7 @@ def _whole(class_name: str, name_or_path: str | os.PathLike, load: Callable[[], 
         warnings.simplefilter("always")
         model, report = load()
     if report["missing_keys"]:
-        raise ValueError(
+        raise WrongTask(
             f"{name_or_path} has no weights for the head of a {class_name} ({', '.join(report['missing_keys'][:3])}): "
             "its answers would be random; take a checkpoint of this task, or train the head first."
         )

@@ -16,21 +16,25 @@ BATCH = 8
 
 
 class Measured(NamedTuple):
-    """Milliseconds of one picture (the median), pictures/s in batches of 8, peak MB of the process, if known."""
+    """Milliseconds of one picture (the median), pictures/s in batches of `batch`, peak MB of the process, if known."""
 
     ms: float
     rate: float
+    batch: int
     memory: float | None
 
 
 def measure(runtime: Runtime, size: tuple[int, int], seconds: float = 2.0) -> Measured:
-    """Of pictures (height, width) that are ready, for about `seconds` each by themselves and in batches."""
+    """Of pictures (height, width) that are ready, for about `seconds` each by themselves and in batches.
+
+    Batches are of `BATCH`, or of as many such pictures as a pipeline would compute together.
+    """
     channels = runtime.description.config.get("num_channels", 3)
     batch = min(BATCH, max(BATCH_PIXELS // (size[0] * size[1]), 1))
     pictures = np.random.default_rng(0).normal(size=(batch, *size, channels)).astype(np.float32)
     alone = _times(runtime, pictures[:1], seconds)
     together = _times(runtime, pictures, seconds)
-    return Measured(1000 * statistics.median(alone), batch / statistics.median(together), peak_memory())
+    return Measured(1000 * statistics.median(alone), batch / statistics.median(together), batch, peak_memory())
 
 
 def _times(runtime: Runtime, pixel_values: np.ndarray, seconds: float) -> list[float]:

@@ -17,7 +17,7 @@ from segformer_tf.images.raster import open_regions
 from segformer_tf.pipelines import overlap, sources
 from segformer_tf.pipelines.description import class_names, class_palette
 from segformer_tf.pipelines.exported import exported_file, open_exported
-from segformer_tf.pipelines.loading import candidate, converted, fastest, in_numpy, whole_model
+from segformer_tf.pipelines.loading import WrongTask, candidate, converted, fastest, in_numpy, whole_model
 from segformer_tf.pipelines.predict import How, Predictor, check_batch_size
 from segformer_tf.pipelines.progress import tracked
 from segformer_tf.pipelines.result import ClassificationResult, SegmentationResult, map_kind
@@ -57,7 +57,7 @@ class Pipeline:
             raise ValueError(f"runtime is {runtime!r}; expected one of {', '.join(RUNTIMES)}.")
         own = model if isinstance(model, Runtime) else KerasModel(model)
         if own.description.task != self.task:
-            raise ValueError(
+            raise WrongTask(
                 f"{name or own.source} is a {own.description.model}; {type(self).__name__} needs a {self.class_name}."
             )
         self.model: Any = None if isinstance(model, Runtime) else model
@@ -215,6 +215,7 @@ class SegmentationPipeline(Pipeline):
                 path=Path(picture) if isinstance(picture, (str, os.PathLike)) else None,
                 maps={name: merged.maps[kind] for name, kind in kinds.items()},
                 runtime=self.backend,
+                page=self.processor.page,
             )
             return made if finish is None else finish(picture, made)
 

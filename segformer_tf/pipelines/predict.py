@@ -21,6 +21,7 @@ from segformer_tf.pipelines.runtimes import Runtime
 from segformer_tf.pipelines.windows import (
     SMALLEST_SIDE,
     WINDOW,
+    ade20k_size,
     check_scales,
     check_slides,
     check_windows,
@@ -31,7 +32,6 @@ from segformer_tf.pipelines.windows import (
 
 BATCH_PIXELS = 2**21  # of all pictures of a batch together: 8 of 512 x 512
 RESIZES = ("processor", "none", "ade20k", "ade20k-aligned")
-ADE20K_SIDES = (2048, 512)  # long and short side that ADE20K's pictures are fitted into
 
 
 @dataclass(frozen=True)
@@ -98,17 +98,6 @@ class How:
             return None
         height, width = base or picture
         return max(round(height * scale), 1), max(round(width * scale), 1)
-
-
-def ade20k_size(height: int, width: int, scale: float = 1.0, multiple: int = 1) -> tuple[int, int]:
-    """The largest size of the same ratio inside 2048 x 512 (or 512 x 2048) times `scale`, as MMSegmentation rounds it.
-
-    `multiple`: of what the sides are then rounded up to: 32 in the authors' own evaluation.
-    """
-    long, short = (int(side * scale) for side in ADE20K_SIDES)
-    factor = min(long / max(height, width), short / min(height, width))
-    sides = [max(math.ceil(int(side * factor + 0.5) / multiple), 1) * multiple for side in (height, width)]
-    return sides[0], sides[1]
 
 
 class Window(NamedTuple):
@@ -227,9 +216,10 @@ class Predictor:
             missing = shape[0] - values.shape[0], shape[1] - values.shape[1]
             return np.pad(values, [(0, missing[0]), (0, missing[1]), (0, 0)]) if any(missing) else values
 
-        down, across = size[0] / sides[0], size[1] / sides[1]
         start = sides[1] - left - shape[1] if mirrored else left  # what fills a mirrored window up is left of it
-        box = Box(top * down, start * across, shape[0] * down, shape[1] * across)
+        ends = (top, start, top + shape[0], start + shape[1])
+        # Each end by one division of whole numbers: the end of a window is the start of the next to the last bit.
+        box = Box(*(end * size[axis % 2] / sides[axis % 2] for axis, end in enumerate(ends)))
         return Window(shape, pixel_values, box, variant, mirrored)
 
     def _fitted(self, shape: tuple[int, int]) -> tuple[int, int]:

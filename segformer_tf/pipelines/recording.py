@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from segformer_tf.pipelines.files import MAKER
 from segformer_tf.pipelines.frames import load_av
+from segformer_tf.pipelines.marks import MAKER
 from segformer_tf.pipelines.painting import FORM
 from segformer_tf.pipelines.sound import Sound
 
@@ -18,6 +18,7 @@ class Writer:
 
     `path` is a draft (see `storage.whole`); `sound` a file whose sound the video gets, moved by `jumps` (see `Sound`).
     `close` makes what has been written a whole file; where `cut` is set before, its sound ends with the last frame.
+    `made_by`: see `marks.mark`.
     """
 
     def __init__(
@@ -27,6 +28,7 @@ class Writer:
         rate: Fraction,
         sound: Path | None = None,
         wide: bool = False,
+        made_by: str = MAKER,
         jumps: Sequence[float] = (),
     ):
         av = load_av()
@@ -34,7 +36,7 @@ class Writer:
         self._kind, self._rate = kind, rate
         self._sound = Sound(av, sound, jumps) if sound is not None else None
         self._file = av.open(str(path), "w", format="mp4" if kind == "overlay" else "matroska")
-        self._file.metadata["comment"] = MAKER
+        self._file.metadata["comment"] = made_by
         self._stream: Any = None
         self._last, self._end = -1, 0.0
         self.cut = False

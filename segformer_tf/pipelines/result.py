@@ -16,6 +16,7 @@ from segformer_tf.images.drawing import BACKGROUND, check_class, overlay_pixels,
 from segformer_tf.images.opening import to_class_ids
 from segformer_tf.images.polygons import coco_annotations, svg
 from segformer_tf.pipelines import files, notebook
+from segformer_tf.pipelines.marks import mark
 from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.storage.whole import staged
 
@@ -28,9 +29,9 @@ class SegmentationResult:
     `labels` are class ids, (H, W) int32 at the picture's own size; `pixels` the picture, (H, W, 3) uint8; `name` what
     files are called after; `id2label` and `palette` the names and colours of the model's classes; `scores` the
     probability of each pixel's label, (H, W) float16, where they were asked for; `path` the file that the picture was
-    read from, where it was one; `maps` what else was asked for, (H, W) float16 by name; `runtime` what computed. Of a
-    large TIFF that was segmented in windows `pixels` is read from the file as it is needed (`numpy.asarray` gives the
-    array).
+    read from, where it was one, and `page` the page of a TIFF of several; `maps` what else was asked for, (H, W)
+    float16 by name; `runtime` what computed. Of a large TIFF that was segmented in windows `pixels` is read from the
+    file as it is needed (`numpy.asarray` gives the array).
     """
 
     name: str
@@ -43,6 +44,7 @@ class SegmentationResult:
     path: Path | None = None
     maps: dict[str, np.ndarray] = field(default_factory=dict)
     runtime: str = ""
+    page: int | None = None
 
     def renamed(self, name: str) -> "SegmentationResult":
         """The same result under another name."""
@@ -131,7 +133,7 @@ class SegmentationResult:
         """The regions as an SVG, a path for each class but those in `skip`; it fits over the picture."""
         skip = skipped(skip, self.id2label)
         rows = [row for row in self.classes if row["name"] not in skip]
-        return svg(self.labels, rows, self.palette, self.labels.shape)
+        return svg(self.labels, rows, self.palette)
 
     def to_dict(self) -> dict[str, Any]:
         """What `NAME.json` holds."""
@@ -140,7 +142,7 @@ class SegmentationResult:
     def _said(self, classes: list[dict[str, Any]]) -> dict[str, Any]:
         height, width = self.labels.shape
         return {
-            "made_by": files.MAKER,
+            "made_by": mark(self.path),
             "image": self.name,
             "path": str(self.path.absolute()) if self.path else None,
             "model": self.model,
@@ -154,7 +156,7 @@ class SegmentationResult:
         height, width = self.labels.shape
         file_name = self.path.name if self.path else self.name
         return {
-            "made_by": files.MAKER,
+            "made_by": mark(self.path),
             "images": [{"id": 1, "file_name": file_name, "height": height, "width": width}],
             "categories": [{"id": key, "name": name} for key, name in self.id2label.items()],
             "annotations": self.polygons(),
@@ -200,17 +202,18 @@ class SegmentationResult:
         return list(targets.values())
 
     def _write(self, kind: str, path: Path, classes: list, skip: Sequence[str], **drawn: Any) -> None:
+        made_by = mark(self.path)
         if kind == "labels":
-            files.write_png(images.label_image(self.labels, self.palette), path)
+            files.write_png(images.label_image(self.labels, self.palette), path, made_by)
         elif kind == "overlay":
-            files.write_png(self._painted(classes, skip=skip, **drawn), path)
+            files.write_png(self._painted(classes, skip=skip, **drawn), path, made_by)
         elif kind == "tiff":
-            raster.write_labels(path, self.labels, self.palette, files.MAKER, self.path)
+            raster.write_labels(path, self.labels, self.palette, made_by, self.path, self.page)
         elif kind == "svg":
             head, _, rest = self.svg(skip).partition("\n")
-            path.write_text(f"{head}<!-- {files.MAKER} -->\n{rest}", "utf-8")
+            path.write_text(f"{head}<!-- {made_by} -->\n{rest}", "utf-8")
         elif kind == "scores":
-            np.savez(path, scores=np.asarray(self.scores), made_by=files.MAKER)
+            np.savez(path, scores=np.asarray(self.scores), made_by=made_by)
         elif kind == "polygons":
             path.write_text(json.dumps(self.to_coco()) + "\n", "utf-8")
         else:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from segformer_tf.images.raster import Regions
-from segformer_tf.images.scaling import to_eight_bits
+from segformer_tf.images.scaling import stretch, to_eight_bits
 from segformer_tf.pipelines import files, overlap
 
 
@@ -37,10 +37,13 @@ def name_of(picture: Any) -> str:
 
 
 def shown(pixels: np.ndarray) -> np.ndarray:
-    """The pixels (H, W, 3) uint8 that a result shows."""
+    """The pixels (H, W, 3) uint8 that a result shows: of values beyond 0 to 255 the lowest black, the highest white."""
     if isinstance(pixels, Regions) and pixels.shape[-1] == 3:
         return pixels  # type: ignore[return-value]
     pixels = np.asarray(pixels)
     if pixels.shape[-1] != 3:
         pixels = np.repeat(pixels[..., :1], 3, -1)
+    low, high = float(pixels.min()), float(pixels.max())
+    if low < 0 or high > 255:
+        return stretch(pixels, (low, high if high > low else low + max(abs(low), 1.0)))
     return to_eight_bits(pixels, rounded=True)[0]

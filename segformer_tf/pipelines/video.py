@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from segformer_tf.images.drawing import check_alpha
+from segformer_tf.images.drawing import BACKGROUND, check_alpha, skipped
 from segformer_tf.images.probabilities import softmax
 from segformer_tf.pipelines import files
 from segformer_tf.pipelines.frames import Frames, open_frames
+from segformer_tf.pipelines.marks import mark
 from segformer_tf.pipelines.overlap import Failed
 from segformer_tf.pipelines.painting import Frame, painted
 from segformer_tf.pipelines.recording import Writer
-from segformer_tf.pipelines.result import BACKGROUND, check_class
 from segformer_tf.pipelines.runtimes import Runtime
 from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.storage.switch import refused, way_out
@@ -57,8 +57,6 @@ class _Pictures:
 
     def __init__(self, frames: Frames):
         self.frames, self.times, self.error = frames, deque[float](), None
-        if frames.count:
-            self.__class__ = _Counted
 
     def __iter__(self) -> Iterator[np.ndarray]:
         try:
@@ -70,6 +68,8 @@ class _Pictures:
 
 
 class _Counted(_Pictures):
+    """Those whose number is known: a pipeline chooses its runtime by it."""
+
     def __len__(self) -> int:
         return self.frames.count or 0
 
@@ -84,7 +84,7 @@ def label_video(
     rate: float | None = None,
     smoothing: float = 0.0,
     alpha: float = 0.5,
-    skip: Sequence[str] = BACKGROUND,
+    skip: str | Sequence[str] | None = BACKGROUND,
     outline: bool = False,
     batch_size: int = 8,
     overwrite: bool = False,
@@ -102,6 +102,7 @@ def label_video(
     Args:
         pipeline: A `SegmentationPipeline`; `options` are its own, such as `mode`.
         source: What `open_frames` takes; `rate` is for it, or `frames` are opened already.
+        skip: Classes that are not painted in the overlay, as in `SegmentationResult.overlay`.
         smoothing: How much of the probabilities stays from frame to frame, 0 (off) to less than 1; for whole frames.
         overwrite: Whether files may be replaced that others wrote, or that are of another video.
         name: What the files are called after; None: `files.video_name` of the source.
@@ -115,9 +116,7 @@ def label_video(
         Exception: Whatever ends the video early: a frame of another size, a file that is cut off, a full disk, Ctrl-C.
             The frames before it are written, and the files whole, unless there is no frame or no room.
     """
-    options, skip = dict(options or {}), (skip,) if isinstance(skip, str) else tuple(skip)
-    for name in skip if skip != BACKGROUND else ():
-        check_class(name, pipeline.id2label)
+    options, skip = dict(options or {}), skipped(skip, pipeline.id2label)
     check_alpha(alpha)
     if smoothing:
         if options.get("mode", "whole") != "whole" or options.get("flip") or tuple(options.get("scales", (1,))) != (1,):
@@ -140,13 +139,14 @@ def label_video(
             drawn = painted(shown, result.labels, result.palette, result.id2label, alpha, skip, outline)
         return drawn, result.labels, result.classes
 
-    pictures, counts, seconds, stopped = _Pictures(frames), Counter(), 0.0, None
+    pictures = _Counted(frames) if frames.count else _Pictures(frames)
+    counts, seconds, stopped = Counter(), 0.0, None
     pixels = number = 0
     with staged(output) as stage:
         drafts = {kind: stage / target.name for kind, target in targets.items()}
         sounds = {"overlay": frames.sound}
         shown = [kind for kind in ("overlay", "labels") if kind in kinds]
-        made = {k: Writer(drafts[k], k, frames.rate, sounds.get(k), wide, frames.jumps) for k in shown}
+        made = {k: Writer(drafts[k], k, frames.rate, sounds.get(k), wide, mark(where), frames.jumps) for k in shown}
         lines = open(drafts.get("json", os.devnull), "w", encoding="utf-8")  # noqa: SIM115 (`_close`)
         try:
             lines.write(_head(frames, pipeline, where))
@@ -187,7 +187,7 @@ def _head(frames: Frames, pipeline: Any, source: Path | None) -> str:
     """The first line of the frames' file."""
     classes = [{"id": key, "name": name} for key, name in pipeline.id2label.items()]
     path = None if source is None else str(source.absolute())
-    said = {"made_by": files.MAKER, "video": frames.name, "path": path, "rate": float(frames.rate)}
+    said = {"made_by": mark(source), "video": frames.name, "path": path, "rate": float(frames.rate)}
     return json.dumps({**said, "model": pipeline.name, "complete": False, "classes": classes}) + "\n"
 
 

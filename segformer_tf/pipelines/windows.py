@@ -1,10 +1,11 @@
-"""The overlapping windows that a large picture is cut into, and the scales that it is shown at."""
+"""Sizes: the overlapping windows that a large picture is cut into, scales, and the size that ADE20K is scored at."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from numbers import Real
 from typing import Any
 
+ADE20K_SIDES = (2048, 512)  # long and short side that ADE20K's pictures are fitted into
 SMALLEST_SIDE = 32  # what a model takes; pictures under it are filled up with zeros, the mean pixel
 LARGEST_SCALE = 16
 WINDOW, STRIDE = (1024, 1024), (768, 768)  # as the authors' evaluation of Cityscapes has them
@@ -65,3 +66,14 @@ def check_scales(scales: Sequence[float]) -> None:
                 f"scales are {tuple(scales)}; expected factors of at most {LARGEST_SCALE}: {scale:g} % is "
                 f"{scale / 100:g}."
             )
+
+
+def ade20k_size(height: int, width: int, scale: float = 1.0, multiple: int = 1) -> tuple[int, int]:
+    """The largest size of the same ratio inside 2048 x 512 (or 512 x 2048) times `scale`, as MMSegmentation rounds it.
+
+    `multiple`: of what the sides are then rounded up to: 32 in the authors' own evaluation.
+    """
+    long, short = (int(side * scale) for side in ADE20K_SIDES)
+    factor = min(long / max(height, width), short / min(height, width))
+    sides = [max(math.ceil(int(side * factor + 0.5) / multiple), 1) * multiple for side in (height, width)]
+    return sides[0], sides[1]

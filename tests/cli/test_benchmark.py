@@ -22,6 +22,18 @@ def test_the_fastest_row_that_loses_little_is_marked():
     assert benchmark.recommended([{**slow, "score": 0.6}, fast, lossy]) is lossy
 
 
+def test_the_row_with_most_pictures_a_second_is_marked_also_where_one_picture_takes_longer():
+    soon, many = {**row("float32", 9), "rate": 100.0}, {**row("float32", 10), "rate": 500.0}
+    assert benchmark.recommended([soon, many]) is many
+
+
+def test_the_title_tells_how_many_pictures_were_computed_together(capsys):
+    tables.costs(
+        [row("float32", 30, batch=2, recommended=True), {**row("int8", 1), "failure": "", "recommended": False}]
+    )
+    assert "64 x 96, one picture and batches of 2" in capsys.readouterr().out
+
+
 def test_without_scores_only_float32_is_recommended_and_failures_never():
     slow, fast, small = row("float32", 30), row("float32", 20), row("int8", 10)
     assert benchmark.recommended([slow, {**fast, "failure": "no"}, small]) is slow

@@ -89,6 +89,18 @@ def test_an_empty_folder_is_an_error_that_says_where_to_look(tmp_path):
         found(tmp_path)
 
 
+def test_an_empty_folder_among_others_is_told_and_the_others_are_found(folder, tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "more").mkdir()
+    picture = folder / "b.jpg"
+    for arguments in ((tmp_path / "out", picture, tmp_path / "more"), (tmp_path / "[om]*", picture)):
+        assert found(*arguments) == [str(picture)]
+        told = capsys.readouterr().err
+        assert f"{tmp_path / 'out'} holds no pictures" in told and f"{tmp_path / 'more'} holds no pictures" in told
+    with pytest.raises(FileNotFoundError, match=r"out holds no pictures.*more holds no pictures"):
+        found(tmp_path / "out", tmp_path / "more")
+
+
 def test_one_picture_comes_from_stdin(monkeypatch):
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"data")))
     [twice] = find_pictures(["-", "-"])  # its bytes come once
@@ -132,6 +144,17 @@ def test_two_pictures_of_one_name_are_refused_both_and_whole_names_tell_them_apa
     assert len(planned.refused) == 2
     whole = plan(pictures, Path("out"), KINDS, True, False, False)
     assert [name for _, name in whole.names.values()] == ["a.jpg", "a.png", "b.jpg"] and not whole.refused
+
+
+def test_two_pictures_that_share_one_file_alone_are_refused_as_well(tmp_path):
+    for name in ("x.jpg", "x_polygons.jpg"):
+        (tmp_path / name).touch()
+    pictures = find_pictures([str(tmp_path)])
+    planned = plan(pictures, Path("out"), ("json", "polygons"), False, False, False)
+    (told,) = set(planned.refused.values())
+    assert not planned.names and len(planned.refused) == 2 and "both be written as out/x_polygons.json;" in told
+    assert len(plan(pictures, Path("out"), ("json", "labels"), False, False, False).names) == 2
+    assert len(plan(pictures, Path("out"), ("json", "polygons"), True, False, False).names) == 2
 
 
 def test_a_picture_given_is_never_where_a_result_goes(tmp_path):

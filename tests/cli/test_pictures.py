@@ -19,7 +19,7 @@ from PIL import Image
 from reference import FIXTURES, ROOT
 from small_data import small_checkpoint as small
 
-from segformer_tf.pipelines import files
+from segformer_tf.pipelines import files, marks
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*has several frames")  # of `pictures`' animation the first is taken
 EXAMPLE = ROOT / "examples" / "china.jpg"
@@ -129,8 +129,8 @@ def test_files_of_others_stay_even_where_results_would_go(call, pictures):
     assert status == 1 and "cmyk.json was not written by segformer-tf and is not replaced" in stderr
     assert "1 of 2 pictures failed; the others are done." in stderr
     assert all(path.read_bytes() == data for path, data in before.items())
-    assert files.ours(pictures / "small_labels.png") and not (pictures / "cmyk_labels.png").exists()
-    assert call(*arguments, "--overwrite")[0] == 0 and files.ours(pictures / "cmyk.json")
+    assert marks.ours(pictures / "small_labels.png") and not (pictures / "cmyk_labels.png").exists()
+    assert call(*arguments, "--overwrite")[0] == 0 and marks.ours(pictures / "cmyk.json")
 
 
 def test_a_second_run_does_what_is_left(call, pictures, tmp_path):
@@ -178,6 +178,10 @@ def test_one_file_goes_to_stdout(call, pictures, tmp_path, monkeypatch):
     for more in ([], ["--save", "json", "--json"], [pictures / "rgb.png", "--save", "json"]):
         status, _, stderr = call(*arguments, *more)
         assert status == 2 and "--output -: takes one picture and one kind of --save" in stderr
+    for option in ("--overwrite", "--skip-existing", "--whole-names"):
+        status, _, stderr = call(*arguments, "--save", "svg", option)
+        assert status == 2 and f"{option}: is for files, and --output - writes none" in stderr
+    assert json.loads(call(*arguments, "--save", "json")[1])["image"] == "palette"
 
 
 def test_sliding_follows_window_and_stride(call, pictures, tmp_path):
@@ -206,10 +210,10 @@ def test_a_decompression_bomb_is_refused(call, tmp_path, monkeypatch):
 def test_a_full_disk_ends_the_run_and_says_how_to_go_on(call, pictures, tmp_path, monkeypatch):
     write = files.write_png
 
-    def until_full(picture, file):
+    def until_full(picture, file, made_by):
         if "rgb" in str(file):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        write(picture, file)
+        write(picture, file, made_by)
 
     monkeypatch.setattr(files, "write_png", until_full)
     arguments = [
@@ -246,7 +250,7 @@ def test_ctrl_c_ends_with_130_and_leaves_whole_files(tmp_path):
     assert process.returncode == 130 and "pictures are done; --skip-existing goes on." in stderr
     assert "Traceback" not in stderr
     left = sorted((tmp_path / "out").iterdir())
-    assert len(left) % 3 == 0 and all(files.ours(path) for path in left)
+    assert len(left) % 3 == 0 and all(marks.ours(path) for path in left)
 
 
 def test_pictures_of_one_name_are_told_once_and_make_no_directory(call, pictures, tmp_path):
@@ -353,7 +357,8 @@ def test_classify_prints_names_and_scores(call):
 def test_all_kinds_of_files_and_options_together(call, pictures, tmp_path):
     status, stdout, _ = call(
         "segment", pictures / "palette.png", "--model", small(), "--output", tmp_path, "--json", "--flip",
-        "--scales", "0.75", "1", "--alpha", "0.3", "--skip-class", "class 0", "--save", "labels,polygons,scores,json",
+        "--scales", "0.75", "1", "--alpha", "0.3", "--skip-class", "class 0", "--skip-class", "background",
+        "--save", "labels,polygons,scores,json",
     )  # fmt: skip
     (row,) = json.loads(stdout)
     assert status == 0 and [path.rpartition("_")[2] for path in row["files"][:1]] == ["labels.png"]
@@ -363,6 +368,9 @@ def test_all_kinds_of_files_and_options_together(call, pictures, tmp_path):
     assert json.loads((tmp_path / "palette_polygons.json").read_text())["annotations"]
     status, _, stderr = call("segment", pictures / "palette.png", "--model", small(), "--skip-class", "clas 0")
     assert status == 2 and "did you mean 'class 0'?" in stderr
+    arguments = ["segment", pictures / "palette.png", "--model", small(), "--output", "-", "--save", "svg"]
+    status, _, stderr = call(*arguments, "--skip-class", "background", "--skip-class", "clas 0")
+    assert status == 2 and "--skip-class: The model has no class 'clas 0'" in stderr
 
 
 @pytest.mark.parametrize(
@@ -372,3 +380,11 @@ def test_a_model_for_another_task_is_refused_and_the_command_named(call, tmp_pat
     arguments = [] if command == "classify" else ["--output", tmp_path]
     status, stdout, stderr = call(command, EXAMPLE, "--model", FIXTURES / model, *arguments)
     assert status == 1 and f"`segformer-tf {other}`" in stderr and stdout == "" and stderr.count("\n") == 1
+
+
+def test_another_error_does_not_name_another_command_whatever_words_are_in_it(call, tmp_path):
+    model = tmp_path / "random needs a"
+    model.mkdir()
+    (model / "config.json").write_text('{"model_type": "other"}')
+    status, _, stderr = call("segment", EXAMPLE, "--model", model, "--output", tmp_path / "out")
+    assert status == 1 and "random needs a" in stderr and "segformer-tf classify" not in stderr

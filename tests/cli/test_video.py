@@ -18,7 +18,10 @@ def frames(tmp_path):
 
 
 def test_a_video_is_labelled_by_both_commands_alike(call, frames, tmp_path):
-    status, stdout, stderr = call("video", frames, "--model", small(), "--output", tmp_path / "out", "--fps", 5)
+    skipped = ["--skip-class", "background", "--skip-class", "class 1"]
+    status, stdout, stderr = call(
+        "video", frames, "--model", small(), "--output", tmp_path / "out", "--fps", 5, *skipped
+    )
     assert (status, stderr) == (0, "") and f"{frames}: 4 frames in " in stdout
     assert f"wrote {tmp_path / 'out' / 'frames_overlay.mp4'}" in stdout
     source = tmp_path / "out" / "frames_overlay.mp4"
@@ -89,6 +92,7 @@ def test_videos_that_are_done_are_left_out_if_asked_unless_they_ended_early(call
         (["--output", "-"], "--output -: is for pictures"),
         (["--recursive"], "--recursive: is for pictures"),
         (["--legend", "inside"], "--legend: is for pictures"),
+        (["--page", "2"], "--page: is for pictures"),
         (["--skip-existing", "--save", "overlay"], "--skip-existing: of videos needs json"),
     ],
 )

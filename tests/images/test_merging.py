@@ -52,7 +52,7 @@ def overlapping():
     for number, (top, left) in enumerate([(0, 0), (0, 18), (16, 0), (16, 18)]):
         logits = random(6, 8, 4) + number
         logits[..., number] += 2
-        parts.append((logits, Box(top, left, 24, 32)))
+        parts.append((logits, Box(top, left, top + 24, left + 32)))
         total[top : top + 24, left : left + 32] += resized(logits, 24, 32)
         count[top : top + 24, left : left + 32] += 1
     return parts, total / count
@@ -96,7 +96,7 @@ def test_a_part_may_reach_past_the_picture_and_start_between_pixels():
     """As windows that are filled up, and those of a picture of another size: pixels whose centres lie inside."""
     left, right = np.zeros((2, 2, 2), "float32"), np.zeros((2, 2, 2), "float32")
     left[..., 0], right[..., 1] = 1, 1
-    found = merged((4, 10), [(left, Box(0, -3, 8, 7.4)), (right, Box(0, 4.4, 8, 20))])
+    found = merged((4, 10), [(left, Box(0, -3, 8, 4.4)), (right, Box(0, 4.4, 8, 24.4))])
     np.testing.assert_array_equal(found.labels, [[0] * 4 + [1] * 6] * 4)
 
 

@@ -269,3 +269,19 @@ def test_a_file_is_named_where_its_values_do_not_fit(tmp_path):
     Image.new("RGB", (4, 4)).save(tmp_path / "mask.png")
     with pytest.raises(ValueError, match=r"^/.*mask\.png has mode RGB; expected one channel of class ids"):
         to_class_ids(tmp_path / "mask.png")
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "WEBP", "JPEG"])
+def test_a_lossy_mask_is_refused_whatever_it_is_given_as(tmp_path, kind):
+    path = tmp_path / "mask"
+    turned = Image.Exif()
+    turned[274] = 6
+    options = {"compression": "jpeg"} if kind == "TIFF" else {}
+    Image.fromarray(np.zeros((32, 48), np.uint8)).save(path, kind, exif=turned, **options)
+    with path.open("rb") as file:
+        for source in (path, path.read_bytes(), io.BytesIO(path.read_bytes()), file):
+            with pytest.raises(ValueError, match="is a lossy picture, which smears class ids"):
+                to_class_ids(source)
+    if kind != "WEBP":  # of a picture nobody knows which WebP it was
+        with pytest.raises(ValueError, match="is a lossy picture"), Image.open(path) as picture:
+            to_class_ids(picture)

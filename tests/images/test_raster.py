@@ -144,6 +144,47 @@ def test_a_picture_that_lies_nowhere_gives_labels_that_lie_nowhere(tmp_path):
                 assert file.crs is None and file.transform.is_identity
 
 
+def geotags(x, y, step):
+    return [(33550, "d", 3, (step, step, 0.0), True), (33922, "d", 6, (0.0, 0.0, 0.0, x, y, 0.0), True)]
+
+
+def test_labels_of_a_page_lie_where_that_page_lies(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "pages.tif") as file:
+        file.write(PIXELS[::2, ::2, :3], photometric="rgb", subfiletype=1)
+        file.write(PIXELS[..., :3], photometric="rgb", extratags=geotags(100.0, 200.0, 1.0))
+        file.write(PIXELS[..., :3], photometric="rgb", extratags=geotags(5000.0, 6000.0, 2.0))
+    for page, place in ((1, Affine(1, 0, 100, 0, -1, 200)), (2, Affine(2, 0, 5000, 0, -2, 6000))):
+        labels = np.zeros((90, 130), np.int32)
+        write_labels(tmp_path / "labels.tif", labels, palette_for(2), "me", tmp_path / "pages.tif", page)
+        with rasterio.open(tmp_path / "labels.tif") as file:
+            assert file.transform == place
+
+
+def test_labels_of_a_turned_page_get_no_place_and_that_is_said(tmp_path):
+    source, labels = tmp_path / "turned.tif", np.zeros((130, 90), np.int32)
+    tags = [*geotags(100.0, 200.0, 1.0), (274, "H", 1, 6, True)]
+    tifffile.imwrite(source, PIXELS[..., :3], photometric="rgb", extratags=tags)
+    with pytest.warns(UserWarning, match="turned by its Orientation tag, so its labels get no georeference"):
+        write_labels(tmp_path / "labels.tif", labels, palette_for(2), "me", source)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        with rasterio.open(tmp_path / "labels.tif") as file:
+            assert file.transform.is_identity
+
+
+def test_a_picture_behind_its_smaller_copy_is_decoded_whole(tmp_path, small_is_large):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(PIXELS[::2, ::2, :3], photometric="rgb", subfiletype=1)
+        file.write(PIXELS[..., :3], photometric="rgb")
+    assert open_regions(tmp_path / "a.tif", 3) is None
+    np.testing.assert_array_equal(np.asarray(open_image(tmp_path / "a.tif")), PIXELS[..., :3])
+
+
+def test_a_page_that_is_flagged_as_a_copy_is_the_picture_where_it_is_alone(tmp_path, small_is_large):
+    tifffile.imwrite(tmp_path / "copy.tif", PIXELS[..., :3], photometric="rgb", subfiletype=1)
+    np.testing.assert_array_equal(np.asarray(open_regions(tmp_path / "copy.tif", 3)), PIXELS[..., :3])
+
+
 def test_a_reference_system_without_a_place_is_kept(tmp_path):
     source = write(tmp_path / "photo.tif", PIXELS[..., :3], photometric="RGB", crs="EPSG:32633")
     with warnings.catch_warnings():

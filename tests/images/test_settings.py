@@ -76,3 +76,15 @@ def test_what_is_given_and_the_newer_name_win_over_reduce_labels(tmp_path, kept)
         np.zeros((2, 2, 3), np.uint8), segmentation_maps=np.full((2, 2), 7), reduce_labels=kept
     ).labels
     assert labels[0][0, 0] == (6 if kept else 7)
+
+
+def test_values_of_numpy_are_kept_as_python_s_own_and_written(tmp_path):
+    given = {"do_resize": np.bool_(True), "do_rescale": np.bool_(True), "do_normalize": np.bool_(True)}
+    given |= {"do_reduce_labels": np.bool_(False), "do_exif_transpose": np.bool_(True), "page": np.int64(1)}
+    given |= {"rescale_factor": np.float32(0.5), "size": np.int64(64), "value_range": np.array([0, 4095])}
+    processor = SegformerImageProcessor(**given, image_mean=np.float32(0.5), image_std=np.ones(1, np.float32))
+    processor.save_pretrained(tmp_path)
+    again = SegformerImageProcessor.from_pretrained(tmp_path)
+    assert repr(again) == repr(processor) and again.page == 1 and again.rescale_factor == 0.5
+    with pytest.raises(ValueError, match="rescale_factor is"):
+        SegformerImageProcessor(rescale_factor=np.complex64(1))

@@ -8,7 +8,7 @@ import tifffile
 from PIL import Image
 
 from segformer_tf import SegformerImageProcessor
-from segformer_tf.images import open_image
+from segformer_tf.images import open_image, tiff
 from segformer_tf.images.opening import is_lossy, to_class_ids, to_pixels
 
 RANDOM = np.random.default_rng(0)
@@ -174,3 +174,30 @@ def test_a_packing_that_needs_another_package_names_it(tmp_path, monkeypatch):
     monkeypatch.setattr(tifffile.TiffPage, "asarray", asarray)
     with pytest.raises(ImportError, match=r"a\.tif is packed by NONE, which needs imagecodecs: pip"):
         to_pixels(tmp_path / "a.tif", 5, None, strict=True)
+
+
+def test_a_page_of_many_bands_that_is_flagged_as_a_copy_is_the_picture_where_it_is_alone(tmp_path):
+    values = bands(6)
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="minisblack", planarconfig="contig", subfiletype=1)
+    np.testing.assert_array_equal(to_pixels(tmp_path / "a.tif", 6, None, True), values)
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_the_tags_of_every_page_are_read_without_its_pixels(tmp_path, big, order):
+    with tifffile.TiffWriter(tmp_path / "a.tif", bigtiff=big, byteorder=order) as file:
+        for kind in (0, 1, 2):
+            name = "me, whose name is long" if kind == 1 else "me"
+            file.write(bands(1)[..., 0], subfiletype=kind, software=name)
+    with (tmp_path / "a.tif").open("rb") as file:
+        found = [(tags.get(254, 0), tags[305]) for tags in tiff.directories(file)]
+    assert found == [(0, "me"), (1, "me, whose name is long"), (2, "me")]
+
+
+def test_inks_of_sixteen_bits_are_refused_where_a_range_is_given(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", bands(4, np.uint16, 60_000), photometric="separated")
+    with pytest.raises(ValueError, match=r"a\.tif holds inks \(CMYK\) of 16 bits"):
+        to_pixels(tmp_path / "a.tif", 3, None, True, value_range=(0, 65535))
+    tifffile.imwrite(tmp_path / "b.tif", bands(4), photometric="separated")
+    expected = np.asarray(Image.open(tmp_path / "b.tif").convert("RGB"))
+    np.testing.assert_array_equal(to_pixels(tmp_path / "b.tif", 3, None, True, value_range=(0, 65535)), expected)

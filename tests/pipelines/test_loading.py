@@ -52,6 +52,18 @@ def test_without_openvino_the_model_itself_is_taken_and_what_to_install_is_said(
     assert "pip install openvino" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("where", ["converting", "computing"])
+def test_a_runtime_that_fails_leaves_the_model_itself_and_says_why(where, monkeypatch, capsys):
+    def broken(*_):
+        raise RuntimeError("Op is not supported\nand a stack")
+
+    monkeypatch.setattr(loading, "converted", broken if where == "converting" else lambda *_: broken)
+    keras = Slow("tensorflow", 1)
+    assert fastest(keras, PROCESSOR, "openvino") is keras
+    told = capsys.readouterr().err
+    assert "with TensorFlow (openvino cannot: Op is not supported" in told and told.count("\n") == 1
+
+
 ANY_SIZE = SegformerImageProcessor(size={"shortest_edge": 64})
 
 

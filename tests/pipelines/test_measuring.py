@@ -1,12 +1,26 @@
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from segformer_tf.pipelines.measuring import peak_memory
+from segformer_tf.pipelines.measuring import measure, peak_memory
 
 CODE = "from segformer_tf.pipelines.measuring import peak_memory; print(peak_memory())"
+
+
+@pytest.mark.parametrize(("size", "batch"), [((64, 96), 8), ((1024, 1024), 2)])
+def test_batches_have_as_many_pictures_as_are_told(size, batch):
+    counts = set()
+
+    class Counting:
+        description = SimpleNamespace(config={"num_channels": 3})
+
+        def __call__(self, pixel_values):
+            counts.add(len(pixel_values))
+
+    assert measure(Counting(), size, 0.001).batch == batch and counts == {1, batch}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no resource module")

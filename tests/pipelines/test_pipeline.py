@@ -330,3 +330,17 @@ def test_options_are_checked_before_a_picture_is_touched(segment):
         segment.stream(iter(()), mode="tiles")
     with pytest.raises(TypeError, match="did you mean 'window'"):
         segment(PICTURE, windw=(3, 3))
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("values", [(-2.0, 3.0), (0.0, 9000.0), (-7.0, -7.0)])
+def test_values_beyond_8_bits_are_labelled_and_shown_from_their_lowest_to_their_highest(channels, values):
+    config = SegformerConfig(**{**SMALL, "num_channels": channels})
+    model = TFSegformerForSemanticSegmentation(config, data_format="channels_last")
+    scaled = {"image_mean": [0.0] * channels, "image_std": [1000.0] * channels}
+    segment = SegmentationPipeline(model, SegformerImageProcessor(do_resize=False, do_rescale=False, **scaled))
+    picture = np.linspace(*values, 40 * 60, dtype=np.float32).reshape(40, 60, 1).repeat(channels, -1)
+    result = segment(picture)
+    flat = values[0] == values[1]
+    assert result.pixels.shape == (40, 60, 3) and result.pixels.min() == 0
+    assert result.pixels.max() == (0 if flat else 255) and result.overlay().size[1] >= 40

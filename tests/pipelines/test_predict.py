@@ -11,8 +11,9 @@ from segformer_tf import (
     TFSegformerForSemanticSegmentation,
 )
 from segformer_tf.images.probabilities import softmax
-from segformer_tf.pipelines.predict import How, Predictor, ade20k_size
+from segformer_tf.pipelines.predict import How, Predictor
 from segformer_tf.pipelines.runtimes import KerasModel, Runtime
+from segformer_tf.pipelines.windows import ade20k_size
 from segformer_tf.training.evaluate import Protocol, predictions
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (90, 130, 3)).astype("uint8")
@@ -186,6 +187,18 @@ def test_a_large_picture_is_let_go_row_by_row(model):
     assert len(job.windows) == 42 * 2 and max(held) <= 4 and held[-1] == 0
     assert (job.merger.labels == 1).all()
     assert set(runtime.shapes) == {(2, 64, 64, 3)}
+
+
+@pytest.mark.parametrize(
+    ("height", "window", "scale"), [(4001, 200, 0.5), (1019, 191, 1.5), (2194, 64, 1.75), (2194, 320, 1.75)]
+)
+@pytest.mark.parametrize("across", [False, True])
+def test_windows_side_by_side_leave_no_gap_at_any_scale(model, height, window, scale, across):
+    """The end of one and the start of the next, as fractions of the picture's pixels, are the same number."""
+    predictor = Predictor(Counting(model), SegformerImageProcessor(), batch_size=64)
+    pixels = np.zeros((32, height, 3) if across else (height, 32, 3), np.uint8)
+    how = How("slide", window=(window, window), stride=(window, window), scales=(scale,), flip=True)
+    assert (predictor.answer(predictor.job(pixels, how)).labels == 1).all()
 
 
 def test_windows_of_many_megapixels_do_not_share_a_batch(model):

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from segformer_tf.images import palette_for
-from segformer_tf.pipelines import files
+from segformer_tf.pipelines import files, marks
 from segformer_tf.pipelines.result import SegmentationResult
 
 LABELS = np.array([[0, 0, 0, 1], [0, 2, 0, 1], [0, 0, 0, 1]], np.int32)
@@ -129,7 +129,7 @@ def test_every_kind_of_file_is_written_and_known_as_ours(result, tmp_path):
     assert [path.name for path in written] == [
         "street_labels.png", "street_overlay.png", "street.json", "street_polygons.json", "street_scores.npz"
     ]  # fmt: skip
-    assert all(files.ours(path) for path in written)
+    assert all(marks.ours(path) for path in written)
     assert sorted((tmp_path / "out").iterdir()) == sorted(written)
     with np.load(tmp_path / "out" / "street_scores.npz") as arrays:
         assert arrays["scores"].dtype == np.float16
@@ -174,7 +174,26 @@ def test_a_result_of_another_picture_of_the_same_name_stays(result, tmp_path):
     with pytest.raises(FileExistsError, match=r"street\.json in .* is of .*pictures/street\.jpg, and elsewhere/street"):
         other.save(tmp_path)
     other.save(tmp_path, overwrite=True)
-    assert files.source_of(tmp_path / "street.json") == str(Path("elsewhere/street.jpg").absolute())
+    assert marks.source_of(tmp_path / "street.json") == str(Path("elsewhere/street.jpg").absolute())
+
+
+@pytest.mark.parametrize("kind", [kind for kind in files.ENDINGS if kind != "json"])
+def test_every_file_says_which_picture_it_is_of_and_stays_where_it_is_another(result, tmp_path, kind):
+    if kind == "tiff":
+        pytest.importorskip("rasterio")
+    (written,) = result.save(tmp_path, kind)
+    before = written.read_bytes()
+    assert marks.made_by(written) == marks.mark(result.path) != marks.mark(None)
+    assert b"pictures" not in before and str(tmp_path).encode() not in before, "the path is not told"
+    result.save(tmp_path, kind)
+    other = SegmentationResult(**{**vars(result), "path": Path("elsewhere") / "street.jpg"})
+    with pytest.raises(FileExistsError, match=f"{written.name}, where a file of .* is of another picture"):
+        other.save(tmp_path, kind)
+    assert written.read_bytes() == before
+    other.save(tmp_path, kind, overwrite=True)
+    SegmentationResult(**{**vars(result), "path": None}).save(tmp_path, kind)  # of an array: nobody knows
+    assert marks.made_by(written) == marks.MAKER
+    result.save(tmp_path, kind)
 
 
 def test_what_cannot_be_saved_is_named(result, tmp_path):

@@ -14,7 +14,7 @@ from turned import lay, turn
 
 from segformer_tf import SegformerConfig, SegformerImageProcessor, SegmentationPipeline
 from segformer_tf import TFSegformerForSemanticSegmentation as Segmentation
-from segformer_tf.pipelines import files
+from segformer_tf.pipelines import files, marks
 from segformer_tf.pipelines.frames import open_frames
 from segformer_tf.pipelines.recording import Writer
 from segformer_tf.pipelines.video import Smoothed, label_video
@@ -75,7 +75,7 @@ def test_a_video_becomes_overlay_labels_and_a_line_for_each_frame(segment, tmp_p
     assert len(done) == found["frames"] == 7 and found["seconds"] == pytest.approx(0.7)
     names = ["street_frames.jsonl", "street_labels.mkv", "street_overlay.mp4"]
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == names
-    assert all(files.ours(tmp_path / "out" / name) for name in names)
+    assert all(marks.ours(tmp_path / "out" / name) for name in names)
     pictures = [pixels for pixels, _ in open_frames(source)]
     labels = read_labels(tmp_path / "out" / "street_labels.mkv")
     for number, (pixels, (ids, time)) in enumerate(zip(pictures, labels, strict=True)):
@@ -318,7 +318,7 @@ def test_a_video_of_another_folder_is_not_replaced_by_one_of_its_name(segment, f
         ):
             label_video(segment, other, tmp_path / "out", kinds)
     label_video(segment, other, tmp_path / "out", ("json",), overwrite=True)
-    assert files.source_of(tmp_path / "out" / "frames_frames.jsonl") == str(other)
+    assert marks.source_of(tmp_path / "out" / "frames_frames.jsonl") == str(other)
 
 
 def test_a_folders_name_has_no_ending(tmp_path, monkeypatch):
@@ -332,13 +332,13 @@ def test_a_folders_name_has_no_ending(tmp_path, monkeypatch):
 
 def test_a_record_says_whether_a_video_is_complete(segment, folder, tmp_path):
     label_video(segment, folder, tmp_path / "out", ("json",))
-    assert files.done(tmp_path / "out" / "frames_frames.jsonl")
+    assert marks.done(tmp_path / "out" / "frames_frames.jsonl")
     Image.fromarray(FRAMES[0, :30]).save(folder / "12.png")
     ends = []
     with pytest.raises(ValueError, match="Frame 4"):
         label_video(segment, folder, tmp_path / "out", ("json",), ended=lambda *end: ends.append(end))
     record = tmp_path / "out" / "frames_frames.jsonl"
-    assert files.ours(record) and not files.done(record) and ends == [(4, [record])]
+    assert marks.ours(record) and not marks.done(record) and ends == [(4, [record])]
 
 
 @pytest.mark.parametrize("kinds", [("overlay",), files.DEFAULT])
@@ -483,3 +483,22 @@ def test_a_camera_that_is_not_there_is_named(segment, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(ImportError, match="Camera 3 needs OpenCV, which is not installed"):
         open_frames("3")
+
+
+@pytest.mark.parametrize("skip", [("background", "LABEL_1"), "LABEL_1", (), None])
+def test_skipped_classes_are_those_of_pictures_and_leave_the_files_their_names(segment, folder, tmp_path, skip):
+    found = label_video(segment, folder, tmp_path / "out", ("json",), skip=skip)
+    assert found["files"] == [str(tmp_path / "out" / "frames_frames.jsonl")]
+    with pytest.raises(ValueError, match="has no class 'sky'"):
+        label_video(segment, folder, tmp_path / "out", ("json",), skip=("background", "sky"))
+
+
+def test_a_file_without_the_record_says_which_video_it_is_of(segment, folder, tmp_path):
+    kinds = ("labels", "overlay")
+    written = label_video(segment, folder, tmp_path / "out", kinds)["files"]
+    assert {marks.made_by(tmp_path / "out" / file) for file in written} == {marks.mark(folder)}
+    label_video(segment, folder, tmp_path / "out", kinds)
+    (tmp_path / "other").mkdir()
+    other = folder.rename(tmp_path / "other" / "frames")
+    with pytest.raises(FileExistsError, match="is of another picture or video"):
+        label_video(segment, other, tmp_path / "out", kinds)

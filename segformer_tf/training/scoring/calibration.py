@@ -77,8 +77,8 @@ class Sampler:
         (top, bottom, down), (left, right, across) = sides
         above = logits[top, left] * (1 - across) + logits[top, right] * across
         below = logits[bottom, left] * (1 - across) + logits[bottom, right] * across
-        inside = (self.rows >= box.top) & (self.rows < box.top + box.height)
-        inside &= (self.columns >= box.left) & (self.columns < box.left + box.width)
+        inside = (self.rows >= box.top) & (self.rows < box.bottom)
+        inside &= (self.columns >= box.left) & (self.columns < box.right)
         self.total = self.total + np.where(inside[:, np.newaxis], above * (1 - down) + below * down, 0)
         self.count += inside[:, np.newaxis]
 

@@ -92,7 +92,7 @@ def test_openvino_gives_several_pictures_a_stream_each(tmp_path):
 
 
 def test_openvino_plans_a_few_sizes_and_has_one_plan_for_the_others(tmp_path, monkeypatch):
-    monkeypatch.setattr(exported, "FIXED_SIZES", 2)
+    monkeypatch.setattr(exported, "SIZED_PLANS", 2)
     export(model(), tmp_path, "openvino", processor=processor())
     runtime = open_exported(tmp_path / "openvino_model.xml")
     for width in (32, 40, 48, 56, 32):
