@@ -1,5 +1,6 @@
 """A data set of any layout -> pictures and PNGs of class ids in the first layout."""
 
+import itertools
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from segformer_tf.data.pictures import ids_of, picture_of
 from segformer_tf.data.splits import Split
 from segformer_tf.images.drawing import label_image
 from segformer_tf.images.palettes import palette_for
+from segformer_tf.storage.switch import PREFIX, settle
 from segformer_tf.storage.whole import staged
 
 Change = Callable[[np.ndarray, int], np.ndarray]
@@ -41,8 +43,10 @@ def convert_masks(
         FileExistsError: `dst` has files already.
         ValueError: The data set has no mask files.
     """
-    src, dst = Path(src), Path(dst)
-    if dst.exists() and (not dst.is_dir() or any(dst.iterdir())):
+    src, dst = Path(src), Path(dst).resolve()  # "." and ".." have no name of their own
+    if dst.is_dir():
+        settle(dst)
+    if dst.exists() and (not dst.is_dir() or any(not file.name.startswith(PREFIX) for file in dst.iterdir())):
         raise FileExistsError(f"{dst} exists already, expected none or an empty directory: choose another.")
     found = inspect(src, splits=splits, binary=binary, seed=seed).check()
     for sentence in found.warnings:
@@ -51,15 +55,31 @@ def convert_masks(
     for split in found.splits.values():
         if not split.has_masks or split.shards:
             raise ValueError(f"the split {split.name!r} has no mask files, expected pictures with masks in files.")
-    palette = palette_for(found.id2label)
-    colours = [row.get("color") or palette[i].tolist() for i, row in enumerate(found.classes)]
-    rows = [{"id": row["id"], "name": row["name"], "color": c} for row, c in zip(found.classes, colours, strict=True)]
-    with staged(dst.absolute().parent) as stage:
-        whole = stage / dst.name
+    colours = _colours(found.classes)
+    rows = [
+        {"id": row["id"], "name": row["name"], **({"color": colour} if colour else {})}
+        for row, colour in zip(found.classes, colours, strict=True)
+    ]
+    palette = np.array([colour or (0, 0, 0) for colour in colours], np.uint8)
+    with staged(dst) as stage:
         for split in found.splits.values():
-            _write(split, whole, np.array(colours, np.uint8), change)
-        (whole / "classes.json").write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
+            _write(split, stage, palette, change)
+        (stage / "classes.json").write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
     return {name: len(split) for name, split in found.splits.items()}
+
+
+def _colours(classes: Sequence[dict[str, Any]]) -> list[list[int] | None]:
+    """The classes' own colours, and made-up ones that no other has; None where all that can be told apart are taken."""
+    made_up = palette_for({row["id"]: row["name"] for row in classes}).tolist()
+    colours = [row.get("color") for row in classes]
+    taken = {tuple(colour) for colour in colours if colour}
+    spare = iter(palette_for(2 * len(classes)).tolist())
+    for i, colour in enumerate(colours):
+        if colour is None:
+            free = (each for each in itertools.chain([made_up[i]], spare) if tuple(each) not in taken)
+            colours[i] = next(free, None)
+            taken.add(tuple(colours[i] or ()))
+    return colours
 
 
 def _write(split: Split, directory: Path, palette: np.ndarray, change: Change | None) -> None:
