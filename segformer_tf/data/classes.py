@@ -2,6 +2,7 @@
 
 import csv
 import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,11 +55,11 @@ def read_rows(file: Path) -> list[dict[str, Any]]:
 
 def _rows(found: Any) -> list[dict[str, Any]]:
     if isinstance(found, dict):
-        if all(isinstance(value, int) for value in found.values()):  # {"road": 0}
-            found = {value: key for key, value in found.items()}
-        found = [{"id": int(key), "name": name} for key, name in found.items()]
+        by_name = all(isinstance(value, int) for value in found.values())  # {"road": 0}
+        pairs = [(value, key) if by_name else (key, value) for key, value in found.items()]
+        found = [{"id": int(number), "name": name} for number, name in pairs]
     if found and all(isinstance(entry, str) for entry in found):
-        return named(found)
+        return numbered(found)
     return sorted((dict(row) for row in found), key=lambda row: row["id"])
 
 
@@ -121,7 +122,7 @@ def checked(rows: list[dict[str, Any]], file: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def named(names: Sequence[str]) -> list[dict[str, Any]]:
+def numbered(names: Sequence[str]) -> list[dict[str, Any]]:
     """Rows of names alone, ids by their order."""
     return [{"id": number, "name": str(name)} for number, name in enumerate(names)]
 
@@ -154,10 +155,10 @@ def common(lists: Mapping[str, Sequence[dict[str, Any]]]) -> tuple[list[dict[str
     longest = max(lists, key=lambda split: len(lists[split]), default="")
     told = []
     for split, rows in lists.items():
-        ids = {_plain(str(row["name"])): row["id"] for row in lists[longest]}
+        ids = {plain(str(row["name"])): row["id"] for row in lists[longest]}
         for row, other in zip(rows, lists[longest], strict=False):
-            name = _plain(str(row["name"]))
-            if name != _plain(str(other["name"])):
+            name = plain(str(row["name"]))
+            if name != plain(str(other["name"])):
                 there = f"it is {ids[name]} in the split {longest!r}" if name in ids else f"{longest!r} has none"
                 told.append(
                     f"the class {row['name']!r} has the id {row['id']} in the split {split!r}, but {there}, where "
@@ -204,7 +205,7 @@ def _check_same(model: Classes, data: Classes) -> None:
     names, own = ([classes[i] for i in sorted(classes)] for classes in (model, data))
     if not data or (made_up(names) and len(own) <= len(names)) or (made_up(own) and len(own) == len(names)):
         return
-    if all(i in model and _plain(model[i]) == _plain(name) for i, name in data.items()):
+    if all(i in model and plain(model[i]) == plain(name) for i, name in data.items()):
         return
     raise ValueError(
         f"the data set's classes are {_listed(data)}, and the model's are {_listed(model)}: take data with the model's "
@@ -227,8 +228,9 @@ def made_up(names: Sequence[str]) -> bool:
     return numbered or tuple(names) in (TWO, (TWO[0], "LABEL_0"))  # the second: a model of one logit
 
 
-def _plain(name: str) -> str:
-    return re.sub(r"[\W_]+", " ", name).strip().lower()
+def plain(name: str) -> str:
+    """What two spellings of one name share: neither capitals nor space, _ and - between words tell classes apart."""
+    return re.sub(r"[\s_-]+", "", unicodedata.normalize("NFC", name).casefold())
 
 
 def _listed(classes: Classes) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,11 +12,12 @@ import numpy as np
 from PIL import Image
 
 from segformer_tf.data.files import names_below
-from segformer_tf.data.inspection import inspect
+from segformer_tf.data.inspection import Inspection, inspect
 from segformer_tf.data.pictures import ids_of, picture_of
 from segformer_tf.data.splits import Split
 from segformer_tf.images.drawing import label_image
 from segformer_tf.images.palettes import palette_with
+from segformer_tf.storage.switch import PREFIX, settle
 from segformer_tf.storage.whole import staged
 
 Change = Callable[[np.ndarray, int], np.ndarray]
@@ -41,8 +43,10 @@ def convert_masks(
         FileExistsError: `dst` has files already.
         ValueError: The data set has no mask files.
     """
-    src, dst = Path(src), Path(dst)
-    if dst.exists() and (not dst.is_dir() or any(dst.iterdir())):
+    src, dst = Path(src), Path(dst).resolve()  # "." and ".." have no name of their own
+    if dst.is_dir():
+        settle(dst)
+    if dst.exists() and (not dst.is_dir() or any(not file.name.startswith(PREFIX) for file in dst.iterdir())):
         raise FileExistsError(f"{dst} exists already, expected none or an empty directory: choose another.")
     found = inspect(src, splits=splits, binary=binary, seed=seed).check()
     for sentence in found.warnings:
@@ -51,14 +55,25 @@ def convert_masks(
     for split in found.splits.values():
         if not split.has_masks or split.shards:
             raise ValueError(f"the split {split.name!r} has no mask files, expected pictures with masks in files.")
-    colours = palette_with(found.id2label, found.colours).tolist()
-    rows = [{"id": row["id"], "name": row["name"], "color": c} for row, c in zip(found.classes, colours, strict=True)]
-    with staged(dst.absolute().parent) as stage:
-        whole = stage / dst.name
+    colours = _colours(found)
+    rows = [
+        {"id": row["id"], "name": row["name"], **({"color": colour} if colour else {})}
+        for row, colour in zip(found.classes, colours, strict=True)
+    ]
+    palette = np.array([colour or (0, 0, 0) for colour in colours], np.uint8)
+    with staged(dst) as stage:
         for split in found.splits.values():
-            _write(split, whole, np.array(colours, np.uint8), change)
-        (whole / "classes.json").write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
+            _write(split, stage, palette, change)
+        (stage / "classes.json").write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
     return {name: len(split) for name, split in found.splits.items()}
+
+
+def _colours(found: Inspection) -> list[list[int] | None]:
+    """The classes' own colours, and made-up ones that no other has; None where all that can be told apart are taken."""
+    palette = palette_with(found.id2label, found.colours).tolist()
+    shared = Counter(map(tuple, palette))
+    own = found.colours
+    return [colour if i in own or shared[tuple(colour)] == 1 else None for i, colour in enumerate(palette)]
 
 
 def _write(split: Split, directory: Path, palette: np.ndarray, change: Change | None) -> None:

@@ -5,7 +5,7 @@ import os
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,8 @@ class Found:
 
 def files_in(folder: Path, suffixes: Sequence[str], found: Found) -> list[Path]:
     """All files of these suffixes below a folder, sorted. Hidden ones are left out, other kinds counted in a note."""
-    files, others, seen = [], Counter(), set()
-    for place, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(place)
-        folders[:] = [] if real in seen else sorted(name for name in folders if not _hidden(name))
-        seen.add(real)
+    files, others = [], Counter()
+    for place, names in _walk(folder, found):
         for name in names:
             file = Path(place, name)
             if _hidden(name):
@@ -50,6 +47,29 @@ def files_in(folder: Path, suffixes: Sequence[str], found: Found) -> list[Path]:
         kinds = ", ".join(f"{count} of {suffix}" for suffix, count in sorted(others.items()))
         found.notes.append(f"{folder}: files of other kinds were not taken ({kinds}).")
     return sorted(files)
+
+
+def _walk(folder: Path, found: Found) -> Iterator[tuple[str, list[str]]]:
+    """Each folder below one, once, and the names of its files; links to folders come last, so that no other waits."""
+    real = os.path.realpath(folder)
+    seen, waiting = {str(parent) for parent in Path(real).parents}, [str(folder)]
+    while waiting:
+        for place, folders, names in os.walk(waiting.pop(0)):
+            real = os.path.realpath(place)
+            if real in seen:
+                found.notes.append(f"{place} is a link to {real}, which was read already or holds it: left out.")
+                folders[:] = []
+                continue
+            seen.add(real)
+            folders[:] = sorted(name for name in folders if not _hidden(name))
+            links = [name for name in folders if os.path.islink(os.path.join(place, name))]
+            waiting += [os.path.join(place, name) for name in links]
+            yield place, names
+
+
+def with_suffix(folder: Path, suffix: str) -> list[Path]:
+    """The files of one folder with a suffix, in capitals or not, sorted; hidden ones are left out."""
+    return sorted(e for e in folder.iterdir() if e.suffix.lower() == suffix and not _hidden(e.name) and e.is_file())
 
 
 def _hidden(name: str) -> bool:
@@ -75,28 +95,36 @@ def by_key(files: Sequence[Path], root: Path, kind: str, found: Found) -> dict[s
     return {key: group[0] for key, group in groups.items()}
 
 
-def pair(images: dict[str, Path], masks: dict[str, Path], mask_folder: Path, found: Found) -> tuple[list, list]:
-    """Pictures and the masks of their names (or `NAME_mask` and the like), in the order of the names."""
+def partners(images: dict[str, Path], masks: dict[str, Path]) -> dict[str, str | None]:
+    """Key of each picture -> that of the mask of its name (or `NAME_mask` and the like), in the order of the names."""
     short = {_without_ending(key): key for key in masks if _without_ending(key) not in masks}
-    partners = {key: key if key in masks else short.get(key) for key in sorted(images)}
-    alone = [images[key] for key, partner in partners.items() if partner is None]
-    if alone:
-        wanted = mask_folder / f"{key_of(alone[0], _root(images, alone[0]))}.png"
+    return {key: key if key in masks else short.get(key) for key in sorted(images)}
+
+
+def pair(
+    images: dict[str, Path],
+    masks: dict[str, Path],
+    mask_folder: Path,
+    found: Found,
+    wanted: Sequence[str] = ("{}.png", "{}_mask.png"),
+) -> tuple[list, list]:
+    """Pictures and the masks of their names, as `partners` finds them.
+
+    Args:
+        wanted: What masks are called where `{}` is the picture's key, for the message about one that is missing.
+    """
+    found_masks = partners(images, masks)
+    if alone := [key for key, partner in found_masks.items() if partner is None]:
+        looked_for = " and ".join(str(mask_folder / name.format(alone[0])) for name in wanted)
         found.problems.append(
-            f"{named(alone)}: no mask of that name, looked for {wanted} and NAME_mask.png: add it, or take the picture "
-            "away."
+            f"{named([images[key] for key in alone])}: no mask of that name, looked for {looked_for}: add it, or take "
+            "the picture away."
         )
-    used = set(partners.values())
+    used = set(found_masks.values())
     if unused := [file for key, file in sorted(masks.items()) if key not in used]:
         found.problems.append(f"{named(unused)}: no picture of that name: add it, or take the mask away.")
-    pairs = [(images[key], masks[partner]) for key, partner in partners.items() if partner is not None]
+    pairs = [(images[key], masks[partner]) for key, partner in found_masks.items() if partner is not None]
     return [image for image, _ in pairs], [mask for _, mask in pairs]
-
-
-def _root(images: dict[str, Path], file: Path) -> Path:
-    """The folder that the keys are relative to."""
-    key = next(key for key, image in images.items() if image == file)
-    return file.parents[key.count("/")]
 
 
 def _without_ending(key: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from segformer_tf.config import SegformerConfig
-from segformer_tf.data.classes import made_up
+from segformer_tf.data.classes import made_up, plain
 from segformer_tf.data.files import named
 from segformer_tf.data.looking import Look
 from segformer_tf.data.masks import TRANSPARENT, told
@@ -51,7 +51,7 @@ def of_values(masks: Sequence[Mask], classes: int | None, for_training: bool) ->
     listed = told(sorted(total), [total[key] for key in sorted(total)])
     if not ids:
         return  # `of_splits` says so
-    if set(total) == {0, UNLABELLED}:
+    if set(total) == {0, UNLABELLED} and (for_training or classes is None):
         yield (
             f"the masks have only the values {listed}; 255 means unlabelled, so that one class is left: {BINARY_HINT}, "
             "otherwise label a second class."
@@ -134,16 +134,12 @@ def of_splits(masks: Sequence[Mask], classes: Sequence[dict[str, Any]], found: F
     elsewhere = {row["name"]: [s for s, n in row["pixels"].items() if n and s != "train"] for row in classes}
     if never := [name for name, pixels in trained.items() if not pixels]:
         only = [f"{name} (only in {', '.join(elsewhere[name])})" if elsewhere[name] else name for name in never]
-        found.warnings.append(f"{len(never)} of {len(classes)} classes have no pixel to train on: {_some(only)}.")
+        found.warnings.append(f"{len(never)} of {len(classes)} classes have no pixel to train on: {named(only)}.")
     if rare := [name for name, pixels in trained.items() if 0 < pixels < RARE * total]:
         listed = [f"{name} ({trained[name]:,} pixels)" for name in rare]
         found.warnings.append(
-            f"{len(rare)} of {len(classes)} classes have under {RARE:.1%} of the training pixels: {_some(listed)}."
+            f"{len(rare)} of {len(classes)} classes have under {RARE:.1%} of the training pixels: {named(listed)}."
         )
-
-
-def _some(items: Sequence[str]) -> str:
-    return named(items)
 
 
 def of_pictures(files: Mapping[str, Sequence[tuple[Path, Look]]], deep_is_told: bool, found: Findings) -> None:
@@ -166,7 +162,7 @@ def of_pictures(files: Mapping[str, Sequence[tuple[Path, Look]]], deep_is_told: 
     if clear := which(lambda look: TRANSPARENT in look.values):
         found.notes.append(f"the masks of {named(clear)}: transparent pixels are not labelled, whatever their colour.")
     deep = [look.highest for _, look in everything if look.highest is not None]
-    if deep and max(deep) < TWELVE_BITS and not deep_is_told:
+    if deep and 0 < max(deep) < TWELVE_BITS and not deep_is_told:
         found.warnings.append(
             f"{named(which(lambda look: look.highest is not None))}: 16-bit files whose highest value is {max(deep)}, "
             f"so that pictures are nearly black: give value_range (0, {2 ** max(deep).bit_length() - 1})."
@@ -193,17 +189,13 @@ def differences(classes: Sequence[dict[str, Any]], config: SegformerConfig) -> l
             f"the data set has {len(mine)} classes ({_shown(mine)}), but the model {count} ({_shown(theirs)}): take a "
             "model with the data set's classes, or say which class is which."
         ]
-    unlike = [(a, b) for a, b in zip(mine, theirs, strict=False) if _plain(a) != _plain(b)]
+    unlike = [(a, b) for a, b in zip(mine, theirs, strict=False) if plain(a) != plain(b)]
     if config.num_labels == 1 or not unlike or made_up(mine) or made_up(theirs):
         return []
     return [
         f"the classes of the data set ({_shown(mine)}) are not those of the model ({_shown(theirs)}), for one "
         f"{unlike[0][0]!r} where the model has {unlike[0][1]!r}: give both the same names in the same order."
     ]
-
-
-def _plain(name: str) -> str:
-    return "".join(character for character in name.lower() if character.isalnum())
 
 
 def _shown(names: Sequence[str]) -> str:

@@ -10,8 +10,7 @@ from typing import Any
 from segformer_tf.config import SegformerConfig
 from segformer_tf.data import binary as two_classes
 from segformer_tf.data import findings
-from segformer_tf.data.classes import common
-from segformer_tf.data.classes import named as rows_of
+from segformer_tf.data.classes import common, numbered
 from segformer_tf.data.files import gathered
 from segformer_tf.data.findings import Findings, Mask
 from segformer_tf.data.layouts import found_split, layout_of
@@ -191,19 +190,20 @@ def _judge(found: Inspection, looks: dict[str, list[Look]], config: SegformerCon
     if strange := [mask.file for mask in masks if UNKNOWN in mask.ids]:
         found.errors.append(_strange(strange, looks, splits))
     if not classes and config is not None:
-        classes = rows_of([config.id2label[i] for i in sorted(config.id2label)])
+        classes = numbered([config.id2label[i] for i in sorted(config.id2label)])
         if config.num_labels == 1:
             classes = two_classes.names(())
     known = len(classes) if classes else None
-    found.errors += findings.of_values(masks, known, "train" in splits)
+    wrong = list(findings.of_values(masks, known, "train" in splits))
+    found.errors += wrong
     totals = {name: Counter() for name in splits}
     for mask in masks:
         totals[mask.split].update(mask.ids)
     found.unlabelled = {name: total.pop(UNLABELLED, 0) for name, total in totals.items()}
     highest = max((number for total in totals.values() for number in total), default=-1)
-    classes = classes or rows_of([f"class {i}" for i in range(highest + 1)])
+    classes = classes or numbered([f"class {i}" for i in range(highest + 1)])
     found.classes = _counted(classes, totals, "pixels")
-    if not any("values" in error for error in found.errors):
+    if not (strange or wrong):  # what the pixels are called is known
         findings.of_splits(masks, found.classes, found)
 
 

@@ -15,9 +15,8 @@ from PIL import Image
 from segformer_tf.data.masks import UNKNOWN, mask_values, unknown_colours
 from segformer_tf.data.shapes import Shapes
 from segformer_tf.data.splits import Split
-from segformer_tf.images.opening import GREY_16, open_image
+from segformer_tf.images.opening import GREY_16, open_image, orientation
 
-ORIENTATION = 274  # the EXIF tag
 DEEP = (*GREY_16, "I")
 
 
@@ -69,9 +68,7 @@ def _look_at_picture(file: Path, found: Look) -> None:
         image = Image.open(io.BytesIO(data))
         found.mode, found.pages = image.mode, getattr(image, "n_frames", 1)
         size = image.size
-        turned = (image.getexif() if image.format != "PNG" else (image.info.get("exif") and image.getexif()) or {}).get(
-            ORIENTATION, 1
-        )
+        turned = 1 if image.format == "PNG" else orientation(image)
         if image.format == "JPEG":
             image.draft("L", (size[0] // 8, size[1] // 8))  # every byte is decoded, but few pixels are made
         if image.format == "TIFF":
@@ -84,7 +81,7 @@ def _look_at_picture(file: Path, found: Look) -> None:
     if found.mode in DEEP:
         found.highest = int(np.asarray(image).max())
     if image.format == "PNG":
-        turned = image.getexif().get(ORIENTATION, 1)
+        turned = orientation(image)  # what says it may stand behind the pixels
     found.turned = turned != 1
     found.size = (size[0], size[1]) if turned in (5, 6, 7, 8) else (size[1], size[0])
 

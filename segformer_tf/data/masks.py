@@ -167,8 +167,9 @@ def value_table(items: tuple) -> np.ndarray:
 
 @functools.lru_cache(maxsize=2)
 def colour_table(items: tuple) -> np.ndarray:
-    """Packed colour -> id, for all 2**24 colours, int16."""
-    table = np.full(1 << 24, UNKNOWN, np.int16)
+    """Packed colour -> id, for all 2**24 colours, in the smallest integers that hold the ids."""
+    highest = max((number for _, number in items), default=0)
+    table = np.full(1 << 24, UNKNOWN, np.int16 if highest <= np.iinfo(np.int16).max else np.int32)
     for (red, green, blue), number in items:
         table[red << 16 | green << 8 | blue] = number
     return table

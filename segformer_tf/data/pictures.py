@@ -1,13 +1,19 @@
 """Pictures as training sees them, and their masks, as arrays and without TensorFlow."""
 
 import os
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from segformer_tf.data.masks import coded, read_mask
 from segformer_tf.data.splits import Split
-from segformer_tf.images.opening import name_of, to_pixels
+from segformer_tf.images.opening import name_of, orientation, to_pixels
+
+PNG = b"\x89PNG\r\n\x1a\n"
+# Keywords of PNG's texts, and its chunk, that Pillow looks for an orientation in.
+TEXTS, TEXT_KEYS = (b"tEXt", b"zTXt", b"iTXt"), (b"exif", b"xmp", b"XML:com.adobe.xmp", b"Raw profile type exif")
 
 
 def read_picture(source: Path | bytes, value_range: tuple[float, float] | None = None) -> np.ndarray:
@@ -29,6 +35,27 @@ def read_picture(source: Path | bytes, value_range: tuple[float, float] | None =
     return pixels
 
 
+def may_turn(data: bytes) -> bool:
+    """Whether Pillow may turn a JPEG or PNG, told without decoding it; True for what it cannot open."""
+    if data.startswith(PNG):
+        return _png_may_turn(data)
+    try:
+        return orientation(Image.open(BytesIO(data))) != 1
+    except Exception:  # whoever decodes it says what is wrong
+        return True
+
+
+def _png_may_turn(data: bytes) -> bool:
+    """By its chunks, also those behind the pixels: Pillow itself would have to decode these to tell."""
+    place = len(PNG)
+    while place + 8 <= len(data):
+        kind, begin = data[place + 4 : place + 8], place + 8
+        if kind == b"eXIf" or (kind in TEXTS and data[begin : begin + 80].partition(b"\0")[0] in TEXT_KEYS):
+            return True
+        place = begin + int.from_bytes(data[place : place + 4], "big") + 4  # the sum of check
+    return False
+
+
 def picture_of(split: Split, number: int) -> np.ndarray:
     """(H, W, 3) uint8, as viewers show it."""
     return read_picture(split.images[number], split.value_range)
@@ -40,11 +67,17 @@ def ids_of(split: Split, number: int) -> np.ndarray:
     Raises:
         OSError, ValueError: A file cannot be read or understood.
     """
+    if isinstance(split.targets[number], os.PathLike):
+        return _ids(split, number, (0, 0))
+    return _ids(split, number, picture_of(split, number).shape[:2])
+
+
+def _ids(split: Split, number: int, size: tuple[int, ...]) -> np.ndarray:
+    """(H, W) int32: a mask's file as it is, shapes drawn for a picture of that size."""
     target = split.targets[number]
     if isinstance(target, os.PathLike):
-        return read_mask(target, split.coding)
-    height, width = picture_of(split, number).shape[:2]
-    return coded(target.ids((height, width)), split.coding)
+        return read_mask(Path(target), split.coding)
+    return coded(target.ids(size), split.coding)
 
 
 def pair_of(split: Split, number: int) -> tuple[np.ndarray, np.ndarray | int]:
@@ -54,12 +87,10 @@ def pair_of(split: Split, number: int) -> tuple[np.ndarray, np.ndarray | int]:
         OSError, ValueError: A file cannot be read or understood, or the mask has another size.
     """
     image = picture_of(split, number)
-    target = split.targets[number]
     if not split.has_masks:
-        return image, int(target)
+        return image, int(split.targets[number])
     height, width = image.shape[:2]
-    by_file = isinstance(target, os.PathLike)
-    ids = read_mask(target, split.coding) if by_file else coded(target.ids((height, width)), split.coding)
+    ids = _ids(split, number, (height, width))
     if ids.shape != (height, width):
         raise ValueError(
             f"the mask of {split.images[number]} has {ids.shape[0]} x {ids.shape[1]} pixels, expected the picture's "

@@ -96,7 +96,7 @@ def bitmap(encoded: str, corner: Any, size: tuple[int, int]) -> np.ndarray:
     left, top = (round(value) for value in _points(corner, 1, 1)[0])
     mask = np.zeros(size, bool)
     rows, columns = (
-        slice(max(start, 0), start + length) for start, length in zip((top, left), part.shape, strict=True)
+        slice(max(start, 0), max(start + length, 0)) for start, length in zip((top, left), part.shape, strict=True)
     )
     target = mask[rows, columns]
     target[:] = part[max(-top, 0) :, max(-left, 0) :][: target.shape[0], : target.shape[1]]

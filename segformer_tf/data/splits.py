@@ -45,7 +45,7 @@ class Split:
         value_range: Values of 16-bit pictures that become 0 and 255; None: 0 and 65535.
         shards: TFRecord files that hold the pictures and masks, instead of `images` and `targets`.
         layout: The layout that was found, in words.
-        chosen: How pictures came into this split where the data set has no splits; `{"seed", "share"}`.
+        chosen: How pictures came into this split where the data set has no splits; `{"seed", "pictures"}`.
         problems: What is wrong with the files, a sentence each: `read_split` raises them, `inspect` lists them.
         notes: What a person should know of: files that were not taken, choices that were made.
     """

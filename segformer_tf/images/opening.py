@@ -62,8 +62,13 @@ def _turned(image: Image.Image | np.ndarray, exif: bool | None) -> Image.Image |
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    turned = image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
-    return ImageOps.exif_transpose(image) if turned else image
+    return image if orientation(image) == 1 else ImageOps.exif_transpose(image)
+
+
+def orientation(image: Image.Image) -> int:
+    """1 to 8, as the picture's EXIF or XMP says; 1, upright, where that is no such number. A PNG is decoded for it."""
+    found = image.getexif().get(ExifTags.Base.Orientation, 1)
+    return found if found in range(2, 9) else 1
 
 
 def name_of(source: Any) -> str:

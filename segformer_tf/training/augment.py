@@ -192,7 +192,8 @@ def _part_of_resized(image, resized, offset, size):
     def part():
         return _scaled(pixels, size, _factors(image, resized), -tf.cast(offset, tf.float32))
 
-    return tf.cond(tf.reduce_prod(resized) <= CHEAP_AREA * tf.reduce_prod(size), whole, part)
+    areas = (tf.reduce_prod(tf.cast(side, tf.int64)) for side in (resized, size))  # 16 times a side is beyond int32
+    return tf.cond(next(areas) <= CHEAP_AREA * next(areas), whole, part)
 
 
 def _scaled(image, size, scale, translation):

@@ -100,8 +100,6 @@ def train(
     check_suited(recipe, model.config, train_source)
     for text in [*found.warnings, *found.notes]:
         console.line(text)
-    vars(model.config).pop(TEMPERATURE, None)  # it belongs to the weights that the model had
-    set_colors(model.config, found.colours)
     counts = found.counts("train") if "train" in found.splits else None
     workers.check_same(model, recipe, seed, {"train": train_source, "val": val_source})
     plan = make_plan(recipe, train_source, val_source)
@@ -113,14 +111,17 @@ def train(
     masks = not isinstance(val_source, Split) or val_source.has_masks
     validation_loss = ValidationLoss(model, val_source, recipe.augmentation) if masks else None
 
-    def learn(resume: bool, slower: int) -> Run:
+    slower = 0  # how often the learning rate is halved, by this process or before it was resumed
+
+    def learn(resume: bool) -> Run:
+        nonlocal slower
         keras.utils.set_random_seed(seed)
         with strategy.scope() if strategy is not None else contextlib.nullcontext():
             trained = make_learner(model, recipe)
             optimizer = compile_learner(trained, plan, loss)
         about = state.restore(run, trained) if resume else state.nothing()
-        about["slower"] = max(slower, about.get("slower", 0))
-        private.rate_of(optimizer).learning_rate *= 0.5 ** about["slower"]
+        about["slower"] = slower = max(slower, about.get("slower", 0))
+        private.rate_of(optimizer).learning_rate *= 0.5**slower
         ignored = model.config.semantic_loss_ignore_index
 
         def shared(size: int, worker: int = 0, count: int = 1):
@@ -132,12 +133,14 @@ def train(
         watch = Watch(trained, about["step"], train_source, recipe.batch_size, seed) if strategy is None else None
         beside = validation_loss, console, watch, workers
         keeper = Keeper(run, model, val_source, plan, about, processor, statistics, *beside)
-        if resume and workers.chief:
-            keeper.go_on(trained)
-        begun = keeper.step
         callbacks: list[keras.callbacks.Callback] = [keeper]
         if tensorboard and workers.chief:
             callbacks.append(TensorBoard(run / "tensorboard", keeper))
+        vars(model.config).pop(TEMPERATURE, None)  # it belongs to the weights that the model had until here
+        set_colors(model.config, found.colours)
+        if resume and workers.chief:
+            keeper.go_on(trained)
+        begun = keeper.step
         if not keeper.done():
             if workers.chief:
                 state.begin(run, recipe, seed, {**found.to_dict(), "identity": pictures})  # with the splits drawn
@@ -155,12 +158,13 @@ def train(
         return _finish(run, model, trained, keeper, plan, told) if workers.chief else Run(run, {})
 
     retries = recipe.retries if strategy is None else 0  # the chief alone sees it, and the others would wait
-    for slower in range(retries):
+    for _ in range(retries):
         try:
-            return learn(resume or slower > 0, slower)
+            return learn(resume)
         except state.NotFinite as error:
             console.line(f"{error} Back to the last checkpoint, with half the learning rate.")
-    return learn(resume or retries > 0, retries)
+        slower, resume = slower + 1, True
+    return learn(resume)
 
 
 def _finish(run: Path, model, trained, keeper: Keeper, plan: Plan, told: bool) -> Run:

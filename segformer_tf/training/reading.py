@@ -3,25 +3,20 @@
 import os
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from segformer_tf.data.masks import UNKNOWN, coded, read_mask, value_table
-from segformer_tf.data.pictures import read_picture
+from segformer_tf.data.pictures import may_turn, read_picture
 from segformer_tf.data.splits import Coding, Split
 
 JPEG, PNG = b"\xff\xd8", b"\x89PNG"
-EXIF_BYTES = 65536  # a JPEG's EXIF segment stands at its beginning and is no longer
-# An EXIF orientation other than upright, in either order of bytes.
-TURNED = (
-    r"\C*Exif\x00\x00\C*"
-    r"(\x01\x12\x00[\x03\x04]\x00\x00\x00\x01\x00[\x02-\x08]|\x12\x01[\x03\x04]\x00\x01\x00\x00\x00[\x02-\x08])\C*"
-)
-EXIF_CHUNK = r"\C*eXIf\C*"
-PLAIN_COLOURS = (0, 2, 3, 4, 6)  # PNG: grey, RGB, palette, and with alpha
+SMALL = 1 << 17  # bytes of a file up to which TensorFlow looks for a word in less time than it takes to ask Python
+SAYS_MORE = r"\C*(Exif|http://ns\.adobe\.com|eXIf|tEXt|zTXt|iTXt)\C*"  # where JPEG and PNG may say an orientation
 
 
 def decode_picture(data: tf.Tensor, value_range: tuple[float, float] | None = None) -> tf.Tensor:
-    """Bytes of a picture -> (H, W, 3) uint8, turned as its EXIF tag says, with the values that Pillow gives.
+    """Bytes of a picture -> (H, W, 3) uint8, turned as its EXIF or XMP says, with the values that Pillow gives.
 
     Plain JPEGs and 8-bit PNGs are decoded by TensorFlow; TIFF, BMP, WebP, 16 bits, CMYK and turned ones by Pillow.
 
@@ -36,17 +31,33 @@ def decode_picture(data: tf.Tensor, value_range: tuple[float, float] | None = No
         return tf.ensure_shape(tf.numpy_function(read, [data], tf.uint8, stateful=False), (None, None, 3))
 
     def jpeg():
-        turned = tf.strings.regex_full_match(tf.strings.substr(data, 0, EXIF_BYTES), TURNED)
-        plain = ~turned & (tf.image.extract_jpeg_shape(data)[2] != 4)
+        plain = ~_may_turn(data) & (tf.image.extract_jpeg_shape(data)[2] != 4)
         return tf.cond(plain, lambda: tf.io.decode_jpeg(data, 3, dct_method="INTEGER_ACCURATE"), by_pillow)
 
     def png():
-        plain = (_depth(data) != 16) & ~tf.strings.regex_full_match(data, EXIF_CHUNK)
+        plain = (_depth(data) != 16) & ~_may_turn(data)
         return tf.cond(plain, lambda: tf.io.decode_png(data, 3), by_pillow)
 
     is_jpeg, is_png = tf.strings.substr(data, 0, 2) == JPEG, tf.strings.substr(data, 0, 4) == PNG
     picture = tf.cond(is_jpeg, jpeg, lambda: tf.cond(is_png, png, by_pillow))
     return tf.ensure_shape(picture, (None, None, 3))
+
+
+def _may_turn(data: tf.Tensor) -> tf.Tensor:
+    """As `may_turn`, which is asked about large files and those with a word of an orientation: it takes longer."""
+
+    def ask():
+        def answer(encoded):
+            return np.bool_(may_turn(_bytes(encoded)))
+
+        return tf.ensure_shape(tf.numpy_function(answer, [data], tf.bool, stateful=False), ())
+
+    def no():
+        return tf.constant(False)
+
+    small = tf.strings.length(data) < SMALL
+    says_nothing = tf.cond(small, lambda: ~tf.strings.regex_full_match(data, SAYS_MORE), no)
+    return tf.cond(says_nothing, no, ask)
 
 
 def _depth(png: tf.Tensor) -> tf.Tensor:
@@ -86,11 +97,14 @@ def mask_reader(coding: Coding) -> Callable[[tf.Tensor], tf.Tensor]:
             return tf.ensure_shape(by_pillow(file), (None, None))
         data = tf.io.read_file(file)
         head = tf.strings.substr(data, 24, 2)  # depth and colour type, where the file is a PNG
-        is_png = (tf.strings.substr(data, 0, 4) == PNG) & ~tf.strings.regex_full_match(data, EXIF_CHUNK)
+        of_ids = (head == b"\x08\x00") | (head == b"\x10\x00")
+        is_plain = tf.cond(
+            (tf.strings.substr(data, 0, 4) == PNG) & of_ids, lambda: ~_may_turn(data), lambda: tf.constant(False)
+        )
         ids = tf.cond(
-            is_png & (head == b"\x08\x00"),
+            is_plain & (head == b"\x08\x00"),
             lambda: grey(data, tf.uint8),
-            lambda: tf.cond(is_png & (head == b"\x10\x00"), lambda: grey(data, tf.uint16), lambda: by_pillow(file)),
+            lambda: tf.cond(is_plain, lambda: grey(data, tf.uint16), lambda: by_pillow(file)),
         )
         return tf.ensure_shape(ids, (None, None))
 

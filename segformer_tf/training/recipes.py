@@ -115,6 +115,8 @@ RECIPES: dict[str, Recipe] = {
 def load_recipe(name_or_file: str | Path) -> Recipe:
     """A recipe by its name in `RECIPES`, or from a JSON file; a key that the file leaves out has its default.
 
+    A run's `recipe.json` is such a file; its "seed" is no number of a recipe, and is left out.
+
     Raises:
         FileNotFoundError: No recipe and no file of that name.
         ValueError: A key that no recipe has, or a value that cannot be.
@@ -128,4 +130,6 @@ def load_recipe(name_or_file: str | Path) -> Recipe:
         )
     values = read_json(file, "a recipe")
     with understanding(file, "a recipe"):
+        if type(values.get("seed")) is int:
+            del values["seed"]
         return Recipe.from_dict(values)

@@ -28,8 +28,10 @@ def write_shards(split: Split, directory: str | Path, pictures_per_shard: int = 
 
     Raises:
         OSError: A file cannot be read or written; earlier shards of the split are left as they were.
-        ValueError: The split is not one of pictures and masks in files.
+        ValueError: The split is not one of pictures and masks in files, or shards are to hold less than one picture.
     """
+    if pictures_per_shard < 1:
+        raise ValueError(f"pictures_per_shard is {pictures_per_shard}, expected at least 1: enlarge it.")
     if not split.has_masks or split.shards:
         raise ValueError(
             f"the split {split.name!r} has no mask files, expected pictures with masks: shards hold those."

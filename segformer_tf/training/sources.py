@@ -24,8 +24,16 @@ Source = Split | tf.data.Dataset
 
 
 def open_split(data: str | Path | Source | Inspection, split: str) -> Source:
-    """A directory's or an inspection's split, or what is one already: a `Split`, a data set of (image, mask) pairs."""
+    """A directory's or an inspection's split, or what is one already: a `Split`, a data set of (image, mask) pairs.
+
+    Raises ValueError where an inspection has not read that split.
+    """
     if isinstance(data, Inspection):
+        if split not in data.splits:
+            raise ValueError(
+                f"the inspection has the splits {', '.join(data.splits) or 'none'}, expected {split!r} too: inspect "
+                f"the data set with it, or give another split as {'validation' if split == 'val' else 'data'}."
+            )
         return data.splits[split]
     return read_split(data, split) if isinstance(data, (str, Path)) else data
 
@@ -152,6 +160,11 @@ def _padded(image: tf.Tensor, mask: tf.Tensor, ignore_index: int):
 def checked_pair(*pair: Any):
     """A user's element as (image, target), with an error in place of a shape that means something else."""
     if len(pair) == 1 and isinstance(pair[0], dict):
+        if lacking := [key for key in ("pixel_values", "labels") if key not in pair[0]]:
+            raise ValueError(
+                f"the data set's elements have the keys {', '.join(map(str, pair[0]))}, expected pixel_values and "
+                f"labels: add {' and '.join(lacking)}."
+            )
         pair = (pair[0]["pixel_values"], pair[0]["labels"])
     if len(pair) != 2 or pair[0].shape.rank != 3 or pair[0].dtype != tf.uint8:
         raise ValueError(

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from segformer_tf.images import SegformerImageProcessor
 from segformer_tf.models.network import from_boundary, to_boundary
 from segformer_tf.training.augment import Augmentation, normalize
 from segformer_tf.training.evaluate import evaluate
@@ -56,20 +57,23 @@ class Statistics:
         return float(np.sqrt(np.mean((before - mean) ** 2 / (variance + self.norm.epsilon))))
 
 
-def both_scores(model: keras.Model, source: Source) -> tuple[float, float] | None:
+def both_scores(
+    model: keras.Model, source: Source, processor: SegformerImageProcessor, how: Augmentation
+) -> tuple[float, float] | None:
     """mIoU on some pictures with BatchNorm's running statistics, and with statistics of these pictures.
 
-    They are far apart where the running ones belong to other weights or other pictures. None: there is no label.
+    Scores are of pictures as `processor` makes them, statistics of pictures normalised as in training (`how`). They
+    are far apart where the running ones belong to other weights or other pictures. None: there is no label.
     """
     ignored = model.config.semantic_loss_ignore_index
-    some, how = chosen(source, range(BOTH_PICTURES), ignored), Augmentation()
+    some = chosen(source, range(BOTH_PICTURES), ignored)
     images = (read()[0] for read in readers(some, ignored))
     statistics = Statistics(model, ((normalize(tf.cast(image, tf.float32), how)[None],) for image in images))
     moving = statistics.norm.moving_mean, statistics.norm.moving_variance
     kept = [variable.numpy() for variable in moving]
-    running = evaluate(model, some)["mIoU"]
+    running = evaluate(model, some, processor=processor)["mIoU"]
     statistics.take()
-    own = evaluate(model, some)["mIoU"]
+    own = evaluate(model, some, processor=processor)["mIoU"]
     for variable, value in zip(moving, kept, strict=True):
         variable.assign(value)
     return None if running is None or own is None else (running, own)

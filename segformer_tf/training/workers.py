@@ -4,6 +4,7 @@ Every worker runs the same command. They learn of each other by `TF_CONFIG`, whi
 Kubernetes indexed Job say. Worker 0, the chief, alone evaluates and writes.
 """
 
+import itertools
 import json
 import os
 import re
@@ -23,7 +24,7 @@ from segformer_tf.storage.keywords import spell_checked
 KINDS = ("none", "mirrored", "multiworker")
 PORT = 12345
 WAIT_SECONDS = "600"  # for the workers to come
-HOSTS = re.compile(r"([^,\[]+)(?:\[([^\]]+)\])?([^,\[]*)")
+HOSTS = re.compile(r"(?:[^,\[]|\[[^\]]*\])+")  # what commas outside brackets part
 
 
 @spell_checked
@@ -133,14 +134,18 @@ def _checked(text: str) -> dict[str, Any]:
 
 
 def host_names(text: str) -> Iterator[str]:
-    """The machines of Slurm's list, such as "gpu[01-03,7],cpu1"."""
-    for before, numbers, after in HOSTS.findall(text):
-        if not numbers:
-            yield before
-        for part in filter(None, numbers.split(",")):
-            first, _, last = part.partition("-")
-            for number in range(int(first), int(last or first) + 1):
-                yield f"{before}{number:0{len(first)}}{after}"
+    """The machines of Slurm's list, such as "gpu[01-03,7],rack[1-2]node[1-2]"."""
+    for hosts in HOSTS.findall(text):
+        parts = re.split(r"\[([^\]]*)\]", hosts)  # what is between brackets at every second place
+        choices = [_numbers(part) if i % 2 else [part] for i, part in enumerate(parts)]
+        yield from map("".join, itertools.product(*choices))
+
+
+def _numbers(text: str) -> Iterator[str]:
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        for number in range(int(first), int(last or first) + 1):
+            yield f"{number:0{len(first)}}"
 
 
 class Workers:

@@ -1,10 +1,13 @@
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 from people_data import binary, f, text
 
 from segformer_tf import SegformerConfig
 from segformer_tf.data import inspect
-from segformer_tf.data.classes import label_map, made_up
+from segformer_tf.data.classes import common, label_map, made_up
+from segformer_tf.data.findings import differences
 
 UNNAMED = {0: "background", 1: "foreground"}
 CRACK = {0: "background", 1: "crack"}
@@ -61,3 +64,30 @@ def test_binary_masks_without_names_fit_a_model_whose_foreground_has_one(tmp_pat
     if len(names) == 2:
         with pytest.raises(ValueError, match="are not those of the model"):
             inspect(tmp_path, config, binary=True).check(config)
+
+
+SAME = [("traffic light", "TrafficLight"), ("traffic_light", "traffic - light"), ("café", "cafe\u0301"), ("ß", "SS")]
+OTHER = [("C", "C++"), ("कि", "की"), ("a", "b")]
+
+
+@pytest.mark.parametrize(("mine", "yours"), [*SAME, *OTHER])
+def test_one_rule_says_whether_two_names_are_one(mine, yours):
+    config = SegformerConfig(id2label={0: "sea", 1: mine})
+    rows = [{"id": 0, "name": "sea"}, {"id": 1, "name": yours}]
+    same = (mine, yours) in SAME
+    assert (differences(rows, config) == []) == same
+    assert (common({"train": rows, "val": [rows[0], {"id": 1, "name": mine}]})[1] == []) == same
+    with nullcontext() if same else pytest.raises(ValueError, match="the data set's classes are"):
+        label_map(config.id2label, {0: "sea", 1: yours})
+
+
+def test_a_split_that_lacks_classes_can_be_scored(tmp_path):
+    f(mask=binary())(tmp_path)
+    text("classes.json", ["sea", "land"])(tmp_path)
+    config = SegformerConfig(id2label={0: "sea", 1: "land"})
+    assert inspect(tmp_path, config, splits=("val",)).check(config).unlabelled == {"val": 2400}
+    with pytest.raises(ValueError, match="one class is left"):
+        inspect(tmp_path, config).check(config)
+    (tmp_path / "classes.json").unlink()
+    with pytest.raises(ValueError, match="one class is left"):
+        inspect(tmp_path, splits=("val",)).check()

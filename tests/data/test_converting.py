@@ -6,7 +6,7 @@ from people_data import HALF, coco, flat, folders, labelme, photo, put, text, vo
 from PIL import Image
 
 from segformer_tf.data import DataError, inspect
-from segformer_tf.data.converting import convert_masks
+from segformer_tf.data.converting import _colours, convert_masks
 from segformer_tf.data.pictures import ids_of
 from segformer_tf.data.sheet import draw_sheet
 from segformer_tf.images import palette_for
@@ -70,6 +70,40 @@ def test_wrong_data_and_a_full_directory_leave_nothing(tmp_path):
     assert not (tmp_path / "dst").exists()
     with pytest.raises(FileExistsError, match="exists already"):
         convert_masks(tmp_path / "src", tmp_path / "src", binary=True)
+
+
+@pytest.mark.parametrize("dst", [".", "made/..", "below/here"])
+def test_it_is_written_where_it_is_told_and_nothing_beside_it_changes(tmp_path, monkeypatch, dst):
+    folders(tmp_path / "src")
+    here = tmp_path / "parent/here"
+    (here / "made").mkdir(parents=True)
+    if dst == ".":
+        (here / "made").rmdir()
+    text("classes.json", ["mine"])(tmp_path / "parent")
+    monkeypatch.chdir(here)
+    if dst == "made/..":
+        with pytest.raises(FileExistsError, match=r"here exists already"):
+            convert_masks(tmp_path / "src", dst)
+    else:
+        convert_masks(tmp_path / "src", dst)
+        assert {file.name for file in (here / dst).iterdir()} == {"images", "annotations", "classes.json"}
+    assert (tmp_path / "parent/classes.json").read_text() == '["mine"]'
+    assert {file.name for file in (tmp_path / "parent").iterdir()} == {"here", "classes.json"}
+
+
+def test_made_up_colours_are_none_that_another_class_has(tmp_path):
+    folders(tmp_path / "src")
+    first, second = palette_for(["a", "b"]).tolist()
+    text("classes.json", [{"id": 0, "name": "a"}, {"id": 1, "name": "b", "color": first}])(tmp_path / "src")
+    convert_masks(tmp_path / "src", tmp_path / "dst")
+    rows = inspect(tmp_path / "dst").check().classes
+    assert rows[1]["color"] == first and rows[0]["color"] == second
+
+
+def test_a_class_has_no_colour_where_all_are_taken():
+    colours = _colours([{"id": i, "name": f"class {i}"} for i in range(5000)])
+    told = [tuple(colour) for colour in colours if colour]
+    assert len(set(told)) == len(told) < len(colours)
 
 
 def test_a_sheet_shows_pictures_with_their_masks_over_them(tmp_path):

@@ -1,4 +1,6 @@
 import json
+import time
+import unicodedata
 
 import numpy as np
 import pytest
@@ -141,3 +143,44 @@ def test_a_text_that_is_not_utf_8_is_named(tmp_path, build, name):
     (tmp_path / name).write_bytes("names: [caf\u00e9]".encode("latin-1"))
     errors = inspect(tmp_path).errors
     assert any(f"{name} is not UTF-8" in error for error in errors)
+
+
+def test_an_accent_written_in_two_ways_is_one_class(tmp_path):
+    for split, form in (("train", "NFC"), ("val", "NFD")):
+        for name in ("b", "café"):
+            touch_png(tmp_path / split / unicodedata.normalize(form, name) / "x.png", (40, 40), "RGB")
+    assert read_split(tmp_path, "val").targets == [0, 1]
+
+
+def test_ids_that_two_names_have_are_told(data):
+    (data / "classes.json").write_text(json.dumps({"road": 0, "street": 0, "car": 1}))
+    with pytest.raises(ValueError, match=r"classes\.json has ids \[0, 0, 1\], expected 0 to 2"):
+        read_split(data)
+
+
+@pytest.mark.parametrize("target", [".", "..", "../../images", "x", "../../elsewhere"])
+def test_a_folder_is_read_once_however_many_links_lead_to_it(data, target):
+    for kind in ("images", "annotations"):
+        (data / kind / "train/x").mkdir()
+        (data / "elsewhere").mkdir(exist_ok=True)
+        for name in ("a", "z"):
+            (data / kind / "train" / name).symlink_to(target)
+    for number, place in enumerate(("elsewhere", "images/train/x")):
+        touch_png(data / place / f"q{number}.png", (72, 48), "RGB")
+    touch_png(data / "annotations/train/x/q1.png", (72, 48))
+    touch_png(data / "elsewhere/q0_mask.png", (72, 48))
+    found = inspect(data, splits=("train",))
+    names = [str(file.relative_to(data / "images/train")) for file in found.splits["train"].images]
+    if target == "../../elsewhere":
+        assert any("which was read already or holds it: left out" in note for note in found.notes)
+        names = [name for name in names if not name.startswith("a/")]
+    assert names == [*(f"p{i}.jpg" for i in range(7)), "x/q1.png"]
+
+
+def test_many_pictures_beside_their_masks_are_told_apart_quickly(tmp_path):
+    for i in range(4000):
+        (tmp_path / f"{i}.jpg").touch()
+        (tmp_path / f"{i}_mask.png").touch()
+    begin = time.process_time()
+    assert len(read_split(tmp_path)) == 3200
+    assert time.process_time() - begin < 2.5

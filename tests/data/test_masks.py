@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from people_data import COLOURS, HALF, H, W, folders, palette, text
+from people_data import COLOURS, HALF, H, W, folders, palette, save, text
 from PIL import Image
 
 from segformer_tf.data import UNLABELLED, Coding, inspect
@@ -94,3 +94,9 @@ def test_colours_that_no_class_has_are_named(tmp_path):
         "4 pixels in colours that no class has, (1, 2, 3) (3 pixels), (7, 7, 7) (1 pixel)"
         in inspect(tmp_path).errors[0]
     )
+
+
+def test_more_classes_than_sixteen_bits_tell_have_colours_too(tmp_path):
+    colours = {(i >> 8, i & 255, 7): i for i in range(40_000)}
+    save(tmp_path, "m.png", np.array([[[39_999 >> 8, 39_999 & 255, 7], [0, 3, 7]]], np.uint8))
+    np.testing.assert_array_equal(read_mask(tmp_path / "m.png", Coding(colours)), [[39_999, 3]])

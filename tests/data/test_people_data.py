@@ -524,3 +524,20 @@ def test_a_drawn_split_is_the_same_for_a_seed_and_has_every_picture_once(tmp_pat
 
 def test_there_are_sixty_cases():
     assert len(RIGHT_VALUES) + len(WRONG) + len(SAID) >= 60
+
+
+def test_pictures_that_are_all_black_get_no_range(tmp_path):
+    folders(tmp_path)
+    (tmp_path / "images/val/p0.jpg").unlink()
+    save(tmp_path, "images/val/p0.png", np.zeros((H, W), np.uint16))
+    assert not any("value_range" in text for text in inspect(tmp_path).warnings)
+
+
+def test_a_word_in_another_message_does_not_hide_what_the_classes_lack(tmp_path):
+    folders(tmp_path)
+    text("classes.json", ["a", "b", "c"])(tmp_path)
+    save(tmp_path, "annotations/train/p0.tif", HALF.astype(np.float32) / 2)
+    (tmp_path / "annotations/train/p0.png").unlink()
+    found = inspect(tmp_path)
+    assert "values that are not whole numbers" in found.errors[0]
+    assert any("1 of 3 classes have no pixel to train on: c" in text for text in found.warnings)

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from people_data import png64
 
-from segformer_tf.data.shapes import circle, polygon, rectangle, run_lengths
+from segformer_tf.data.shapes import bitmap, circle, polygon, rectangle, run_lengths
 
 # pycocotools 2's text for the mask below
 TEXT = (
@@ -58,3 +59,9 @@ def test_points_that_make_no_shape_are_told(shape, points, told):
 
 def test_a_circle_has_the_pixels_within_its_radius():
     assert circle([(3, 3), (3, 5)], (6, 6)).sum() == 12
+
+
+@pytest.mark.parametrize("corner", [(0, -20), (-20, 0), (-10, -10), (40, 0), (0, 60), (-90, 90)])
+def test_a_bitmap_outside_the_picture_covers_nothing(corner):
+    mask = bitmap(png64(np.full((10, 10), 255, np.uint8)), corner, (40, 40))
+    assert mask.shape == (40, 40) and not mask.any()

@@ -158,3 +158,10 @@ def test_a_part_of_the_resized_picture_is_the_same_cut_from_the_whole(size, resi
         results.append(augment_module._part_of_resized(image, tf.constant(resized), offset, part))
     assert results[0].shape == (30, 32, 3)
     np.testing.assert_allclose(results[0], results[1], atol=1e-2)
+
+
+def test_a_picture_whose_whole_is_beyond_31_bits_is_resized_in_part(monkeypatch):
+    monkeypatch.setattr(augment_module.tf.image, "resize", None)
+    image, size = tf.zeros((40, 40, 3), tf.uint8), tf.constant((32, 32))
+    found = augment_module._part_of_resized(image, tf.constant((50_000, 50_000)), tf.constant((0, 0)), size)
+    assert found.shape == (32, 32, 3)

@@ -25,7 +25,7 @@ from segformer_tf import (
 )
 from segformer_tf.data.pictures import ids_of
 from segformer_tf.images import palette_for
-from segformer_tf.models.private import parts_of
+from segformer_tf.models.private import parts_of, rate_of
 from segformer_tf.training import (
     RECIPES,
     Augmentation,
@@ -493,3 +493,31 @@ def test_a_validation_set_beside_an_inspection_is_the_one_that_validates(data):
     for validation, expected in ((other, other), (found, found.splits["val"])):
         sources = {"train": found, "val": validation}
         assert _inspected(sources, network.config, "stop")[:2] == (found.splits["train"], expected)
+
+
+def test_every_failure_halves_the_rate_once_more_also_after_a_resume(data, network, tmp_path, monkeypatch):
+    halved = []
+
+    def fit(self, *given, callbacks, **more):
+        callbacks[0].set_model(self)
+        callbacks[0]._save(1.0)
+        halved.append((callbacks[0].slower, rate_of(self.optimizer).learning_rate / RECIPE.learning_rate))
+        raise state.NotFinite("pretended.")
+
+    monkeypatch.setattr(type(network), "fit", fit)
+    for retries, resume in ((1, False), (2, True)):
+        recipe = dataclasses.replace(RECIPE, retries=retries)
+        with pytest.raises(state.NotFinite):
+            train(network, data, tmp_path / "run", recipe, resume=resume, verbose=0)
+    assert halved == [(0, 1.0), (1, 0.5), (1, 0.5), (2, 0.25), (3, 0.125)]
+
+
+def test_a_run_that_is_refused_leaves_the_model_as_it_was(data, network, tmp_path):
+    network.config.calibration_temperature = 1.7
+    (tmp_path / "run/best").mkdir(parents=True)
+    (tmp_path / "run/best/config.json").touch()
+    with pytest.raises(FileExistsError, match="has a run already"):
+        train(network, data, tmp_path / "run", RECIPE, verbose=0)
+    with pytest.raises(ValueError, match="the inspection has the splits train, expected 'val' too: inspect the data"):
+        train(network, inspect(data, splits=("train",)), tmp_path / "other", RECIPE, verbose=0)
+    assert network.config.calibration_temperature == 1.7

@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tifffile
-from PIL import Image, ImageOps
+from people_data import save
+from PIL import Image, ImageOps, PngImagePlugin
 from small_data import picture_and_mask
 
-from segformer_tf.data import Coding, read_split
+from segformer_tf.data import Coding, inspect, read_split
 from segformer_tf.data.pictures import read_picture
+from segformer_tf.training import reading
 from segformer_tf.training.reading import decode_picture, mask_reader
 
 
@@ -65,6 +67,67 @@ def test_a_little_endian_exif_tag_is_followed():
     )
     data = encoded(Image.fromarray(picture_and_mask(0)[0]), "jpeg", exif=exif)
     assert decode_picture(tf.constant(data)).shape == (72, 48, 3)
+
+
+def said_by(way, orientation):
+    """How a picture is saved that says its orientation in one of the ways that Pillow reads."""
+    tiff = b"MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x04\x00\x00\x00\x01\x00\x00\x00%c\x00\x00\x00\x00"
+    exif, xmp = b"Exif\x00\x00" + tiff % orientation, f'<x tiff:Orientation="{orientation}"/>'
+    texts = PngImagePlugin.PngInfo()
+    if way == "long":
+        return {"exif": exif}
+    if way == "xmp":
+        return {"xmp": xmp.encode()}
+    if way == "profile":
+        texts.add_text("Raw profile type exif", f"\nexif\n{len(exif)}\n{exif.hex()}", zip=True)
+    else:
+        texts.add_itxt("XML:com.adobe.xmp", xmp, zip=way == "packed xmp")
+    return {"pnginfo": texts}
+
+
+WAYS = [("jpeg", "long"), ("jpeg", "xmp"), ("png", "long"), ("png", "text"), ("png", "packed xmp"), ("png", "profile")]
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+@pytest.mark.parametrize(("kind", "way"), WAYS)
+def test_a_picture_lies_in_training_as_everywhere_whatever_says_so(tmp_path, kind, way, orientation):
+    data = encoded(Image.fromarray(picture_and_mask(0)[0]), kind, **said_by(way, orientation))
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
+    assert (expected.shape[0] == 72) == (orientation == 6)
+    np.testing.assert_array_equal(tf.function(decode_picture)(tf.constant(data)), expected)
+    np.testing.assert_array_equal(read_picture(data), expected)
+
+
+@pytest.mark.parametrize("way", [way for kind, way in WAYS if kind == "png"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_mask_lies_as_it_says_itself_whatever_says_so(tmp_path, way, dtype):
+    mask = picture_and_mask(0)[1].astype(dtype)
+    Image.fromarray(mask).save(tmp_path / "m.png", **said_by(way, 3))
+    np.testing.assert_array_equal(mask_reader(Coding())(str(tmp_path / "m.png")), mask[::-1, ::-1])
+
+
+def test_what_says_it_may_stand_behind_the_pixels(tmp_path):
+    data = encoded(Image.fromarray(picture_and_mask(0)[0]), "png", **said_by("text", 3))
+    place = data.index(b"iTXt") - 4
+    length = int.from_bytes(data[place : place + 4], "big") + 12
+    end = data.index(b"IEND") - 4
+    data = data[:place] + data[place + length : end] + data[place : place + length] + data[end:]
+    np.testing.assert_array_equal(decode_picture(tf.constant(data)), picture_and_mask(0)[0][::-1, ::-1])
+    save(tmp_path, "images/train/p.png", Image.open(io.BytesIO(data)))
+    (tmp_path / "images/train/p.png").write_bytes(data)
+    save(tmp_path, "masks/train/p.png", np.zeros((48, 72), np.uint8))
+    assert any("turned as the EXIF tag says" in note for note in inspect(tmp_path, splits=("train",)).notes)
+
+
+@pytest.mark.parametrize("small", [0, reading.SMALL])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_only_turned_pictures_are_decoded_by_pillow(monkeypatch, orientation, small):
+    asked = []
+    monkeypatch.setattr(reading, "SMALL", small)
+    monkeypatch.setattr(reading, "read_picture", lambda *given: asked.append(1) or read_picture(*given))
+    for kind, how in (("jpeg", turned(orientation)), ("png", {} if orientation == 1 else turned(orientation))):
+        decode_picture(tf.constant(encoded(Image.fromarray(picture_and_mask(0)[0]), kind, **how)))
+    assert len(asked) == (2 if orientation == 6 else 0)
 
 
 @pytest.mark.parametrize(("value_range", "white"), [(None, 16), ((0, 4095), 255), ((2000, 4095), 255)])

@@ -3,6 +3,7 @@ import json
 
 import pytest
 
+from segformer_tf.training import state
 from segformer_tf.training.augment import Augmentation
 from segformer_tf.training.recipes import RECIPES, load_recipe
 
@@ -109,3 +110,9 @@ def test_a_recipe_says_its_command_and_what_to_expect(recipe):
     assert any(line.strip().startswith("segformer-tf train --data ") for line in lines)
     with pytest.raises(dataclasses.FrozenInstanceError):
         recipe.steps = 1
+
+
+def test_a_run_s_own_file_is_a_recipe(tmp_path):
+    recipe = dataclasses.replace(RECIPES["fine-tune"], learning_rate=3e-4)
+    state.begin(tmp_path / "run", recipe, 5, {})
+    assert load_recipe(tmp_path / "run" / state.RECIPE) == recipe

@@ -45,3 +45,10 @@ def test_a_split_of_class_folders_has_no_masks_to_shard(tmp_path):
     Image.new("RGB", (40, 40)).save(tmp_path / "train/a/x.png")
     with pytest.raises(ValueError, match="has no mask files"):
         write_shards(read_split(tmp_path), tmp_path / "out")
+
+
+@pytest.mark.parametrize("count", [0, -3])
+def test_a_shard_holds_a_picture_at_least(data, tmp_path, count):
+    with pytest.raises(ValueError, match=f"pictures_per_shard is {count}, expected at least 1"):
+        write_shards(read_split(data), tmp_path / "shards", count)
+    assert not (tmp_path / "shards").exists()

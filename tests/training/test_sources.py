@@ -95,3 +95,9 @@ def test_chosen_pictures_come_in_order_and_those_beyond_the_end_are_left_out(dat
     found = [read() for read in readers(chosen(source, {4, 0, 2, 400}))]
     assert_same(found, [all_of_them[i] for i in (0, 2, 4)])
     assert [*readers(chosen(source, []))] == []
+
+
+def test_a_dict_without_labels_is_told():
+    data = tf.data.Dataset.from_tensors({"pixel_values": tf.zeros((40, 40, 3), tf.uint8), "mask": 0})
+    with pytest.raises(ValueError, match="have the keys pixel_values, mask, expected pixel_values and labels: add lab"):
+        next(iter(pictures(data)))

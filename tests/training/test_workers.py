@@ -16,6 +16,7 @@ from reference import ROOT
 
 from segformer_tf.training import RECIPES, Augmentation, read_split, training_data, workers, write_shards
 from segformer_tf.training.datasets import Share
+from segformer_tf.training.workers import host_names
 
 
 def test_tf_config_is_taken_as_it_is():
@@ -156,3 +157,16 @@ def test_the_kubernetes_manifest_gives_the_variables_that_workers_are_found_by()
     )
     assert pod["subdomain"] == service["metadata"]["name"] and service["spec"]["selector"]["job-name"] == name
     assert "--distribute multiworker" in container["args"][0]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("gpu[01-03,7],cpu1", "gpu01 gpu02 gpu03 gpu7 cpu1"),
+        ("rack[1-2]node[1-2]", "rack1node1 rack1node2 rack2node1 rack2node2"),
+        ("a[1,3]-b[08-09]c,d", "a1-b08c a1-b09c a3-b08c a3-b09c d"),
+        ("", ""),
+    ],
+)
+def test_slurm_s_lists_of_machines_are_read(text, names):
+    assert list(host_names(text)) == names.split()

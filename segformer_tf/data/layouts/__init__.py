@@ -9,6 +9,7 @@ from segformer_tf.data.greys import settled
 from segformer_tf.data.layouts import class_folders, coco, folders, labelme, published, shards, voc, yolo
 from segformer_tf.data.splits import DataError, Layout, Split
 from segformer_tf.storage.keywords import spell_checked
+from segformer_tf.storage.switch import settle
 
 # The first that a directory has is taken, so the more particular ones stand first.
 LAYOUTS = (
@@ -36,6 +37,7 @@ def layout_of(directory: str | Path) -> Layout:
     directory = Path(directory)
     if not directory.is_dir():
         raise FileNotFoundError(f"{directory} is not a directory, expected a data set: correct the path.")
+    settle(directory)  # what `convert-masks` or `shard` wrote before it was stopped
     for layout in LAYOUTS:
         if layout.found(directory):
             return layout

@@ -1,8 +1,9 @@
 """A folder a class, as ImageNet: pictures without masks, for classifiers."""
 
+import unicodedata
 from pathlib import Path
 
-from segformer_tf.data.classes import named
+from segformer_tf.data.classes import numbered
 from segformer_tf.data.files import PICTURES, Found, files_in, split_folder, splits_below
 from segformer_tf.data.splits import Layout, Split
 
@@ -13,6 +14,10 @@ DIR/val/CLASS/NAME.jpg"""
 def _classes_below(folder: Path | None) -> list[Path]:
     below = [] if folder is None else sorted(folder.iterdir())
     return [entry for entry in below if entry.is_dir() and not entry.name.startswith((".", "__"))]
+
+
+def _name(folder: Path) -> str:
+    return unicodedata.normalize("NFC", folder.name)
 
 
 def found(directory: Path) -> bool:
@@ -29,19 +34,20 @@ def read(directory: Path, split: str, seed: int) -> Split:
             f"{directory / split} has no folders of classes, expected them for the split {split!r}; {directory} has "
             f"the splits {', '.join(splits_below(directory))}: add it."
         )
-    names = [entry.name for entry in _classes_below(split_folder(directory, "train")) or below]
+    trained = _classes_below(split_folder(directory, "train")) or below
+    names = list(dict.fromkeys(_name(entry) for entry in trained))
     listed = Found()
     images, ids = [], []
     for entry in below:
-        if entry.name not in names:
+        if _name(entry) not in names:
             listed.problems.append(
                 f"{entry} is a class that the training split has not, expected one of {', '.join(names)}: rename it."
             )
             continue
         files = files_in(entry, PICTURES, listed)
         images += files
-        ids += [names.index(entry.name)] * len(files)
-    return Split(split, images, ids, named(names), layout=LAYOUT.name, problems=listed.problems, notes=listed.notes)
+        ids += [names.index(_name(entry))] * len(files)
+    return Split(split, images, ids, numbered(names), layout=LAYOUT.name, problems=listed.problems, notes=listed.notes)
 
 
 LAYOUT = Layout("folders of classes", TREE, found, splits_below, read)

@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 
 from segformer_tf.data.classes import after_background
-from segformer_tf.data.files import PICTURES, SPLIT_FOLDERS, Found, drawn_pairs, named, split_folder, split_names
+from segformer_tf.data.files import (
+    PICTURES,
+    SPLIT_FOLDERS,
+    Found,
+    drawn_pairs,
+    named,
+    split_folder,
+    split_names,
+    with_suffix,
+)  # fmt: skip
 from segformer_tf.data.shapes import Shapes, polygon, run_lengths
 from segformer_tf.data.splits import Layout, Split
 from segformer_tf.storage.read import MAX_ANNOTATIONS, read_json, understanding
@@ -24,8 +33,8 @@ KEYS = {"images", "annotations", "categories"}
 def _files(directory: Path) -> list[Path]:
     """JSON files that are COCO's, or are meant to be, in the places where tools put them; `read` says what is wrong."""
     folders = [directory, directory / "annotations", *(split_folder(directory, split) for split in SPLIT_FOLDERS)]
-    names = (file for folder in folders if folder and folder.is_dir() for file in sorted(folder.glob("*.json")))
-    files = [file for file in names if file.is_file() and file.name[0] != "." and file.name != "classes.json"]
+    names = (file for folder in folders if folder and folder.is_dir() for file in with_suffix(folder, ".json"))
+    files = [file for file in names if file.name != "classes.json"]
     return [file for file in files if _is_coco(file)] or [file for file in files if _is_called_so(file)]
 
 
@@ -62,26 +71,29 @@ def _parsed(file: Path, *state: int) -> Any:
     return read_json(file, "COCO's annotations", (dict, list), MAX_ANNOTATIONS)
 
 
-def _of_split(files: list[Path], split: str) -> Path | None:
-    """The file whose name or folder says the split."""
-    for name in SPLIT_FOLDERS.get(split, (split,)):
-        for file in files:
-            words = file.stem.lower().replace("-", "_").rstrip("0123456789").split("_")
-            if name in words or file.parent.name.lower() == name:
-                return file
-    return None
+def _of_split(directory: Path, files: list[Path], split: str) -> Path | None:
+    """The file whose name says the split, or one whose name says none in the split's folder below the directory."""
+    names = SPLIT_FOLDERS.get(split, (split,))
+    by_name = (file for name in names for file in files if name in _words(file))
+    silent = (file for file in files if not any(_words(file) & set(said) for said in SPLIT_FOLDERS.values()))
+    by_folder = (f for f in silent if f.parent.parent == directory and f.parent.name.lower() in names)
+    return next(by_name, next(by_folder, None))
+
+
+def _words(file: Path) -> set[str]:
+    return set(file.stem.lower().replace("-", "_").rstrip("0123456789").split("_"))
 
 
 def splits(directory: Path) -> list[str]:
     files = _files(directory)
-    return [split for split in SPLIT_FOLDERS if _of_split(files, split)] or ["train", "val"]
+    return [split for split in SPLIT_FOLDERS if _of_split(directory, files, split)] or ["train", "val"]
 
 
 def read(directory: Path, split: str, seed: int) -> Split:
     listed = Found()
     files = _files(directory)
-    file = _of_split(files, split)
-    if file is None and (len(files) != 1 or _of_split(files, "train") or _of_split(files, "val")):
+    file = _of_split(directory, files, split)
+    if file is None and (len(files) != 1 or any(_of_split(directory, files, name) for name in ("train", "val"))):
         raise FileNotFoundError(
             f"{directory} has {named(files)}, expected one whose name says {split!r}, such as instances_{split}.json: "
             "rename one, or add it."
@@ -93,7 +105,7 @@ def read(directory: Path, split: str, seed: int) -> Split:
 def _read(directory: Path, split: str, seed: int, file: Path | None, files: list[Path], listed: Found) -> Split:
     source = file or files[0]
     content = _content(source)
-    names = _names(files, source)
+    names = _names(directory, files, source)
     classes, numbers = after_background(names, source)
     number_of = dict(zip(names, numbers, strict=True))
     ids = {row["id"]: number_of[str(row["name"])] for row in _categories(content)}
@@ -136,13 +148,19 @@ def _read(directory: Path, split: str, seed: int, file: Path | None, files: list
 
 
 def _astray(content: Any, source: Path) -> Iterator[str]:
-    """A sentence about annotations of pictures that are not listed, and about ids that several pictures have."""
+    """A sentence about annotations of pictures that are not listed, and about ids that several of a kind have."""
     ids = Counter(row["id"] for row in content["images"])
     if lost := [row for row in content["annotations"] if row["image_id"] not in ids]:
         listed = named([f"annotation {row.get('id')} of the image_id {row['image_id']!r}" for row in lost])
         yield f"{source} has {listed}, expected the id of one of its images: correct it, or add the image."
     if several := [number for number, count in ids.items() if count > 1]:
         yield f"{source} has {ids[several[0]]} images of the id {several[0]!r}, expected an id for each: correct it."
+    of_id = defaultdict(list)
+    for row in content["categories"]:
+        of_id[row["id"]].append(row["name"])
+    if several := [(number, own) for number, own in of_id.items() if len(own) > 1]:
+        number, own = several[0]
+        yield f"{source} has the categories {named(own)} of one id {number!r}, expected an id for each: correct it."
 
 
 def _categories(content: Any) -> list[dict[str, Any]]:
@@ -153,10 +171,10 @@ def _categories(content: Any) -> list[dict[str, Any]]:
     return [row for row in rows if row["id"] in used or row["name"] not in parents or row["id"] != 0]
 
 
-def _names(files: list[Path], source: Path) -> list[str]:
+def _names(directory: Path, files: list[Path], source: Path) -> list[str]:
     """Of all files, so that classes are the same in all splits: each file has ids of its own, and may lack some."""
     names: list[str] = []
-    for file in dict.fromkeys([*(_of_split(files, split) for split in SPLIT_FOLDERS), source]):
+    for file in dict.fromkeys([*(_of_split(directory, files, split) for split in SPLIT_FOLDERS), source]):
         if file is not None:
             with understanding(file, "COCO's annotations"):
                 names += [str(row["name"]) for row in _categories(_content(file))]

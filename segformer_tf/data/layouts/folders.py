@@ -159,7 +159,7 @@ def side_read(directory: Path, split: str, seed: int, name: str = "pictures and 
         classes, coding = read_classes(directory)
     files = files_in(place, MASKS, listed)
     masks = [file for file in files if file.stem.endswith(MASK_ENDINGS)]
-    pictures = by_key([file for file in files if file not in set(masks)], place, "picture", listed)
+    pictures = by_key([file for file in files if not file.stem.endswith(MASK_ENDINGS)], place, "picture", listed)
     images, targets = pair(pictures, by_key(masks, place, "mask", listed), place, listed)
     chosen = None
     if folder is None:

@@ -20,6 +20,7 @@ from segformer_tf.data.files import (
     named,
     split_folder,
     splits_below,
+    with_suffix,
 )  # fmt: skip
 from segformer_tf.data.shapes import Shapes, bitmap, circle, polygon, rectangle
 from segformer_tf.data.splits import UNLABELLED, Layout, Split
@@ -42,8 +43,8 @@ def _folders(directory: Path) -> list[Path]:
 
 
 def found(directory: Path) -> bool:
-    files = (file for folder in _folders(directory) for file in sorted(folder.glob("*.json")))
-    return any(file.name[0] != "." and file.name != "classes.json" and _is_labelme(file) for file in files)
+    files = (file for folder in _folders(directory) for file in with_suffix(folder, ".json"))
+    return any(file.name != "classes.json" and _is_labelme(file) for file in files)
 
 
 def _is_labelme(file: Path) -> bool:
@@ -78,7 +79,7 @@ def read(directory: Path, split: str, seed: int) -> Split:
         )
     folder = place or root
     files = files_in(folder, (*PICTURES, ".json"), listed)
-    texts = {key_of(f, folder): f for f in files if f.suffix == ".json" and f.name != "classes.json"}
+    texts = {key_of(f, folder): f for f in files if f.suffix.lower() == ".json" and f.name != "classes.json"}
     pictures = by_key([file for file in files if file.suffix.lower() in PICTURES], folder, "picture", listed)
     if bare := sorted(pictures.keys() - texts.keys()):
         listed.problems.append(

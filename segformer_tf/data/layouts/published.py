@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from segformer_tf.data.classes import named, read_classes
+from segformer_tf.data.classes import numbered, read_classes
 from segformer_tf.data.files import MASKS, PICTURES, Found, by_key, files_in, pair, split_folder, splits_below
 from segformer_tf.data.splits import UNLABELLED, Coding, Layout, Split
 from segformer_tf.images.palettes import DATASETS
@@ -22,7 +22,7 @@ DIR/gtFine/val/CITY/NAME_gtFine_labelTrainIds.png"""
 def rows_of(dataset: str) -> list[dict]:
     """A published data set's names and colours."""
     names, colours = DATASETS[dataset]
-    return [{**row, "color": colour.tolist()} for row, colour in zip(named(names), colours, strict=True)]
+    return [{**row, "color": colour.tolist()} for row, colour in zip(numbered(names), colours, strict=True)]
 
 
 def is_ade20k(directory: Path) -> bool:
@@ -60,7 +60,7 @@ def cityscapes(directory: Path, split: str, seed: int) -> Split:
         raise FileNotFoundError(
             f"{folders[1]} has no *{ENDINGS[1]}.png, expected one a picture: run cityscapesScripts."
         )
-    files, targets = pair(*pairs, folders[1], listed)
+    files, targets = pair(*pairs, folders[1], listed, (f"{{}}{ENDINGS[1]}.png",))
     return Split(
         split, files, targets, rows_of("cityscapes"), layout=CITYSCAPES.name,
         problems=listed.problems, notes=listed.notes,

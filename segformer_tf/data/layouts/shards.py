@@ -4,7 +4,6 @@ from pathlib import Path
 
 from segformer_tf.data.splits import Layout, Split
 from segformer_tf.storage.read import read_json
-from segformer_tf.storage.switch import settle
 
 TREE = """DIR/train-00000-of-00004.tfrecord ...   (from `segformer-tf shard`)
 DIR/train.json"""
@@ -17,7 +16,6 @@ def splits(directory: Path) -> list[str]:
 
 def read(directory: Path, split: str, seed: int) -> Split:
     del seed
-    settle(directory)
     listing = directory / f"{split}.json"
     if not listing.is_file():
         raise FileNotFoundError(

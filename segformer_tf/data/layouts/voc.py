@@ -4,9 +4,8 @@ import unicodedata
 from collections.abc import Container
 from pathlib import Path
 
-from segformer_tf.data.classes import checked, coloured, named, read_classes
-from segformer_tf.data.files import MASKS, PICTURES, Found, by_key, drawn_pairs, files_in, pair
-from segformer_tf.data.files import named as some
+from segformer_tf.data.classes import checked, coloured, numbered, read_classes
+from segformer_tf.data.files import MASKS, PICTURES, Found, by_key, drawn_pairs, files_in, named, pair, partners
 from segformer_tf.data.layouts.published import rows_of
 from segformer_tf.data.splits import UNLABELLED, Coding, Layout, Split
 from segformer_tf.storage.read import read_text
@@ -35,32 +34,33 @@ def read(directory: Path, split: str, seed: int) -> Split:
     targets = by_key(files_in(masks, MASKS, listed), masks, "mask", listed)
     pictures = by_key(files_in(images, PICTURES, listed), images, "picture", listed)
     lists = directory / "ImageSets" / "Segmentation"
-    chosen = None
+    whole = False
     if (lists / f"{split}.txt").is_file():
         lines = read_text(lists / f"{split}.txt", "names of pictures").split("\n")
         keys = list(dict.fromkeys(_key(line.strip(), pictures) for line in lines if line.strip()))
         if gone := [key for key in keys if key not in pictures]:
             listed.problems.append(
-                f"{lists / f'{split}.txt'} lists {some(gone)}, of which {images} has no picture: add it."
+                f"{lists / f'{split}.txt'} lists {named(gone)}, of which {images} has no picture: add it."
             )
         pictures = {key: pictures[key] for key in keys if key in pictures}
-        targets = {key: targets[key] for key in keys if key in targets}
+        targets = {key: targets[key] for key in partners(pictures, targets).values() if key is not None}
     elif any((lists / f"{other}.txt").is_file() for other in ("train", "val")):
         raise FileNotFoundError(
             f"{lists / f'{split}.txt'} does not exist, expected the names of the split {split!r}: add it, or take the "
             "other lists away, and a fifth of the pictures validates."
         )
     else:  # as CVAT exports a task; pictures without a mask are those that nobody annotated
-        if bare := pictures.keys() - targets.keys():
+        if bare := {key for key, partner in partners(pictures, targets).items() if partner is None}:
             listed.notes.append(f"{images}: {len(bare)} pictures have no mask and are left out.")
-        pictures = {key: file for key, file in pictures.items() if key in targets}
-        chosen = {}
-    files, partners = pair(pictures, targets, masks, listed)
-    if chosen is not None:
-        chosen, files, partners = drawn_pairs(files, partners, images, split, seed, listed)
+        pictures = {key: file for key, file in pictures.items() if key not in bare}
+        whole = True
+    files, found_masks = pair(pictures, targets, masks, listed)
+    chosen = None
+    if whole:
+        chosen, files, found_masks = drawn_pairs(files, found_masks, images, split, seed, listed)
     classes, coding = _classes(directory)
     return Split(
-        split, files, partners, classes, coding, layout=LAYOUT.name, chosen=chosen,
+        split, files, found_masks, classes, coding, layout=LAYOUT.name, chosen=chosen,
         problems=listed.problems, notes=listed.notes,
     )  # fmt: skip
 
@@ -81,7 +81,7 @@ def _classes(directory: Path) -> tuple[list[dict], Coding]:
         return classes, coding
     if (directory / "class_names.txt").is_file():
         names = [name.strip() for name in read_text(directory / "class_names.txt", "names of classes").splitlines()]
-        rows = named([name.strip("_") for name in names if name and name != "__ignore__"])
+        rows = numbered([name.strip("_") for name in names if name and name != "__ignore__"])
         return checked(rows, directory / "class_names.txt"), Coding()
     rows = rows_of("voc")
     return rows, Coding(colours={**coloured(rows).colours, VOID: UNLABELLED})

@@ -1,6 +1,7 @@
 """YOLO's polygons: `labels/**/NAME.txt`, a class and x, y pairs from 0 to 1 a line, and `data.yaml` with the names."""
 
 import re
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -35,6 +36,7 @@ MOST = 65533  # the highest class; masks have 16 bits, and background is put bef
 # In YAML: a text, in quotes or plain; a key; one of several between brackets with what ends it; one on a line.
 _TEXT = r"""('(?:[^']|'')*'|"(?:[^"\\]|\\.)*"|[^\s,\[\]{}'"][^,\[\]{}\n]*)"""
 _KEY = r"""('\d+'|"\d+"|\d+)\s*:\s*"""
+_COMMENT = r"""(?m)(?<=[\s,\[{:])('(?:[^'\n]|'')*'|"(?:[^"\\\n]|\\.)*")|(?:\s+|^)#.*$"""  # a # in quotes begins none
 _BETWEEN = {"[": rf"\s*(){_TEXT}\s*([,\]])", "{": rf"\s*{_KEY}{_TEXT}\s*([,}}])"}
 _ON_A_LINE = {True: r"\s*()-\s+(.+)", False: rf"\s*{_KEY}(.+)"}
 
@@ -45,8 +47,13 @@ def _yaml(directory: Path) -> Path | None:
 
 
 def found(directory: Path) -> bool:
+    return any(_texts(directory))
+
+
+def _texts(directory: Path) -> Iterator[Path]:
+    """Text files in all places of labels: label files, and `classes.txt`."""
     labels = [directory / "labels", *(f / "labels" for s in SPLIT_FOLDERS if (f := split_folder(directory, s)))]
-    return any(folder.is_dir() and any(folder.rglob("*.txt")) for folder in labels)
+    return (file for folder in labels if folder.is_dir() for file in folder.rglob("*") if file.suffix.lower() == ".txt")
 
 
 def splits(directory: Path) -> list[str]:
@@ -55,20 +62,25 @@ def splits(directory: Path) -> list[str]:
 
 def read(directory: Path, split: str, seed: int) -> Split:
     listed = Found()
-    chosen = None
+    whole = False
     if folder := split_folder(directory / "images", split):
-        images, labels = folder, directory / "labels" / folder.name
+        images, labels = folder, split_folder(directory / "labels", split) or directory / "labels" / folder.name
     elif (folder := split_folder(directory, split)) and (folder / "images").is_dir():
         images, labels = folder / "images", folder / "labels"
     elif (directory / "images").is_dir() and not splits_below(directory / "images", directory / "labels"):
         images, labels = directory / "images", directory / "labels"
-        chosen = {}
+        whole = True
     else:
         raise FileNotFoundError(
             f"{directory / 'images' / split} is not a directory, expected pictures of the split {split!r}; there are "
             f"{', '.join(splits(directory))}: add it."
         )
     texts = by_key(files_in(labels, (".txt",), listed), labels, "label file", listed) if labels.is_dir() else {}
+    if not _labelled(texts.values()) and _labelled(_texts(directory)):
+        raise FileNotFoundError(
+            f"{labels} has no label file, expected those of the split {split!r}, as other splits have theirs: add them "
+            "(an empty file for a picture of nothing but background)."
+        )
     pictures = by_key(files_in(images, PICTURES, listed), images, "picture", listed)
     if unused := [file for key, file in sorted(texts.items()) if key not in pictures and file.name != "classes.txt"]:
         listed.problems.append(f"{named(unused)}: no picture of that name in {images}: add it, or take the file away.")
@@ -77,11 +89,16 @@ def read(directory: Path, split: str, seed: int) -> Split:
     classes, ids = after_background(*_names(directory, texts.values()))
     files = [pictures[key] for key in sorted(pictures)]
     targets = [_target(texts.get(key_of(file, images)), file, ids) for file in files]
-    if chosen is not None:
+    chosen = None
+    if whole:
         chosen, files, targets = drawn_pairs(files, targets, images, split, seed, listed)
     return Split(
         split, files, targets, classes, layout=LAYOUT.name, chosen=chosen, problems=listed.problems, notes=listed.notes
     )
+
+
+def _labelled(texts: Iterable[Path]) -> bool:
+    return any(file.name != "classes.txt" for file in texts)
 
 
 def _target(text: Path | None, picture: Path, ids: list[int]) -> Shapes:
@@ -140,7 +157,7 @@ def _names(directory: Path, texts) -> tuple[list[str], Path]:
 
 def _names_in(text: str, file: Path) -> list[str]:
     """The few forms of `names:` that tools write, so that no YAML reader is needed; a name belongs to its key."""
-    text = re.sub(r"(?m)\s+#.*$|^#.*$", "", text)
+    text = re.sub(_COMMENT, r"\1", text)
     start = re.search(NAMES, text)
     assert start is not None, "`_yaml` has found it"
     body = text[start.end() :]

@@ -40,15 +40,25 @@ def draw_curves(rows: Sequence[dict[str, Any]], file: Path) -> None:
     scores.legend(loc="lower right")
     for number, key in enumerate(classes):
         style = ("-", "--", ":")[number // 10 % 3]
-        per_class.plot(steps, _column(rows, key), style, label=key.partition(" ")[2], marker=".")
+        per_class.plot(steps, _column(rows, key), style, label=_plain(key.partition(" ")[2]), marker=".")
     per_class.set(title="Classes", ylabel="IoU" if score == "mIoU" else score, ylim=(0, 1))
     if 0 < len(classes) <= 30:
-        per_class.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize="small")
+        numbers = [str(number) for number in range(len(classes))]  # matplotlib leaves out labels that begin with _
+        legend = per_class.legend(
+            per_class.lines, numbers, loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize="small"
+        )
+        for text, line in zip(legend.get_texts(), per_class.lines, strict=True):
+            text.set_text(line.get_label())
     for axes in (losses, scores, per_class):
         axes.set_xlabel("step")
         axes.set_xlim(left=0)
         axes.grid(alpha=0.3)
     figure.savefig(file, dpi=110)
+
+
+def _plain(name: str) -> str:
+    """As matplotlib draws it letter by letter: between two $ it would read mathematics."""
+    return name.replace("$", r"\$")
 
 
 def _column(rows: Sequence[dict[str, Any]], key: str) -> list[float]:
@@ -65,6 +75,7 @@ def draw_confusion(matrix, names: Sequence[str], file: Path) -> None:
     figure = Figure(figsize=(side + 1, side), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+    names = [_plain(name) for name in names]
     axes.set_xticks(range(len(names)), names, rotation=90 if len(names) > 6 else 0)
     axes.set_yticks(range(len(names)), names)
     axes.set(xlabel="predicted", ylabel="true", title="Of each true class, % of its pixels")

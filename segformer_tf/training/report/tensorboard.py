@@ -52,8 +52,8 @@ class TensorBoard(keras.callbacks.Callback):
         model, source = self.keeper.evaluated, self.keeper.source
         if not hasattr(model, "decode_head"):
             return
-        config = model.config
-        for number, found in enumerate(itertools.islice(predictions(model, source), PICTURES)):
+        config, all_of_them = model.config, predictions(model, source, processor=self.keeper.processor)
+        for number, found in enumerate(itertools.islice(all_of_them, PICTURES)):
             ignored, palette = config.semantic_loss_ignore_index, class_palette(config)
             drawn = side_by_side(found, class_names(config), ignored, palette=palette)
             tf.summary.image(f"picture {number}", np.asarray(drawn)[None])

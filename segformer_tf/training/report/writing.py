@@ -11,6 +11,7 @@ from segformer_tf.images import SegformerImageProcessor
 from segformer_tf.models.metrics import confusion, scores
 from segformer_tf.pipelines.description import class_names, class_palette
 from segformer_tf.storage.whole import staged
+from segformer_tf.training.augment import Augmentation
 from segformer_tf.training.console import Console, duration
 from segformer_tf.training.evaluate import Prediction, predictions
 from segformer_tf.training.plan import Plan
@@ -58,13 +59,13 @@ def _write(draft: Path, run: Path, model, source: Source, processor, plan: Plan,
     else:
         console.line("report without curves and drawn matrix: pip install 'segformer-tf[report]' for matplotlib")
     if not (isinstance(source, Split) and not source.has_masks):
-        blocks += _segmentation(draft, model, source, processor, with_charts, console)
+        blocks += _segmentation(draft, model, source, processor, plan.recipe.augmentation, with_charts, console)
     blocks += [Heading("Recipe"), Code(str(plan.recipe).strip())]
     write_page(draft, "report", blocks)
 
 
 def _segmentation(
-    draft: Path, model, source: Source, processor, with_charts: bool, console: Console
+    draft: Path, model, source: Source, processor, how: Augmentation, with_charts: bool, console: Console
 ) -> Iterator[Block]:
     names_by_id = class_names(model.config)
     total, of_pictures = _counted(model, source, processor)
@@ -88,7 +89,7 @@ def _segmentation(
         ],
     )
     yield Text(f"Pixels right: {_number(result['aAcc'])}.")
-    if both := both_scores(model, source):
+    if both := both_scores(model, source, processor, how):
         running, own = both
         told = "they agree" if abs(running - own) <= APART else "they do not agree, so look at the training pictures"
         yield Text(

@@ -111,3 +111,25 @@ def test_an_annotation_without_outline_is_told_once(tmp_path):
     changed(tmp_path, lambda content: content["annotations"][0].pop("segmentation"))
     (error,) = inspect(tmp_path).errors
     assert "has 1 annotations without a segmentation" in error
+
+
+@pytest.mark.parametrize("name", ["val", "train", "test"])
+def test_a_data_set_called_like_a_split_keeps_its_splits(tmp_path, name, monkeypatch):
+    coco(tmp_path / name, name="{}.json")
+    for directory in (tmp_path / name, "."):
+        monkeypatch.chdir(tmp_path / name)
+        found = inspect(directory).check()
+        files = {split: {shapes.file.name for shapes in one.targets} for split, one in found.splits.items()}
+        assert files == {"train": {"train.json"}, "val": {"val.json"}}
+
+
+def test_two_categories_of_one_id_are_refused(tmp_path):
+    coco(tmp_path, categories=[{"id": 7, "name": "leaf"}, {"id": 7, "name": "stem"}])
+    assert any(
+        "has the categories leaf, stem of one id 7, expected an id" in error for error in inspect(tmp_path).errors
+    )
+
+
+def test_a_suffix_in_capitals_is_one(tmp_path):
+    coco(tmp_path, name="annotations/instances_{}.JSON")
+    assert set(inspect(tmp_path).check().splits) == {"train", "val"}

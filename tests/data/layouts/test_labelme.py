@@ -94,3 +94,10 @@ def test_sizes_may_be_texts_and_what_is_no_size_is_told(tmp_path):
     inspect(tmp_path).check()
     labelme(tmp_path, imageHeight="x", count=2)
     assert any("p0.json has imageHeight 'x' and imageWidth 60, expected pixels" in e for e in inspect(tmp_path).errors)
+
+
+def test_a_suffix_in_capitals_is_one(tmp_path):
+    labelme(tmp_path)
+    for file in tmp_path.glob("*.json"):
+        file.rename(file.with_suffix(".JSON"))
+    assert sum(map(len, inspect(tmp_path).check().splits.values())) == 10

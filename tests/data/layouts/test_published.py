@@ -37,3 +37,9 @@ def test_a_test_split_without_masks_is_left_out_with_a_warning(data, ending):
     for reading in (lambda: read_split(data, "test"), lambda: inspect(data, splits=["test"]).check()):
         with pytest.raises((FileNotFoundError, ValueError), match="gtFine/test"):
             reading()
+
+
+def test_a_missing_mask_is_called_as_cityscapes_calls_it(data):
+    save(data, "leftImg8bit/train/ulm/ulm_1_leftImg8bit.png", photo())
+    with pytest.raises(ValueError, match=r"looked for [^ ]*gtFine/train/ulm/ulm_1_gtFine_labelTrainIds\.png: add it"):
+        read_split(data, "train")

@@ -15,6 +15,8 @@ NAMES = {
     'names: [  # all\n  cat, "dog\'s",\n]\nnc: 2': ["cat", "dog's"],
     "names: [dog's, cat's, it's]": ["dog's", "cat's", "it's"],
     "names: ['it''s', 0: x]": ["it's", "0: x"],
+    "names:\n- 'lane #1'  # the left one\n- \"b # c\"": ["lane #1", "b # c"],
+    "names: [dog's # it's\n, 'a #b', c#d]": ["dog's", "a #b", "c#d"],
     "names:\n- cat\n- 'a: b'\n\nnc: 2": ["cat", "a: b"],
 }
 
@@ -85,3 +87,37 @@ def test_what_is_no_number_is_told_with_its_line(tmp_path, line, told, named):
         (tmp_path / "data.yaml").unlink()
     (error,) = inspect(tmp_path).errors
     assert "p0.txt" in error and told in error
+
+
+@pytest.mark.parametrize("labels", ["val", "validation", "Val"])
+def test_labels_lie_in_the_split_s_folder_whatever_it_is_called(tmp_path, labels):
+    yolo(tmp_path)
+    (tmp_path / "images/val").rename(tmp_path / "images/valid")
+    (tmp_path / "labels/val").rename(tmp_path / "labels" / labels)
+    found = inspect(tmp_path).check()
+    np.testing.assert_array_equal(ids_of(found.splits["val"], 0), HALF)
+
+
+@pytest.mark.parametrize("outside", [False, True])
+def test_a_split_without_a_label_file_is_told(tmp_path, outside):
+    names = {"images": "{}/images/p{}.jpg", "labels": "{}/labels/p{}.txt"} if outside else {}
+    yolo(tmp_path, **names)
+    labels = tmp_path / ("val/labels" if outside else "labels/val")
+    labels.rename(tmp_path / "elsewhere")
+    (error,) = inspect(tmp_path).errors
+    assert f"{labels} has no label file, expected those of the split 'val'" in error
+
+
+def test_a_picture_without_a_label_file_is_background(tmp_path):
+    yolo(tmp_path)
+    (tmp_path / "labels/val/p0.txt").unlink()
+    assert not ids_of(inspect(tmp_path).check().splits["val"], 0).any()
+
+
+def test_a_list_of_names_is_no_label_file(tmp_path):
+    yolo(tmp_path)
+    for i in range(2):
+        (tmp_path / f"labels/val/p{i}.txt").unlink()
+    write(tmp_path, "labels/val/classes.txt", "leaf\n")
+    (error,) = inspect(tmp_path).errors
+    assert "has no label file" in error

@@ -48,3 +48,21 @@ def test_the_confusion_matrix_has_names_and_percentages_of_the_true_class(tmp_pa
     assert [text.get_text() for text in axes.texts] == ["80", "20", "0", "0"]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "true")
     assert [label.get_text() for label in axes.get_yticklabels()] == ["road", "sky"]
+
+
+def test_names_are_drawn_as_they_are_and_none_is_left_out(tmp_path, monkeypatch):
+    import matplotlib.figure
+
+    drawn = []
+    save = matplotlib.figure.Figure.savefig
+    monkeypatch.setattr(
+        matplotlib.figure.Figure, "savefig", lambda self, *a, **k: (save(self, *a, **k), drawn.append(self))
+    )
+    names = ["_background_", "price $_$", "a$b"]
+    rows = [{"step": 1, "loss": 1.0, "score": 0.5, "mIoU": 0.5, **{f"IoU {name}": 0.5 for name in names}}]
+    charts.draw_curves(rows, tmp_path / "c.png")
+    charts.draw_confusion(np.eye(3), names, tmp_path / "m.png")
+    legend = drawn[0].axes[2].get_legend().get_texts()
+    ticks = [*drawn[1].axes[0].get_xticklabels(), *drawn[1].axes[0].get_yticklabels()]
+    shown = [text._preprocess_math(text.get_text()) for text in (*legend, *ticks)]
+    assert shown == [(name, False) for name in names * 3]

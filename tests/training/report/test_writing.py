@@ -1,17 +1,23 @@
 import base64
+import dataclasses
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 from small_data import tiny_network
 
 from segformer_tf import SegformerImageProcessor
-from segformer_tf.training import RECIPES, evaluate, read_split
+from segformer_tf.data.pictures import read_picture
+from segformer_tf.training import RECIPES, Augmentation, evaluate, read_split
+from segformer_tf.training.augment import normalize
 from segformer_tf.training.console import Console
-from segformer_tf.training.plan import make_plan
-from segformer_tf.training.report import writing
+from segformer_tf.training.plan import make_plan, processor_for
+from segformer_tf.training.report import tensorboard, writing
 from segformer_tf.training.report.page import Code, Heading, Picture, Table, Text, write_page
+from segformer_tf.training.statistics import Statistics, both_scores
 
 ROWS = [
     {"step": step, "seconds": 30.0 * step, "loss": 1.0, "score": score, "mIoU": score, "IoU box": score}
@@ -77,3 +83,32 @@ def test_a_page_escapes_what_it_is_given(tmp_path):
     assert "<h1>R&lt;1&gt;</h1>" in page and "<td>&lt;g&gt;</td>" in page and "a &amp; b" in page
     assert "| c\\|d | e |\n| --- | --: |\n| f | &lt;g&gt; |" in text
     assert "# R&lt;1&gt;" in text and "![h](a.png)" in text
+
+
+def test_the_report_scores_pictures_as_the_run_does(data, tmp_path, capsys):
+    """BatchNorm's statistics agree where they are those of the pictures as they are normalised in the run."""
+    recipe = dataclasses.replace(
+        RECIPES["from-scratch"], augmentation=Augmentation(image_mean=(0.0,) * 3, image_std=(0.01,) * 3)
+    )
+    network, source = tiny_network(), read_split(data, "val")
+    plan = make_plan(recipe, read_split(data), source)
+    processor, how = processor_for(plan, source), recipe.augmentation
+    running, own = both_scores(network, source, processor, how)
+    images = [normalize(tf.cast(read_picture(file), tf.float32), how)[None] for file in source.images]
+    assert running == evaluate(network, source, processor=processor)["mIoU"]
+    Statistics(network, [(image,) for image in images]).take()
+    assert own == evaluate(network, source, processor=processor)["mIoU"]
+    (tmp_path / "run").mkdir()
+    writing.write_report(tmp_path / "run", network, source, processor, plan, ROWS, Console())
+    assert (
+        f"mIoU {own:.4f} on 3 pictures with its running statistics, {own:.4f} with"
+        in (tmp_path / "run/report.md").read_text()
+    ), capsys.readouterr().err
+
+
+def test_tensorboard_shows_what_the_run_s_own_processor_gives(data, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(tensorboard, "predictions", lambda *given, **more: asked.append(more["processor"]) or [])
+    keeper = SimpleNamespace(rows=[], evaluated=tiny_network(), source=read_split(data, "val"), processor=object())
+    tensorboard.TensorBoard(tmp_path, keeper)._write_pictures()
+    assert asked == [keeper.processor]
