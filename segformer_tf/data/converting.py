@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from segformer_tf.data.files import names_below
-from segformer_tf.data.inspection import Inspection, inspect
+from segformer_tf.data.inspection import inspect
 from segformer_tf.data.pictures import ids_of, picture_of
 from segformer_tf.data.splits import Split
 from segformer_tf.images.drawing import label_image
@@ -55,7 +55,7 @@ def convert_masks(
     for split in found.splits.values():
         if not split.has_masks or split.shards:
             raise ValueError(f"the split {split.name!r} has no mask files, expected pictures with masks in files.")
-    colours = _colours(found)
+    colours = _colours(found.classes)
     rows = [
         {"id": row["id"], "name": row["name"], **({"color": colour} if colour else {})}
         for row, colour in zip(found.classes, colours, strict=True)
@@ -68,11 +68,11 @@ def convert_masks(
     return {name: len(split) for name, split in found.splits.items()}
 
 
-def _colours(found: Inspection) -> list[list[int] | None]:
+def _colours(classes: Sequence[dict[str, Any]]) -> list[list[int] | None]:
     """The classes' own colours, and made-up ones that no other has; None where all that can be told apart are taken."""
-    palette = palette_with(found.id2label, found.colours).tolist()
+    own = {row["id"]: row["color"] for row in classes if row.get("color")}
+    palette = palette_with({row["id"]: row["name"] for row in classes}, own).tolist()
     shared = Counter(map(tuple, palette))
-    own = found.colours
     return [colour if i in own or shared[tuple(colour)] == 1 else None for i, colour in enumerate(palette)]
 
 
