@@ -109,6 +109,15 @@ class Settings:
         resolve_data_format(data_format)
 
     @property
+    def reduce_labels(self) -> bool:
+        """`do_reduce_labels`, under its old name."""
+        return self.do_reduce_labels
+
+    @reduce_labels.setter
+    def reduce_labels(self, value: bool) -> None:
+        self.do_reduce_labels = value
+
+    @property
     def channels(self) -> int:
         return len(self.image_mean) if isinstance(self.image_mean, list) else 3
 
@@ -120,7 +129,7 @@ class Settings:
     @classmethod
     def from_dict(cls, config: dict[str, Any], **overrides: Any) -> Self:
         """From the contents of a `preprocessor_config.json`; a null there means the default."""
-        known = keywords_of(Settings)
+        known = (*keywords_of(Settings), *keywords_of(cls))
         given = {name: value for name, value in config.items() if value is not None or name not in known}
         given.pop("image_processor_type", None)
         own = {key: value for key, value in given.items() if key in known}
@@ -137,7 +146,8 @@ class Settings:
         A `data_format` in the file is not taken over: transformers' processors for PyTorch write their own there.
         """
         where = find.pop_hub_arguments(overrides)
-        check_keywords("from_pretrained", overrides, (*keywords_of(Settings), *find.HUB_ARGUMENTS, "or_default"))
+        known = (*keywords_of(Settings), *keywords_of(cls), *find.HUB_ARGUMENTS, "or_default")
+        check_keywords("from_pretrained", overrides, known)
         path = Path(name_or_path)
         if path.is_file() and path.suffix == ".json" and path.name not in ("config.json", *find.WEIGHT_FILES):
             found = path
@@ -156,9 +166,10 @@ class Settings:
             raise
 
     def to_dict(self) -> dict[str, Any]:
-        settings = self._arguments()
-        settings = {name: value for name, value in settings.items() if name not in OWN or value is not None}
-        return copy.deepcopy({**self.other, **settings, "image_processor_type": "SegformerImageProcessor"})
+        subclass = {name: vars(self)[name] for name in keywords_of(type(self)) if name in vars(self)}
+        own = {name: value for name, value in self._settings().items() if name not in OWN or value is not None}
+        kind = {"image_processor_type": "SegformerImageProcessor"}
+        return copy.deepcopy({**self.other, **{k: v for k, v in subclass.items() if k not in OWN}, **own, **kind})
 
     def to_json_string(self) -> str:
         return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
@@ -173,8 +184,9 @@ class Settings:
     def __repr__(self) -> str:
         return f"{type(self).__name__} {self.to_json_string()}"
 
-    def _arguments(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "other"}
+    def _settings(self) -> dict[str, Any]:
+        """What the constructor here takes and nothing else that a program may have set, under the newer names."""
+        return {name: getattr(self, name) for name in keywords_of(Settings) if name != "reduce_labels"}
 
 
 def _numbers(values: Any) -> float | list[float]:
