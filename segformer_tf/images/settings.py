@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segformer_tf.images.resize import METHOD, parse_size
+from segformer_tf.images.resize import METHOD
 from segformer_tf.images.scaling import IMAGENET_MEAN, IMAGENET_STD, check_range, resolve_data_format
+from segformer_tf.images.sizes import parse_size
 from segformer_tf.storage import find
 from segformer_tf.storage.keywords import check_keywords, keywords_of, spell_checked
 from segformer_tf.storage.read import read_json
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 CONFIG_NAMES = ("preprocessor_config.json", "processor_config.json")
 MAX_CHANNELS = 4096  # as a configuration's
+NUMBERS = {name: number for number, name in METHOD.items()} | {"nearest-exact": 0}  # torchvision's names too
 OWN = ("data_format", "do_exif_transpose", "value_range", "page")  # not known to transformers: written only if set
 
 
@@ -62,7 +64,7 @@ class Settings:
         self,
         do_resize: bool = True,
         size: dict[str, int] | int | tuple[int, int] | None = None,
-        resample: int = 2,
+        resample: int | str = 2,
         do_rescale: bool = True,
         rescale_factor: float = 1 / 255,
         do_normalize: bool = True,
@@ -85,8 +87,11 @@ class Settings:
             raise ValueError(f"rescale_factor is {rescale_factor!r:.100}; expected a number.")
         self.do_resize = do_resize
         self.size = parse_size({"height": 512, "width": 512} if size is None else size)
+        resample = NUMBERS.get(str(getattr(resample, "value", resample)).lower(), resample)
         if not isinstance(resample, (int, float)) or resample not in METHOD:
-            raise ValueError(f"resample is {resample!r}; expected one of Pillow's filters, a number from 0 to 5.")
+            raise ValueError(
+                f"resample is {resample!r}; expected one of Pillow's filters, a number from 0 to 5 or its name."
+            )
         self.resample = int(resample)
         self.do_rescale = do_rescale
         self.rescale_factor = rescale_factor

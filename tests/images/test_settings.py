@@ -1,6 +1,7 @@
 """The processor's file: found, read, and written."""
 
 import json
+from enum import Enum
 from pathlib import Path
 
 import numpy as np
@@ -76,3 +77,35 @@ def test_what_is_given_and_the_newer_name_win_over_reduce_labels(tmp_path, kept)
         np.zeros((2, 2, 3), np.uint8), segmentation_maps=np.full((2, 2), 7), reduce_labels=kept
     ).labels
     assert labels[0][0, 0] == (6 if kept else 7)
+
+
+class InterpolationMode(Enum):
+    """As torchvision has it."""
+
+    BICUBIC = "bicubic"
+
+
+@pytest.mark.parametrize(
+    ("given", "number"),
+    [
+        ("bilinear", 2),
+        ("BICUBIC", 3),
+        ("nearest", 0),
+        ("nearest-exact", 0),
+        ("lanczos", 1),
+        (InterpolationMode.BICUBIC, 3),
+    ],
+)
+def test_a_filter_may_be_given_by_its_name(tmp_path, given, number):
+    assert SegformerImageProcessor(resample=given).resample == number
+    if isinstance(given, str):
+        (tmp_path / "preprocessor_config.json").write_text(json.dumps({"resample": given}))
+        assert SegformerImageProcessor.from_pretrained(tmp_path).resample == number
+
+
+@pytest.mark.parametrize("given", ["cubic", "2", "", None, [2]])
+def test_a_filter_of_another_name_is_refused(given):
+    with pytest.raises(
+        ValueError, match=r"resample is .*; expected one of Pillow's filters, a number from 0 to 5 or its"
+    ):
+        SegformerImageProcessor(resample=given)
