@@ -170,3 +170,21 @@ def test_tensors_with_gradients_and_in_bfloat16_are_logits_and_pictures(dtype):
     np.testing.assert_array_equal(
         processor(picture.requires_grad_()).pixel_values, processor(picture.detach().float().numpy()).pixel_values
     )
+
+
+def test_a_sparse_tensor_is_told_as_such(tmp_path):
+    torch.save({"weight": torch.eye(3).to_sparse()}, tmp_path / "m.pth")
+    with pytest.raises(
+        ValueError, match=r"tensor weight is sparse; expected a dense one: save what its to_dense\(\) gives"
+    ):
+        formats.read(tmp_path / "m.pth")
+
+
+def test_a_file_of_pytorch_with_another_suffix_is_read_once_it_is_renamed(tmp_path):
+    expected = load(FIXTURES / "nvlabs" / "segformer.pth")
+    for name in ("model.pth.tar", "model.pt", "model.ckpt"):
+        shutil.copy(FIXTURES / "nvlabs" / "segformer.pth", tmp_path / name)
+        with pytest.raises(ValueError, match=r"rename it to \.pth"):
+            load(tmp_path / name)
+        (tmp_path / name).rename(tmp_path / "model.pth")
+        same(expected.variables, load(tmp_path / "model.pth").variables)
