@@ -1,7 +1,9 @@
 """Checkpoints: files <-> variables. Read from the Hub, a directory or a file; written under the Hub's tensor names."""
 
 import importlib
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from segformer_tf.checkpoints.checkpoint import Checkpoint, adapt_channels, from_torch_module, load, save, save_h5
 from segformer_tf.checkpoints.matching import check_finite, match
@@ -17,6 +19,9 @@ __all__ = [
     "save",
     "save_h5",
 ]
+
+if TYPE_CHECKING:
+    convert: Callable[..., list[Path]]
 
 
 def __getattr__(name: str) -> Any:
