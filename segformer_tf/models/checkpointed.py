@@ -18,7 +18,8 @@ from segformer_tf.storage.keywords import check_keywords, keywords_of
 from segformer_tf.storage.whole import staged
 
 # Arguments of transformers' `from_pretrained` that change nothing here; any other unknown one is a key of the config.
-WITHOUT_EFFECT = ("proxies", "resume_download", "mirror", "use_auth_token", "trust_remote_code", "low_cpu_mem_usage")
+WITHOUT_EFFECT = ("proxies", "resume_download", "mirror", "use_auth_token", "trust_remote_code")
+WITHOUT_EFFECT += ("low_cpu_mem_usage", "torch_dtype")
 
 
 class Pretrained(TransformersInterface):
@@ -79,15 +80,16 @@ class Pretrained(TransformersInterface):
         if without_effect := [key for key in WITHOUT_EFFECT if config_overrides.pop(key, None) is not None]:
             warnings.warn(
                 f"from_pretrained takes {', '.join(without_effect)} from programs written for transformers and does "
-                "nothing with it: leave it out (docs/migrating.md).",
+                "nothing with it: leave it out; a Keras dtype policy is given by dtype (docs/migrating.md).",
                 UserWarning,
                 stacklevel=2,
             )
-        where = {"revision": revision, "cache_dir": cache_dir, "subfolder": subfolder}
-        how = {"token": token, "local_files_only": local_files_only, "force_download": force_download}
-        checkpoint = checkpoints.load(name_or_path, use_safetensors=use_safetensors, **where, **how)
+        how = {"cache_dir": cache_dir, "token": token}
+        how |= {"local_files_only": local_files_only, "force_download": force_download}
+        which = {"revision": revision, "subfolder": subfolder, "use_safetensors": use_safetensors}
+        checkpoint = checkpoints.load(name_or_path, **which, **how)
         if isinstance(config, (str, os.PathLike)):
-            config = SegformerConfig.from_pretrained(config)
+            config = SegformerConfig.from_pretrained(config, **how)
         values = checkpoint.config if config is None else config.to_dict()
         overrides = {"num_labels": num_labels, "id2label": id2label, "label2id": label2id, **config_overrides}
         config = SegformerConfig.from_dict(values, **overrides)

@@ -112,3 +112,19 @@ def test_a_part_with_one_output_is_a_step_of_sequential_and_time_distributed(pix
     plain, expected = keras.Model(model.inputs, model.outputs[0]), model(pixels).logits
     assert relative_difference(keras.Sequential([plain, keras.layers.ReLU()])(pixels), np.maximum(expected, 0)) < 1e-5
     assert relative_difference(keras.layers.TimeDistributed(plain)(pixels[:, None])[:, 0], expected) < 1e-5
+
+
+def test_a_dtype_of_pytorch_is_told_to_have_no_effect():
+    with pytest.warns(UserWarning, match=r"takes torch_dtype from .* a Keras dtype policy is given by dtype"):
+        model = TFSegformerForSemanticSegmentation.from_pretrained(FIXTURES / "hf4-seg", torch_dtype="bfloat16")
+    assert model.dtype_policy.name == "float32" and not hasattr(model.config, "torch_dtype")
+
+
+def test_a_configuration_from_the_hub_comes_with_the_token_and_the_cache_of_the_call(hub, tmp_path):
+    hub.repos["some-one/closed"] = {"main": {"config.json": (FIXTURES / "hf4-seg" / "config.json").read_bytes()}}
+    hub.gated.add("some-one/closed")
+    arguments = {"config": "some-one/closed", "cache_dir": tmp_path / "own"}
+    with pytest.raises(OSError, match="token"):
+        TFSegformerForSemanticSegmentation.from_pretrained(FIXTURES / "hf4-seg", **arguments)
+    model = TFSegformerForSemanticSegmentation.from_pretrained(FIXTURES / "hf4-seg", **arguments, token="secret")
+    assert model.config.num_labels == 5 and [*(tmp_path / "own").rglob("config.json")]
