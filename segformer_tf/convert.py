@@ -1,5 +1,6 @@
 """One checkpoint format into another: safetensors, h5, bin, pth and keras, in every direction."""
 
+import difflib
 import os
 import warnings
 import zipfile
@@ -26,6 +27,24 @@ FORMATS = {
     "pth": ("segformer.pth", "nvlabs"),
     "keras": ("model.keras", ""),
 }
+EXPORTED = ("onnx", "tflite", "xml", "pb")
+# Suffixes that other files of weights and archives have: no directory would be meant by them.
+OTHERS = (
+    "pt",
+    "ckpt",
+    "msgpack",
+    "pkl",
+    "pickle",
+    "npz",
+    "npy",
+    "hdf5",
+    "gguf",
+    "pdparams",
+    "json",
+    "tar",
+    "zip",
+    "gz",
+)
 
 
 def convert(
@@ -39,9 +58,12 @@ def convert(
     of the same name are replaced, each whole. `config_overrides` are config keys, such as `num_attention_heads` for a
     `.pth` with others than b0 to b5's, and where to look on the Hub (`revision`, `cache_dir`, ...).
 
+    A suffix that other files are known by is an error, unless `dst` is a directory that exists or ends in a slash.
+
     Raises ValueError for an unknown format, for a `dst` that ends in .weights.h5, which Keras and keras-hub call their
     own files, and for a checkpoint whose tensors are not those its config asks for.
     """
+    check_suffix(dst)
     format, file = _destination(Path(dst), format)
     hub_arguments = find.pop_hub_arguments(config_overrides)
     check_keywords("convert", config_overrides, (*keywords_of(convert), *find.HUB_ARGUMENTS, *SegformerConfig.KEYS))
@@ -71,6 +93,20 @@ def convert(
         write = {"safetensors": formats.write_safetensors, "h5": formats.write_h5, "bin": formats.write_torch}[format]
         write(stage / file.name, tensors)
     return [file.parent / "config.json", file]
+
+
+def check_suffix(dst: str | os.PathLike) -> None:
+    """ValueError for a destination whose suffix is of another format, or misspelt; directories may have any."""
+    suffix = Path(dst).suffix.removeprefix(".")
+    if suffix in FORMATS or Path(dst).is_dir() or str(dst).endswith(("/", os.sep)):
+        return
+    one_of = f"one of {', '.join('.' + name for name in FORMATS)}, or a directory's name, which may end in /"
+    if suffix.lower() in EXPORTED:
+        raise ValueError(f"{dst} ends in .{suffix}, which `segformer-tf export` writes; expected {one_of}.")
+    near = difflib.get_close_matches(suffix.lower(), FORMATS, 1, cutoff=0.85)
+    if suffix.lower() in OTHERS or near:
+        hint = f": did you mean .{near[0]}?" if near else "."
+        raise ValueError(f"{dst} ends in .{suffix}, which is no format here; expected {one_of}{hint}")
 
 
 def _destination(dst: Path, format: str | None) -> tuple[str, Path]:

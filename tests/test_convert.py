@@ -10,6 +10,7 @@ import pytest
 from random_checkpoints import random_variables
 from safetensors.numpy import load_file, save_file
 
+from segformer_tf import checkpoints
 from segformer_tf.checkpoints import load, save
 from segformer_tf.config import SegformerConfig
 from segformer_tf.convert import convert
@@ -140,6 +141,37 @@ def test_unknown_formats_and_a_format_against_the_suffix_are_refused(fixtures, t
         convert(fixtures / "hf4-seg", tmp_path / "m", format="onnx")
     with pytest.raises(ValueError, match=r"m\.h5 ends in \.h5 but format is 'keras'; make them agree"):
         convert(fixtures / "hf4-seg", tmp_path / "m.h5", format="keras")
+
+
+@pytest.mark.parametrize("name", ["m.pt", "a.ckpt", "m.msgpack", "m.safetensor", "M.H5", "m.kera", "m.npz"])
+def test_a_suffix_of_another_format_is_refused(fixtures, tmp_path, name):
+    listed = r"expected one of \.safetensors, \.h5, \.bin, \.pth, \.keras, or a directory's name"
+    with pytest.raises(ValueError, match=rf"{name} ends in \.\w+, which is no format here; {listed}"):
+        convert(fixtures / "hf4-seg", tmp_path / name)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_formats_for_runtimes_point_to_export_and_misspelt_ones_to_the_nearest(fixtures, tmp_path):
+    for name in ("m.onnx", "m.tflite", "openvino_model.xml"):
+        with pytest.raises(
+            ValueError, match=rf"{name} ends in .*, which `segformer-tf export` writes; expected one of"
+        ):
+            convert(fixtures / "hf4-seg", tmp_path / name)
+    with pytest.raises(ValueError, match=r"did you mean \.safetensors\?"):
+        convert(fixtures / "hf4-seg", tmp_path / "m.safetensor")
+
+
+def test_directories_may_have_a_dot(fixtures, tmp_path):
+    (tmp_path / "old.pt").mkdir()
+    for name in ("segformer-b0.v2", "old.pt", "new.ckpt/", "1.0", ".hidden"):
+        files = convert(fixtures / "hf4-seg", f"{tmp_path}/{name}")
+        assert files == [tmp_path / name / "config.json", tmp_path / name / "model.safetensors"]
+
+
+def test_the_contracts_name_is_the_same_function():
+    assert checkpoints.convert is convert and "convert" in checkpoints.__all__
+    with pytest.raises(AttributeError, match="has no attribute 'converts'; its public names are Checkpoint, "):
+        _ = checkpoints.converts
 
 
 @KERAS_SAVES

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from segformer_tf.checkpoints.keras_hub import is_keras_hub
-from segformer_tf.storage.find import WEIGHT_FILES
+from segformer_tf.storage import find
 from segformer_tf.storage.read import read_index, understanding
 
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "U8": "u1", "BOOL": "?"}
@@ -36,7 +36,9 @@ def read(path: str | os.PathLike, check: Check | None = None) -> tuple[dict[str,
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"There is no weight file {path}; expected one of {', '.join(WEIGHT_FILES)} or a .pth.")
+        raise FileNotFoundError(
+            f"There is no weight file {path}; expected one of {', '.join(find.WEIGHT_FILES)} or a .pth."
+        )
     with open(path, "rb") as file:
         start = file.read(64)
     if not start:
@@ -46,6 +48,8 @@ def read(path: str | os.PathLike, check: Check | None = None) -> tuple[dict[str,
     if path.name.endswith(".index.json"):
         return _read_shards(path, check)
     readers = {".safetensors": _read_safetensors, ".h5": _read_h5, ".bin": _read_torch, ".pth": _read_torch}
+    if path.suffix in find.TORCH_SUFFIXES:
+        raise ValueError(f"{path} has the suffix {path.suffix!r}; if PyTorch wrote it, rename it to .pth.")
     if path.suffix not in readers:
         raise ValueError(
             f"{path} has the suffix {path.suffix!r}; expected a weight file with .safetensors, .h5, .bin or .pth "
@@ -200,8 +204,9 @@ def _read_torch(path: Path, check: Check) -> tuple[dict[str, np.ndarray], dict[s
             f'{path} holds no tensors by name; expected a state dict, bare or under "state_dict" or "model".'
         )
     for name, tensor in state.items():
-        held = tensor.untyped_storage().nbytes() if tensor.layout == torch.strided else 0
-        if tensor.numel() * tensor.element_size() > held:
+        if tensor.layout != torch.strided:
+            raise ValueError(f"{path}: tensor {name} is sparse; expected a dense one: save what its to_dense() gives.")
+        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
             raise ValueError(f"{path}: tensor {name} of {tuple(tensor.shape)} repeats a few values; expected all.")
     check({name: tuple(tensor.shape) for name, tensor in state.items()})
     tensors = {}

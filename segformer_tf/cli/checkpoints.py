@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from segformer_tf.cli import scoring
-from segformer_tf.cli.app import app, check_checkpoint, check_model, load_tensorflow, printable
+from segformer_tf.cli.app import app, check_checkpoint, check_model, load_tensorflow, printable, wrong_call
 
 
 class Format(str, Enum):
@@ -32,9 +32,12 @@ def convert(
     segformer-tf convert nvidia/segformer-b0-finetuned-ade-512-512 b0.keras
     segformer-tf convert iter_160000.pth converted
     """
+    from segformer_tf.convert import check_suffix
     from segformer_tf.convert import convert as write
 
     check_checkpoint(src, "SRC")
+    with wrong_call("DST"):
+        check_suffix(dst)
     if ".keras" in (Path(src).suffix, Path(dst).suffix) or format is Format.KERAS:
         load_tensorflow()
     for path in write(src, dst, format=format.value if format else None):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from segformer_tf.images.arrays import to_array
 from segformer_tf.images.legend import PLACES, canvas, with_legend
 from segformer_tf.images.opening import to_pixels
 from segformer_tf.images.palettes import checked_palette
@@ -39,7 +40,7 @@ def _known(labels: np.ndarray, count: int) -> np.ndarray:
 
 
 def _check(labels: np.ndarray) -> np.ndarray:
-    labels = np.asarray(labels)
+    labels = to_array(labels)
     if labels.ndim != 2 or labels.dtype.kind not in "iu":
         raise ValueError(f"labels are {labels.dtype} of shape {labels.shape}; expected integers (H, W).")
     return labels

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from segformer_tf.images import tiff
+from segformer_tf.images.arrays import to_array
 from segformer_tf.images.scaling import from_16_bit, stretch, to_channels_last, to_eight_bits
 from segformer_tf.images.tiff import check_pixels
 from segformer_tf.storage.keywords import spell_checked
@@ -51,8 +52,8 @@ def open_image(
         return _upright(source) if exif else source
     if data := _bytes(source):
         return _turned(_decode(data, name_of(source), page, channels, deep), exif)
-    if hasattr(source, "__array__"):  # TensorFlow and Keras tensors
-        return np.asarray(source)
+    if hasattr(source, "__array__"):  # tensors
+        return to_array(source)
     raise TypeError(f"image is a {type(source).__name__}; expected a path, bytes, a PIL image, an array or a tensor.")
 
 

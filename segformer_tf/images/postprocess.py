@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from segformer_tf.images.arrays import to_array
 from segformer_tf.images.bilinear import neighbours
 from segformer_tf.images.merging import Merger
 from segformer_tf.images.probabilities import class_scores
 from segformer_tf.images.scaling import resolve_data_format
+from segformer_tf.images.sizes import whole_side
 from segformer_tf.storage.keywords import spell_checked
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ def post_process_semantic_segmentation(
     if isinstance(outputs, Mapping) and "logits" not in outputs:
         raise ValueError(f"outputs has {', '.join(map(str, outputs)) or 'no keys'}; expected logits.")
     logits = outputs["logits"] if isinstance(outputs, Mapping) else getattr(outputs, "logits", outputs)
-    logits = np.asarray(logits).astype(np.float32, copy=False)
+    logits = to_array(logits).astype(np.float32, copy=False)
     if logits.ndim != 4 or 0 in logits.shape:
         raise ValueError(f"logits have shape {logits.shape}; expected (B, h, w, C), or (B, C, h, w) in channels-first.")
     if resolve_data_format(data_format) == "channels_first":
@@ -52,15 +54,17 @@ def _check_sizes(target_sizes: Any, logits: np.ndarray) -> list[tuple[int, int]]
     if target_sizes is None:
         return [logits.shape[1:3]] * len(logits)
     try:
-        sizes: list[Any] = [tuple(int(side) for side in np.asarray(size).reshape(-1)) for size in target_sizes]
+        sizes = [to_array(size).reshape(-1) for size in target_sizes]
     except (TypeError, ValueError):
-        raise ValueError(f"target_sizes is {target_sizes!r:.100}; expected one (height, width) an image.") from None
+        sizes = [np.array("")]
+    if any(size.dtype.kind not in "iuf" for size in sizes):
+        raise ValueError(f"target_sizes is {target_sizes!r:.100}; expected one (height, width) an image.")
     if len(sizes) != len(logits):
         raise ValueError(f"target_sizes has {len(sizes)} sizes; expected {len(logits)}, one for each image.")
     for size in sizes:
-        if len(size) != 2 or min(size) < 1:
-            raise ValueError(f"target_sizes has {size}; expected (height, width) with both at least 1.")
-    return sizes
+        if len(size) != 2:
+            raise ValueError(f"target_sizes has {tuple(size.tolist())}; expected (height, width) in whole pixels.")
+    return [(whole_side("target_sizes", height), whole_side("target_sizes", width)) for height, width in sizes]
 
 
 def _label_map(logits: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -94,19 +98,20 @@ def label_map(logits: tf.Tensor, size: tuple[int, int] | tf.Tensor) -> tf.Tensor
     """
     import tensorflow as tf
 
+    rows, columns = (side if tf.is_tensor(side) else whole_side("size", side) for side in (size[0], size[1]))
     logits = tf.cast(logits, tf.float32)
     if logits.shape[-1] in (None, 1):  # one class: compare it with a second whose logit is 0
         single = tf.cast(tf.shape(logits)[-1] == 1, tf.int32)
         logits = tf.pad(logits, tf.stack([[0, 0], [0, 0], [0, 0], [single, 0]]))
     shape = tf.shape(logits)
-    batch, height, width, classes = shape[0], tf.cast(size[0], tf.int32), tf.cast(size[1], tf.int32), shape[3]
+    batch, height, width, classes = shape[0], tf.cast(rows, tf.int32), tf.cast(columns, tf.int32), shape[3]
     coarse = tf.argmax(logits, -1, tf.int32)
-    rows, columns = _tensor_neighbours(shape[1], height), _tensor_neighbours(shape[2], width)
+    row_neighbours, column_neighbours = _tensor_neighbours(shape[1], height), _tensor_neighbours(shape[2], width)
     step = tf.clip_by_value(BAND_VALUES // (batch * width * classes), 1, height)
 
     def band(start: tf.Tensor) -> tf.Tensor:
-        top, bottom, row_weight = (values[start : start + step] for values in rows)
-        left, right, column_weight = columns
+        top, bottom, row_weight = (values[start : start + step] for values in row_neighbours)
+        left, right, column_weight = column_neighbours
         grid = [
             tf.gather(tf.gather(coarse, row, axis=1), column, axis=2)
             for row in (top, bottom)
@@ -128,7 +133,7 @@ def label_map(logits: tf.Tensor, size: tuple[int, int] | tf.Tensor) -> tf.Tensor
 
     bands = tf.map_fn(band, tf.range(0, height, step), fn_output_signature=tf.int32, parallel_iterations=1)
     labels = tf.reshape(tf.transpose(bands, (1, 0, 2, 3)), (batch, -1, width))[:, :height]
-    return tf.ensure_shape(labels, (logits.shape[0], *(s if isinstance(s, int) else None for s in (size[0], size[1]))))
+    return tf.ensure_shape(labels, (logits.shape[0], *(s if isinstance(s, int) else None for s in (rows, columns))))
 
 
 def _tensor_neighbours(length: tf.Tensor, out: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,8 @@ from segformer_tf.images.settings import Settings, newer_names
 from segformer_tf.storage.keywords import check_keywords, keywords_of, spell_checked
 
 if TYPE_CHECKING:
+    from typing import Self
+
     import tensorflow as tf
 
 
@@ -55,7 +58,14 @@ class SegformerImageProcessor(Settings):
         `input_data_format` where an array's channel axis cannot be told from its shape.
         Raises ValueError for other channels or values, and where images of several sizes are to be stacked.
         """
-        known = (*keywords_of(self.__call__), *keywords_of(SegformerImageProcessor), "input_data_format")
+        given = {"segmentation_maps": segmentation_maps, "return_tensors": return_tensors}
+        return self.preprocess(images, **given, **overrides)
+
+    def preprocess(
+        self, images: Any, segmentation_maps: Any = None, return_tensors: str | None = None, **overrides: Any
+    ) -> BatchFeature:
+        """What a call does; a subclass may override it, as those of transformers' processor do."""
+        known = (*keywords_of(SegformerImageProcessor.preprocess), *keywords_of(Settings), "input_data_format")
         check_keywords(type(self).__name__, overrides, known)
         input_data_format = overrides.pop("input_data_format", None)
         settings = self._with(overrides)
@@ -81,8 +91,6 @@ class SegformerImageProcessor(Settings):
             batch.update({name: tf.convert_to_tensor(values) for name, values in batch.items()})
         return batch
 
-    preprocess = __call__
-
     @spell_checked
     def pixels(self, source: Any, input_data_format: str | None = None, strict: bool | None = None) -> np.ndarray:
         """One picture of any kind -> (H, W, C), upright and in the range that the settings say; not resized.
@@ -101,7 +109,7 @@ class SegformerImageProcessor(Settings):
         """
         import tensorflow as tf
 
-        image = tf.convert_to_tensor(image)
+        self, image = self._with({}), tf.convert_to_tensor(image)
         if image.dtype != tf.uint8 or image.shape.rank not in (3, 4):
             raise ValueError(f"image is {image.dtype.name} {image.shape}; expected uint8 (H, W, C) or (B, H, W, C).")
         if self.do_normalize and image.shape[-1] not in (None, self.channels):
@@ -124,10 +132,13 @@ class SegformerImageProcessor(Settings):
             outputs, target_sizes, return_segmentation_scores, data_format or self.data_format
         )
 
-    def _with(self, overrides: dict[str, Any]) -> SegformerImageProcessor:
-        """This processor with some arguments replaced; None leaves the own value, as in transformers."""
+    def _with(self, overrides: dict[str, Any]) -> Self:
+        """A copy with some settings replaced, all checked; None leaves the own value, as in transformers."""
         overrides = newer_names({name: value for name, value in overrides.items() if value is not None})
-        return SegformerImageProcessor(**{**self._arguments(), **overrides})
+        changed = copy.copy(self)  # a subclass' methods and attributes stay
+        for name, value in Settings(**{**self._settings(), **overrides})._settings().items():
+            setattr(changed, name, value)
+        return changed
 
     def _all_pixel_values(self, sources: list[Any], input_data_format: str | None) -> np.ndarray | list[np.ndarray]:
         """One array an image, or where the size is fixed one for all; made on all cores, as Pillow and NumPy allow."""
@@ -142,7 +153,7 @@ class SegformerImageProcessor(Settings):
         with ThreadPoolExecutor(min(len(sources), os.cpu_count() or 1)) as threads:
             filled = list((threads.map if len(sources) > 1 else map)(fill, range(len(sources))))
         if any(twice for _, twice in filled):
-            warnings.warn("image has values from 0 to 1 and is rescaled again; set do_rescale=False.", stacklevel=3)
+            warnings.warn("image has values from 0 to 1 and is rescaled again; set do_rescale=False.", stacklevel=4)
         return [values for values, _ in filled] if made is None else made
 
     def _shape(self, height: int, width: int, channels: int) -> tuple[int, int, int]:

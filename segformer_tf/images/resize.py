@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, __version__
 
+from segformer_tf.images.sizes import MAX_SIDE, whole_side
 from segformer_tf.storage.keywords import spell_checked
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ SUPPORT = {"box": 0.5, "bilinear": 1.0, "hamming": 1.0, "bicubic": 2.0, "lanczos
 METHOD = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}  # Pillow's numbers
 METHODS = ("nearest", *SUPPORT)
 PILLOW_VERSION = tuple(int(part) for part in __version__.split(".")[:2])
-MAX_SIDE = 16384  # pixels of a side that pictures may be resized to
 BLOCK = 8  # output rows that share one window of source rows; measured best among 2 to 64
 
 
@@ -40,7 +40,7 @@ def resize(image: tf.Tensor, size: tuple[int, int] | tf.Tensor, method: str = "b
         raise ValueError(f"image has shape {image.shape}; expected (H, W, C) or (B, H, W, C).")
     if method != "nearest" and image.dtype not in (tf.uint8, tf.float32):
         raise ValueError(f"image is {image.dtype.name}; {method} resizing expects uint8 or float32.")
-    height, width = (side if tf.is_tensor(side) else int(side) for side in (size[0], size[1]))
+    height, width = (side if tf.is_tensor(side) else whole_side("size", side) for side in (size[0], size[1]))
     batch = image if image.shape.rank == 4 else image[tf.newaxis]
     if method == "nearest":
         batch = tf.gather(batch, _nearest(_side(batch, 1), height), axis=1)
@@ -206,28 +206,6 @@ def _static(value) -> int | None:
 
 def _same(length, out) -> bool:
     return isinstance(length, int) and isinstance(out, int) and length == out
-
-
-@spell_checked
-def parse_size(size: Any) -> dict[str, int]:
-    """An int (square), a pair (height, width) or a dict -> {"height", "width"} or {"shortest_edge"}, in pixels."""
-    if isinstance(size, dict):
-        sides = {name: value for name, value in size.items() if value is not None}
-    elif np.ndim(size) == 0:
-        sides = {"height": size, "width": size}
-    else:
-        sides = dict(zip(("height", "width"), size, strict=False)) if len(size) == 2 else {}
-    if set(sides) not in ({"height", "width"}, {"shortest_edge"}) or not all(map(_is_length, sides.values())):
-        raise ValueError(
-            f"size is {size!r:.300}; expected {{'height': h, 'width': w}}, {{'shortest_edge': n}}, an int or a pair, "
-            f"in whole pixels from 1 to {MAX_SIDE}."
-        )
-    return {name: int(value) for name, value in sides.items()}
-
-
-def _is_length(value: Any) -> bool:
-    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    return number and bool(1 <= value <= MAX_SIDE and value == int(value))
 
 
 @spell_checked

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segformer_tf.images.resize import METHOD, parse_size
+from segformer_tf.images.resize import METHOD
 from segformer_tf.images.scaling import IMAGENET_MEAN, IMAGENET_STD, check_range, resolve_data_format
+from segformer_tf.images.sizes import parse_size
 from segformer_tf.storage import find
 from segformer_tf.storage.keywords import check_keywords, keywords_of, spell_checked
 from segformer_tf.storage.read import read_json
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 CONFIG_NAMES = ("preprocessor_config.json", "processor_config.json")
 MAX_CHANNELS = 4096  # as a configuration's
+NUMBERS = {name: number for number, name in METHOD.items()} | {"nearest-exact": 0}  # torchvision's names too
 OWN = ("data_format", "do_exif_transpose", "value_range", "page")  # not known to transformers: written only if set
 
 
@@ -63,7 +65,7 @@ class Settings:
         self,
         do_resize: bool = True,
         size: dict[str, int] | int | tuple[int, int] | None = None,
-        resample: int = 2,
+        resample: int | str = 2,
         do_rescale: bool = True,
         rescale_factor: float = 1 / 255,
         do_normalize: bool = True,
@@ -88,8 +90,11 @@ class Settings:
             raise ValueError(f"page is {page!r:.100}; expected a whole number from 1.")
         self.do_resize = _own(do_resize)
         self.size = parse_size({"height": 512, "width": 512} if size is None else size)
+        resample = NUMBERS.get(str(getattr(resample, "value", resample)).lower(), resample)
         if not isinstance(resample, (int, float)) or resample not in METHOD:
-            raise ValueError(f"resample is {resample!r}; expected one of Pillow's filters, a number from 0 to 5.")
+            raise ValueError(
+                f"resample is {resample!r}; expected one of Pillow's filters, a number from 0 to 5 or its name."
+            )
         self.resample = int(resample)
         self.do_rescale = _own(do_rescale)
         self.rescale_factor = _own(rescale_factor)
@@ -110,6 +115,15 @@ class Settings:
         resolve_data_format(data_format)
 
     @property
+    def reduce_labels(self) -> bool:
+        """`do_reduce_labels`, under its old name."""
+        return self.do_reduce_labels
+
+    @reduce_labels.setter
+    def reduce_labels(self, value: bool) -> None:
+        self.do_reduce_labels = value
+
+    @property
     def channels(self) -> int:
         return len(self.image_mean) if isinstance(self.image_mean, list) else 3
 
@@ -121,7 +135,7 @@ class Settings:
     @classmethod
     def from_dict(cls, config: dict[str, Any], **overrides: Any) -> Self:
         """From the contents of a `preprocessor_config.json`; a null there means the default."""
-        known = keywords_of(Settings)
+        known = (*keywords_of(Settings), *keywords_of(cls))
         given = {name: value for name, value in config.items() if value is not None or name not in known}
         given.pop("image_processor_type", None)
         own = {key: value for key, value in given.items() if key in known}
@@ -138,7 +152,8 @@ class Settings:
         A `data_format` in the file is not taken over: transformers' processors for PyTorch write their own there.
         """
         where = find.pop_hub_arguments(overrides)
-        check_keywords("from_pretrained", overrides, (*keywords_of(Settings), *find.HUB_ARGUMENTS, "or_default"))
+        known = (*keywords_of(Settings), *keywords_of(cls), *find.HUB_ARGUMENTS, "or_default")
+        check_keywords("from_pretrained", overrides, known)
         path = Path(name_or_path)
         if path.is_file() and path.suffix == ".json" and path.name not in ("config.json", *find.WEIGHT_FILES):
             found = path
@@ -157,9 +172,10 @@ class Settings:
             raise
 
     def to_dict(self) -> dict[str, Any]:
-        settings = self._arguments()
-        settings = {name: value for name, value in settings.items() if name not in OWN or value is not None}
-        return copy.deepcopy({**self.other, **settings, "image_processor_type": "SegformerImageProcessor"})
+        subclass = {name: vars(self)[name] for name in keywords_of(type(self)) if name in vars(self)}
+        own = {name: value for name, value in self._settings().items() if name not in OWN or value is not None}
+        kind = {"image_processor_type": "SegformerImageProcessor"}
+        return copy.deepcopy({**self.other, **{k: v for k, v in subclass.items() if k not in OWN}, **own, **kind})
 
     def to_json_string(self) -> str:
         return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
@@ -174,8 +190,9 @@ class Settings:
     def __repr__(self) -> str:
         return f"{type(self).__name__} {self.to_json_string()}"
 
-    def _arguments(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "other"}
+    def _settings(self) -> dict[str, Any]:
+        """What the constructor here takes and nothing else that a program may have set, under the newer names."""
+        return {name: getattr(self, name) for name in keywords_of(Settings) if name != "reduce_labels"}
 
 
 def _own(value: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from segformer_tf.images.arrays import to_array
 from segformer_tf.images.drawing import check_alpha, colorize
 from segformer_tf.images.palettes import palette_for
 
@@ -29,7 +30,7 @@ def heat(
     `alpha`: 0 the picture, 1 the colours, else ValueError.
     """
     check_alpha(alpha)
-    values = np.asarray(values, np.float32)
+    values = to_array(values).astype(np.float32, copy=False)
     low, high = span
     grey = np.asarray(Image.fromarray(np.asarray(image)).convert("L"))
     steps = np.clip((values - low) / max(high - low, 1e-12) * 255 + 0.5, 0, 255).astype(np.uint8)

@@ -18,7 +18,8 @@ from segformer_tf.storage.keywords import check_keywords, keywords_of
 from segformer_tf.storage.whole import staged
 
 # Arguments of transformers' `from_pretrained` that change nothing here; any other unknown one is a key of the config.
-WITHOUT_EFFECT = ("proxies", "resume_download", "mirror", "use_auth_token", "trust_remote_code", "low_cpu_mem_usage")
+WITHOUT_EFFECT = ("proxies", "resume_download", "mirror", "use_auth_token", "trust_remote_code")
+WITHOUT_EFFECT += ("low_cpu_mem_usage", "torch_dtype")
 
 
 class Pretrained(TransformersInterface):
@@ -47,6 +48,8 @@ class Pretrained(TransformersInterface):
         output_loading_info: bool = False,
         data_format: str | None = None,
         dtype: Any = None,
+        name: str | None = None,
+        trainable: bool = True,
         **config_overrides: Any,
     ):
         """The model with a checkpoint's weights.
@@ -60,6 +63,7 @@ class Pretrained(TransformersInterface):
             from_pt: Accepted from programs written for transformers; PyTorch's files need no telling here.
             output_loading_info: Return (model, dict of missing, unexpected and mismatched tensors).
             dtype: A Keras dtype policy, such as "mixed_bfloat16".
+            name: Keras' of the model; two that become parts of one need names of their own.
             config_overrides: Other keys of the configuration. With another `num_channels` the first convolution's
                 kernels are summed or repeated (`checkpoints.adapt_channels`), with a warning that says so.
 
@@ -76,31 +80,26 @@ class Pretrained(TransformersInterface):
         if without_effect := [key for key in WITHOUT_EFFECT if config_overrides.pop(key, None) is not None]:
             warnings.warn(
                 f"from_pretrained takes {', '.join(without_effect)} from programs written for transformers and does "
-                "nothing with it: leave it out (docs/migrating.md).",
+                "nothing with it: leave it out; a Keras dtype policy is given by dtype (docs/migrating.md).",
                 UserWarning,
                 stacklevel=2,
             )
-        checkpoint = checkpoints.load(
-            name_or_path,
-            use_safetensors=use_safetensors,
-            revision=revision,
-            cache_dir=cache_dir,
-            token=token,
-            local_files_only=local_files_only,
-            force_download=force_download,
-            subfolder=subfolder,
-        )
+        how = {"cache_dir": cache_dir, "token": token}
+        how |= {"local_files_only": local_files_only, "force_download": force_download}
+        which = {"revision": revision, "subfolder": subfolder, "use_safetensors": use_safetensors}
+        checkpoint = checkpoints.load(name_or_path, **which, **how)
         if isinstance(config, (str, os.PathLike)):
-            config = SegformerConfig.from_pretrained(config)
+            config = SegformerConfig.from_pretrained(config, **how)
         values = checkpoint.config if config is None else config.to_dict()
         overrides = {"num_labels": num_labels, "id2label": id2label, "label2id": label2id, **config_overrides}
         config = SegformerConfig.from_dict(values, **overrides)
         config.name_or_path = str(name_or_path)
-        model, report = cls._with_weights(checkpoint, config, ignore_mismatched_sizes, data_format, dtype)
+        of_keras = {"data_format": data_format, "dtype": dtype, "name": name, "trainable": trainable}
+        model, report = cls._with_weights(checkpoint, config, ignore_mismatched_sizes, **of_keras)
         return (model, report) if output_loading_info else model
 
     @classmethod
-    def from_torch_module(cls, module: Any, *, data_format: str | None = None, dtype: Any = None, **overrides: Any):
+    def from_torch_module(cls, module: Any, *, data_format: str | None = None, dtype=None, name=None, **overrides: Any):
         """The model with the weights of a PyTorch SegFormer in memory: transformers' 4 or 5, or NVlabs' own code.
 
         `overrides` are keys of the configuration, which is the module's own or is read off its tensors.
@@ -110,14 +109,14 @@ class Pretrained(TransformersInterface):
         """
         checkpoint = checkpoints.from_torch_module(module)
         config = SegformerConfig.from_dict(checkpoint.config, **overrides)
-        return cls._with_weights(checkpoint, config, False, data_format, dtype)[0]
+        return cls._with_weights(checkpoint, config, False, data_format=data_format, dtype=dtype, name=name)[0]
 
     @classmethod
-    def _with_weights(cls, checkpoint, config: SegformerConfig, ignore_mismatched_sizes, data_format, dtype):
+    def _with_weights(cls, checkpoint, config: SegformerConfig, ignore_mismatched_sizes, **of_keras: Any):
         found, adapted = checkpoint.variables, None
         if config.num_channels != checkpoint.config.get("num_channels", 3):
             found, adapted = checkpoints.adapt_channels(found, config.num_channels)
-        model = cls(config, data_format=data_format, dtype=dtype)
+        model = cls(config, **of_keras)
         variables = {variable.path: variable for variable in model.weights}
         arrays, report = checkpoints.match(
             {path: variable.shape for path, variable in variables.items()},

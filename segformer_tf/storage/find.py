@@ -18,6 +18,7 @@ WEIGHT_FILES = (  # in the order of preference; then *.pth
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
+TORCH_SUFFIXES = (".pt", ".ckpt", ".tar")  # PyTorch's files have these too, but others' as well: they are not read
 DEFAULT_MODEL = "segformer-b0-camvid"  # bundled; what pipelines and commands take unless told otherwise
 HUB_ARGUMENTS = ("revision", "cache_dir", "token", "local_files_only", "subfolder", "force_download")
 _PACKAGE = Path(__file__).parents[1]
@@ -85,7 +86,8 @@ def resolve(name_or_path: str | os.PathLike, use_safetensors: bool | None = None
             *choices,
             *(("*.pth",) if directory and not use_safetensors else ()),
         )
-        raise FileNotFoundError(f"{name} holds no weights: {_looked_for(wanted, directory, hub)}.")
+        looked = _looked_for(wanted, directory, hub)
+        raise FileNotFoundError(f"{name} holds no weights: {looked}{_not_read(directory, choices)}.")
     if values is None and weights.suffix != ".pth":
         looked = _looked_for(("config.json",), directory, hub)
         raise FileNotFoundError(f"{name} holds {weights.name} but no configuration: {looked}.")
@@ -169,6 +171,20 @@ def _looked_for(files: Sequence[str], directory: Path | None, hub: dict[str, Any
             )
         return f"{text} in the Hub's repository {hub.get('revision') or ''}".rstrip()
     return f"{text} in {directory}"
+
+
+def _not_read(directory: Path | None, choices: Sequence[str]) -> str:
+    """What a directory holds that might have been meant, with what to do, as the end of a sentence."""
+    files = sorted(path.name for path in directory.glob("*")) if directory else []
+    if "flax_model.msgpack" in files:
+        return (
+            "; its flax_model.msgpack is Flax's, which is not read: save it as model.safetensors, with transformers 4 "
+            "by SegformerForSemanticSegmentation.from_pretrained(..., from_flax=True).save_pretrained(...)"
+        )
+    if skipped := [file for file in files if file in WEIGHT_FILES and file not in choices]:
+        return f"; use_safetensors leaves out {', '.join(skipped)}"
+    renamed = [file for file in files if file.endswith(TORCH_SUFFIXES)]
+    return f"; if PyTorch wrote {renamed[0]}, rename it to .pth to have it read" if renamed else ""
 
 
 @functools.cache

@@ -134,6 +134,13 @@ def test_a_missing_file_and_an_unknown_suffix_are_named(tmp_path):
         formats.read(tmp_path / "model.onnx")
 
 
+@pytest.mark.parametrize("name", ["mit_b0.pth.tar", "model.pt", "last.ckpt"])
+def test_other_suffixes_of_pytorch_are_to_be_renamed(tmp_path, name):
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(ValueError, match=rf"{name} has the suffix '\.\w+'; if PyTorch wrote it, rename it to \.pth"):
+        formats.read(tmp_path / name)
+
+
 @pytest.mark.parametrize(
     ("group", "kind"),
     [

@@ -142,6 +142,7 @@ def test_debug_shows_where_it_failed(run):
         (["classify", "china.jpg", "--model", "b9"], "'b9' is no model"),
         (["info", "b9"], "'b9' is no model"),
         (["convert", "b9", "x.h5"], "'b9' is no model"),
+        (["convert", "segformer-b0-camvid", "x.onnx"], "x.onnx ends in .onnx, which `segformer-tf export` writes"),
         (["convert", "segformer-b0-camvid", "new", "--format", "nope"], "'nope' is not one of 'safetensors', 'h5'"),
         (["export", "b9", "new"], "'b9' is no model"),
         (["export", "segformer-b0-camvid", "new", "--format", "nope"], "'nope' is not one of 'saved_model', 'keras'"),

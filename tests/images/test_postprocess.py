@@ -9,7 +9,14 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segformer_tf.images import label_map, post_process_semantic_segmentation, postprocess
+from segformer_tf.images import (
+    SegformerImageProcessor,
+    colorize,
+    label_map,
+    palette_for,
+    post_process_semantic_segmentation,
+    postprocess,
+)
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "processor" / "post_process.npz"
 
@@ -81,12 +88,62 @@ def test_scores_are_the_softmax_of_resized_logits():
         assert (scores[index].argmax(-1) == maps[index]).mean() == 1.0
 
 
+class TorchTensor:
+    """What PyTorch's tensors do: NumPy gets them only on the CPU, without gradients, and not as bfloat16."""
+
+    def __init__(self, values, dtype="torch.float32", state=("cuda", "grad")):
+        self.values, self.dtype, self.state = values, dtype, state
+        self.shape = values.shape
+
+    def __array__(self, dtype=None, copy=None):
+        if self.state or self.dtype == "torch.bfloat16":
+            raise TypeError(f"can't convert a tensor of {self.dtype} with {self.state} to numpy")
+        return self.values
+
+    def without(self, what):
+        return TorchTensor(self.values, self.dtype, tuple(each for each in self.state if each != what))
+
+    def detach(self):
+        return self.without("grad")
+
+    def cpu(self):
+        return self.without("cuda")
+
+    def float(self):
+        return TorchTensor(self.values, "torch.float32", self.state)
+
+
+@pytest.mark.parametrize("dtype", ["torch.float32", "torch.bfloat16"])
+def test_tensors_of_pytorch_are_taken_wherever_they_lie(dtype):
+    values = logits((2, 5, 6, 3))
+    expected = post_process_semantic_segmentation(values, [(8, 9)] * 2)
+    sizes = TorchTensor(np.array([8, 9]), "torch.int64")
+    for tensors in (TorchTensor(values, dtype), [TorchTensor(each, dtype) for each in values]):
+        found = post_process_semantic_segmentation(SimpleNamespace(logits=tensors), [sizes] * 2)
+        np.testing.assert_array_equal(found, expected)
+    palette, image = palette_for(["a", "b", "c"]), np.abs(values[0] / np.abs(values).max())
+    processor = SegformerImageProcessor(size=4)
+    np.testing.assert_array_equal(
+        processor(TorchTensor(image, dtype), TorchTensor(expected[0][:5, :6], "torch.int64"), do_rescale=False).labels,
+        processor(image, expected[0][:5, :6], do_rescale=False).labels,
+    )
+    np.testing.assert_array_equal(
+        colorize(TorchTensor(expected[0], "torch.int32"), palette), colorize(expected[0], palette)
+    )
+
+
 def test_wrong_sizes_and_shapes_are_named():
     values = logits((2, 4, 4, 3))
     with pytest.raises(ValueError, match="target_sizes has 1 sizes; expected 2, one for each image"):
         post_process_semantic_segmentation(values, [(8, 8)])
-    with pytest.raises(ValueError, match=r"target_sizes has \(0, 8\); expected \(height, width\) with both at least 1"):
-        post_process_semantic_segmentation(values, [(8, 8), (0, 8)])
+    for side in (0, 36.5, -1, float("nan"), float("inf")):
+        with pytest.raises(
+            ValueError, match=r"target_sizes has a side of .*; expected \(height, width\) in whole pixels"
+        ):
+            post_process_semantic_segmentation(values, [(8, 8), (side, 8)])
+        with pytest.raises(ValueError, match=r"size has a side of .*; expected \(height, width\) in whole pixels"):
+            label_map(values, (side, 8))
+    assert [ids.shape for ids in post_process_semantic_segmentation(values, [(8.0, 9.0)] * 2)] == [(8, 9)] * 2
     with pytest.raises(ValueError, match=r"target_sizes has \(8,\); expected \(height, width\)"):
         post_process_semantic_segmentation(values, [8, 8])
     with pytest.raises(ValueError, match=r"logits have shape \(4, 4, 3\); expected \(B, h, w, C\)"):

@@ -174,6 +174,53 @@ def test_overrides_hold_for_one_call_and_none_means_unchanged(image):
         processor(image, do_normalise=False)
 
 
+class Cropping(SegformerImageProcessor):
+    """As a program written for transformers may have it."""
+
+    def __init__(self, crop=None, **settings):
+        super().__init__(**settings)
+        self.crop = crop
+
+    def preprocess(self, images, **keywords):
+        images = images if self.crop is None else images[: self.crop, : self.crop]
+        return super().preprocess(images, **keywords)
+
+    def _labels(self, source):
+        return super()._labels(source) + 1
+
+
+def test_a_subclass_keeps_its_attributes_and_methods_in_a_call(image, tmp_path):
+    processor = Cropping(crop=16, do_resize=False)
+    batch = processor(image, image[:16, :16, 0], return_tensors="np", do_rescale=False)
+    expected = SegformerImageProcessor(do_resize=False, do_rescale=False)(image[:16, :16], return_tensors="np")
+    np.testing.assert_array_equal(batch.pixel_values, expected.pixel_values)
+    np.testing.assert_array_equal(batch.labels[0], image[:16, :16, 0] + 1.0)
+    processor.save_pretrained(tmp_path)
+    again = Cropping.from_pretrained(tmp_path)
+    assert again.crop == 16 and again.do_resize is False and again.other == {}
+    assert Cropping.from_pretrained(tmp_path, crop=8).crop == 8
+    with pytest.raises(TypeError, match="'do_resice': did you mean 'do_resize'"):
+        processor(image, do_resice=False)
+
+
+def test_attributes_set_later_are_settings_by_their_names_and_nothing_by_others(image):
+    processor = SegformerImageProcessor(size=SMALL)
+    before = processor.to_dict()
+    processor.foo = 1
+    assert processor(image, return_tensors="np").pixel_values.shape == (1, 16, 24, 3)
+    assert processor.to_dict() == before
+    processor.reduce_labels = True
+    assert processor.do_reduce_labels is True and processor.reduce_labels is True
+    assert processor.to_dict() == {**before, "do_reduce_labels": True}
+    assert set(np.unique(processor(image, np.zeros((40, 60), np.uint8)).labels)) == {255}
+    processor.size = 8
+    assert processor(image, return_tensors="np").pixel_values.shape == (1, 8, 8, 3)
+    assert processor.preprocess_tensor(image).shape == (8, 8, 3)
+    processor.resample = 9
+    with pytest.raises(ValueError, match="resample is 9"):
+        processor(image)
+
+
 def test_several_sizes_cannot_be_stacked_but_listed(image):
     processor = SegformerImageProcessor(do_resize=False)
     images = [image, image[:10]]

@@ -1,6 +1,7 @@
 """The processor's file: found, read, and written."""
 
 import json
+from enum import Enum
 from pathlib import Path
 
 import numpy as np
@@ -88,3 +89,35 @@ def test_values_of_numpy_are_kept_as_python_s_own_and_written(tmp_path):
     assert repr(again) == repr(processor) and again.page == 1 and again.rescale_factor == 0.5
     with pytest.raises(ValueError, match="rescale_factor is"):
         SegformerImageProcessor(rescale_factor=np.complex64(1))
+
+
+class InterpolationMode(Enum):
+    """As torchvision has it."""
+
+    BICUBIC = "bicubic"
+
+
+@pytest.mark.parametrize(
+    ("given", "number"),
+    [
+        ("bilinear", 2),
+        ("BICUBIC", 3),
+        ("nearest", 0),
+        ("nearest-exact", 0),
+        ("lanczos", 1),
+        (InterpolationMode.BICUBIC, 3),
+    ],
+)
+def test_a_filter_may_be_given_by_its_name(tmp_path, given, number):
+    assert SegformerImageProcessor(resample=given).resample == number
+    if isinstance(given, str):
+        (tmp_path / "preprocessor_config.json").write_text(json.dumps({"resample": given}))
+        assert SegformerImageProcessor.from_pretrained(tmp_path).resample == number
+
+
+@pytest.mark.parametrize("given", ["cubic", "2", "", None, [2]])
+def test_a_filter_of_another_name_is_refused(given):
+    with pytest.raises(
+        ValueError, match=r"resample is .*; expected one of Pillow's filters, a number from 0 to 5 or its"
+    ):
+        SegformerImageProcessor(resample=given)

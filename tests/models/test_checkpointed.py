@@ -1,5 +1,6 @@
 import json
 
+import keras
 import numpy as np
 import pytest
 from reference import FIXTURES, TINY, relative_difference
@@ -96,3 +97,42 @@ def test_a_directory_that_cannot_be_written_is_an_error_and_nothing_is_lost(tmp_
     with pytest.raises(OSError, match="file"):
         TFSegformerModel(tiny_config).save_pretrained(tmp_path / "file")
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_two_checkpoints_of_names_of_their_own_are_one_keras_model(tmp_path, pixels):
+    first, second = (
+        TFSegformerForSemanticSegmentation.from_pretrained(FIXTURES / "hf4-seg", name=name)
+        for name in ("first", "second")
+    )
+    inputs = keras.Input((None, None, 3))
+    both = keras.Model(inputs, keras.ops.add(first(inputs)["logits"], second(inputs)["logits"]))
+    expected = first(pixels).logits + second(pixels).logits
+    assert relative_difference(both(pixels), expected) < 1e-5
+    both.save(tmp_path / "both.keras")
+    assert relative_difference(keras.saving.load_model(tmp_path / "both.keras")(pixels), expected) < 1e-5
+    assert TFSegformerForSemanticSegmentation.from_pretrained(FIXTURES / "hf4-seg").name != first.name
+    frozen = TFSegformerDecodeHead.from_pretrained(FIXTURES / "hf4-seg", name="head", trainable=False)
+    assert frozen.name == "head" and not frozen.trainable_weights
+
+
+def test_a_part_with_one_output_is_a_step_of_sequential_and_time_distributed(pixels):
+    model = TFSegformerForSemanticSegmentation.from_pretrained(FIXTURES / "hf4-seg")
+    plain, expected = keras.Model(model.inputs, model.outputs[0]), model(pixels).logits
+    assert relative_difference(keras.Sequential([plain, keras.layers.ReLU()])(pixels), np.maximum(expected, 0)) < 1e-5
+    assert relative_difference(keras.layers.TimeDistributed(plain)(pixels[:, None])[:, 0], expected) < 1e-5
+
+
+def test_a_dtype_of_pytorch_is_told_to_have_no_effect():
+    with pytest.warns(UserWarning, match=r"takes torch_dtype from .* a Keras dtype policy is given by dtype"):
+        model = TFSegformerForSemanticSegmentation.from_pretrained(FIXTURES / "hf4-seg", torch_dtype="bfloat16")
+    assert model.dtype_policy.name == "float32" and not hasattr(model.config, "torch_dtype")
+
+
+def test_a_configuration_from_the_hub_comes_with_the_token_and_the_cache_of_the_call(hub, tmp_path):
+    hub.repos["some-one/closed"] = {"main": {"config.json": (FIXTURES / "hf4-seg" / "config.json").read_bytes()}}
+    hub.gated.add("some-one/closed")
+    arguments = {"config": "some-one/closed", "cache_dir": tmp_path / "own"}
+    with pytest.raises(OSError, match="token"):
+        TFSegformerForSemanticSegmentation.from_pretrained(FIXTURES / "hf4-seg", **arguments)
+    model = TFSegformerForSemanticSegmentation.from_pretrained(FIXTURES / "hf4-seg", **arguments, token="secret")
+    assert model.config.num_labels == 5 and [*(tmp_path / "own").rglob("config.json")]

@@ -9,6 +9,7 @@ import pytest
 import torch
 import transformers
 
+from segformer_tf import SegformerImageProcessor
 from segformer_tf.checkpoints import formats, load, names, save
 from segformer_tf.convert import convert
 
@@ -155,3 +156,35 @@ def test_a_damaged_file_and_one_without_tensors_are_refused(tmp_path):
         torch.save(content, tmp_path / "m.bin")
         with pytest.raises(ValueError, match=r"m\.bin holds no tensors by name; expected a state dict"):
             formats.read(tmp_path / "m.bin")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_tensors_with_gradients_and_in_bfloat16_are_logits_and_pictures(dtype):
+    processor = SegformerImageProcessor(size=16, do_rescale=False, data_format="channels_first")
+    logits = torch.rand(2, 3, 6, 7).to(dtype)
+    expected = processor.post_process_semantic_segmentation(logits.float().numpy(), [(12, 14)] * 2)
+    sizes = torch.tensor([[12, 14]] * 2)
+    for given in (logits.requires_grad_(), list(logits)):
+        np.testing.assert_array_equal(processor.post_process_semantic_segmentation(given, sizes), expected)
+    picture = torch.rand(3, 40, 50).to(dtype)
+    np.testing.assert_array_equal(
+        processor(picture.requires_grad_()).pixel_values, processor(picture.detach().float().numpy()).pixel_values
+    )
+
+
+def test_a_sparse_tensor_is_told_as_such(tmp_path):
+    torch.save({"weight": torch.eye(3).to_sparse()}, tmp_path / "m.pth")
+    with pytest.raises(
+        ValueError, match=r"tensor weight is sparse; expected a dense one: save what its to_dense\(\) gives"
+    ):
+        formats.read(tmp_path / "m.pth")
+
+
+def test_a_file_of_pytorch_with_another_suffix_is_read_once_it_is_renamed(tmp_path):
+    expected = load(FIXTURES / "nvlabs" / "segformer.pth")
+    for name in ("model.pth.tar", "model.pt", "model.ckpt"):
+        shutil.copy(FIXTURES / "nvlabs" / "segformer.pth", tmp_path / name)
+        with pytest.raises(ValueError, match=r"rename it to \.pth"):
+            load(tmp_path / name)
+        (tmp_path / name).rename(tmp_path / "model.pth")
+        same(expected.variables, load(tmp_path / "model.pth").variables)

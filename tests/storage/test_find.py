@@ -51,6 +51,25 @@ def test_an_empty_directory_says_what_was_looked_for(tmp_path):
         load_config(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("file", "advice"),
+    [
+        (
+            "flax_model.msgpack",
+            r"its flax_model\.msgpack is Flax's, .*: save it as model\.safetensors, .*from_flax=True",
+        ),
+        ("model.pt", r"if PyTorch wrote model\.pt, rename it to \.pth"),
+        ("model.pth.tar", r"if PyTorch wrote model\.pth\.tar, rename it to \.pth"),
+        ("pytorch_model.bin", r"use_safetensors leaves out pytorch_model\.bin"),
+    ],
+)
+def test_files_that_are_not_read_are_named_with_what_to_do(tmp_path, file, advice):
+    (tmp_path / "config.json").write_text('{"model_type": "segformer"}')
+    (tmp_path / file).write_bytes(b"x")
+    with pytest.raises(FileNotFoundError, match=rf"holds no weights: looked for model\.safetensors.* in .*; {advice}"):
+        room.resolve(tmp_path, use_safetensors=True if file.endswith(".bin") else None)
+
+
 def test_weights_without_a_config_are_refused(fixtures, tmp_path):
     shutil.copy(fixtures / "hf4-seg" / "model.safetensors", tmp_path)
     with pytest.raises(
