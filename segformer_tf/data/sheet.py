@@ -1,11 +1,12 @@
 """A sheet of pictures with their masks over them, to see before a run that they belong together."""
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from segformer_tf.data.inspection import Inspection
 from segformer_tf.data.pictures import ids_of, picture_of
 from segformer_tf.images.drawing import colorize
+from segformer_tf.images.fonts import font_for
 from segformer_tf.images.palettes import palette_with
 
 WIDTH, HEIGHT, MARGIN, LINE = 320, 240, 10, 18
@@ -26,7 +27,7 @@ def draw_sheet(found: Inspection) -> Image.Image:
     legend = _legend([(row["name"], tuple(palette[row["id"]].tolist())) for row in found.classes])
     width = 4 * WIDTH + 5 * MARGIN
     sheet = Image.new("RGB", (width, rows * (HEIGHT + LINE + MARGIN) + legend.height + MARGIN), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    draw, font = ImageDraw.Draw(sheet), font_for((split.images[number].name for split, number in chosen), 12)
     for place, (split, number) in enumerate(chosen):
         left = MARGIN + place % 2 * 2 * (WIDTH + MARGIN)
         top = MARGIN + place // 2 * (HEIGHT + LINE + MARGIN)
@@ -56,7 +57,7 @@ def _legend(classes: list[tuple[str, tuple[int, ...]]]) -> Image.Image:
     width = 4 * WIDTH + 5 * MARGIN
     step = width // columns
     legend = Image.new("RGB", (width, LINE * -(-len(classes) // columns) + 2 * MARGIN), "white")
-    draw, font = ImageDraw.Draw(legend), ImageFont.load_default(12)
+    draw, font = ImageDraw.Draw(legend), font_for((name for name, _ in classes), 12)
     for place, (name, colour) in enumerate(classes):
         left, top = MARGIN + place % columns * step, MARGIN + place // columns * LINE
         draw.rectangle((left, top, left + 12, top + 12), colour, "grey")

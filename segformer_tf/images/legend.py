@@ -7,7 +7,9 @@ import math
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from segformer_tf.images.fonts import font_of, lacking
 
 PLACES = ("outside", "inside")
 MOST_HIDDEN = 1 / 4  # of a picture; a larger legend goes outside
@@ -57,7 +59,8 @@ class _Drawer:
     def __init__(self, width: int, height: int, rows: Rows, palette: np.ndarray):
         self.rows, self.palette = rows, palette
         self.text = min(max(round((width * height) ** 0.5 / 34), 11), 64)
-        self.font = _font(self.text)
+        self.lacks = lacking(row["name"] for row in rows)
+        self.font = font_of(self.lacks, self.text)
         self.line, self.gap, self.swatch = round(self.text * 1.55), round(self.text * 1.3), round(self.text * 1.05)
         names = max(round(self.font.getlength(row["name"])) for row in rows)
         self.column = self.swatch + self.text // 2 + names + self.gap + round(self.font.getlength("100.0%"))
@@ -85,17 +88,20 @@ class _Drawer:
             box = (x, middle - swatch // 2, x + swatch, middle + (swatch + 1) // 2)
             draw.rectangle(box, fill=color, outline=RIM, width=max(1, self.text // 16))
             share = f"{row['share']:.1%}" if row["share"] >= 0.001 else "<0.1%"
-            name, number = _word(row["name"], self.text, INK, "lm"), _word(share, self.text, PALE, "rm")
+            name, number = self.word(row["name"], INK, "lm"), self.word(share, PALE, "rm")
             top = middle - name.height // 2
             panel.paste(name, (x + swatch + self.text // 2 - 1, top))
             panel.paste(number, (x + self.column - number.width + 1, top))
         return panel
 
+    def word(self, text: str, color: tuple[int, int, int], anchor: str) -> Image.Image:
+        return _word(text, self.text, color, anchor, self.lacks)
+
 
 @functools.lru_cache(maxsize=2048)  # the legends of a folder's pictures repeat their words
-def _word(text: str, size: int, color: tuple[int, int, int], anchor: str) -> Image.Image:
+def _word(text: str, size: int, color: tuple[int, int, int], anchor: str, lacks: frozenset[str]) -> Image.Image:
     """A word on the panel's paper; `anchor` "lm" begins a pixel from its left edge, "rm" ends one from its right."""
-    font = _font(size)
+    font = font_of(lacks, size)
     word = Image.new("RGB", (math.ceil(font.getlength(text)) + 3, 2 * (round(size * 1.55) // 2)), PAPER)
     place = (1 if anchor == "lm" else word.width - 1, word.height // 2)
     ImageDraw.Draw(word).text(place, text, color, font, anchor=anchor)
@@ -115,8 +121,3 @@ def _quietest(grey: np.ndarray, height: int, width: int) -> tuple[int, int]:
     hidden = sums[top + height, left + width] - sums[top, left + width] - sums[top + height, left] + sums[top, left]
     row, column = np.unravel_index(hidden.argmin(), hidden.shape)
     return int(lefts[column]), int(tops[row])
-
-
-@functools.lru_cache(maxsize=8)
-def _font(size: int) -> Any:
-    return ImageFont.load_default(size)

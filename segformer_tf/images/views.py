@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from segformer_tf.images.arrays import to_array
 from segformer_tf.images.drawing import check_alpha, colorize
+from segformer_tf.images.fonts import font_for
 from segformer_tf.images.palettes import palette_for
 
 WHITE, BLACK, GREY, RED = (255, 255, 255), (20, 20, 20), (110, 110, 110), (225, 30, 30)
@@ -58,7 +59,7 @@ def _heat_table() -> np.ndarray:
 def _scale(title: str, low: float, high: float, width: int, table: np.ndarray) -> Image.Image:
     """What the colours mean: a bar between its two numbers, the title before it, or above where that is too wide."""
     size = min(max(round(width / 45), TEXT), 48)
-    font = ImageFont.load_default(size)
+    font = font_for([title], size)
     numbers = [f"{value:.3g}" for value in (low, high)]
     wide = [math.ceil(font.getlength(text)) for text in (title, *numbers)]
     left, after = wide[0] + wide[1] + 5 * size // 2, wide[2] + size
@@ -124,13 +125,9 @@ def titled(panel: np.ndarray, title: str) -> Image.Image:
     return below(_caption(title, size[0]), picture)
 
 
-def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(TEXT)
-
-
 def _caption(text: str, width: int) -> Image.Image:
     strip = Image.new("RGB", (width, TEXT + GAP), WHITE)
-    ImageDraw.Draw(strip).text((2, GAP // 2), text, BLACK, _font())
+    ImageDraw.Draw(strip).text((2, GAP // 2), text, BLACK, font_for([text], TEXT))
     return strip
 
 
@@ -138,7 +135,7 @@ def key(
     ids, id2label: dict[int, str], extra: Sequence[tuple[str, tuple]], width: int, palette: Any = None
 ) -> Image.Image:
     """The classes' colours and names, in as many lines as it takes."""
-    palette, font = palette_for(id2label) if palette is None else palette, _font()
+    palette, font = palette_for(id2label) if palette is None else palette, font_for(id2label.values(), TEXT)
     entries = [(id2label[int(i)], tuple(map(int, palette[int(i)]))) for i in ids if int(i) in id2label]
     places, x, line = [], GAP, 0
     for name, color in [*entries, *extra]:

@@ -1,10 +1,14 @@
 """Charts of a run, drawn by matplotlib (extra `[report]`), which is loaded only here."""
 
-from collections.abc import Sequence
+import contextlib
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from segformer_tf.images.fonts import file_of
 
 NUMBERED = 40  # classes up to which the confusion matrix has numbers in its cells
 
@@ -20,11 +24,16 @@ def can_draw() -> bool:
 
 def draw_curves(rows: Sequence[dict[str, Any]], file: Path) -> None:
     """Loss, score and the classes' scores over the steps of the log's rows, each with its axes."""
+    classes = [key for key in rows[0] if key.startswith(("IoU ", "Acc "))]
+    with _fonts(classes):
+        _draw_curves(rows, classes, file)
+
+
+def _draw_curves(rows: Sequence[dict[str, Any]], classes: list[str], file: Path) -> None:
     from matplotlib.figure import Figure
 
     steps = [row["step"] for row in rows]
     score = "mIoU" if "mIoU" in rows[0] else "accuracy"
-    classes = [key for key in rows[0] if key.startswith(("IoU ", "Acc "))]
     figure = Figure(figsize=(14, 4.5), layout="constrained")
     losses, scores, per_class = figure.subplots(1, 3)
     for key, name in (("loss", "training"), ("val_loss", "validation")):
@@ -56,6 +65,22 @@ def draw_curves(rows: Sequence[dict[str, Any]], file: Path) -> None:
     figure.savefig(file, dpi=110)
 
 
+@contextlib.contextmanager
+def _fonts(names: Sequence[str]) -> Iterator[None]:
+    """What is drawn inside has the characters of the names, where a font that is installed here has them."""
+    import matplotlib
+    from matplotlib import font_manager
+
+    families = ["DejaVu Sans"]  # matplotlib brings it
+    own = font_manager.get_font(font_manager.findfont(families[0])).get_charmap()
+    if file := file_of(frozenset(c for c in "".join(names) if ord(c) not in own)):
+        font_manager.fontManager.addfont(file)
+        families.append(font_manager.FontProperties(fname=file).get_name())
+    with matplotlib.rc_context({"font.family": families}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # `file_of` has told of it
+        yield
+
+
 def _plain(name: str) -> str:
     """As matplotlib draws it letter by letter: between two $ it would read mathematics."""
     return name.replace("$", r"\$")
@@ -67,6 +92,11 @@ def _column(rows: Sequence[dict[str, Any]], key: str) -> list[float]:
 
 def draw_confusion(matrix, names: Sequence[str], file: Path) -> None:
     """Each row a true class, each cell the percentage of its pixels that were given the column's class."""
+    with _fonts(names):
+        _draw_confusion(matrix, names, file)
+
+
+def _draw_confusion(matrix, names: Sequence[str], file: Path) -> None:
     from matplotlib.figure import Figure
 
     matrix = np.asarray(matrix, np.float64)
