@@ -13,7 +13,8 @@ from segformer_tf.data.splits import UNLABELLED
 def meaning(masks: Sequence[tuple[Path, Mapping[int, int]]]) -> dict[int, int]:
     """What the values of a data set's masks mean: 0 is background, the other value foreground.
 
-    255 is foreground where it is the other value, and unlabelled where masks have a third one.
+    255 is foreground where it is the other value, and unlabelled where masks have a third one. Masks that could not be
+    read, and were told of as such, have none.
 
     Args:
         masks: File and value -> pixels, of each mask.
@@ -25,10 +26,9 @@ def meaning(masks: Sequence[tuple[Path, Mapping[int, int]]]) -> dict[int, int]:
     for _, values in masks:
         total.update({value: count for value, count in values.items() if value != TRANSPARENT})
     others = sorted(set(total) - {0, UNLABELLED})
-    if len(others) > 1 or not total:
-        values = told(list(total), list(total.values())) if total else "no value"
+    if len(others) > 1:
         raise ValueError(
-            f"the masks have {values}, expected 0 and one other value for masks of one foreground class: correct them, "
+            f"the masks have {told(list(total), list(total.values()))}, expected 0 and one other value for masks of one foreground class: correct them, "
             "or leave out --binary."
         )
     if not others:
