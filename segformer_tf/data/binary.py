@@ -28,8 +28,8 @@ def meaning(masks: Sequence[tuple[Path, Mapping[int, int]]]) -> dict[int, int]:
     others = sorted(set(total) - {0, UNLABELLED})
     if len(others) > 1:
         raise ValueError(
-            f"the masks have {told(list(total), list(total.values()))}, expected 0 and one other value for masks of one "
-            "foreground class: correct them, or leave out --binary."
+            f"the masks have {told(list(total), list(total.values()))}, expected 0 and one other value for masks of "
+            "one foreground class: correct them, or leave out --binary."
         )
     if not others:
         return {0: 0, UNLABELLED: 1}
