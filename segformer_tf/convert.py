@@ -98,7 +98,14 @@ def convert(
 def check_suffix(dst: str | os.PathLike) -> None:
     """ValueError for a destination whose suffix is of another format, or misspelt; directories may have any."""
     suffix = Path(dst).suffix.removeprefix(".")
-    if suffix in FORMATS or Path(dst).is_dir() or str(dst).endswith(("/", os.sep)):
+    if Path(dst).is_dir() or str(dst).endswith(("/", os.sep)):
+        return
+    if str(dst).endswith(".weights.h5"):
+        raise ValueError(
+            f"{dst} ends in .weights.h5, which loading takes for a file of keras-hub without a configuration, expected "
+            "another name: call it tf_model.h5, or save a model by `model.save_weights` for Keras' own format."
+        )
+    if suffix in FORMATS:
         return
     one_of = f"one of {', '.join('.' + name for name in FORMATS)}, or a directory's name, which may end in /"
     if suffix.lower() in EXPORTED:
@@ -112,11 +119,6 @@ def check_suffix(dst: str | os.PathLike) -> None:
 def _destination(dst: Path, format: str | None) -> tuple[str, Path]:
     suffix = dst.suffix.removeprefix(".")
     is_file = suffix in FORMATS and not dst.is_dir()
-    if is_file and dst.name.endswith(".weights.h5"):
-        raise ValueError(
-            f"{dst} ends in .weights.h5, which loading takes for a file of keras-hub without a configuration, expected "
-            "another name: call it tf_model.h5, or save a model by `model.save_weights` for Keras' own format."
-        )
     format = format or (suffix if is_file else "safetensors")
     if format not in FORMATS:
         raise ValueError(f"format is {format!r}; expected one of {', '.join(FORMATS)}.")
