@@ -51,7 +51,7 @@ def of_values(masks: Sequence[Mask], classes: int | None, for_training: bool) ->
     listed = told(sorted(total), [total[key] for key in sorted(total)])
     if not ids:
         return  # `of_splits` says so
-    if set(total) == {0, UNLABELLED} and (for_training or classes is None):
+    if set(total) == {0, UNLABELLED} and (for_training or classes is None or classes <= 2):
         yield (
             f"the masks have only the values {listed}; 255 means unlabelled, so that one class is left: {BINARY_HINT}, "
             "otherwise label a second class."

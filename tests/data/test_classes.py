@@ -83,11 +83,14 @@ def test_one_rule_says_whether_two_names_are_one(mine, yours):
 
 def test_a_split_that_lacks_classes_can_be_scored(tmp_path):
     f(mask=binary())(tmp_path)
-    text("classes.json", ["sea", "land"])(tmp_path)
-    config = SegformerConfig(id2label={0: "sea", 1: "land"})
+    text("classes.json", ["sea", "land", "ice"])(tmp_path)
+    config = SegformerConfig(id2label={0: "sea", 1: "land", 2: "ice"})
     assert inspect(tmp_path, config, splits=("val",)).check(config).unlabelled == {"val": 2400}
     with pytest.raises(ValueError, match="one class is left"):
         inspect(tmp_path, config).check(config)
     (tmp_path / "classes.json").unlink()
     with pytest.raises(ValueError, match="one class is left"):
         inspect(tmp_path, splits=("val",)).check()
+    two = SegformerConfig(id2label={0: "sea", 1: "land"})  # 255 is more likely the second class
+    with pytest.raises(ValueError, match="one class is left"):
+        inspect(tmp_path, two, splits=("val",)).check(two)
