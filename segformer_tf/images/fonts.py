@@ -45,8 +45,9 @@ def file_of(characters: frozenset[str]) -> str | None:
     for name in INSTALLED:
         if (font := _installed(name)) is not None and all(_has(name, c) for c in characters):
             return font.path
+    listed = "".join(sorted(characters)).encode("utf-8", "backslashreplace").decode()  # names of files may be no text
     warnings.warn(
-        f"No font here has all of the characters {''.join(sorted(characters)):.40}, which pictures show as boxes: "
+        f"No font here has all of the characters {listed:.40}, which pictures show as boxes: "
         "install one, such as Noto Sans (Debian: fonts-noto-core, fonts-noto-cjk).",
         UserWarning,
         stacklevel=2,
