@@ -24,8 +24,8 @@ class OnTorch:
         return super().__call__(*args, training=self.training if training is None else training, **kwargs)
 
     @classmethod
-    def _with_weights(cls, *args):
-        model, report = super()._with_weights(*args)
+    def _with_weights(cls, *args, **of_keras):
+        model, report = super()._with_weights(*args, **of_keras)
         return model.eval(), report
 
 
