@@ -81,7 +81,8 @@ def segment_many(
         f"their masks and index are in {printable(found['output'])}"
     )
     if found["failed"]:
-        say(f"{found['failed']} pictures of all failed: their rows in the index have status failed, and say why.")
+        total = found["pictures"] + found["skipped"]
+        say(f"{found['failed']} of {total} pictures failed: their rows in the index have status failed, and say why.")
 
 
 class _Progress:
