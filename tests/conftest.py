@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -37,6 +38,9 @@ os.environ |= {
     "TZ": "UTC",
 }
 os.umask(0o022)
+# The suite is the same with and without the runtimes of the extras `export` and `int8`: tests that need them are elsewhere.
+RUNTIMES = "onnx", "tf2onnx", "onnxruntime", "openvino", "nncf", "ai_edge_litert"
+WITH_RUNTIMES = {"runtimes", "parity", "chromium", "engines", "servers"}
 # Scripts start background jobs with Ctrl-C ignored, and every process that a test starts would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -45,6 +49,13 @@ import numpy as np
 import pytest
 from hub_server import HubServer
 from reference import SMALL, TINY
+
+
+@pytest.fixture(autouse=True)
+def no_runtimes(request, monkeypatch):
+    if not WITH_RUNTIMES & set(request.path.relative_to(request.config.rootpath).parts):
+        for name in RUNTIMES:
+            monkeypatch.setitem(sys.modules, name, None)  # as if it were not installed
 
 
 @pytest.fixture

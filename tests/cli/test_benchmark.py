@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 from small_data import small_checkpoint, write_split
 
-from segformer_tf import TFSegformerForSemanticSegmentation
+from segformer_tf import SegformerImageProcessor
 from segformer_tf.cli import benchmark, main, tables
-from segformer_tf.export.export import export
+from segformer_tf.pipelines.measuring import Measured
 
 
 def row(numbers, ms, **more):
@@ -94,11 +94,14 @@ def test_data_without_a_val_split_is_told_before_the_work(tmp_path, capsys, monk
 
 def test_every_row_is_scored_at_the_size_that_it_is_timed_at(tmp_path, monkeypatch):
     write_split(tmp_path / "data", "val", 1)
-    model, processors = small_checkpoint(), []
-    export(TFSegformerForSemanticSegmentation.from_pretrained(model), tmp_path / "onnx", "onnx")
+    processor, processors = SegformerImageProcessor(size={"height": 512, "width": 512}), []
+    runtime = SimpleNamespace(description=SimpleNamespace(image_processor=lambda: processor))
+    monkeypatch.setattr("segformer_tf.pipelines.exported.open_exported", lambda _: runtime)
+    monkeypatch.setattr("segformer_tf.pipelines.measuring.measure", lambda *_: Measured(1.0, 1000.0, 1, None))
     scored = "segformer_tf.training.evaluate"
     monkeypatch.setattr(scored, lambda *given: processors.append(given[3]) or {"mIoU": 0.5})
-    for path in (model, tmp_path / "onnx" / "model.onnx"):
+    (tmp_path / "model.onnx").touch()
+    for path in (small_checkpoint(), tmp_path / "model.onnx"):
         task = {"path": str(path), "numbers": "float32", "size": [32, 64], "seconds": 0.01, "data": tmp_path / "data"}
         assert benchmark.run_one(task)["score"] == 0.5
     assert [(found.fixed_size, found.do_resize) for found in processors] == [((32, 64), True)] * 2
