@@ -38,7 +38,7 @@ os.environ |= {
     "TZ": "UTC",
 }
 os.umask(0o022)
-# The suite is the same with and without the runtimes of the extras `export` and `int8`: tests that need them are elsewhere.
+# The suite is the same with and without these, of the extras `export` and `int8`: tests that need them are elsewhere.
 RUNTIMES = "onnx", "tf2onnx", "onnxruntime", "openvino", "nncf", "ai_edge_litert"
 WITH_RUNTIMES = {"runtimes", "parity", "chromium", "engines", "servers"}
 # Scripts start background jobs with Ctrl-C ignored, and every process that a test starts would inherit that.
