@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from segformer_tf.images.bilinear import neighbours
+from segformer_tf.images.bilinear import edges_of, first_pixel, neighbours
+from segformer_tf.images.cells import fill, scale_of
 from segformer_tf.images.probabilities import entropy, softmax
 
-BAND_PIXELS = 2**17  # pixels that are looked at together
+BAND_PIXELS = 2**20  # pixels that are looked at together
 CHUNK_VALUES = 2**17  # values (pixels times classes) that are computed together: half a megabyte a copy
 BLENDS = ("mean", "gaussian")  # how overlapping parts count: alike, or most in their middle
 BELL = 1 / 8  # standard deviation of "gaussian", in sides of a part
@@ -42,6 +43,9 @@ class Box(NamedTuple):
     @property
     def width(self) -> float:
         return self.right - self.left
+
+    def covers(self, row: float, column: float) -> bool:
+        return self.top <= row < self.bottom and self.left <= column < self.right
 
 
 class Part(NamedTuple):
@@ -112,11 +116,11 @@ class Merger:
         """Labels all rows above `until`, for which every part must have come."""
         height, width = self.size
         until = first_pixel(until, height)
-        rows = _edges([edge for part in self.parts for edge in (part.box.top, part.box.bottom)], self.done, until)
-        columns = _edges([edge for part in self.parts for edge in (part.box.left, part.box.right)], 0, width)
+        rows = edges_of([edge for part in self.parts for edge in (part.box.top, part.box.bottom)], self.done, until)
+        columns = edges_of([edge for part in self.parts for edge in (part.box.left, part.box.right)], 0, width)
         for top, bottom in pairwise(rows):
             for left, right in pairwise(columns):
-                inside = [part for part in self.parts if _covers(part.box, top + 0.5, left + 0.5)]
+                inside = [part for part in self.parts if part.box.covers(top + 0.5, left + 0.5)]
                 self._label(slice(top, bottom), slice(left, right), inside)
         self.done = max(self.done, until)
         left = [part for part in self.parts if first_pixel(part.box.bottom, height) > self.done]
@@ -128,10 +132,14 @@ class Merger:
         everywhere = self.scores is not None or bool(self.maps)
         votes = [_across(part.votes, *sides[:2]) for part, sides in zip(parts, across, strict=True)]
         variants = [part.variant for part in parts]
+        scale = scale_of(parts[0].logits) if len(parts) == 1 and not everywhere else np.inf
         step = max(BAND_PIXELS // (columns.stop - columns.start), 1)
         for top in range(rows.start, rows.stop, step):
             band = slice(top, min(top + step, rows.stop))
             down = [part.rows(band) for part in parts]
+            if scale < np.inf:
+                fill(self._classes[band, columns], *parts[0][:2], down[0], across[0], scale)
+                continue
             # Rows that lie between the same two rows of logits in every part are a group, and done together.
             changes = np.logical_or.reduce([np.diff(upper, prepend=-1) != 0 for upper, _, _ in down])
             starts = np.flatnonzero(changes)
@@ -218,21 +226,6 @@ def _blend(logits: np.ndarray, upper, lower, left, right, weight) -> tuple[np.nd
     above, below = along(upper), along(lower)
     below -= above
     return above, below
-
-
-def first_pixel(edge: float, length: int) -> int:
-    """The first of `length` pixels whose centre is not before `edge`."""
-    return length if edge >= length else max(math.ceil(edge - 0.5), 0)
-
-
-def _edges(edges: list[float], start: int, end: int) -> list[int]:
-    """The pixels between `start` and `end` at which a part begins or ends, with both."""
-    places = {first_pixel(edge, end) for edge in edges}
-    return sorted({start, end, *(place for place in places if start < place < end)}) if start < end else []
-
-
-def _covers(box: Box, row: float, column: float) -> bool:
-    return box.top <= row < box.bottom and box.left <= column < box.right
 
 
 def _bell(pixels: np.ndarray, start: float, extent: float) -> np.ndarray:
