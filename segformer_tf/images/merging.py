@@ -21,6 +21,7 @@ from segformer_tf.images.probabilities import entropy, softmax
 
 BAND_PIXELS = 2**20  # pixels that are looked at together
 CHUNK_VALUES = 2**17  # values (pixels times classes) that are computed together: half a megabyte a copy
+CELL_PIXELS = 32  # between four logits, from which on `cells.fill` is faster than looking at every pixel's classes
 BLENDS = ("mean", "gaussian")  # how overlapping parts count: alike, or most in their middle
 BELL = 1 / 8  # standard deviation of "gaussian", in sides of a part
 
@@ -59,6 +60,11 @@ class Part(NamedTuple):
     box: Box
     variant: int
     cut: int = 0
+
+    @property
+    def pixels(self) -> float:
+        """Between four logits."""
+        return self.box.height * self.box.width / ((len(self.votes) + self.cut) * self.votes.shape[1])
 
     def rows(self, pixels: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """`neighbours` of rows of pixels, counted in the rows that are left."""
@@ -132,7 +138,8 @@ class Merger:
         everywhere = self.scores is not None or bool(self.maps)
         votes = [_across(part.votes, *sides[:2]) for part, sides in zip(parts, across, strict=True)]
         variants = [part.variant for part in parts]
-        scale = scale_of(parts[0].logits) if len(parts) == 1 and not everywhere else np.inf
+        wide = len(parts) == 1 and not everywhere and parts[0].pixels >= CELL_PIXELS
+        scale = scale_of(parts[0].logits) if wide else np.inf
         step = max(BAND_PIXELS // (columns.stop - columns.start), 1)
         for top in range(rows.start, rows.stop, step):
             band = slice(top, min(top + step, rows.stop))

@@ -2,10 +2,15 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from segformer_tf.images import cells, merging
+
+
+@pytest.fixture(autouse=True)
+def cells_of_any_size(monkeypatch):
+    monkeypatch.setattr(merging, "CELL_PIXELS", 0)
 
 
 def labels(logits, size, box=None):
@@ -17,7 +22,7 @@ def labels(logits, size, box=None):
 
 def plain(logits, size, box=None):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(merging, "scale_of", lambda _: np.inf)
+        patch.setattr(merging, "CELL_PIXELS", np.inf)
         patch.setattr(merging, "fill", lambda *_: pytest.fail("the plain form is asked for"))
         return labels(logits, size, box)
 
@@ -26,7 +31,7 @@ side, length = st.integers(1, 9), st.integers(1, 40)
 
 
 @given(side, side, length, length, st.integers(2, 40), st.sampled_from([1, 3, 1e-3, 1e25]), st.integers(0, 99))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_labels_are_those_of_the_plain_form_ties_included(h, w, height, width, classes, spread, seed):
     logits = np.random.default_rng(seed).integers(-3, 4, (h, w, classes)).astype(np.float32)  # whole numbers: many ties
     logits *= np.float32(spread)
@@ -64,3 +69,11 @@ def test_only_classes_that_can_win_are_computed(monkeypatch):
     found = labels(logits, (32, 32))
     assert {tuple(column) for ids in seen for column in ids.T} == {(7, 30)}
     assert (found[:, :16] == 7).all() and (found[:, 16:] == 30).all()
+
+
+def test_small_cells_go_the_plain_way(monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr(merging, "fill", lambda labels, *_: labels.fill(1))
+    logits = np.zeros((4, 5, 3), np.float32)
+    assert (labels(logits, (16, 20)) == 0).all()
+    assert (labels(logits, (24, 40)) == 1).all()
