@@ -13,22 +13,42 @@ import pytest
 from reference import ROOT
 
 
+PYTHON = [sys.executable, "-W", "ignore"]
+
+
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """An sdist is made of what the repository holds, and a wheel of what the sdist holds."""
-    parent = tmp_path_factory.mktemp("packaging")
-    source, built = parent / "source", parent / "built"
+def clone(tmp_path_factory):
+    """What the repository holds, and what `make docs` leaves there."""
+    source = tmp_path_factory.mktemp("packaging") / "source"
     ignored = shutil.ignore_patterns("__pycache__", ".*", "*.egg-info", "out", "build", "dist", "tests")
     shutil.copytree(ROOT, source, ignore=ignored)
-    python = [sys.executable, "-W", "ignore"]
-    subprocess.run([*python, "setup.py", "-q", "sdist", "-d", built], cwd=source, check=True, capture_output=True)
+    (source / "docs/__pycache__").mkdir()
+    (source / "docs/__pycache__/hooks.cpython-311.pyc").write_bytes(b"compiled")
+    return source
+
+
+def wheel_of(source, built):
+    build = [*PYTHON, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", built, source]
+    subprocess.run(build, check=True, capture_output=True)
+    return zipfile.ZipFile(next(built.glob("*.whl")))
+
+
+@pytest.fixture(scope="module")
+def wheel(clone):
+    """An sdist is made of what the repository holds, and a wheel of what the sdist holds."""
+    parent, built = clone.parent, clone.parent / "built"
+    subprocess.run([*PYTHON, "setup.py", "-q", "sdist", "-d", built], cwd=clone, check=True, capture_output=True)
     with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
         archive.extractall(parent, filter="data")
-    unpacked = next(parent.glob("segformer*tf-*"))
-    build = [*python, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", built, unpacked]
-    subprocess.run(build, check=True, capture_output=True)
-    with zipfile.ZipFile(next(built.glob("*.whl"))) as opened:
+    with wheel_of(next(parent.glob("segformer*tf-*")), built) as opened:
         yield opened
+
+
+def test_a_wheel_of_the_clone_holds_the_same_as_one_of_the_sdist(clone, wheel):
+    with wheel_of(clone, clone.parent / "of-the-clone") as opened:
+        found, expected = ({file.filename: file.CRC for file in one.infolist()} for one in (opened, wheel))
+    assert found == expected
+    assert "segformer_tf/_docs/site.css" in found and not any("__pycache__" in name for name in found)
 
 
 def test_the_wheel_holds_code_types_and_command(wheel):
