@@ -12,7 +12,6 @@ from email import message_from_bytes
 import pytest
 from reference import ROOT
 
-
 PYTHON = [sys.executable, "-W", "ignore"]
 
 
@@ -86,3 +85,11 @@ def test_the_metadata_names_licence_and_urls(wheel):
 def test_the_wheel_holds_the_example_photograph(wheel):
     assert wheel.read("segformer_tf/_examples/china.jpg") == (ROOT / "examples/china.jpg").read_bytes()
     assert b"CC BY" in wheel.read("segformer_tf/_examples/README.md")
+
+
+def test_every_extra_is_named_where_it_is_needed():
+    extras = re.search(r"\[options.extras_require\](.*?)\n\n", (ROOT / "setup.cfg").read_text("utf-8"), re.DOTALL)[1]
+    names = set(re.findall(r"^(\w+) =", extras, re.MULTILINE)) - {"dev"}
+    files = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("segformer_tf/**/*.py")]
+    text = "".join(file.read_text("utf-8") for file in files if file.name != "CHANGELOG.md")
+    assert names and {name for name in names if not re.search(rf"\[(\w+,)*{name}(,\w+)*\]", text)} == set()

@@ -155,14 +155,16 @@ def calibrate(
     if not pictures.has_masks:
         raise typer.BadParameter(f"{data} has a class for each picture, no masks: calibrate segmentation models")
     processor = opened.processor or SegformerImageProcessor()
-    found = calibration.calibrate(KerasModel(opened.network), pictures, chosen, processor)
     if diagram is not None:
-        calibration.draw([("as it was", found["before"]), ("calibrated", found["after"])], diagram)
+        calibration.figures()  # that it is missing is said before minutes of work
+    found = calibration.calibrate(KerasModel(opened.network), pictures, chosen, processor)
     if saved_in is None:
         calibration.save_into(opened.network, found["temperature"], output)
         processor.save_pretrained(output)
     else:
         calibration.write_temperature(saved_in, found["temperature"])
+    if diagram is not None:
+        calibration.draw([("as it was", found["before"]), ("calibrated", found["after"])], diagram)
     if as_json:
         print(json.dumps(found, indent=2))
         return
