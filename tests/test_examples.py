@@ -13,6 +13,14 @@ def example(name):
     return module
 
 
+@pytest.mark.parametrize("folder", ["", "serving"])
+def test_every_example_is_named_in_its_folder_s_readme(folder):
+    place = ROOT / "examples" / folder
+    text = (place / "README.md").read_text("utf-8")
+    named = [path for path in place.iterdir() if path.name not in ("README.md", "__pycache__")]
+    assert named and [path.name for path in named if f"`{path.name}{'/' * path.is_dir()}`" not in text] == []
+
+
 @pytest.mark.parametrize("name", ["finetune_segmentation", "finetune_classification"])
 def test_training_examples_are_short(name):
     assert len((ROOT / "examples" / f"{name}.py").read_text("utf-8").splitlines()) <= 60
