@@ -92,7 +92,7 @@ test-runtimes: .venv/.export  ## the tests of the exported files in those runtim
 
 ## Speed (benchmarks/README.md)
 PEERS := .venv-parity/.made .venv-runtimes/.made .venv-hf4/.made .venv-keras-hub/.made
-bench: .venv/.export .venv-core/.made $(PEERS)  ## all tables of docs/benchmarks.md, 40 minutes
+bench: .venv/.export .venv-core/.made $(PEERS)  ## all tables of docs/benchmarks.md, more than an hour
 	$(BIN)/python benchmarks/speed/models.py --write
 	$(BIN)/python benchmarks/speed/training.py --write
 	CAMVID=$(CAMVID) $(BIN)/python benchmarks/speed/pictures.py --write

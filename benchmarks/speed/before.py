@@ -125,7 +125,7 @@ TASKS = {
     "save": (save, "`save_pretrained` of the b2 over itself"),
     "forward": (forward, "the bundled model's graph, one picture of 512 x 512"),
     "step": (step, "`fit`, one step of 2 pictures of 512 x 512, no metric"),
-    "pictures": (pictures, f"`SegmentationPipeline` over a list of {PICTURES} pictures, the fastest runtime there is"),
+    "pictures": (pictures, f"`SegmentationPipeline` over a list of {PICTURES} pictures, no runtime named"),
     "pictures_tensorflow": (pictures_by("tensorflow"), "the same, by TensorFlow"),
     "pictures_openvino": (pictures_by("openvino"), "the same, by OpenVINO (then by TensorFlow)"),
     "request": (request, "a request to `serve`: a photograph to its mask"),
