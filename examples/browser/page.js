@@ -15,7 +15,7 @@ function tellNotLoaded({ message }) {
 async function show(blob, name) {
   let picture;
   try {
-    picture = await createImageBitmap(blob);
+    picture = await createImageBitmap(blob, { colorSpaceConversion: "none" });
   } catch {
     said.value = `${name} is not a picture that this browser reads.`;
     return;
