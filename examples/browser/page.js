@@ -23,7 +23,7 @@ function show(read, name) {
 async function label(read, name) {
   let picture;
   try {
-    picture = await createImageBitmap(await read());
+    picture = await createImageBitmap(await read(), { colorSpaceConversion: "none" });
   } catch {
     said.value = `${name} is not a picture that this browser reads.`;
     return;

@@ -59,8 +59,13 @@ def info(
         print(json.dumps(facts, indent=2))
         return
     for key, value in facts.items():
-        shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+        shown = ", ".join(map(_quoted, value)) if isinstance(value, list) else value
         print(f"{key.replace('_', ' ')}: {printable(str(shown))}")
+
+
+def _quoted(value: Any) -> str:
+    """One of several values as text; in quotes where it holds the comma that parts them."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) and "," in value else str(value)
 
 
 def _facts(name: str) -> dict[str, Any]:

@@ -42,6 +42,7 @@ from segformer_tf.training.fit import _inspected
 from segformer_tf.training.keeper import Keeper
 from segformer_tf.training.plan import Plan, expected_memory, make_plan
 from segformer_tf.training.scoring.calibration import write_temperature
+from segformer_tf.training.workers import Workers
 
 RECIPE = dataclasses.replace(
     RECIPES["from-scratch"],
@@ -189,9 +190,9 @@ def test_a_run_that_has_made_more_steps_than_are_asked_for_says_so(whole_run, tm
 
 
 INTERRUPTED = (
-    KILLED.replace("signal.SIGKILL", "signal.SIGINT")
-    .replace("self.step == 5", "self.step == 4")
-    .replace("fit.train(", "try:\n    fit.train(")
+    KILLED.replace("self.step == 5", "self.step == 4").replace(
+        "fit.train(", "try:\n  with stoppable():\n    fit.train("
+    )
     + """
 except KeyboardInterrupt as stop:
     print(stop)
@@ -200,9 +201,12 @@ except KeyboardInterrupt as stop:
 
 
 @pytest.mark.long
-def test_ctrl_c_saves_at_any_step_and_the_run_goes_on_to_the_same_weights(whole_run, tmp_path):
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_ctrl_c_saves_at_any_step_and_the_run_goes_on_to_the_same_weights(whole_run, tmp_path, name):
+    """SIGTERM too, as the command line has it."""
     root, network, _ = whole_run
-    command = [sys.executable, "-c", INTERRUPTED, str(Path(__file__).parent), str(root / "data"), str(tmp_path / "run")]
+    code = "from segformer_tf.cli.stopping import stoppable" + INTERRUPTED.replace("SIGKILL", name)
+    command = [sys.executable, "-c", code, str(Path(__file__).parent), str(root / "data"), str(tmp_path / "run")]
     path = os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])
     stopped = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
     assert "stopped at step 5 of 8" in stopped.stdout, stopped.stderr[-2000:]
@@ -213,6 +217,31 @@ def test_ctrl_c_saves_at_any_step_and_the_run_goes_on_to_the_same_weights(whole_
         np.testing.assert_array_equal(found, expected)
     for expected, found in zip(read_log(root / "run"), read_log(tmp_path / "run"), strict=True):
         assert float(found["loss"]) == pytest.approx(float(expected["loss"]), rel=1e-6)
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_sigterm_lets_the_step_end_where_python_answers_it(answered):
+    keeper, asked = Keeper.__new__(Keeper), []
+    keeper.workers, keeper.interrupted = Workers(), False
+
+    def handler(number, frame):
+        asked.append(number)
+        raise KeyboardInterrupt
+
+    usual = signal.signal(signal.SIGTERM, handler if answered else signal.SIG_DFL)
+    try:
+        with keeper.stoppable():
+            if answered:
+                signal.raise_signal(signal.SIGTERM)
+                assert keeper.interrupted and asked == [signal.SIGTERM]
+                with pytest.raises(KeyboardInterrupt):
+                    signal.raise_signal(signal.SIGTERM)
+            else:
+                assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        assert signal.getsignal(signal.SIGTERM) is (handler if answered else signal.SIG_DFL)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGTERM, usual)
 
 
 def test_a_changed_recipe_on_resume_is_told_and_loses_nothing(whole_run):
