@@ -68,6 +68,11 @@ def read_log(run):
         return list(csv.DictReader(file))
 
 
+def saved_step(run):
+    with np.load(run / "last" / state.STATE) as arrays:
+        return json.loads(str(arrays["about"]))["step"]
+
+
 @pytest.fixture(scope="module")
 def watched_run(tmp_path_factory):
     """A run from beginning to end: its data, model and score, the models it made, and what its class was before."""
@@ -211,6 +216,7 @@ def test_ctrl_c_saves_at_any_step_and_the_run_goes_on_to_the_same_weights(whole_
     stopped = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
     assert "stopped at step 5 of 8" in stopped.stdout, stopped.stderr[-2000:]
     assert "Best mIoU" in (tmp_path / "run/report.md").read_text()
+    assert saved_step(tmp_path / "run") == 5
     resumed = tiny_network()
     train(resumed, root / "data", tmp_path / "run", RECIPE, seed=3, resume=True, verbose=0)
     for found, expected in zip(weights(resumed), weights(network), strict=True):
@@ -322,6 +328,16 @@ def test_a_loss_that_is_no_number_stops_the_run_and_saves_nothing(network, tmp_p
         keeper._check(float("inf"))
 
 
+def test_a_run_that_is_stopped_saves_the_step_that_it_has_made(network, tmp_path):
+    network.compile(RECIPE.make_optimizer(8))
+    plan = Plan(RECIPE, 8, 4, 2, 7, 3, (48, 72))
+    keeper = Keeper(tmp_path, network, None, plan, {**state.nothing(), "step": 4}, SegformerImageProcessor())
+    keeper.set_model(network)
+    keeper.interrupted = True
+    keeper.on_train_batch_end(0, {"loss": 1.0})
+    assert network.stop_training and saved_step(tmp_path) == 5
+
+
 def test_layers_that_are_frozen_stay_as_they_are(data, network, tmp_path, capsys):
     network.get_layer("block_0_0").trainable = network.decode_head.batch_norm.trainable = False
     before = weights(network)
@@ -405,6 +421,12 @@ def test_the_warm_up_is_shortened_and_evaluation_takes_a_tenth(data):
     # 3 pictures of 48 x 72 at half a training step's cost against batches of 2 crops of 32 x 48
     assert plan.evaluate_every == math.ceil(10 * 0.5 * 3 * 48 * 72 / (2 * 32 * 48)) == 17
     assert "the warm-up of 1500 steps is shortened to 10" in plan.notes[0]
+
+
+def test_a_long_run_is_evaluated_fifty_times_and_saved_every_200_steps_at_the_latest(data):
+    recipe = dataclasses.replace(RECIPE, steps=22_500, evaluate_every=None, save_every=None)
+    plan = make_plan(recipe, read_split(data), read_split(data, "val"))
+    assert (plan.evaluate_every, plan.save_every) == (450, 150)
 
 
 def test_a_data_set_without_pictures_is_told():
