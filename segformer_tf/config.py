@@ -10,7 +10,7 @@ from typing import Any
 
 from segformer_tf.bounds import MOST, check, contradictions, is_whole, names_by_id
 from segformer_tf.storage import find, publish
-from segformer_tf.storage.keywords import check_keywords, keywords_of, spell_checked
+from segformer_tf.storage.keywords import also_called, check_keywords, keywords_of, spell_checked
 from segformer_tf.storage.whole import write_text
 
 # Table 6 of the paper: depths, hidden sizes, channels of the decode head.
@@ -138,6 +138,7 @@ class SegformerConfig:
         return cls(**{**row, **number, **overrides})
 
     @classmethod
+    @also_called(config_dict="values")
     def from_dict(cls, values: dict[str, Any], **overrides: Any) -> "SegformerConfig":
         """The configuration that a parsed `config.json` of a SegFormer describes; `overrides` replace its keys.
 
@@ -176,6 +177,7 @@ class SegformerConfig:
         return {**{k: v for k, v in values.items() if (k, v) not in quiet}, "model_type": self.model_type}
 
     @classmethod
+    @also_called(pretrained_model_name_or_path="name_or_path")
     def from_pretrained(cls, name_or_path: str | os.PathLike, **kwargs: Any):
         """That of a Hub id, a directory, a `config.json` or a bundled model; `kwargs` as `get_config_dict`."""
         values, overrides = cls.get_config_dict(name_or_path, **kwargs)
@@ -184,6 +186,7 @@ class SegformerConfig:
         return config
 
     @classmethod
+    @also_called(pretrained_model_name_or_path="name_or_path")
     def get_config_dict(cls, name_or_path: str | os.PathLike, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """The parsed `config.json`, and those `kwargs` that replace its keys; others are `find.HUB_ARGUMENTS`."""
         check_keywords("from_pretrained", kwargs, (*cls.KEYS, *find.HUB_ARGUMENTS))
