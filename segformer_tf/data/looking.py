@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from segformer_tf.data.masks import UNKNOWN, mask_values, unknown_colours
+from segformer_tf.data.pictures import read_picture
 from segformer_tf.data.shapes import Shapes
 from segformer_tf.data.splits import Split
 from segformer_tf.images.opening import GREY_16, open_image, orientation
@@ -51,7 +52,7 @@ def look(split: Split) -> list[Look]:
 def _look(split: Split, number: int) -> Look:
     found = Look()
     try:
-        _look_at_picture(split.images[number], found)
+        _look_at_picture(split.images[number], found, split.value_range)
         if split.has_masks:
             _look_at_mask(split, number, found)
     except OSError as error:
@@ -61,7 +62,7 @@ def _look(split: Split, number: int) -> Look:
     return found
 
 
-def _look_at_picture(file: Path, found: Look) -> None:
+def _look_at_picture(file: Path, found: Look, value_range: tuple[float, float] | None) -> None:
     data = file.read_bytes()
     found.digest = hashlib.blake2b(data, digest_size=16).digest()
     try:
@@ -78,8 +79,16 @@ def _look_at_picture(file: Path, found: Look) -> None:
     except Exception:
         open_image(file)  # says in a sentence what is wrong
         raise OSError(f"{file} is damaged or cut off and cannot be decoded.") from None
+    refused = found.mode == "F"  # perhaps
     if found.mode in DEEP:
-        found.highest = int(np.asarray(image).max())
+        values = np.asarray(image)
+        found.highest = int(values.max())
+        refused = int(values.min()) < 0 or found.highest > 65535
+    if refused:
+        try:
+            read_picture(file, value_range)
+        except ValueError as error:
+            raise OSError(str(error)) from None  # no picture for training: it may be left out as a damaged one
     if image.format == "PNG":
         turned = orientation(image)  # what says it may stand behind the pixels
     found.turned = turned != 1

@@ -6,6 +6,8 @@ from keras import ops
 from segformer_tf.models import kernels
 from segformer_tf.models.distribution import share_of_mean
 
+WEIGHTS_EXPECTED = "expected (batch,) or (batch, height, width) as the labels: weigh each picture, or each pixel."
+
 
 def full_size_logits(logits, labels):
     """Logits resized to the labels' size: `(B, h, w, C) -> (B, H, W, C)` float32.
@@ -34,7 +36,7 @@ def segmentation_loss(labels, logits, ignore_index: int = 255, sample_weight=Non
     ids = check_range(ids, max(num_labels, 2), ignore_index)
     weights = ops.cast(valid, "float32")
     if sample_weight is not None:
-        weights = weights * by_pixel(sample_weight)
+        weights = weights * by_pixel(sample_weight, labels)
     if num_labels == 1:
         logits = full_size_logits(logits, labels)[..., 0]
         total = ops.sum(ops.binary_crossentropy(ops.cast(ids, "float32"), logits, from_logits=True) * weights)
@@ -52,19 +54,36 @@ def pixel_weights(labels, class_weights, ignore_index: int = 255, sample_weight=
     valid = ops.not_equal(labels, ignore_index)
     ids = ops.clip(ops.where(valid, labels, 0), 0, len(class_weights) - 1)
     weights = ops.where(valid, ops.take(ops.convert_to_tensor(class_weights, "float32"), ids), 0.0)
-    return weights if sample_weight is None else weights * by_pixel(sample_weight)
+    return weights if sample_weight is None else weights * by_pixel(sample_weight, labels)
 
 
-def by_pixel(sample_weight):
-    """Weights of pictures (B,) or pixels (B, H, W), with an axis for each of (B, H, W)."""
-    sample_weight = ops.cast(sample_weight, "float32")
-    shape = sample_weight.shape
-    if keras.backend.backend() == "tensorflow" and shape.rank is None:  # one graph for both kinds, as Keras traces it
+def by_pixel(sample_weight, labels):
+    """Weights of pictures (B,) or pixels, with an axis for each of the labels' (B, H, W).
+
+    Pixels' weights may have a last axis of 1, and 1 for any side of the labels: each pixel then has the same.
+
+    Raises:
+        ValueError: (InvalidArgumentError in a TensorFlow graph that does not know the shapes) weights of another shape.
+    """
+    weights = ops.cast(sample_weight, "float32")
+    shape, size = weights.shape, labels.shape
+    if keras.backend.backend() == "tensorflow" and not (shape.is_fully_defined() and size.is_fully_defined()):
         import tensorflow as tf
 
-        axes = tf.ones([3 - tf.rank(sample_weight)], tf.int32)
-        return tf.ensure_shape(tf.reshape(sample_weight, tf.concat([tf.shape(sample_weight), axes], 0)), (None,) * 3)
-    return ops.expand_dims(sample_weight, tuple(range(len(shape), 3)))
+        shape, size = tf.shape(weights), tf.shape(labels)  # one graph for both kinds, as Keras traces it
+        four = tf.concat([shape, tf.ones([4], tf.int32)], 0)[: tf.maximum(tf.size(shape), 4)]
+        fits = tf.reduce_all((four[:3] == 1) | (four[:3] == size)) & tf.reduce_all(four[3:] == 1)
+        fits &= (tf.size(shape) != 2) | (four[1] == 1)
+        told = ["sample_weight has shape", shape, "for labels of shape", size, WEIGHTS_EXPECTED]
+        with tf.control_dependencies([tf.debugging.Assert(fits, told)]):
+            return tf.broadcast_to(tf.reshape(weights, four[:3]), size)  # XLA leaves the assertion out
+    four = (*shape, 1, 1, 1, 1)[: max(len(shape), 4)]
+    fits = all(own in (1, side) for own, side in zip(four[:3], size, strict=True)) and set(four[3:]) == {1}
+    if not fits or (len(shape) == 2 and shape[1] != 1):  # (H, W) would be taken for (B, H)
+        raise ValueError(
+            f"sample_weight has shape {tuple(shape)} for labels of shape {tuple(size)}, {WEIGHTS_EXPECTED}"
+        )
+    return ops.reshape(weights, four[:3])
 
 
 def classification_loss(labels, logits, problem_type: str | None = None, sample_weight=None):
@@ -84,7 +103,8 @@ def classification_loss(labels, logits, problem_type: str | None = None, sample_
         ids = check_range(ops.reshape(ops.cast(labels, "int32"), (-1,)), num_labels)
         losses = ops.sparse_categorical_crossentropy(ids, logits, from_logits=True)
     if sample_weight is not None:
-        losses = losses * ops.cast(sample_weight, "float32")
+        weights = ops.reshape(ops.cast(sample_weight, "float32"), (-1,))
+        losses = losses * ops.broadcast_to(weights, ops.shape(losses))  # never the other way round
     return ops.mean(losses)
 
 

@@ -62,6 +62,11 @@ def averages_of(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
     return optimizer._model_variables_moving_average
 
 
+def batches_of(optimizer: keras.optimizers.Optimizer) -> keras.Variable:
+    """How many batches it was given; `optimizer.iterations` counts steps, of which an accumulation makes fewer."""
+    return optimizer._iterations
+
+
 def is_decayed(optimizer: keras.optimizers.Optimizer, variable) -> bool:
     """Whether weight decay applies to a variable."""
     return optimizer._use_weight_decay(variable)

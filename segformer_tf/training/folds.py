@@ -56,6 +56,8 @@ def train_folds(
             f"{there} has a run already, expected none: go on with {state.RESUME}, or choose another directory."
         )
     for group, directory in runs.items():  # all of them, before one goes on
+        if not started[group]:
+            continue  # it begins anew, with whatever pictures
         state.check_pictures(directory, {name: identity(part) for name, part in fold(found, group).splits.items()})
     rows = []
     for group, directory in runs.items():

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from segformer_tf.images import SegformerImageProcessor
 from segformer_tf.training import state
@@ -141,6 +142,7 @@ class Keeper(keras.callbacks.Callback):
     def _evaluate(self, loss: float) -> None:
         begin = time.monotonic()
         self.copy_weights(self.model)
+        self._check_evaluated()
         found = self._score()
         self.evaluating += time.monotonic() - begin
         row = {"step": self.step, "seconds": self.seconds, "learning_rate": self._rate(), "loss": loss, **found}
@@ -150,6 +152,15 @@ class Keeper(keras.callbacks.Callback):
         self.console.evaluated(row, self.best is row)
         self.model.reset_metrics()
         self.partial, self.since = (0.0, 0), self.step
+
+    def _check_evaluated(self) -> None:
+        """Before a row or a state tells of it: weights that are finite may give statistics that are not."""
+        bad = [weight.path for weight in self.evaluated.weights if not np.isfinite(weight.numpy()).all()]
+        if bad:
+            raise state.NotFinite(
+                f"{bad[0]} has values that are no numbers in the evaluation of step {self.step}, expected finite "
+                f"ones, and was not saved: lower the learning rate{state.kept(self.run)}."
+            )
 
     def _publish_evaluated(self) -> None:
         self.publish("last")

@@ -74,7 +74,7 @@ class SegmentationLoss(keras.losses.Loss):
         if self.weights is not None:
             weights = valid * ops.take(ops.convert_to_tensor(self.weights, "float32"), ids)
         if sample_weight is not None:
-            weights = weights * by_pixel(sample_weight)
+            weights = weights * by_pixel(sample_weight, labels)
         return sum(share * LOSSES[part](ids, y_pred, valid, weights) for part, share in self.parts.items())
 
     def get_config(self):

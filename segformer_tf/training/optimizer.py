@@ -65,9 +65,15 @@ class Grouped(keras.optimizers.Optimizer):
 
     @property
     def ema_momentum(self):
-        """Less than the given one at first, so that random weights are soon forgotten."""
+        """Of this batch: less than the given one in the first steps, so that random weights are soon forgotten.
+
+        1, which leaves the averages as they are, for the batches of an accumulation that make no step.
+        """
         step = ops.cast(self.iterations, "float32")
-        return ops.minimum(self._ema_momentum, (step + 1.0) / (step + 10.0))
+        momentum = ops.minimum(self._ema_momentum, (step + 1.0) / (step + 10.0))
+        batches = self.gradient_accumulation_steps or 1
+        makes_step = ops.equal(ops.mod(private.batches_of(self) + 1, batches), 0)
+        return ops.where(makes_step, momentum, 1.0)
 
     @ema_momentum.setter
     def ema_momentum(self, value: float) -> None:

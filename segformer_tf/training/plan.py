@@ -83,6 +83,7 @@ def make_plan(recipe: Recipe, train: Source, validation: Source) -> Plan:
         pixels = (validation_count or LOOKED_AT) * sum(map(math.prod, sizes)) / len(sizes)
         cost = EVALUATION_COST * pixels / (recipe.batch_size * crop)  # in steps
         every = max(math.ceil(cost / EVALUATION_SHARE), math.ceil(steps / EVALUATIONS))
+        every = math.ceil(every / (recipe.save_every or 1)) * (recipe.save_every or 1)
         notes.append(f"evaluation every {min(every, steps)} steps, so that it takes about a tenth of the time at most")
     every = min(every, steps)
     if recipe.patience is not None and recipe.patience < every:

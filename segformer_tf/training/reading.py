@@ -9,26 +9,36 @@ import tensorflow as tf
 from segformer_tf.data.masks import UNKNOWN, coded, read_mask, value_table
 from segformer_tf.data.pictures import may_turn, read_picture
 from segformer_tf.data.splits import Coding, Split
+from segformer_tf.images.opening import name_of
 
 JPEG, PNG = b"\xff\xd8", b"\x89PNG"
 SMALL = 1 << 17  # bytes of a file up to which TensorFlow looks for a word in less time than it takes to ask Python
 SAYS_MORE = r"\C*(Exif|http://ns\.adobe\.com|eXIf|tEXt|zTXt|iTXt)\C*"  # where JPEG and PNG may say an orientation
 
 
-def decode_picture(data: tf.Tensor, value_range: tuple[float, float] | None = None) -> tf.Tensor:
+def decode_picture(
+    data: tf.Tensor, value_range: tuple[float, float] | None = None, file: tf.Tensor | str = ""
+) -> tf.Tensor:
     """Bytes of a picture -> (H, W, 3) uint8, turned as its EXIF or XMP says, with the values that Pillow gives.
 
     Plain JPEGs and 8-bit PNGs are decoded by TensorFlow; TIFF, BMP, WebP, 16 bits, CMYK and turned ones by Pillow.
 
     Args:
         value_range: Values of 16-bit pictures that become 0 and 255; None: 0 and 65535.
+        file: What an error calls the picture.
     """
 
     def by_pillow():
-        def read(encoded):
-            return read_picture(_bytes(encoded), value_range)
+        def read(encoded, name):
+            encoded, name = _bytes(encoded), os.fsdecode(_bytes(name))
+            try:
+                return read_picture(encoded, value_range)
+            except (OSError, ValueError) as error:
+                told = str(error)
+                kind = OSError if isinstance(error, OSError) else ValueError
+                raise kind(told.replace(name_of(encoded), name, 1) if name else told) from None
 
-        return tf.ensure_shape(tf.numpy_function(read, [data], tf.uint8, stateful=False), (None, None, 3))
+        return tf.ensure_shape(tf.numpy_function(read, [data, file], tf.uint8, stateful=False), (None, None, 3))
 
     def jpeg():
         plain = ~_may_turn(data) & (tf.image.extract_jpeg_shape(data)[2] != 4)
@@ -121,7 +131,7 @@ def load_pair(split: Split) -> Callable:
     read = mask_reader(split.coding)
 
     def load(number):
-        image = decode_picture(tf.io.read_file(images[number]), split.value_range)
+        image = decode_picture(tf.io.read_file(images[number]), split.value_range, images[number])
         if targets is None:
             return image, _drawn(split, number, tf.shape(image)[:2])
         if not split.has_masks:

@@ -42,7 +42,8 @@ class Recipe:
         loss: Share of each loss, see `losses.LOSSES`; for segmentation.
         class_weight_power: Class weights are (median count / count) ** this in the cross-entropy; 0: none.
         evaluate_every: Batches between two evaluations; None: as many as keep them to a tenth of the time.
-        save_every: Batches between two checkpoints, of which `evaluate_every` is a multiple; None: 200 or less.
+        save_every: Batches between two checkpoints, of which `evaluate_every` is a multiple (and is made one where it
+            is None); None: 200 or less.
         patience: Batches without a better score after which the run stops, judged at evaluations and as long as the
             interval between two at least; None: never.
         retries: How often a run whose values are no longer numbers goes back to its last checkpoint and on with half
@@ -90,8 +91,8 @@ class Recipe:
         for key in ("steps", "batch_size", "accumulation_steps", "epochs", "evaluate_every", "save_every", "patience"):
             value = getattr(self, key)
             expect(key, value is None or value >= 1, "a whole number of at least 1")
-        if self.save_every:
-            fits = self.evaluate_every is not None and self.evaluate_every % self.save_every == 0
+        if self.save_every and self.evaluate_every:
+            fits = self.evaluate_every % self.save_every == 0
             expect("evaluate_every", fits, f"a multiple of save_every = {self.save_every}")
         for key in ("learning_rate", "head_multiplier", "clip_norm"):
             expect(key, getattr(self, key) is None or getattr(self, key) > 0, "a number above 0")
@@ -183,10 +184,7 @@ class Recipe:
             key, equals, text = setting.partition("=")
             if not equals:
                 raise ValueError(f"the setting {setting!r} has no value, expected KEY=VALUE: give it one.")
-            try:
-                values[key.strip()] = json.loads(text)
-            except ValueError:
-                values[key.strip()] = None if text.strip() in ("None", "none") else text.strip()
+            values[key.strip()] = _value(text.strip())
         return self.changed(values)
 
     def save(self, file: str | Path) -> None:
@@ -195,6 +193,16 @@ class Recipe:
 
     def __str__(self) -> str:
         return json.dumps(self.to_dict(), indent=2) + "\n"
+
+
+def _value(text: str) -> Any:
+    """What a setting's text says: JSON, a number such as ".5", None, or the text itself."""
+    for read in (json.loads, float):
+        try:
+            return read(text)
+        except ValueError:
+            pass
+    return None if text in ("None", "none") else text
 
 
 def _fits(value: Any, hint: Any) -> bool:

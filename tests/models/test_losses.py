@@ -49,6 +49,41 @@ def test_one_graph_takes_weights_of_pictures_and_of_pixels(loss):
         assert float(graph(weights)) == pytest.approx(float(loss(ids, LOGITS, sample_weight=weights)), rel=1e-5)
 
 
+LOSSES = [segmentation_loss, SegmentationLoss(), SegmentationLoss({"focal": 1.0, "ohem": 1.0})]
+
+
+def in_a_graph(loss):
+    """The loss in a graph that knows no shapes, as Keras may trace it."""
+    specs = tf.TensorSpec((None,) * 3, tf.int32), tf.TensorSpec((None, 4, 6, 5)), tf.TensorSpec(None)
+    return tf.function(lambda ids, logits, weights: loss(ids, logits, sample_weight=weights), input_signature=specs)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_weights_of_pixels_may_have_a_last_axis_of_1(loss):
+    ids = np.random.default_rng(1).integers(0, 5, size=(2, 4, 6)).astype("int32")
+    weights = np.random.default_rng(2).uniform(size=ids.shape).astype("float32")
+    expected = float(loss(ids, LOGITS, sample_weight=weights))
+    assert float(loss(ids, LOGITS, sample_weight=weights[..., None])) == pytest.approx(expected, rel=1e-5)
+    assert float(in_a_graph(loss)(ids, LOGITS, weights[..., None])) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("shape", [(4, 6), (1, 4), (1, 4, 3), (1, 4, 6, 2), (4, 6, 1), (2,)])
+def test_weights_of_another_shape_are_refused(loss, shape):
+    """Of one picture, whose axis of 1 would take the weights' first one."""
+    ids, weights = np.zeros((1, 4, 6), "int32"), np.ones(shape, "float32")
+    with pytest.raises(ValueError, match=r"sample_weight has shape \(.*\) for labels of shape \(1, 4, 6\), expected"):
+        loss(ids, LOGITS[:1], sample_weight=weights)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="sample_weight has shape"):
+        in_a_graph(loss)(ids, LOGITS[:1], weights)
+
+
+def test_weights_of_a_classifiers_pictures_may_have_a_last_axis_of_1():
+    ids, logits, weights = np.array([0, 2]), LOGITS[:, 0, 0], np.array([0.5, 2.0])
+    expected = float(classification_loss(ids, logits, None, weights))
+    assert float(classification_loss(ids, logits, None, weights[:, None])) == pytest.approx(expected, rel=1e-5)
+
+
 @pytest.mark.parametrize("num_labels", [1, 5])
 def test_a_batch_of_ignored_pixels_has_no_loss_and_no_gradient(num_labels):
     logits = tf.constant(LOGITS[..., :num_labels])

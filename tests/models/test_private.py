@@ -112,6 +112,7 @@ def test_the_search_finds_names_asked_for_assigned_and_overridden(tmp_path, monk
         "_momentums",
         "_velocities",
         "_model_variables_moving_average",
+        "_iterations",
         "_use_weight_decay",
         "_distribution_strategy",
     }

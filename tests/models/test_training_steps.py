@@ -10,6 +10,7 @@ from segformer_tf import SegformerConfig, TFSegformerForSemanticSegmentation
 from segformer_tf.models.kernels import banded_loss
 from segformer_tf.models.metrics import MeanIoU, confusion, scores
 from segformer_tf.models.predicted import predicted_labels
+from segformer_tf.training.losses import SegmentationLoss
 
 
 @pytest.fixture
@@ -92,6 +93,19 @@ def test_one_label_learns_binary(pixels):
     labels = (pixels[..., 0] > 0).astype("int64")
     history = model.fit(pixels, labels, epochs=3, verbose=0).history
     assert list(history) == ["loss", "mean_iou"] and history["loss"][-1] < history["loss"][0]
+
+
+@pytest.mark.parametrize(
+    ("loss", "jit_compile"), [(None, False), (None, True), (SegmentationLoss({"focal": 1.0}), False)]
+)
+def test_weights_of_pixels_may_have_a_last_axis_of_1(small_config, pixels, labels, loss, jit_compile):
+    """With one picture a batch, whose axis of 1 would take the weights' rows."""
+    model = TFSegformerForSemanticSegmentation(small_config)
+    model.compile("sgd", loss=loss, metrics=[], jit_compile=jit_compile)
+    weights = np.random.default_rng(0).uniform(size=labels.shape).astype("float32")
+    expected = model.evaluate(pixels, labels, sample_weight=weights, batch_size=1, verbose=0)
+    found = model.evaluate(pixels, labels, sample_weight=weights[..., None], batch_size=1, verbose=0)
+    assert found == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_picture_that_is_no_numbers_shows_in_the_loss(model, pixels, labels):

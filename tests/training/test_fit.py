@@ -421,6 +421,8 @@ def test_the_warm_up_is_shortened_and_evaluation_takes_a_tenth(data):
     # 3 pictures of 48 x 72 at half a training step's cost against batches of 2 crops of 32 x 48
     assert plan.evaluate_every == math.ceil(10 * 0.5 * 3 * 48 * 72 / (2 * 32 * 48)) == 17
     assert "the warm-up of 1500 steps is shortened to 10" in plan.notes[0]
+    plan = make_plan(dataclasses.replace(recipe, save_every=10), read_split(data), read_split(data, "val"))
+    assert (plan.save_every, plan.evaluate_every) == (10, 20) and "evaluation every 20 steps" in plan.notes[1]
 
 
 def test_a_long_run_is_evaluated_fifty_times_and_saved_every_200_steps_at_the_latest(data):
@@ -561,6 +563,26 @@ def test_every_failure_halves_the_rate_once_more_also_after_a_resume(data, netwo
         with pytest.raises(state.NotFinite):
             train(network, data, tmp_path / "run", recipe, resume=resume, verbose=0)
     assert halved == [(0, 1.0), (1, 0.5), (1, 0.5), (2, 0.25), (3, 0.125)]
+
+
+def test_a_run_in_float16_that_goes_on_ends_with_the_same_weights(data, tmp_path, monkeypatch):
+    recipe = dataclasses.replace(RECIPE, steps=4, evaluate_every=4, precision="mixed_float16")
+    networks = [tiny_network(), tiny_network()]
+    train(networks[0], data, tmp_path / "whole", recipe, verbose=0)
+    made = Keeper.on_train_batch_end
+
+    def stop(self, batch, logs=None):
+        made(self, batch, logs)
+        if self.step == 2:
+            raise OSError("pretended")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="pretended"):
+        patch.setattr(Keeper, "on_train_batch_end", stop)
+        train(networks[1], data, tmp_path / "run", recipe, verbose=0)
+    assert state.saved(tmp_path / "run")
+    train(networks[1], data, tmp_path / "run", recipe, resume=True, verbose=0)
+    for found, expected in zip(*map(weights, networks), strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_a_run_that_is_refused_leaves_the_model_as_it_was(data, network, tmp_path):

@@ -87,6 +87,14 @@ def test_folds_do_not_go_on_where_a_picture_is_in_another_group(groups, runs, tm
     assert len(runs) == 2  # none went on
 
 
+def test_a_fold_that_failed_before_its_first_checkpoint_begins_on_other_pictures(groups, runs, tmp_path):
+    (tmp_path / "run/fold-b").mkdir(parents=True)
+    pictures = {"train": {**identity(groups.splits["a"]), "pictures": 7}}
+    (tmp_path / "run/fold-b/data.json").write_text(json.dumps({"identity": pictures}))
+    train_folds(id, groups, tmp_path / "run", RECIPES["fine-tune"], resume=True)
+    assert [(name, resume) for name, _, _, resume in runs] == [("fold-a", False), ("fold-b", False)]
+
+
 def test_a_fold_without_a_score_is_left_out_of_the_mean():
     rows = [{"name": name, "images": 1, "score": score, "classes": {}} for name, score in (("a|b", 0.5), ("c", None))]
     found = summary(rows)

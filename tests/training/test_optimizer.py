@@ -66,6 +66,29 @@ def test_the_average_soon_forgets_the_random_weights():
     assert SegformerAdamW(0.1).averages([variable]) == {}
 
 
+@pytest.mark.parametrize("kind", [SegformerAdamW, SegformerMuon])
+def test_the_average_counts_optimizer_steps(kind):
+    """Several batches of one gradient make the steps, and the averages, that one alone makes."""
+
+    def made(batches):
+        variable = keras.Variable([1.0])
+        how = {"use_ema": True, "ema_momentum": 0.9, "weight_decay": 0.0}
+        optimizer = kind(0.1, gradient_accumulation_steps=batches if batches > 1 else None, **how)
+        optimizer.build([variable])
+        averages = []
+        for step in range(1, 31):
+            for _ in range(batches):
+                optimizer.apply([keras.ops.ones((1,))], [variable])
+                if step == 1:  # an evaluation may come before the first step
+                    averages += [float(average[0]) for average in optimizer.averages([variable]).values()]
+            averages += [float(average[0]) for average in optimizer.averages([variable]).values()]
+        return averages
+
+    alone, several = made(1), made(4)
+    assert several[:3] == [1.0] * 3
+    assert several[4:] == pytest.approx(alone[1:], rel=1e-5)
+
+
 @pytest.mark.parametrize("shape", [(8, 24), (24, 8), (16, 16)])
 def test_a_matrix_made_orthogonal_keeps_its_directions(shape):
     matrix = np.random.default_rng(0).normal(size=shape).astype("float32")

@@ -12,7 +12,7 @@ from small_data import picture_and_mask
 from segformer_tf.data import Coding, inspect, read_split
 from segformer_tf.data.pictures import read_picture
 from segformer_tf.training import reading
-from segformer_tf.training.reading import decode_picture, mask_reader
+from segformer_tf.training.reading import decode_picture, load_pair, mask_reader
 
 
 def encoded(picture, kind, **how):
@@ -183,6 +183,27 @@ def test_floats_are_read_as_pipelines_read_them(tmp_path):
     tifffile.imwrite(tmp_path / "p.tif", np.full((4, 6, 3), 0.5), photometric="rgb")
     for value_range in (None, (0, 1)):
         assert read_picture(tmp_path / "p.tif", value_range)[0, 0].tolist() == [128] * 3
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [(np.float32("nan"), "image has NaN or infinite values"), (np.int32(70_000), "values from 0 to 70000")],
+)
+def test_values_that_training_cannot_take_are_found_before_it_and_name_their_file(data, wrong, message):
+    for suffix in ("jpg", "png"):
+        next(data.glob(f"*/train/p0.{suffix}")).rename(data / f"kept.{suffix}")
+    values = np.zeros((48, 72), wrong.dtype)
+    values[3, 4] = wrong
+    Image.fromarray(values).save(data / "images/train/p0.tif")
+    (data / "kept.png").rename(data / "annotations/train/p0.png")
+    split = read_split(data)
+    (error,) = inspect(split).errors
+    assert "p0.tif" in error and message in error
+    skipped = inspect(split, broken="skip")
+    assert len(skipped.splits["train"]) == 6 and not skipped.errors and "left out" in skipped.warnings[0]
+    number = [image.name for image in split.images].index("p0.tif")
+    with pytest.raises(tf.errors.InvalidArgumentError, match=rf"p0\.tif: .*{message}"):
+        tf.function(load_pair(split))(tf.constant(number))
 
 
 def test_a_mask_lies_as_its_own_exif_tag_says(tmp_path):

@@ -96,9 +96,11 @@ def test_settings_are_typed_as_the_recipe_s_values():
         "freeze=encoder",
         "patience=none",
         "rand_augment=true",
+        "clip_norm=.5",
     ]
     changed = RECIPES["fine-tune"].with_settings(settings)
     assert (changed.learning_rate, changed.augmentation.crop, changed.freeze) == (1e-4, (64, 96), "encoder")
+    assert changed.clip_norm == 0.5
     assert changed.patience is None and changed.rand_augment is True and changed.steps == 4000
     with pytest.raises(ValueError, match="the setting 'steps' has no value, expected KEY=VALUE"):
         changed.with_settings(["steps"])

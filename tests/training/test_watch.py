@@ -13,6 +13,7 @@ from segformer_tf.checkpoints import load, save
 from segformer_tf.export.export import export
 from segformer_tf.training import RECIPES, Augmentation, state, train
 from segformer_tf.training.keeper import Keeper
+from segformer_tf.training.statistics import Statistics
 from segformer_tf.training.watch import Watch
 
 RECIPE = dataclasses.replace(
@@ -68,6 +69,25 @@ def test_a_run_goes_back_and_on_with_half_the_rate_if_asked(data, tmp_path, pois
     with np.load(tmp_path / "run/last" / state.STATE) as arrays:
         about = json.loads(str(arrays["about"]))
     assert about["step"] == 8 and about["slower"] == 1 and best["mIoU"] > 0
+
+
+def test_an_evaluation_s_values_that_are_no_numbers_are_not_saved_and_the_run_goes_back(
+    data, tmp_path, monkeypatch, capsys
+):
+    """Huge weights are finite, and give statistics that are not."""
+    take, taken = Statistics.take, []
+
+    def overflow(self):
+        taken.append(take(self))
+        if len(taken) == 1:
+            self.norm.moving_mean.assign(np.full(self.norm.moving_mean.shape, np.inf))
+        return taken[-1]
+
+    monkeypatch.setattr(Statistics, "take", overflow)
+    recipe = dataclasses.replace(RECIPE, steps=2, evaluate_every=2, save_every=1, ema_momentum=0.9, retries=1)
+    best = train(tiny_network(), data, tmp_path / "run", recipe)
+    assert "moving_mean has values that are no numbers in the evaluation of step 2" in capsys.readouterr().err
+    assert best["step"] == 2 and finite(tmp_path / "run/last")
 
 
 def test_a_skipped_step_of_mixed_float16_leaves_batchnorm_s_statistics_finite(data):
