@@ -7,6 +7,7 @@ import keras
 import pytest
 import typer
 import yaml
+from pages import blocks, shell_lines
 from reference import ROOT
 
 from segformer_tf import cli
@@ -17,7 +18,7 @@ NOTEBOOKS = sorted((ROOT / "examples/notebooks").glob("*.ipynb"))
 
 
 def snippets(page):
-    return re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    return blocks(page.read_text("utf-8"), "python")
 
 
 def test_the_snippets_of_the_readme_run(tmp_path, monkeypatch):
@@ -49,17 +50,18 @@ def test_the_snippets_of_a_page_run_and_give_what_their_last_lines_say(name, tmp
 
 def command_lines(page):
     """The `segformer-tf` lines of a page's blocks of commands, without comments, redirections and pipes."""
-    for block in re.findall(r"```(?:sh|bash)?\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
-        for line in block.replace("\\\n", " ").splitlines():
-            if line.startswith("segformer-tf "):
-                words = shlex.split(line, comments=True)[1:]
-                yield line, words[: next((i for i, word in enumerate(words) if word in ("<", ">", "|", "&")), None)]
+    for line in shell_lines(page.read_text("utf-8")):
+        if call := re.search(r"(?:^|\| )segformer-tf (.*)", line):
+            words = shlex.split(call[1], comments=True)
+            yield line, words[: next((i for i, word in enumerate(words) if word in ("<", ">", "|", "&")), None)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_have_the_options_that_a_page_gives_them(page):
     commands = typer.main.get_command(cli.app).commands
-    for line, (name, *words) in command_lines(page):
+    found = list(command_lines(page))
+    assert len(found) == len(re.findall(r"^(?:.* \| )?segformer-tf ", page.read_text("utf-8"), re.MULTILINE))
+    for line, (name, *words) in found:
         if name.startswith("--"):
             continue
         assert name in commands, line

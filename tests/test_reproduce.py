@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+from pages import shell_lines
 from PIL import Image
 from reference import ROOT
 from small_data import tiny_network
@@ -15,9 +16,7 @@ from segformer_tf.cli import main
 from segformer_tf.images.palettes import DATASETS
 
 PAGE = (ROOT / "docs/reproduce.md").read_text("utf-8")
-COMMANDS = [
-    line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines() if line.strip()
-]
+COMMANDS = shell_lines(PAGE)
 # What would take minutes, in a form that takes a second.
 SMALLER = {
     "--scales 0.5 0.75 1 1.25 1.5 1.75": "--scales 0.5 0.75",
@@ -77,6 +76,7 @@ def in_short(command):
 def test_the_page_has_a_command_for_every_table_it_can():
     titles = re.findall(r"^## (Table \d)", PAGE, re.MULTILINE)
     assert titles == ["Table 1", "Table 2", "Table 3", "Table 4", "Table 5"] and len(COMMANDS) >= 20
+    assert len(COMMANDS) == len(re.findall("^segformer-tf ", PAGE, re.MULTILINE))
 
 
 def rows():

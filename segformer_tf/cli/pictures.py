@@ -130,7 +130,7 @@ def segment(
         pipeline = load_pipeline(SEGMENTS, model, runtime, merging, 1, options, page)
         drawn["skip"] = skipped_classes(skip_class, pipeline.id2label)
         drawn["legend"] = legend is not Legend.NONE and legend.value
-        return _to_stdout(pictures[0], pipeline, options, kinds, drawn)
+        return _to_stdout(pictures[0], pipeline, {**options, "batch_size": batch_size}, kinds, drawn)
     planned = plan(pictures, output, kinds, whole_names, overwrite, skip_existing)
     for message in dict.fromkeys(planned.refused.values()):  # what two are refused for is said once
         say(message)

@@ -76,6 +76,8 @@ def evaluate(
             "--corruptions and --folds go neither together nor with --dump, --boundary, --intervals, --groups or "
             "--calibration: score these in calls of their own"
         )
+    if by_group and split != "val":
+        raise typer.BadParameter("is not for --folds, which scores the train and val pictures.", param_hint="--split")
     load_tensorflow()
     from segformer_tf.storage.read import read_json
     from segformer_tf.training import Protocol

@@ -115,9 +115,9 @@ def test_a_file_that_is_cut_off_says_where(tmp_path, small_is_large):
     file = write(tmp_path / "a.tif", PIXELS[..., :3], photometric="RGB", compress="deflate", blockysize=8)
     file.write_bytes(file.read_bytes()[:-3000])
     regions = open_regions(file, 3)
-    if regions is not None:
-        with pytest.raises(OSError, match=r"a\.tif is damaged or cut off: rows 0 to 90 cannot be decoded"):
-            np.asarray(regions)
+    assert regions is not None
+    with pytest.raises(OSError, match=r"a\.tif is damaged or cut off: rows 0 to 90 cannot be decoded"):
+        np.asarray(regions)
 
 
 @pytest.mark.parametrize("classes", [5, 300])

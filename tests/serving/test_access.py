@@ -3,7 +3,6 @@
 import json
 import re
 import ssl
-import subprocess
 import urllib.request
 
 import grpc
@@ -59,11 +58,8 @@ def test_a_token_is_wanted_for_all_but_health(directory):
             assert health(channel) == b"\x08\x01"
 
 
-def test_both_endpoints_speak_tls(directory, tmp_path):
-    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
-    command += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(command, check=True, capture_output=True)
+def test_both_endpoints_speak_tls(directory, fixtures):
+    certificate, key = fixtures / "tls/certificate.pem", fixtures / "tls/key.pem"  # of localhost, until 2120
     with serving(directory, certificate=(certificate, key)) as server:
         trusted = ssl.create_default_context(cafile=str(certificate))
         url = f"https://localhost:{server.rest_port}/v1/models/small:predict"

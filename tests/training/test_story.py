@@ -10,6 +10,7 @@ from pathlib import Path
 import local_server
 import numpy as np
 import pytest
+from pages import shell_lines
 from PIL import Image
 from reference import ROOT
 from small_data import tiny_network
@@ -53,8 +54,7 @@ def commands() -> list[list[str]]:
     """The words of each `segformer-tf` line of the page's story, in order."""
     page = (ROOT / "docs/training.md").read_text("utf-8")
     story = page.partition("<!-- story -->")[2].partition("<!-- /story -->")[0]
-    lines = [line for block in re.findall(r"```sh\n(.*?)```", story, re.DOTALL) for line in block.splitlines()]
-    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("segformer-tf ")]
+    return [shlex.split(line, comments=True)[1:] for line in shell_lines(story) if line.startswith("segformer-tf ")]
 
 
 # What is other here than on the page: a model and a run that take seconds.
