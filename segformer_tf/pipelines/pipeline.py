@@ -220,7 +220,7 @@ class SegmentationPipeline(Pipeline):
             return made if finish is None else finish(picture, made)
 
         def read(picture: Any) -> tuple[Any, None]:
-            plain = mode == "slide" and self.processor.page is None and self.processor.value_range is None
+            plain = mode == "slide" and self.processor.page is None
             regions = open_regions(picture, self.processor.channels) if plain else None
             return self._read(picture) if regions is None else (regions, None)
 

@@ -71,6 +71,19 @@ def test_the_overlay_is_the_arithmetic_of_its_parts_for_any_ids(dtype, count):
         np.testing.assert_array_equal(overlay(image, labels, palette, None, alpha, False, skip), expected)
 
 
+def test_rims_have_their_classes_full_colours_and_are_as_wide_as_the_picture_asks():
+    labels = np.zeros((400, 800), np.uint8)  # rims of 1 pixel on either side
+    labels[100:300, 200:600], labels[:, 700:] = 1, 255
+    image = np.full((400, 800, 3), 100, np.uint8)
+    arguments = image, labels, PALETTE, NAMES, 0.4, False, ("road",)
+    without, drawn = (np.asarray(overlay(*arguments, outline=outline)) for outline in (False, True))
+    inner = np.zeros(labels.shape, bool)
+    inner[101:299, 201:599] = True
+    rim = (labels == 1) & ~inner
+    assert (drawn[rim] == PALETTE[1]).all() and not (without[rim] == PALETTE[1]).all()
+    np.testing.assert_array_equal(drawn[~rim], without[~rim])  # what is not painted has no rim
+
+
 @pytest.mark.parametrize(("shape", "beside"), [((120, 300), False), ((300, 120), True)])
 @pytest.mark.parametrize("count", [3, 150])
 def test_the_legend_is_next_to_the_picture_and_covers_nothing(shape, beside, count):

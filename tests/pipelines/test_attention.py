@@ -6,6 +6,8 @@ from reference import TINY
 
 from segformer_tf import SegformerConfig, SegformerImageProcessor, SegmentationPipeline
 from segformer_tf import TFSegformerForSemanticSegmentation as Segmentation
+from segformer_tf.images.views import HEAT
+from segformer_tf.pipelines import attention
 from segformer_tf.pipelines.attention import attention_map, draw_attention
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (90, 130, 3), dtype=np.uint8)
@@ -66,3 +68,15 @@ def test_a_picture_of_floats_is_shown_as_it_is(segment):
 def test_what_the_model_does_not_have_is_named(segment, which, told):
     with pytest.raises(ValueError, match=told):
         attention_map(segment, PICTURE, **which)
+
+
+def test_it_is_drawn_over_the_picture_from_the_least_to_the_most_with_a_ring_at_the_point(segment, monkeypatch):
+    weights = np.array([[0.1, 0.0, 0.6], [0.1, 0.1, 0.1]], np.float32)
+    grey = np.full((100, 150, 3), 100, np.uint8)
+    monkeypatch.setattr(attention, "attention_map", lambda *_, **how: (weights, grey))
+    plain = np.asarray(draw_attention(segment, grey), int)
+    for row, column, color in ((0, 149, HEAT[-1]), (0, 75, HEAT[0])):
+        np.testing.assert_allclose(plain[row, column], 0.7 * color + 0.3 * 100, atol=3)
+    ringed = np.asarray(draw_attention(segment, grey, (40, 70)), int)
+    rows, columns = (ringed != plain).any(-1).nonzero()
+    assert (columns.min() + columns.max(), rows.min() + rows.max()) == (80, 140)

@@ -17,6 +17,7 @@ from segformer_tf import (
     TFSegformerForImageClassification,
     TFSegformerForSemanticSegmentation,
 )
+from segformer_tf.images.raster import Regions
 from segformer_tf.pipelines.runtimes import KerasModel
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (50, 70, 3)).astype("uint8")
@@ -344,3 +345,81 @@ def test_values_beyond_8_bits_are_labelled_and_shown_from_their_lowest_to_their_
     flat = values[0] == values[1]
     assert result.pixels.shape == (40, 60, 3) and result.pixels.min() == 0
     assert result.pixels.max() == (0 if flat else 255) and result.overlay().size[1] >= 40
+
+
+def test_maps_are_the_probabilities_of_the_classes_that_are_named_and_the_entropy(segment):
+    result = segment(PICTURE, maps=("LABEL_3", "entropy", "LABEL_1"))
+    assert list(result.maps) == ["LABEL_3", "entropy", "LABEL_1"]
+    logits = segment.model(segment.processor(PICTURE, return_tensors="np").pixel_values).logits
+    _, scores = segment.processor.post_process_semantic_segmentation(logits, [(50, 70)], True)
+    rates = np.asarray(scores[0], np.float64)
+    for name, number in {"LABEL_3": 3, "LABEL_1": 1}.items():
+        np.testing.assert_allclose(result.maps[name], rates[..., number], atol=2e-3)
+    entropy = -(rates * np.log(np.maximum(rates, 1e-30))).sum(-1) / np.log(5)
+    np.testing.assert_allclose(result.maps["entropy"], entropy, atol=4e-3)
+    np.testing.assert_allclose(segment(PICTURE, maps="LABEL_3").maps["LABEL_3"], rates[..., 3], atol=2e-3)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("saved")
+    random_model().save_pretrained(directory)
+    SegformerImageProcessor(size=(64, 96)).save_pretrained(directory)
+    return directory
+
+
+def test_other_arguments_go_to_the_model(saved):
+    assert SegmentationPipeline.from_pretrained(saved).model.compute_dtype == "float32"
+    found = SegmentationPipeline.from_pretrained(saved, dtype="bfloat16")
+    assert found.model.compute_dtype == "bfloat16" and found(PICTURE).labels.shape == (50, 70)
+
+
+@pytest.mark.parametrize("runtime", ["tensorflow", "numpy"])
+def test_where_on_the_hub_holds_for_the_model_and_its_processor(saved, hub, tmp_path, runtime):
+    files = {f"sub/{file.name}": file.read_bytes() for file in saved.iterdir()}
+    hub.repos["some-one/closed"] = {"v2": files}
+    hub.gated.add("some-one/closed")
+    where = {"revision": "v2", "subfolder": "sub", "cache_dir": tmp_path / "own"}
+    found = SegmentationPipeline.from_pretrained("some-one/closed", runtime=runtime, token="secret", **where)
+    assert found.processor.size == {"height": 64, "width": 96} and found.backend == runtime
+    expected = SegmentationPipeline.from_pretrained(saved, runtime=runtime)
+    np.testing.assert_allclose(
+        *(each(PICTURE, maps="LABEL_0").maps["LABEL_0"] for each in (found, expected)), atol=2e-3
+    )
+    assert (tmp_path / "own").is_dir() and not (tmp_path / "cache").exists()
+    asked = len(hub.requests)
+    where["local_files_only"] = True
+    again = SegmentationPipeline.from_pretrained("some-one/closed", runtime=runtime, **where)
+    assert again.processor.size == found.processor.size and len(hub.requests) == asked
+
+
+def test_labels_of_a_page_are_saved_where_that_page_lies(segment, tmp_path):
+    rasterio, tifffile = pytest.importorskip("rasterio"), pytest.importorskip("tifffile")
+    with tifffile.TiffWriter(tmp_path / "pages.tif") as file:
+        for x in (100.0, 5000.0):
+            place = [(33550, "d", 3, (2.0, 2.0, 0.0), True), (33922, "d", 6, (0.0, 0.0, 0.0, x, 70.0, 0.0), True)]
+            file.write(PICTURE, photometric="rgb", extratags=place)
+    processor = SegformerImageProcessor(size=(64, 96), page=2)
+    result = SegmentationPipeline(segment.model, processor)(tmp_path / "pages.tif")
+    (written,) = result.save(tmp_path / "out", "tiff")
+    with rasterio.open(written) as file:
+        assert (file.transform.c, file.transform.f, file.transform.a) == (5000, 70, 2)
+
+
+def test_a_large_tiff_is_read_in_windows_unless_its_values_or_its_page_ask_for_more(segment, tmp_path, monkeypatch):
+    tifffile = pytest.importorskip("tifffile")
+    pytest.importorskip("rasterio")
+    monkeypatch.setattr("segformer_tf.images.raster.LARGE", 1)
+    tifffile.imwrite(tmp_path / "a.tif", PICTURE, photometric="rgb")
+    tifffile.imwrite(tmp_path / "deep.tif", PICTURE.astype(np.uint16) * 16, photometric="rgb")
+    sliding = {"mode": "slide", "window": (40, 40), "stride": (30, 30), "maps": "LABEL_1"}
+    ranged = SegmentationPipeline(segment.model, SegformerImageProcessor(size=(64, 96), value_range=(0, 255 * 16)))
+    expected = segment(PICTURE, **sliding).maps["LABEL_1"]
+    for pipeline, name, in_windows in ((segment, "a", True), (ranged, "a", True), (ranged, "deep", False)):
+        found = pipeline(tmp_path / f"{name}.tif", **sliding)
+        assert isinstance(found.pixels, Regions) is in_windows
+        np.testing.assert_array_equal(np.asarray(found.pixels), PICTURE)
+        np.testing.assert_allclose(found.maps["LABEL_1"], expected, atol=2e-3)
+    second = SegmentationPipeline(segment.model, SegformerImageProcessor(size=(64, 96), page=2))
+    with pytest.raises(ValueError, match="page"):
+        second(tmp_path / "a.tif", **sliding)

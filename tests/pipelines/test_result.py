@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segformer_tf.images import palette_for
+from segformer_tf.images import overlay, palette_for, views
 from segformer_tf.pipelines import files, marks
 from segformer_tf.pipelines.result import SegmentationResult
 
@@ -249,3 +250,49 @@ def test_an_overlay_is_packed_without_loss(shape, at_once, fast, monkeypatch):
     found.verify()
     assert found.info["Software"] == files.MAKER
     np.testing.assert_array_equal(np.asarray(Image.open(data)), pixels)
+
+
+@pytest.mark.parametrize(
+    "drawn", [{}, {"alpha": 0.2}, {"skip": ("<tree>",)}, {"legend": False}, {"legend": "inside"}, {"outline": True}]
+)
+def test_an_overlay_is_drawn_and_saved_as_it_is_asked_for(result, tmp_path, drawn):
+    large = {name: getattr(result, name).repeat(9, 0).repeat(9, 1) for name in ("labels", "pixels", "scores")}
+    sized = SegmentationResult(**{**vars(result), **large})
+    shown = sized.pixels, sized.labels, sized.palette, NAMES
+    expected = np.asarray(overlay(*shown, **{"skip": ("background",), **drawn}))
+    np.testing.assert_array_equal(sized.overlay(**drawn), expected)
+    (written,) = sized.save(tmp_path, "overlay", **drawn)
+    np.testing.assert_array_equal(np.asarray(Image.open(written)), expected)
+    if drawn not in ({}, {"legend": "inside"}):
+        assert expected.tobytes() != np.asarray(sized.overlay()).tobytes()
+
+
+def test_a_saved_svg_is_that_of_the_result_without_what_is_skipped(result, tmp_path):
+    (written,) = result.save(tmp_path, "svg", skip=("car",))
+    assert re.sub("<!--.*-->", "", written.read_text("utf-8")) == result.svg(skip=("car",)) != result.svg()
+
+
+def test_a_comparison_has_the_truth_where_truth_belongs(result):
+    truth = np.roll(LABELS, 1, axis=1)
+    truth[0, 0] = 99
+    expected = views.compare(
+        image=result.pixels, truth=truth, predicted=LABELS, id2label=NAMES, palette=result.palette, ignore_index=99,
+        title="street",
+    )  # fmt: skip
+    np.testing.assert_array_equal(result.compare(truth, ignore_index=99), expected)
+
+
+def test_a_heat_map_is_of_its_class_at_its_opacity(result):
+    car = np.linspace(0, 1, LABELS.size).reshape(LABELS.shape).astype(np.float16)
+    drawn = SegmentationResult(**{**vars(result), "maps": {"car": car, "entropy": car / 2}})
+    expected = views.heat(result.pixels, car, "probability of car", 0.3)
+    np.testing.assert_array_equal(drawn.heatmap("car", 0.3), expected)
+    expected = views.heat(result.pixels, car / 2, "uncertainty (entropy)", 0.7)
+    np.testing.assert_array_equal(drawn.heatmap(), expected)
+
+
+def test_the_categories_of_coco_are_those_of_its_annotations(result):
+    coco = result.to_coco()
+    names = {each["id"]: each["name"] for each in coco["categories"]}
+    assert names == NAMES
+    assert [names[each["category_id"]] for each in coco["annotations"]] == ["background", "<tree>", "car"]

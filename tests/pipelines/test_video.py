@@ -1,8 +1,11 @@
 """Videos, folders of frames and streams: what is read, what is written, and what stops them."""
 
+import copy
 import errno
 import io
 import json
+import sys
+import types
 from fractions import Fraction
 
 import av
@@ -17,6 +20,7 @@ from segformer_tf import TFSegformerForSemanticSegmentation as Segmentation
 from segformer_tf.pipelines import files, marks
 from segformer_tf.pipelines.frames import open_frames
 from segformer_tf.pipelines.recording import Writer
+from segformer_tf.pipelines.runtimes import Runtime
 from segformer_tf.pipelines.video import Smoothed, label_video
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (7, 50, 70, 3), dtype=np.uint8)
@@ -462,9 +466,6 @@ def test_what_is_no_video_is_named_and_writes_nothing(segment, tmp_path):
 
 
 def test_a_camera_that_is_not_there_is_named(segment, tmp_path, monkeypatch):
-    import sys
-    import types
-
     class Closed:
         def __init__(self, number):
             self.number = number
@@ -486,7 +487,9 @@ def test_a_camera_that_is_not_there_is_named(segment, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("skip", [("background", "LABEL_1"), "LABEL_1", (), None])
-def test_skipped_classes_are_those_of_pictures_and_leave_the_files_their_names(segment, folder, tmp_path, skip):
+def test_skipped_classes_may_be_named_as_those_of_pictures_and_leave_the_files_their_names(
+    segment, folder, tmp_path, skip
+):
     found = label_video(segment, folder, tmp_path / "out", ("json",), skip=skip)
     assert found["files"] == [str(tmp_path / "out" / "frames_frames.jsonl")]
     with pytest.raises(ValueError, match="has no class 'sky'"):
@@ -502,3 +505,109 @@ def test_a_file_without_the_record_says_which_video_it_is_of(segment, folder, tm
     other = folder.rename(tmp_path / "other" / "frames")
     with pytest.raises(FileExistsError, match="is of another picture or video"):
         label_video(segment, other, tmp_path / "out", kinds)
+
+
+def test_a_cameras_frames_are_rgb_and_come_at_its_rate(monkeypatch):
+    class Camera:
+        def __init__(self, number):
+            self.frames = [(True, frame[..., ::-1]) for frame in FRAMES[:3]]  # OpenCV's are BGR
+            self.released, opened[number] = False, self
+
+        def isOpened(self):
+            return True
+
+        def read(self):
+            return self.frames.pop(0) if self.frames else (False, None)
+
+        def release(self):
+            self.released = True
+
+    opened = {}
+    monkeypatch.setitem(sys.modules, "cv2", types.SimpleNamespace(setLogLevel=lambda level: None, VideoCapture=Camera))
+    frames = open_frames("2", rate=5)
+    pixels, times = zip(*frames, strict=True)
+    np.testing.assert_array_equal(pixels, FRAMES[:3])
+    assert times == (0, 0.2, 0.4) and all(each.flags.c_contiguous for each in pixels)
+    assert (frames.rate, frames.count, list(opened)) == (5, None, [2]) and opened[2].released
+
+
+class Halves(Runtime):
+    """Class 1 to the left and class 2 to the right of the middle, unless `logits` of a picture say other; notes how
+    many pictures came together."""
+
+    backend, size, at_once = "tensorflow", None, 1
+
+    def __init__(self, runtime, logits=None):
+        super().__init__(runtime.source, runtime.description)
+        ids = np.repeat([1, 2], 8)[np.newaxis].repeat(16, 0)
+        self.logits = logits or (lambda pixels: np.eye(5, dtype=np.float32)[ids] * 9)
+        self.together = []
+
+    def __call__(self, pixel_values):
+        self.together.append(len(pixel_values))
+        return np.stack([self.logits(pixels) for pixels in pixel_values]).astype(np.float32)
+
+
+def with_runtime(segment, *logits):
+    segment = copy.copy(segment)
+    segment.runtime = Halves(segment.runtime, *logits)
+    return segment
+
+
+@pytest.fixture
+def grey_folder(tmp_path):
+    (tmp_path / "grey").mkdir()
+    for number in range(4):
+        Image.new("RGB", (64, 64), (100, 100, 100)).save(tmp_path / "grey" / f"{number}.png")
+    return tmp_path / "grey"
+
+
+def test_smoothing_of_one_logit_keeps_its_sign_and_averages_its_probability(segment):
+    one = Halves(segment.runtime, lambda pixels: pixels[..., :1])
+    pixels = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype("float32")
+    np.testing.assert_allclose(Smoothed(one, 0)(pixels), pixels[..., :1], atol=1e-5)
+    first, second = 1 / (1 + np.exp(-pixels[..., :1]))
+    found = Smoothed(one, 0.7)(pixels)[1]
+    np.testing.assert_allclose(1 / (1 + np.exp(-found)), 0.7 * first + 0.3 * second, atol=1e-5)
+
+
+def test_smoothing_holds_for_the_frames_of_a_video(segment, folder, tmp_path):
+    brightness = iter([1.0, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4])  # of class 3 against a steady 0.5 of class 0
+    sure = with_runtime(segment, lambda pixels: np.full((16, 16, 5), (0.5, -9, -9, next(brightness), -9)))
+    found = label_video(sure, folder, tmp_path / "out", ("labels",), smoothing=0.9, batch_size=1)
+    assert [ids.max() for ids, _ in read_labels(tmp_path / "out" / "frames_labels.mkv")] == [3] * 7
+    assert found["classes"][0]["name"] == "LABEL_3"
+
+
+def test_options_and_the_size_of_a_batch_are_those_of_the_call(segment, folder, tmp_path):
+    sliding = {"mode": "slide", "window": (32, 32), "stride": (16, 16)}
+    label_video(segment, folder, tmp_path / "out", ("labels",), options=sliding)
+    labels = read_labels(tmp_path / "out" / "frames_labels.mkv")
+    expected = [segment(frame, **sliding).labels for frame in FRAMES]
+    assert np.mean([(ids == each).mean() for (ids, _), each in zip(labels, expected, strict=True)]) > 0.999
+    assert (
+        np.mean([(segment(frame).labels == each).mean() for frame, each in zip(FRAMES, expected, strict=True)]) < 0.99
+    )
+    for size in (1, 3):
+        noted = with_runtime(segment)
+        label_video(noted, folder, tmp_path / "out", ("labels",), batch_size=size)
+        assert max(noted.runtime.together) == size
+
+
+@pytest.mark.parametrize("skip", ["LABEL_1", ("LABEL_2",), (), None])
+def test_skipped_classes_are_not_painted(segment, grey_folder, tmp_path, skip):
+    label_video(with_runtime(segment), grey_folder, tmp_path / "out", ("overlay",), alpha=1, skip=skip)
+    with av.open(str(tmp_path / "out" / "grey_overlay.mp4")) as file:
+        drawn = next(file.decode(video=0)).to_ndarray(format="rgb24").astype(int)
+    for column, number in ((12, 1), (52, 2)):
+        expected = [100] * 3 if f"LABEL_{number}" in (skip or ()) else segment.palette[number]
+        assert np.abs(drawn[20:40, column] - expected).max() < 12
+
+
+@pytest.mark.parametrize("outline", [False, True])
+def test_rims_are_drawn_where_they_are_asked_for(segment, grey_folder, tmp_path, outline):
+    label_video(with_runtime(segment), grey_folder, tmp_path / "out", ("overlay",), alpha=0, outline=outline)
+    with av.open(str(tmp_path / "out" / "grey_overlay.mp4")) as file:
+        grey = next(file.decode(video=0)).to_ndarray(format="gray").astype(int)
+    away = np.abs(grey - grey[0, 0]).max(0)
+    assert bool(away[30:34].max() > 20) is outline and away[[8, 20, 44, 60]].max() < 6
