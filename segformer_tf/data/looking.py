@@ -15,7 +15,8 @@ from PIL import Image
 from segformer_tf.data.masks import UNKNOWN, mask_values, unknown_colours
 from segformer_tf.data.shapes import Shapes
 from segformer_tf.data.splits import Split
-from segformer_tf.images.opening import GREY_16, open_image, orientation
+from segformer_tf.images.opening import GREY_16, open_image
+from segformer_tf.images.orientation import orientation
 
 DEEP = (*GREY_16, "I")
 

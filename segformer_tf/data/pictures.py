@@ -9,7 +9,8 @@ from PIL import Image
 
 from segformer_tf.data.masks import coded, read_mask
 from segformer_tf.data.splits import Split
-from segformer_tf.images.opening import name_of, orientation, to_pixels
+from segformer_tf.images.opening import name_of, to_pixels
+from segformer_tf.images.orientation import orientation
 
 PNG = b"\x89PNG\r\n\x1a\n"
 # Keywords of PNG's texts, and its chunk, that Pillow looks for an orientation in.
