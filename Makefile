@@ -92,13 +92,13 @@ test-runtimes: .venv/.export  ## the tests of the exported files in those runtim
 
 ## Speed (benchmarks/README.md)
 PEERS := .venv-parity/.made .venv-runtimes/.made .venv-hf4/.made .venv-keras-hub/.made
-bench: .venv/.export .venv-core/.made $(PEERS)  ## all tables of docs/benchmarks.md, 40 minutes
+bench: .venv/.export .venv-core/.made $(PEERS)  ## all tables of docs/benchmarks.md, more than an hour
 	$(BIN)/python benchmarks/speed/models.py --write
 	$(BIN)/python benchmarks/speed/training.py --write
 	CAMVID=$(CAMVID) $(BIN)/python benchmarks/speed/pictures.py --write
 	$(BIN)/python benchmarks/speed/cost.py --write
-	.venv-core/bin/python benchmarks/speed/start.py --python $(BIN)/python
 	$(BIN)/python benchmarks/speed/plots.py
+	.venv-core/bin/python benchmarks/speed/start.py --python $(BIN)/python
 
 bench-quick: .venv/.export $(PEERS)  ## b0 beside its peers, two minutes
 	$(BIN)/python benchmarks/speed/models.py --quick
@@ -123,7 +123,6 @@ fuzz: .venv/.dev  ## mutated files for every reader, ten minutes
 	$(BIN)/python benchmarks/trust/fuzz.py --seconds 600 --keep $(OUT)/fuzz
 
 fuzz-million: .venv/.dev  ## a million of them, an hour of one core; goes on where it was stopped
-	mkdir -p $(OUT)
 	$(BIN)/python benchmarks/trust/fuzz.py --inputs 1000000 --seed 1 --progress $(OUT)/fuzz.json --keep $(OUT)/fuzz
 
 training-kills: .venv/.dev  ## training killed 50 times ends with the same weights, 15 minutes
@@ -143,7 +142,7 @@ sbom: .venv/.dev .venv-audit/.made  ## what is installed, in CycloneDX's format:
 	.venv-audit/bin/cyclonedx-py environment $(BIN)/python --output-file $(OUT)/sbom.json
 
 ## Training
-camvid: .venv/.core  ## the bundled model from random weights: minutes on a GPU, six hours on two cores; goes on where it was stopped
+camvid: .venv/.dev  ## the bundled model from random weights: minutes on a GPU, six hours on two cores; goes on where it was stopped
 	$(BIN)/segformer-tf train --data $(CAMVID) --model b0 --output $(OUT)/camvid --recipe docs/camvid/recipe.json \
 		$(if $(wildcard $(OUT)/camvid/recipe.json),--resume)
 	$(BIN)/segformer-tf evaluate --model $(OUT)/camvid/best --data $(CAMVID)

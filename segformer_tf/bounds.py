@@ -70,3 +70,41 @@ def is_whole(value: Any, most: int) -> bool:
 
 def _number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def names_by_id(id2label: Any, label2id: Any) -> dict[int, str]:
+    """The names of the classes by id, of one of the two (the other is None) or of both; ValueError if they differ."""
+    ids = {} if label2id is None else _pairs("label2id", label2id, str, int)
+    if id2label is None:
+        names = {i: name for name, i in ids.items()}
+        if names.keys() != set(range(len(ids))):
+            wanted = f"every id from 0 to {len(ids) - 1} once"
+            raise ValueError(f"label2id is {label2id!r:.300}, expected {wanted}: correct this key.")
+        return names
+    names = _pairs("id2label", id2label, int, str)
+    same = ids.keys() == {*names.values()} and all(names.get(i) == name for name, i in ids.items())
+    if label2id is not None and not same:
+        wanted = f"the ids of id2label = {names!r:.300}"
+        raise ValueError(f"label2id is {label2id!r:.300}, expected {wanted}: leave label2id out.")
+    return names
+
+
+def contradictions(names: dict[int, str], num_labels: Any, label2id: Any) -> list[str]:
+    """What else a file says of its classes that is not what `id2label` says: transformers writes such files."""
+    found = []
+    if num_labels not in (None, len(names)):
+        found.append(f"num_labels is {num_labels!r:.100}, expected {len(names)} as id2label names")
+    try:
+        names_by_id(names, label2id or None)
+    except ValueError as error:
+        found.append(str(error).rpartition(": ")[0])
+    return found
+
+
+def _pairs(key: str, given: Any, first: Any, second: Any) -> dict[Any, Any]:
+    try:
+        return {first(one): second(other) for one, other in given.items()}
+    except (AttributeError, TypeError, ValueError, OverflowError):
+        raise ValueError(
+            f"{key} is {given!r:.300}, expected class ids and names as an object: correct this key."
+        ) from None

@@ -8,9 +8,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from segformer_tf.bounds import MOST, check, is_whole
+from segformer_tf.bounds import MOST, check, contradictions, is_whole, names_by_id
 from segformer_tf.storage import find, publish
-from segformer_tf.storage.keywords import check_keywords, keywords_of, spell_checked
+from segformer_tf.storage.keywords import also_called, check_keywords, keywords_of, spell_checked
 from segformer_tf.storage.whole import write_text
 
 # Table 6 of the paper: depths, hidden sizes, channels of the decode head.
@@ -83,15 +83,13 @@ class SegformerConfig:
         self._keys = [*given, "id2label", "label2id", *of_transformers]
         for key, value in {**given, **of_transformers}.items():
             setattr(self, key, copy.deepcopy(list(value) if isinstance(value, tuple) else value))
-        if id2label is None:
+        if id2label is None and label2id is None:
             self.num_labels = 2 if num_labels is None else num_labels
         else:
-            self.id2label = _numbered("id2label", id2label, lambda key, value: (int(key), str(value)))
-            self.label2id = {v: k for k, v in self.id2label.items()}
+            self.id2label = names_by_id(id2label, label2id)
             if num_labels is not None and num_labels != len(self.id2label):
-                raise ValueError(f"id2label has {len(self.id2label)} entries, expected num_labels = {num_labels}.")
-        if label2id is not None:
-            self.label2id = _numbered("label2id", label2id, lambda key, value: (str(key), int(value)))
+                key = "label2id" if id2label is None else "id2label"
+                raise ValueError(f"{key} has {len(self.id2label)} entries, expected num_labels = {num_labels}.")
         self.merge_queries, self.merge_keys = self.merge_queries or None, self.merge_keys or None  # []: no stage
         check(self)
 
@@ -114,7 +112,16 @@ class SegformerConfig:
             raise ValueError(f"num_labels is {value!r}, expected {wanted}: count your classes.")
         if len(getattr(self, "id2label", ())) != value:
             self.id2label = {i: f"LABEL_{i}" for i in range(value)}
-            self.label2id = {name: i for i, name in self.id2label.items()}
+
+    @property
+    def label2id(self) -> dict[str, int]:
+        """The ids of `id2label` by name, made anew at each look; setting another one sets `id2label`."""
+        return {name: i for i, name in self.id2label.items()}
+
+    @label2id.setter
+    def label2id(self, value: dict[str, int]) -> None:
+        if value != self.label2id:
+            self.id2label = names_by_id(None, value)
 
     @property
     def use_return_dict(self) -> bool:
@@ -127,9 +134,11 @@ class SegformerConfig:
         if name not in VARIANTS:
             raise ValueError(f"variant is {name!r}, expected one of {', '.join(VARIANTS)}: choose one of these.")
         row = dict(zip(("depths", "hidden_sizes", "decoder_hidden_size"), VARIANTS[name], strict=True))
-        return cls(**{**row, **({} if "id2label" in overrides else {"num_labels": num_labels}), **overrides})
+        number = {} if {"id2label", "label2id"} & {*overrides} else {"num_labels": num_labels}
+        return cls(**{**row, **number, **overrides})
 
     @classmethod
+    @also_called(config_dict="values")
     def from_dict(cls, values: dict[str, Any], **overrides: Any) -> "SegformerConfig":
         """The configuration that a parsed `config.json` of a SegFormer describes; `overrides` replace its keys.
 
@@ -138,25 +147,23 @@ class SegformerConfig:
         check_keywords("SegformerConfig", overrides, (*cls.KEYS, *values))
         if (found := values.get("model_type", cls.model_type)) != cls.model_type:
             raise ValueError(f'model_type is {found!r}, expected "segformer": give the config of a SegFormer.')
-        named = values.get("id2label")
-        left_out = ("model_type", "num_labels") if named is not None else ("model_type",)
+        named, ids = values.get("id2label"), values.get("label2id")
+        left_out = {"model_type", "label2id", *(("num_labels",) if named is not None else ())}
+        given = {key for key in _CLASSES if overrides.get(key) is not None}
+        same_number = not isinstance(named or {}, dict) or len(named or ()) == overrides.get("num_labels")
+        if given and not (given == {"num_labels"} and same_number):
+            left_out |= {*_CLASSES}
         merged = {k: v for k, v in values.items() if k not in left_out}
-        if overrides.get("num_labels") is not None or overrides.get("id2label") is not None:
-            kept = not isinstance(named or {}, dict) or len(named or ()) == overrides.get("num_labels")
-            for key in _CLASSES if overrides.get("id2label") is not None or not kept else ():
-                merged.pop(key, None)
-        elif isinstance(named, dict) and values.get("num_labels") not in (None, len(named)):
-            warnings.warn(
-                f"num_labels is {values['num_labels']!r:.100}, expected {len(named)} as id2label names: the names are "
-                "taken, so correct num_labels.",
-                UserWarning,
-                stacklevel=2,
-            )
         merged |= {k: v for k, v in overrides.items() if v is not None or k not in _CLASSES}
+        alone = named is None and not given and isinstance(ids, dict) and values.get("num_labels") in (None, len(ids))
+        if alone and ids:
+            merged["label2id"] = ids
         if hidden := [key for key in merged if key == "_keys" or callable(getattr(cls, key, None))]:
             raise ValueError(f"{hidden[0]} is no key of a configuration, but what this class calls its own: remove it.")
         unknown = {key: copy.deepcopy(merged.pop(key)) for key in [*merged] if key not in cls.KEYS}
         config = cls(**merged)
+        for fault in () if given else contradictions(config.id2label, values.get("num_labels"), ids):
+            warnings.warn(f"{fault}: the names are taken, so correct it or leave it out.", UserWarning, stacklevel=2)
         config._keys += unknown
         vars(config).update(unknown)
         return config
@@ -170,6 +177,7 @@ class SegformerConfig:
         return {**{k: v for k, v in values.items() if (k, v) not in quiet}, "model_type": self.model_type}
 
     @classmethod
+    @also_called(pretrained_model_name_or_path="name_or_path")
     def from_pretrained(cls, name_or_path: str | os.PathLike, **kwargs: Any):
         """That of a Hub id, a directory, a `config.json` or a bundled model; `kwargs` as `get_config_dict`."""
         values, overrides = cls.get_config_dict(name_or_path, **kwargs)
@@ -178,6 +186,7 @@ class SegformerConfig:
         return config
 
     @classmethod
+    @also_called(pretrained_model_name_or_path="name_or_path")
     def get_config_dict(cls, name_or_path: str | os.PathLike, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """The parsed `config.json`, and those `kwargs` that replace its keys; others are `find.HUB_ARGUMENTS`."""
         check_keywords("from_pretrained", kwargs, (*cls.KEYS, *find.HUB_ARGUMENTS))
@@ -244,10 +253,3 @@ class SegformerConfig:
 
     def __repr__(self) -> str:
         return f"SegformerConfig {self.to_json_string()}"
-
-
-def _numbered(key: str, given: Any, row: Any) -> dict[Any, Any]:
-    try:
-        return dict(row(*pair) for pair in given.items())
-    except (AttributeError, TypeError, ValueError, OverflowError):
-        raise ValueError(f"{key} is {given!r}, expected class ids and names as an object: correct this key.") from None

@@ -78,11 +78,59 @@ def test_labels_follow_each_other():
 
 def test_names_win_over_another_number_in_a_file_and_that_is_told():
     names = {"id2label": {"0": "sky", "1": "tree"}}
-    with pytest.warns(UserWarning, match="num_labels is 5, expected 2 as id2label names"):
+    with pytest.warns(UserWarning, match="num_labels is 5, expected 2 as id2label names: the names are taken"):
         assert SegformerConfig.from_dict({"num_labels": 5, **names}).num_labels == 2
     assert SegformerConfig.from_dict({"num_labels": 2, **names}).num_labels == 2
     assert SegformerConfig.from_dict({"num_labels": 5, **names}, num_labels=3).num_labels == 3
     assert SegformerConfig.from_dict({"num_labels": 5, "id2label": None}).num_labels == 5
+
+
+def test_names_may_be_given_as_label2id_alone():
+    names, ids = {0: "sky", 1: "tree", 2: "road"}, {"sky": 0, "road": 2, "tree": 1}
+    given = {"label2id": {**ids, "road": "2"}}
+    for config in (
+        SegformerConfig(**given),
+        SegformerConfig(**given, num_labels=3),
+        SegformerConfig.from_variant("b0", **given),
+        SegformerConfig.from_dict(given),
+        SegformerConfig.from_dict({**given, "num_labels": 3, "id2label": None}),
+        SegformerConfig.from_dict(SegformerConfig(num_labels=5).to_dict(), **given),
+    ):
+        assert config.num_labels == 3 and config.id2label == names and config.label2id == ids
+    config = SegformerConfig(num_labels=5)
+    config.label2id = ids
+    assert config.id2label == names
+    config.id2label = {0: "a", 1: "b"}
+    assert config.label2id == {"a": 0, "b": 1} == config.to_dict()["label2id"]
+    config.update(given)
+    assert config.id2label == names
+
+
+def test_two_classes_of_one_name_have_either_id_in_label2id():
+    names = {0: "crane", 1: "bolt", 2: "crane"}
+    for ids in ({"crane": 0, "bolt": 1}, {"crane": 2, "bolt": 1}):
+        for config in (
+            SegformerConfig(id2label=names, label2id=ids),
+            SegformerConfig.from_dict({"id2label": names, "label2id": ids}),
+        ):
+            assert config.id2label == names and config.label2id == {"crane": 2, "bolt": 1}
+            config.label2id = {"crane": 2, "bolt": 1}
+            assert config.id2label == names
+
+
+@pytest.mark.parametrize("ids", [{"LABEL_0": 0, "LABEL_1": 1}, {"sky": 1, "tree": 0}, {"sky": 0}, [0, 1]])
+def test_names_win_over_other_ids_in_a_file_and_that_is_told(ids, tmp_path):
+    """transformers writes what it was given, and reads `id2label`."""
+    values = {"model_type": "segformer", "id2label": {"0": "sky", "1": "tree"}, "label2id": ids}
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    with pytest.warns(UserWarning, match=r"label2id is .*, expected .*: the names are taken"):
+        config = SegformerConfig.from_pretrained(tmp_path)
+    assert config.id2label == {0: "sky", 1: "tree"} and config.label2id == {"sky": 0, "tree": 1}
+    assert SegformerConfig.from_dict(config.to_dict()) == config
+    assert SegformerConfig.from_dict(values, num_labels=3).label2id["LABEL_2"] == 2
+    assert SegformerConfig.from_dict(values, num_labels=2) == config
+    for nothing in ({}, None):
+        assert SegformerConfig.from_dict({**values, "label2id": nothing}) == config
 
 
 @pytest.mark.parametrize(
@@ -96,6 +144,15 @@ def test_names_win_over_another_number_in_a_file_and_that_is_told():
         ({"id2label": ["a", "b"]}, r"id2label is \['a', 'b'\], expected class ids and names as an object"),
         ({"id2label": {"sky": 0}}, r"id2label is .*, expected class ids and names as an object"),
         ({"label2id": {"sky": "zero"}}, r"label2id is .*, expected class ids and names as an object"),
+        ({"label2id": {"sky": 0, "tree": 2}}, r"label2id is .*, expected every id from 0 to 1 once"),
+        ({"label2id": {"sky": 0, "tree": 0}}, r"label2id is .*, expected every id from 0 to 1 once"),
+        ({"label2id": {}}, r"num_labels is 0, expected a whole number of at least 1"),
+        ({"num_labels": 3, "label2id": {"a": 0}}, r"label2id has 1 entries, expected num_labels = 3"),
+        (
+            {"id2label": {0: "a", 1: "b"}, "label2id": {"a": 1, "b": 0}},
+            r"label2id is .*, expected the ids of id2label = ",
+        ),
+        ({"id2label": {0: "a"}, "label2id": {}}, r"label2id is {}, expected the ids of id2label = {0: 'a'}: leave"),
         ({"id2label": {0: "a", 2: "b"}}, r"id2label is .*, expected one name for every id from 0 to 1"),
         ({"strides": [4, 2, 2, 0]}, r"strides is \[4, 2, 2, 0\], expected whole numbers"),
         ({"drop_path_rate": 1.5}, r"drop_path_rate is 1.5, expected a rate"),

@@ -13,6 +13,7 @@ from segformer_tf import cli
 
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "benchmarks/README.md")]
 PAGES += sorted([*(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*/*.md"), ROOT / "examples/README.md"])
+NOTEBOOKS = sorted((ROOT / "examples/notebooks").glob("*.ipynb"))
 
 
 def snippets(page):
@@ -102,6 +103,13 @@ def test_install_lines_quote_extras():
     for page in PAGES:
         for line in re.findall(r"pip install [^`\n]*", page.read_text("utf-8")):
             assert not re.search(r"(?<!['\"])\S*\[", line.replace("'.[", "'").replace("'segformer-tf[", "'")), line
+
+
+@pytest.mark.parametrize("page", [*PAGES, *NOTEBOOKS], ids=lambda page: str(page.relative_to(ROOT)))
+def test_install_lines_work_in_a_clone(page):
+    """The package is on no index; the sentence that says so names what messages say."""
+    text = page.read_text("utf-8").replace("where a message says `pip install 'segformer-tf[serve]'`", "")
+    assert re.findall(r"pip install [^`\n]*segformer-tf\b[^`\n]*", text) == []
 
 
 def test_the_site_names_pages_that_there_are_and_asks_no_other_host():

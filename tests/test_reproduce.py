@@ -103,3 +103,26 @@ def test_a_row_s_command_runs_on_the_data_set_s_own_layout(stand_ins, commands, 
         out = capsys.readouterr().out
         assert end.value.code == 0, out
         assert "mIoU" in out or "wrote" in out or "labels" in out
+
+
+def test_what_it_costs_follows_from_the_benchmarks():
+    """The page's milliseconds are those of benchmarks.md; its hours, to 3 %, those milliseconds times the pictures."""
+    tables = (ROOT / "docs/benchmarks.md").read_text("utf-8")
+    sized = tables.split("**1024x1024, batch 1, float32**")[1].split("segformer_tf, SavedModel")[1].splitlines()[0]
+    plain = tables.split("segformer_tf, SavedModel")[1].splitlines()[0]
+    (b0, _, b5, *_), (b0_large, b5_large) = (re.findall(r"(\d+) ms \(", row) for row in (plain, sized))
+    step = re.findall(r"(\d+) ms \(", tables.split("segformer_tf, fit after compile()")[1].splitlines()[0])[1]
+    page = " ".join(PAGE.split())
+    assert f"b0 and b5 at 512x512: {b0} and {b5} ms; at 1024x1024: {b0_large} and {b5_large} ms;" in page
+    assert f"`fit` of b0, batch 4, 512x512: {step} ms a step." in page
+    one_scale = [2000 * 683 / 512 * int(ms) for ms in (b0, b5)] + [500 * 3 * int(ms) for ms in (b0_large, b5_large)]
+    expected = [*one_scale[:2], *(17 * ms for ms in one_scale[:2]), *one_scale[2:], *(17 * ms for ms in one_scale[2:])]
+    expected += [80 * ms for ms in one_scale[2:]] + [160_000 * 4 * int(step), 80_000 * 4 * int(step)]
+    costs = PAGE.split("## What it costs")[1].split("## ")[0]
+    found = [
+        float(number) * {"minutes": 60_000, "hours": 3_600_000}[unit]
+        for number, unit in re.findall(r"\| ([\d.]+) (minutes|hours)", costs)
+    ]
+    assert len(found) == len(expected)
+    for said, counted in zip(found, expected, strict=True):
+        assert said == pytest.approx(counted, rel=0.03), (said, counted)

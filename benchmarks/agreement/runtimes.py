@@ -30,9 +30,11 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=10)
     parser.add_argument("--model", default="segformer-b0-camvid")
     arguments = parser.parse_args()
+    files = sorted((arguments.data / "images" / "val").glob("*.jpg"))[: arguments.images]
+    if not files:
+        raise SystemExit(f"{arguments.data} has no images/val/*.jpg; give the CamVid directory with --data.")
     model = TFSegformerForSemanticSegmentation.from_pretrained(arguments.model, data_format="channels_last")
     processor = SegformerImageProcessor.from_pretrained(arguments.model)
-    files = sorted((arguments.data / "images" / "val").glob("*.jpg"))[: arguments.images]
     pictures = [np.asarray(open_image(file)) for file in files]
     sizes = [picture.shape[:2] for picture in pictures]
     pixels = [
@@ -53,8 +55,8 @@ def main() -> None:
                 "have the same label"
             )
             low += [] if same >= LEAST[weights] else [f"{name} {weights}"]
-    if low or not files:
-        raise SystemExit(f"below the limit: {', '.join(low) or 'no pictures'}")
+    if low:
+        raise SystemExit(f"below the limit: {', '.join(low)}")
 
 
 if __name__ == "__main__":

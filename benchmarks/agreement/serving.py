@@ -47,8 +47,10 @@ for i, data in enumerate(out["mask_bytes"].numpy()):
 
 def write_pictures(data: Path, directory: Path, count: int) -> list[Path]:
     """CamVid's first validation pictures, every other one as PNG, in sizes of their own."""
-    files = []
-    for i, source in enumerate(sorted((data / "images" / "val").glob("*.jpg"))[:count]):
+    files, sources = [], sorted((data / "images" / "val").glob("*.jpg"))[:count]
+    if not sources:
+        raise SystemExit(f"{data} has no images/val/*.jpg; give the CamVid directory with --data.")
+    for i, source in enumerate(sources):
         size, target = SIDES[i % len(SIDES)], directory / f"{i}{'.png' if i % 2 else '.jpg'}"
         picture = Image.open(source).convert("RGB")
         (picture if picture.size == size else picture.resize(size)).save(target, quality=95)

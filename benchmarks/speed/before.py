@@ -125,22 +125,31 @@ TASKS = {
     "save": (save, "`save_pretrained` of the b2 over itself"),
     "forward": (forward, "the bundled model's graph, one picture of 512 x 512"),
     "step": (step, "`fit`, one step of 2 pictures of 512 x 512, no metric"),
-    "pictures": (pictures, f"`SegmentationPipeline` over a list of {PICTURES} pictures, the fastest runtime there is"),
+    "pictures": (pictures, f"`SegmentationPipeline` over a list of {PICTURES} pictures, no runtime named"),
     "pictures_tensorflow": (pictures_by("tensorflow"), "the same, by TensorFlow"),
     "pictures_openvino": (pictures_by("openvino"), "the same, by OpenVINO (then by TensorFlow)"),
     "request": (request, "a request to `serve`: a photograph to its mask"),
 }
 
 
-def work(name: str, tree: str, place: str) -> None:
-    """A worker: `tree` is where the package is taken from, also by the processes that it starts."""
+def enter(tree: str) -> None:
+    """From here on `tree` is where the package is taken from, also by `python -m` in processes that this one starts."""
+    os.chdir(tree)  # which -m looks into before PYTHONPATH
     sys.path.insert(0, tree)
     os.environ["PYTHONPATH"] = tree
-    make, steps = TASKS[name][0], REQUESTS if name == "request" else 1
     import segformer_tf
 
-    if not (segformer_tf.__file__ or "").startswith(tree):
-        raise SystemExit(f"the package is {segformer_tf.__file__}, expected one of {tree}.")
+    ask = [sys.executable, "-c", "import segformer_tf; print(segformer_tf.__file__)"]
+    child = subprocess.run(ask, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    for file in (segformer_tf.__file__ or "none", child):
+        if Path(file).resolve().parents[1] != Path(tree).resolve():
+            raise SystemExit(f"the package is {file}, expected that of {tree}.")
+
+
+def work(name: str, tree: str, place: str) -> None:
+    """A worker."""
+    enter(tree)
+    make, steps = TASKS[name][0], REQUESTS if name == "request" else 1
     serve(lambda: make(Path(place)), steps=steps)
 
 
@@ -158,7 +167,7 @@ def main() -> None:
     ]
     head = ["", f"at {arguments.commit}", "this tree", "least over least"]
     about = f"{machine()}, {THREADS} used; the least of {arguments.runs} runs, their median, peak memory of the caller."
-    show(arguments, "before", f"{about}\n\n{table(head, lines)}")
+    show(arguments, f"{about}\n\n{table(head, lines)}")
 
 
 def told(row: dict) -> str:

@@ -119,7 +119,7 @@ def main() -> None:
     variants = [f"{variant}-512" for variant in arguments.variants]
     areas = [f"{variant}-{side}" for variant in SIDES if variant in wanted for side in wanted[variant]]
     text = f"{machine()}; float32, batch 1, medians.\n\n{cost_table(results, variants)}\n\n{cost_table(results, areas)}"
-    show(arguments, "cost", text)
+    show(arguments, text)
 
 
 if __name__ == "__main__":

@@ -116,8 +116,10 @@ def torch_peer(variant, size, batch, trains, compiled=False, dtype="float32"):
     return run
 
 
-def peak_mb(framework: str) -> float:
-    """The most of the GPU's memory that tensors took since the last call, in MB."""
+def peak_mb(framework: str) -> dict[str, float]:
+    """The most of the GPU's memory that tensors took since the last call, in MB; nothing counts TensorRT's."""
+    if framework == "tensorrt":
+        return {}
     if framework == "torch":
         import torch
 
@@ -128,7 +130,7 @@ def peak_mb(framework: str) -> float:
 
         peak = tf.config.experimental.get_memory_info("GPU:0")["peak"]
         tf.config.experimental.reset_memory_stats("GPU:0")
-    return peak / 1e6
+    return {"peak_mb": peak / 1e6}
 
 
 def timed(row: str, job: str, runs: int) -> dict:
@@ -153,7 +155,7 @@ def timed(row: str, job: str, runs: int) -> dict:
         lines = [line for line in str(error).splitlines() if line.strip()]
         return {"failure": f"failed: {type(error).__name__}: {lines[0][:200] if lines else ''}"}
     spread = [min(times), max(times)]
-    return {"ms": statistics.median(times), "spread": spread, "peak_mb": peak, "ready_s": ready}
+    return {"ms": statistics.median(times), "spread": spread, **peak, "ready_s": ready}
 
 
 def worker(runs: str, seconds: str, *given: str) -> None:
@@ -208,8 +210,8 @@ def main() -> None:
     start = time.monotonic()
     results: dict[str, dict] = {job: {} for job in arguments.jobs}
     kept = json.loads(arguments.json.read_text()).get("results", {}) if arguments.json.is_file() else {}
-    for job, rows in kept.items():  # of rows that are not measured now
-        results.setdefault(job, {}).update({row: found for row, found in rows.items() if row not in arguments.rows})
+    for job, rows in kept.items():  # those that are measured now take their places
+        results.setdefault(job, {}).update(rows)
     for framework, python in (
         ("ours", arguments.python),
         ("tensorrt", arguments.python),
@@ -226,7 +228,7 @@ def main() -> None:
         for row, (words, _) in ROWS.items()
     ]
     about = f"{name}; medians of {arguments.runs}; {(time.monotonic() - start) / 60:.0f} minutes."
-    show(arguments, "gpu", f"{about}\n\n{table(['', *results], body)}")
+    show(arguments, f"{about}\n\n{table(['', *results], body)}")
 
 
 if __name__ == "__main__":

@@ -19,8 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-
-ROOT = Path(__file__).parents[2]
+from timing import ROOT, alone
 
 
 def peak() -> float:
@@ -65,17 +64,16 @@ def beside(segment, picture: Path, window: tuple[int, int], how: dict, turns: in
         sides = opened.height, opened.width
     count = math.prod(len(list(spans(side, part, part * 3 // 4))) for side, part in zip(sides, window, strict=True))
     values = np.random.default_rng(0).normal(size=(batch_size, *window, 3)).astype(np.float32)
-    whole, alone = [], []
+    whole, model = [], []
     for _ in range(turns):
         start = time.perf_counter()
         next(iter(segment.stream([picture], batch_size=batch_size, **how)))
         labelled = time.perf_counter()
-        for first in range(0, count, batch_size):
-            segment.runtime(values[: min(batch_size, count - first)])
+        alone(segment.runtime, values, count)
         whole.append(labelled - start)
-        alone.append(time.perf_counter() - labelled)
-    ratio = np.median(whole) / np.median(alone)
-    return f"{count} windows: {np.median(whole):.2f} s, alone {np.median(alone):.2f} s, {ratio:.2f}x"
+        model.append(time.perf_counter() - labelled)
+    ratio = np.median(whole) / np.median(model)
+    return f"{count} windows: {np.median(whole):.2f} s, alone {np.median(model):.2f} s, {ratio:.2f}x"
 
 
 def main() -> None:

@@ -174,7 +174,7 @@ def main() -> None:
                 rows += other_runtimes(model, processor, size, calibration, Path(temporary, "others"), arguments.runs)
             keep(arguments, results)
     text = f"{machine()}; one picture, medians.\n\n" + table(["", "", "a picture", "mIoU", "size"], rows)
-    show(arguments, "int8", text)
+    show(arguments, text)
 
 
 def random_model(variant: str):

@@ -23,7 +23,10 @@ from timing import Worker, command_line, keep, machine, measure, serve, show, ta
 JOBS = {"b0-1024": "1,2,3", "b0-2048": "1,2,3", "b5-1024": "1,2,3"}  # variant-side: the stages merged
 AIMS = {"b0-1024": 1.5, "b0-2048": 2.0, "b5-1024": 1.5}
 FORMATS = {"saved_model": "SavedModel", "openvino": "OpenVINO file"}
-SCORED = ("", "q1", "q1,2", "q1,2,3", "q1,2,3,4", "k1,2,3", "qk1", "qk1,2", "qk1,2,3", "qk1,2,3,4")
+SCORED = (
+    *("", "q1", "q1,2", "q1,2,3", "q1,2,3,4", "k1,2,3", "k1,2,3,4"),
+    *("q1,2,3 k1", "q1,2,3 k1,2", "qk1,2,3", "qk1,2,3,4"),
+)
 BUNDLED = "segformer-b0-camvid"
 
 
@@ -50,14 +53,21 @@ def work(variant: str, side: str, merged: str, format: str) -> None:
 
 
 def settings(merged: str) -> dict[str, list[int]]:
-    """Of "qk1,2": queries and keys of stages 1 and 2; "" is exact."""
-    stages = [int(stage) for stage in merged.lstrip("qk").split(",") if stage]
-    return {key: stages for key, letter in (("merge_queries", "q"), ("merge_keys", "k")) if letter in merged}
+    """Of "q1,2 k1": queries of stages 1 and 2, keys of 1; of "qk1": both of stage 1; "" is exact."""
+    keys = {"q": "merge_queries", "k": "merge_keys"}
+    parts = [(part.rstrip("1234,"), part.lstrip("qk").split(",")) for part in merged.split()]
+    return {keys[letter]: [int(stage) for stage in stages] for letters, stages in parts for letter in letters}
 
 
 def in_words(merged: str) -> str:
-    parts = " and ".join(word for word, letter in (("queries", "q"), ("keys", "k")) if letter in merged)
-    return f"{parts} of stages {merged.lstrip('qk').replace(',', ', ')}" if merged else "exact"
+    """The same as a row is called: "queries of stages 1, 2, keys of stage 1"."""
+    words = {"q": "queries", "k": "keys", "qk": "queries and keys"}
+    said = []
+    for part in merged.split():
+        letters, stages = part.rstrip("1234,"), part.lstrip("qk")
+        which = "all" if stages == "1,2,3,4" else f"stage{'s' * (len(stages) > 1)} {stages.replace(',', ', ')}"
+        said.append(f"{words[letters]} of {which}")
+    return ", ".join(said) or "exact"
 
 
 def scores(data: Path, pictures: int) -> dict[str, dict[str, float]]:
@@ -125,7 +135,7 @@ def main() -> None:
         text += f"\n\nmIoU of the bundled model, {arguments.pictures} pictures of CamVid's val enlarged to 960x720:\n\n"
         text += table(["merged", *sizes], lines)
     keep(arguments, results)
-    show(arguments, "merging", text)
+    show(arguments, text)
 
 
 if __name__ == "__main__":

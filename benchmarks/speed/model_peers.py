@@ -5,7 +5,8 @@
                                                       ours-openvino, ours-openvino-any, ours-onnx, ours-litert,
                                                       torch-openvino, torch-onnx
 
-All but keras-hub's compute the same weights; `models.py` compares their logits before it times them.
+All compute logits of a quarter of the picture's side, all but keras-hub's from the same weights; `models.py` compares
+those before it times them.
 """
 
 import hashlib
@@ -52,10 +53,14 @@ class Job:
         return np.ascontiguousarray(x.transpose(0, 3, 1, 2)) if channels_first else x
 
     def save(self, name: str, logits) -> None:
-        """Channels-last float32 logits for the comparison."""
+        """Channels-last float32 logits for the comparison; ValueError where a peer computes more or less."""
         logits = np.asarray(logits, "float32")
-        if logits.shape[-1] != LABELS:
+        side = -(-self.size // 4)
+        expected = (self.batch, side, side, LABELS)
+        if logits.shape == (self.batch, LABELS, side, side):
             logits = logits.transpose(0, 2, 3, 1)
+        if logits.shape != expected:
+            raise ValueError(f"its logits are {logits.shape}, expected {expected}: not compared")
         np.save(self.exports / f"{name}-{self.dtype}.npy", logits)
 
 
@@ -279,6 +284,7 @@ def _openvino(job: Job, file: Path, x: np.ndarray):
 
 def keras_hub(job: Job):
     assume_frozen_weights()
+    import keras
     import keras_hub as hub
     import tensorflow as tf
 
@@ -296,6 +302,8 @@ def keras_hub(job: Job):
     )
     backbone = hub.models.SegFormerBackbone(image_encoder=encoder, projection_filters=decoder)
     model = hub.models.SegFormerImageSegmenter(backbone=backbone, num_classes=LABELS)
+    # Its last layer resizes the logits to the picture: 16 times the values that the others give.
+    model = keras.Model(model.inputs, model.resizing.input)
     x = tf.constant(job.pixels())
     run = tf.function(lambda x: model(x, training=False))
     return lambda: run(x).numpy()
@@ -308,8 +316,7 @@ def main() -> None:
         job.exports.mkdir(parents=True, exist_ok=True)
         globals()[name.replace("-", "_")](job)
         return
-    save = None if name == "keras_hub" else lambda logits: job.save(name, logits)
-    serve(lambda: globals()[name](job), save)
+    serve(lambda: globals()[name](job), lambda logits: job.save(name, logits))
 
 
 if __name__ == "__main__":

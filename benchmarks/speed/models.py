@@ -110,7 +110,7 @@ def run_job(job: str, peers: list[str], runs: int) -> dict[str, dict]:
     base = exports / f"{BASE}-{dtype}.npy"
     for name, row in rows.items():
         logits = exports / f"{name}-{dtype}.npy"
-        if "ms" in row and base.exists() and logits.exists():
+        if "ms" in row and name != "keras_hub" and base.exists() and logits.exists():  # that one has weights of its own
             expected = np.load(base)
             row["difference"] = float(np.abs(np.load(logits) - expected).max() / np.abs(expected).max())
             if not row["difference"] <= TOLERANCE[dtype]:
@@ -173,7 +173,7 @@ def main() -> None:
         keep(arguments, done["results"], minutes=done["minutes"])
     text = f"{done['machine']}; 150 classes, medians; {done['minutes']} minutes for all.\n\n{tables(done['results'])}"
     text += f"\n\nAgainst the aims, one picture of 512x512:\n\n{aims_table(done['results'])}"
-    show(arguments, "models", text)
+    show(arguments, text)
 
 
 if __name__ == "__main__":

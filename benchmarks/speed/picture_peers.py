@@ -58,17 +58,18 @@ def segformer_tf(task: str):
     return lambda: sum(len(labels) for _, labels in batches)
 
 
-# transformers
+# transformers: its PIL backend, which it falls back to without torchvision. The other one needs CUDA's libraries: PyPI
+# has torchvision for torch's CUDA build alone.
 
 
 def transformers(task: str):
     import torch
     from PIL import Image
-    from transformers import SegformerImageProcessor
+    from transformers import SegformerImageProcessorPil
     from transformers.modeling_outputs import SemanticSegmenterOutput
 
     torch.set_num_threads(THREADS)
-    processor = SegformerImageProcessor()
+    processor = SegformerImageProcessorPil()
     if task == "preprocess":
         images = decoded()
         return lambda: processor(images, return_tensors="pt")["pixel_values"].numpy()

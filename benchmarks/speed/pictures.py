@@ -1,4 +1,4 @@
-"""Times pre-processing, the training input and post-processing beside transformers' processor, in turns.
+"""Times pre-processing, the training input and post-processing beside transformers' PIL backend, in turns.
 
     CAMVID=../shared/data/camvid python benchmarks/speed/pictures.py --write
 
@@ -12,7 +12,7 @@ import functools
 import numpy as np
 from timing import OUT, Worker, cell, command_line, keep, machine, measure, show, table
 
-PEERS = {"segformer_tf": (".venv", "segformer_tf"), "transformers": (".venv-parity", "transformers 5, its processor")}
+PEERS = {"segformer_tf": (".venv", "segformer_tf"), "transformers": (".venv-parity", "transformers 5, PIL backend")}
 TASKS = {
     "preprocess": "24 pictures to pixel_values",
     "input": "96 files and masks to batches (here with augmentation)",
@@ -45,7 +45,7 @@ def main() -> None:
         for name, (_, what) in PEERS.items()
     ]
     text = f"{machine()}; medians of {arguments.runs}.\n\n{table(['', *TASKS.values()], rows)}"
-    show(arguments, "pictures", text)
+    show(arguments, text)
 
 
 if __name__ == "__main__":

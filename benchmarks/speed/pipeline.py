@@ -26,7 +26,7 @@ from unittest import mock
 
 import numpy as np
 from PIL import Image
-from timing import OUT, ROOT, THREADS, _status, command_line, keep, machine, show, table
+from timing import OUT, ROOT, THREADS, _status, alone, command_line, keep, machine, show, table
 
 os.environ |= {"TF_NUM_INTRAOP_THREADS": str(THREADS), "TF_CPP_MIN_LOG_LEVEL": "3"}
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -83,10 +83,6 @@ def ways(pipeline, split, folder: Path, output: Path):
     ready = pipeline.processor([str(file) for file in files[:BATCH]], return_tensors="np", data_format="channels_last")
     batch = np.ascontiguousarray(ready["pixel_values"])
 
-    def alone():
-        for _ in range(-(-len(files) // BATCH)):
-            pipeline.runtime(batch)
-
     def segment(save: str):
         with (
             mock.patch.object(command, "load_pipeline", lambda *_: pipeline),
@@ -95,7 +91,7 @@ def ways(pipeline, split, folder: Path, output: Path):
             command.segment([str(folder)], output=Path(tempfile.mkdtemp(dir=output)), save=save)
 
     return {
-        "the model alone": alone,
+        "the model alone": lambda: alone(pipeline.runtime, batch, len(files)),
         "pipeline": lambda: pipeline(files),
         "segment": lambda: segment("labels,overlay,json"),
         "segment, no overlay": lambda: segment("labels,json"),
@@ -108,7 +104,7 @@ def speed(runtime: str, data: Path | None, count: int, runs: int) -> dict[str, d
     split, pipeline = split_of(data, count), pipeline_of(runtime)
     times: dict[str, list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as directory:
-        few = split_of(data, 2 * BATCH)
+        few = split_of(data, 2 * BATCH + count % BATCH)  # batches of every size that comes
         output = _made(directory, "out")
         for name, run in ways(pipeline, few, copies(few, _made(directory, "few")), output).items():
             run()  # warm
@@ -120,12 +116,12 @@ def speed(runtime: str, data: Path | None, count: int, runs: int) -> dict[str, d
                 run()
                 times[name].append((time.perf_counter() - start, time.process_time() - used))
         own = own_work(pipeline, todo, count)
-    alone = np.array([wall for wall, _ in times["the model alone"]])
+    model = np.array([wall for wall, _ in times["the model alone"]])
     rows = {}
     for name, found in times.items():
         wall, cpu = np.array(found).T
         # The machine's own speed changes from minute to minute: a way is compared with the model in the same turn.
-        ratios = np.sort(alone / wall)
+        ratios = np.sort(model / wall)
         rows[name] = {"rate": count / np.median(wall), "cpu_ms": 1000 * np.median(cpu) / count}
         rows[name] |= {"ratio": float(np.median(ratios)), "from": float(ratios[0]), "to": float(ratios[-1])}
         rows[name]["own_ms"] = own[name]
@@ -219,7 +215,7 @@ def main() -> None:
     text = f"{machine()}; {arguments.pictures} pictures, median of {arguments.runs} turns: pictures/s, how many times "
     text += "the model's in the same turn (lowest to highest turn), processor time a picture.\n\n"
     text += table(["", *results], rows)
-    show(arguments, "pipeline", text)
+    show(arguments, text)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Draws the tables of docs/benchmarks.md as pictures beside it; no measuring. Needs the extra `plots` (matplotlib).
+"""Draws the tables of docs/benchmarks.md as pictures beside it; no measuring. Needs the extra `report` (matplotlib).
 
     python benchmarks/speed/plots.py
 

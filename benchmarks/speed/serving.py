@@ -23,6 +23,8 @@ import threading
 import time
 from pathlib import Path
 
+from timing import write_option
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs" / "serving.md"
 MARKS = ("<!-- figures of benchmarks/speed/serving.py -->", "<!-- end of figures -->")
@@ -128,7 +130,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--share", type=float, default=0.9, help="least share of the signature's own batch rate")
-    parser.add_argument("--write", action="store_true", help="put the table into docs/serving.md")
+    write_option(parser, DOCS, MARKS)
     parser.add_argument("--reference", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.reference:
@@ -145,10 +147,7 @@ def main() -> None:
     result |= {**own, "before": before, "after": after, "share": share}
     result |= {"model": arguments.model, "seconds": arguments.seconds}
     print(json.dumps(result, indent=1))
-    if arguments.write:
-        text = DOCS.read_text("utf-8")
-        start, end = text.index(MARKS[0]) + len(MARKS[0]), text.index(MARKS[1])
-        DOCS.write_text(f"{text[:start]}\n{table(result)}\n{text[end:]}", "utf-8")
+    arguments.write(table(result))
     if result["errors"] or result["memory_growth"] > 0.05 or share < arguments.share:
         raise SystemExit(1)
 

@@ -1,6 +1,7 @@
 """What the benchmarks share: processes timed in turns, their memory, command lines, tables in the documents."""
 
 import argparse
+import functools
 import json
 import os
 import platform
@@ -14,6 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 OUT = ROOT / "out" / "bench"
+PAGE = ROOT / "docs" / "benchmarks.md"
 THREADS = int(os.environ.get("BENCH_THREADS", "2"))
 FEWEST_SECONDS = 0.05  # a run that is shorter is repeated and divided
 COLD_SECONDS = 1.0  # a run that is shorter has one before it that is not timed: another's data are in the caches
@@ -126,6 +128,12 @@ def measure(make: dict[str, Callable[[], Worker]], runs: int) -> dict[str, dict]
     return {name: rows[name] for name in make}
 
 
+def alone(runtime: Callable, values, count: int) -> None:
+    """Lets the model compute so many pictures in batches of `values`, the last as small as what is left."""
+    for first in range(0, count, len(values)):
+        runtime(values[: count - first])
+
+
 def in_turns(row: dict, base: dict) -> tuple[float, float, float]:
     """How many times the base's milliseconds a row takes in the same turn: the median, the least, the most.
 
@@ -136,14 +144,14 @@ def in_turns(row: dict, base: dict) -> tuple[float, float, float]:
 
 
 def cell(row: dict | None, base: dict | None, memory: str = "added_mb", digits: int = 0) -> str:
-    """A row as text: milliseconds, spread, how many times the base's, memory."""
+    """A row as text: milliseconds, spread, how many times the base's, memory if it was measured."""
     if row is None:
         return "not run"
     if "failure" in row:
         return row["failure"]
     ratio = f", {row['ms'] / base['ms']:.2f}x" if base and "ms" in base else ""
     median, least, most = (f"{ms:.{digits}f}" for ms in (row["ms"], *row["spread"]))
-    return f"{median} ms ({least} to {most}){ratio}, {row[memory]:.0f} MB"
+    return f"{median} ms ({least} to {most}){ratio}" + (f", {row[memory]:.0f} MB" if memory in row else "")
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
@@ -158,13 +166,34 @@ def machine() -> str:
     return f"{model or platform.processor()}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 
-def put(mark: str, text: str) -> None:
-    """Replaces what stands between two `<!-- mark -->` lines of docs/benchmarks.md."""
-    page, line = ROOT / "docs" / "benchmarks.md", f"<!-- {mark} -->"
-    before, found, rest = page.read_text("utf-8").partition(line)
-    if not found:
-        raise ValueError(f"{page} has no line {line}, expected two around the place of the table: add them.")
-    page.write_text(f"{before}{line}\n{text.strip()}\n{line}{rest.partition(line)[2]}", "utf-8")
+def around(page: Path, marks: tuple[str, str]) -> tuple[str, str]:
+    """A page up to the first mark and from the second on; what stands between them is a script's table."""
+    before, _, rest = page.read_text("utf-8").partition(marks[0])
+    _, found, after = rest.partition(marks[1])
+    if not found or any(mark in after for mark in marks):
+        raise ValueError(f"{page} must have the lines {marks[0]} and {marks[1]} around one table: add them.")
+    return before + marks[0], marks[1] + after
+
+
+def put(page: Path, marks: tuple[str, str], text: str) -> None:
+    """Replaces what stands between the marks."""
+    before, after = around(page, marks)
+    page.write_text(f"{before}\n{text.strip()}\n{after}", "utf-8")
+
+
+def write_option(parser: argparse.ArgumentParser, page: Path, marks: tuple[str, str]) -> None:
+    """Adds `--write`, which looks for the marks at once: not after an hour of measuring."""
+
+    class Write(argparse.Action):
+        def __call__(self, parser, namespace, values, option_string=None):
+            try:
+                around(page, marks)
+            except ValueError as error:
+                parser.error(str(error))
+            namespace.write = functools.partial(put, page, marks)
+
+    help = f"put the tables into {page.relative_to(ROOT)}"
+    parser.add_argument("--write", action=Write, nargs=0, default=lambda text: None, help=help)
 
 
 def command_line(doc: str, name: str, runs: int | None) -> argparse.ArgumentParser:
@@ -172,18 +201,18 @@ def command_line(doc: str, name: str, runs: int | None) -> argparse.ArgumentPars
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=runs)
     parser.add_argument("--json", type=Path, default=OUT / f"{name}.json", help="where the figures are kept")
-    parser.add_argument("--write", action="store_true", help="put the tables into docs/benchmarks.md")
+    write_option(parser, PAGE, (f"<!-- {name} -->",) * 2)
     OUT.mkdir(parents=True, exist_ok=True)
     return parser
 
 
 def keep(arguments: argparse.Namespace, results: dict, **more: object) -> None:
     """Writes the figures so far."""
+    arguments.json.parent.mkdir(parents=True, exist_ok=True)
     arguments.json.write_text(json.dumps({"machine": machine(), **more, "results": results}, indent=2))
 
 
-def show(arguments: argparse.Namespace, mark: str, text: str) -> None:
+def show(arguments: argparse.Namespace, text: str) -> None:
     """Prints the tables, and puts them into the page if asked to."""
     print(text)
-    if arguments.write:
-        put(mark, text)
+    arguments.write(text)

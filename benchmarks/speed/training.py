@@ -97,7 +97,7 @@ def main() -> None:
     heads = ["{}, batch {}, {}".format(*(job.split("-")[i] for i in (0, 2, 3))) for job in results]
     about = f"{machine()}; 512x512, 150 classes, medians of {arguments.runs}."
     text = f"{about}\n\n{table(['', *heads], rows)}\n\n{aims(results)}"
-    show(arguments, "training", text)
+    show(arguments, text)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-
-ROOT = Path(__file__).parents[2]
+from timing import ROOT, alone
 
 
 def make_video(path: Path, size: tuple[int, int], count: int, rate: int) -> None:
@@ -55,8 +54,7 @@ def main() -> None:
         rates: dict[str, list[float]] = {"model alone": [], "video": []}
         for _ in range(2):
             start = time.perf_counter()
-            for _ in range(0, count, arguments.batch_size):
-                segment.runtime(values)
+            alone(segment.runtime, values, count)
             rates["model alone"].append(count / (time.perf_counter() - start))
             start = time.perf_counter()
             label_video(segment, video, Path(directory, "out"), batch_size=arguments.batch_size)

@@ -399,13 +399,15 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--progress", type=Path, help="JSON of how far it is, which it goes on from")
     parser.add_argument("--keep", type=Path, help="a directory for inputs that show a fault")
-    parser.add_argument("--readers", nargs="*", default=list(READERS))
+    parser.add_argument("--readers", nargs="*", default=list(READERS), choices=READERS)
     options = parser.parse_args()
     options.seconds = options.seconds or (math.inf if options.inputs else 600.0)
     if options.keep:
         options.keep.mkdir(parents=True, exist_ok=True)
     end = -(-(options.inputs or 10**9) // len(options.readers))
     file = options.progress
+    if file:
+        file.parent.mkdir(parents=True, exist_ok=True)
     found: dict[str, Any] = json.loads(file.read_text()) if file and file.exists() else {"seed": options.seed}
     if found["seed"] != options.seed:
         parser.error(f"{file} is of seed {found['seed']}, not {options.seed}")

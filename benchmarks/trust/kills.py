@@ -94,8 +94,9 @@ def _save_state(directory: Path, version: int) -> None:
 
 def _load_state(directory: Path) -> None:
     model = _model(7)
-    assert {float(v.value[0, 0]) for v in model.variables} != {state.restore(directory, model)["step"]}
-    assert len({float(v.value[0, 0]) for v in model.variables}) == 1
+    step = state.restore(directory, model)["step"]
+    values = {float(variable.value[0, 0]) for variable in model.variables}
+    assert values == {step}, f"a mix: {values} of step {step}"
 
 
 def _export(directory: Path, version: int) -> None:

@@ -1,6 +1,6 @@
 """Label the pictures of a pattern with Apache Beam: masks, an index of JSON lines, and the dead letters.
 
-    pip install 'segformer-tf[beam]'
+    pip install '.[beam]'
     python examples/batch/beam_pipeline.py --input 'photos/*.jpg' --model exported/street/1 --output out
 
 runs on this machine. Beam's own options choose another runner: `--runner DataflowRunner --project ... --region ...

@@ -1,6 +1,6 @@
 """Puts the page together in a folder that any server of files can hand out: `python build.py OUT [--model MODEL]`.
 
-Needs `npm install` in this folder before, and segformer-tf with its extra [export].
+Needs `npm install --omit=dev --ignore-scripts` in this folder before, and segformer-tf with its extra [export].
 """
 
 import argparse
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--weights", default="float32", choices=("float32", "float16", "int8"))
     asked = parser.parse_args()
     if not RUNTIME.is_dir():
-        raise SystemExit(f"{RUNTIME} is not there; run `npm install` in {HERE} first.")
+        raise SystemExit(f"{RUNTIME} is not there; run `npm install --omit=dev --ignore-scripts` in {HERE} first.")
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder, "model")
         export = [sys.executable, "-m", "segformer_tf.cli", "export", asked.model, str(model)]
@@ -42,6 +42,7 @@ def main() -> None:
         files = (model / "config.json", model / "preprocessor_config.json")
         if unknown := what_is_unknown(*(json.loads(file.read_text("utf-8")) for file in files)):
             raise SystemExit(f"{asked.model}: {unknown}; {asked.out} was not written.")
+        shutil.rmtree(asked.out / "model" / "onnx", ignore_errors=True)  # its other weights, of a build before
         shutil.copytree(model, asked.out / "model", dirs_exist_ok=True)
     (asked.out / "ort").mkdir(parents=True, exist_ok=True)
     for name in PAGE:

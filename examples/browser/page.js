@@ -12,34 +12,43 @@ function tellNotLoaded({ message }) {
   said.value = `The model cannot be loaded: ${message}`;
 }
 
-async function show(blob, name) {
+// One picture is labelled at a time, since a session computes one; of those given in the meantime the last one is.
+let turn = 0, busy = Promise.resolve();
+
+function show(read, name) {
+  const mine = ++turn;
+  busy = busy.then(() => mine === turn && label(read, name));
+}
+
+async function label(read, name) {
   let picture;
   try {
-    picture = await createImageBitmap(blob);
+    picture = await createImageBitmap(await read(), { colorSpaceConversion: "none" });
   } catch {
     said.value = `${name} is not a picture that this browser reads.`;
     return;
   }
   const loaded = await model.catch(tellNotLoaded);
   if (!loaded) return;
-  const { classes, provider } = loaded;
   said.value = `Labelling ${name}.`;
   await new Promise((painted) => setTimeout(painted, 30));
   try {
-    [below.width, below.height] = [picture.width, picture.height];
-    const context = below.getContext("2d", { willReadFrequently: true });
+    const { width, height } = picture, context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
     context.drawImage(picture, 0, 0);
     const start = performance.now();
-    shown = await segment(loaded, context.getImageData(0, 0, picture.width, picture.height));
-    said.value = `${name}: ${picture.width} x ${picture.height}, ${provider}, ${((performance.now() - start) / 1000).toFixed(1)} s`;
-    paint(classes);
+    const found = await segment(loaded, context.getImageData(0, 0, width, height));
+    said.value = `${name}: ${width} x ${height}, ${loaded.provider}, ${((performance.now() - start) / 1000).toFixed(1)} s`;
+    paint(picture, found, loaded.classes);
   } catch (error) {
     said.value = `${name} cannot be labelled: ${error.message}`;
   }
 }
 
-function paint(classes) {
-  const { labels, height, width } = shown;
+// The picture and its labels in one go: what is seen belongs together.
+function paint(picture, found, classes) {
+  const { labels, height, width } = (shown = found);
+  [below.width, below.height] = [picture.width, picture.height];
+  below.getContext("2d").drawImage(picture, 0, 0);
   const map = new ImageData(width, height), counts = new Map();
   const packed = new Uint32Array(map.data.buffer);
   const word = classes.map(({ name, color: [r, g, b] }) => (name === "background" ? 0 : ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0));
@@ -59,18 +68,17 @@ function paint(classes) {
   }));
 }
 
-$("file").onchange = ({ target }) => target.files[0] && show(target.files[0], target.files[0].name);
-$("example").onclick = async () => show(await (await fetch("example.jpg")).blob(), "The example");
+const showFile = (file) => file && show(() => file, file.name);
+$("file").onchange = ({ target }) => showFile(target.files[0]);
+$("example").onclick = () => show(async () => (await fetch("example.jpg")).blob(), "The example");
 $("opacity").oninput = ({ target }) => $("picture").style.setProperty("--opacity", target.value / 100);
 document.ondragover = (event) => event.preventDefault();
 document.ondrop = (event) => {
   event.preventDefault();
-  const [file] = event.dataTransfer.files;
-  if (file) show(file, file.name);
+  showFile(event.dataTransfer.files[0]);
 };
 document.onpaste = ({ clipboardData }) => {
-  const file = [...clipboardData.files].find(({ type }) => type.startsWith("image/"));
-  if (file) show(file, file.name);
+  showFile([...clipboardData.files].find(({ type }) => type.startsWith("image/")));
 };
 $("picture").onpointermove = async ({ clientX, clientY }) => {
   const box = colours.getBoundingClientRect(), { classes } = await model;

@@ -3,7 +3,7 @@
 const FILES = { fp32: "model.onnx", fp16: "model_fp16.onnx", q8: "model_quantized.onnx" };
 const MOST = 1280; // pixels of the longer side of a label map
 
-// -> {session, provider, classes: [{name, color}], processor, ort}
+// -> {session, provider, classes: [{name, color}], processor, pillow, ort}
 export async function load(folder = "model", providers = ["webgpu", "wasm"]) {
   const read = async (name) => (await fetch(`${folder}/${name}`)).json();
   const [config, processor] = await Promise.all([read("config.json"), read("preprocessor_config.json")]);
@@ -17,7 +17,7 @@ export async function load(folder = "model", providers = ["webgpu", "wasm"]) {
       const ort = await import(`./ort/ort.${provider}.min.mjs`); // what is not needed is not loaded: 27 and 14 MB
       ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency, 8) : 1;
       const session = await ort.InferenceSession.create(file, { executionProviders: [provider] });
-      return { session, provider, classes, processor, ort };
+      return { session, provider, classes, processor, pillow: config.pillow_version, ort };
     } catch (error) {
       if (provider === providers.at(-1)) throw error;
     }
@@ -42,7 +42,7 @@ export async function segment(model, { data, width, height }) {
   const { size, do_rescale, rescale_factor, do_normalize, image_mean, image_std } = model.processor;
   const factor = do_rescale === false ? 1 : rescale_factor;
   const [mean, std] = [do_normalize === false ? 0 : image_mean, do_normalize === false ? 1 : image_std].map(ofChannels);
-  const small = resize(data, width, height, size.width, size.height);
+  const small = resize(data, width, height, size.width, size.height, model.pillow);
   const area = size.width * size.height, pixels = new Float32Array(3 * area);
   for (let c = 0; c < 3; c++)
     for (let i = 0; i < area; i++) pixels[c * area + i] = (small[4 * i + c] * factor - mean[c]) / std[c];
@@ -54,16 +54,33 @@ export async function segment(model, { data, width, height }) {
 
 const ofChannels = (value) => (Array.isArray(value) ? value : [value, value, value]);
 
-// RGBA bytes -> RGBA bytes, as Pillow's bilinear filter gives them: it averages where it shrinks, and rounds twice.
-export function resize(data, width, height, newWidth, newHeight) {
+// RGBA bytes -> RGBA bytes, as the bilinear filter of Pillow [major, minor] gives them: it averages where it shrinks, and
+// rounds after each side, so that the order of the sides matters.
+export function resize(data, width, height, newWidth, newHeight, pillow = [13, 0]) {
   const across = weights(width, newWidth), down = weights(height, newHeight);
-  const between = new Uint8ClampedArray(4 * newWidth * height);
+  return takesHeightFirst(pillow, width, height, newWidth, newHeight)
+    ? resizeRows(resizeColumns(data, width, down), width, newHeight, across)
+    : resizeColumns(resizeRows(data, width, height, across), newWidth, down);
+}
+
+// images/resize.py has the same rule, of the Pillow that is installed there.
+function takesHeightFirst([major, minor], width, height, newWidth, newHeight) {
+  if (newHeight >= height || major < 12 || (major === 12 && minor < 2)) return false;
+  return major < 13 ? height > 100 * width : height - newHeight > 2 * (width - newWidth);
+}
+
+function resizeRows(from, width, height, across) {
+  const newWidth = across.length, to = new Uint8ClampedArray(4 * newWidth * height);
   for (let y = 0; y < height; y++)
-    for (let x = 0; x < newWidth; x++) blend(data, 4 * y * width, 4, across[x], between, 4 * (y * newWidth + x));
-  const result = new Uint8ClampedArray(4 * newWidth * newHeight);
+    for (let x = 0; x < newWidth; x++) blend(from, 4 * y * width, 4, across[x], to, 4 * (y * newWidth + x));
+  return to;
+}
+
+function resizeColumns(from, width, down) {
+  const newHeight = down.length, to = new Uint8ClampedArray(4 * width * newHeight);
   for (let y = 0; y < newHeight; y++)
-    for (let x = 0; x < newWidth; x++) blend(between, 4 * x, 4 * newWidth, down[y], result, 4 * (y * newWidth + x));
-  return result;
+    for (let x = 0; x < width; x++) blend(from, 4 * x, 4 * width, down[y], to, 4 * (y * width + x));
+  return to;
 }
 
 const BITS = 22; // of a weight, as Pillow counts
@@ -81,7 +98,7 @@ function weights(size, newSize) {
   return Array.from({ length: newSize }, (_, x) => {
     const centre = (x + 0.5) * scale;
     const first = Math.max(Math.trunc(centre - support + 0.5), 0), end = Math.min(Math.trunc(centre + support + 0.5), size);
-    const plain = Array.from({ length: end - first }, (_, i) => Math.max(1 - Math.abs((i + first - centre + 0.5) / support), 0));
+    const plain = Array.from({ length: end - first }, (_, i) => Math.max(1 - Math.abs((i + first - centre + 0.5) * (1 / support)), 0));
     const sum = plain.reduce((a, b) => a + b);
     return { first, values: plain.map((value) => Math.round((value / sum) * (1 << BITS))) };
   });

@@ -1,17 +1,14 @@
 """`python run_litert.py model.tflite picture.jpg labels.png`: LiteRT, NumPy and Pillow, nothing else."""
 
 import sys
+import zipfile
 
-import numpy as np
 from ai_edge_litert.interpreter import Interpreter
-from PIL import Image
+from pictures import opened, pixel_values, save, settings
 
 model, picture, output = sys.argv[1:]
-interpreter = Interpreter(model)
-height, width = interpreter.get_input_details()[0]["shape"][1:3]
-image = Image.open(picture).convert("RGB")
-pixels = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR), "float32")[np.newaxis] / 255
-pixels = (pixels - np.float32([0.485, 0.456, 0.406])) / np.float32([0.229, 0.224, 0.225])
-logits = interpreter.get_signature_runner()(pixel_values=pixels)["logits"]  # (1, H / 4, W / 4, classes)
-labels = Image.fromarray(logits[0].argmax(-1).astype("uint8"))
-labels.resize(image.size, Image.Resampling.NEAREST).save(output)
+described = zipfile.is_zipfile(model)  # LiteRT keeps such files in a zip behind the model
+about = settings(zipfile.ZipFile(model).read("segformer_tf.json") if described else None, model)
+image = opened(picture, about)
+run = Interpreter(model).get_signature_runner()
+save(run(pixel_values=pixel_values(image, about))["logits"], image, output)

@@ -15,6 +15,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import grpc
 import tensorflow as tf
+from mask_files import read
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 
@@ -68,8 +69,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=30)
     arguments = parser.parse_args()
-    files = [path.read_bytes() for path in arguments.pictures]
-    result = run(arguments.address, arguments.model, files, arguments.clients, arguments.seconds)
+    result = run(arguments.address, arguments.model, read(arguments.pictures), arguments.clients, arguments.seconds)
     print(json.dumps(result))
     raise SystemExit(1 if result["errors"] else 0)
 

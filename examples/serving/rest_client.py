@@ -1,6 +1,6 @@
-"""Pictures to label maps over TF Serving's REST interface; needs nothing but Python and Pillow.
+"""Pictures to label maps over TF Serving's REST interface; needs nothing but Python, NumPy and Pillow.
 
-python rest_client.py street.jpg other.png --output masks
+python rest_client.py street.jpg other.png --output masks      # writes masks/street_labels.png, masks/other_labels.png
 """
 
 import argparse
@@ -12,11 +12,16 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import numpy as np
+from mask_files import read, targets
 from PIL import Image
 
 
 def segment(url: str, files: list[bytes]) -> list[dict]:
-    """One answer a file: `mask_bytes` (PNG whose values are class ids), `labels` (coarse), `error` (empty if read)."""
+    """One answer a file: `mask_bytes` (PNG whose values are class ids), `labels` (coarse), `error` (empty if read).
+
+    SystemExit with one sentence where the server refuses all of them, or none answers.
+    """
     rows = [{"image_bytes": {"b64": base64.b64encode(data).decode()}} for data in files]
     headers = {"Content-Type": "application/json"}  # TF Serving does not ask for it, KServe does
     request = urllib.request.Request(f"{url}:predict", json.dumps({"instances": rows}).encode(), headers)
@@ -24,7 +29,19 @@ def segment(url: str, files: list[bytes]) -> list[dict]:
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)["predictions"]
     except urllib.error.HTTPError as error:
-        raise SystemExit(f"{url}: {json.load(error)['error']}") from None
+        raise SystemExit(f"{url}: {refusal(error)}") from None
+    except OSError as error:  # no server, another one than asked for, or one that has ended
+        why = getattr(error, "reason", error)
+        raise SystemExit(f"{url} does not answer ({why}): start the server, or correct --url.") from None
+
+
+def refusal(error: urllib.error.HTTPError) -> str:
+    """What the server says; what is between, such as a gateway, need not say it in TF Serving's form."""
+    text = error.read().decode("utf-8", "replace")
+    try:
+        return json.loads(text)["error"]
+    except (ValueError, KeyError, TypeError):
+        return f"{error}: {text:.200}"
 
 
 def main() -> None:
@@ -33,15 +50,17 @@ def main() -> None:
     parser.add_argument("--url", default="http://localhost:8501/v1/models/segformer")
     parser.add_argument("--output", type=Path, default=Path("masks"))
     arguments = parser.parse_args()
+    files = targets(arguments.pictures, arguments.output)
+    answers = segment(arguments.url, read(arguments.pictures))
     arguments.output.mkdir(parents=True, exist_ok=True)
-    answers = segment(arguments.url, [path.read_bytes() for path in arguments.pictures])
-    for path, answer in zip(arguments.pictures, answers, strict=True):
+    for path, file, answer in zip(arguments.pictures, files, answers, strict=True):
         if answer["error"]:
             print(f"{path}: {answer['error']}", file=sys.stderr)
             continue
-        mask = Image.open(io.BytesIO(base64.b64decode(answer["mask_bytes"]["b64"])))
-        mask.save(arguments.output / f"{path.stem}.png")
-        print(f"{path}: {mask.width} x {mask.height}, classes {sorted(i for _, i in mask.getcolors(65536))}")
+        file.write_bytes(data := base64.b64decode(answer["mask_bytes"]["b64"]))
+        labels = np.asarray(Image.open(io.BytesIO(data)))
+        print(f"{file}: {labels.shape[1]} x {labels.shape[0]}, classes {np.unique(labels).tolist()}")
+    sys.exit(any(answer["error"] for answer in answers))
 
 
 if __name__ == "__main__":

@@ -3,11 +3,12 @@
     python examples/serving/triton_predictor.py models/segformer/1 --http 8000
     python examples/serving/triton_predictor.py --ask examples/china.jpg --http 8000
 
-The second line is a client: it writes masks/china.png.
+The second line is a client: it writes masks/china_labels.png.
 """
 
 import argparse
 import os
+import sys
 import sysconfig
 from pathlib import Path
 
@@ -44,15 +45,26 @@ def serve(directory: Path, http: int) -> None:
 
 
 def ask(pictures: list[Path], http: int, output: Path) -> None:
+    from mask_files import read, targets
     from pytriton.client import ModelClient
+    from pytriton.client.exceptions import PyTritonClientError
 
+    files, refused = targets(pictures, output), False
+    every = read(pictures)
+    url, patience = f"http://localhost:{http}", {"init_timeout_s": 120, "inference_timeout_s": 120}
+    try:
+        with ModelClient(url, "segformer", **patience) as client:
+            answers = [client.infer_sample(np.array([data], object)) for data in every]
+    except PyTritonClientError as error:
+        raise SystemExit(f"{url} does not answer ({error}): start the server, or correct --http.") from None
     output.mkdir(parents=True, exist_ok=True)
-    with ModelClient(f"http://localhost:{http}", "segformer", init_timeout_s=120, inference_timeout_s=120) as client:
-        for picture in pictures:
-            answer = client.infer_sample(np.array([picture.read_bytes()], object))
-            if error := answer["error"][0].decode():
-                raise SystemExit(f"{picture}: {error}")
-            (output / f"{picture.stem}.png").write_bytes(answer["mask_bytes"][0])
+    for picture, file, answer in zip(pictures, files, answers, strict=True):
+        if error := answer["error"][0].decode():
+            print(f"{picture}: {error}", file=sys.stderr)
+            refused = True
+        else:
+            file.write_bytes(answer["mask_bytes"][0])
+    sys.exit(refused)
 
 
 def main() -> None:

@@ -1,8 +1,11 @@
 """The command line `segformer-tf`: one module a group of commands; each command imports what it needs, inside."""
 
+import errno
 import os
+import stat
 import sys
 import warnings
+from contextlib import suppress
 
 from segformer_tf.cli import (  # noqa: F401  (they register commands)
     batch,
@@ -18,7 +21,9 @@ from segformer_tf.cli import (  # noqa: F401  (they register commands)
     video,
 )
 from segformer_tf.cli.app import app, arrange, say
-from segformer_tf.cli.stopping import STATUS, stoppable
+from segformer_tf.cli.stopping import status as stopped
+from segformer_tf.cli.stopping import stoppable
+from segformer_tf.storage.switch import WAYS_OUT
 
 arrange(
     {
@@ -28,11 +33,15 @@ arrange(
         "Serving": ("serve", "serve-config"),
     }
 )
+INTERRUPTED = 130  # what typer makes of a KeyboardInterrupt, whichever signal it came of
 SEVERAL = ("--scales", "--merge-queries", "--merge-keys")  # options that take numbers until there are no more
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs one command. Exit status: 0 done, 2 a wrong call, 1 a failure, 130 Ctrl-C; told in one line on stderr."""
+    """Runs one command. Exit status: 0 done, 2 a wrong call, 1 a failure, 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP.
+
+    A failure is told in one line on stderr.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # its retries are told in our own last line
@@ -42,18 +51,24 @@ def main(arguments: list[str] | None = None) -> None:
             stream.reconfigure(errors="backslashreplace")  # file names may hold bytes that are no text
     try:
         with stoppable():
-            status = app(
-                _several_values([argument for argument in arguments if argument != "--debug"]),
-                prog_name="segformer-tf",
-                standalone_mode=False,
-            )
+            status = _run([argument for argument in arguments if argument != "--debug"])
+            if sys.stdout is not None:
+                sys.stdout.flush()  # else Python does so as it ends, and tells errors in many lines
     except KeyboardInterrupt:  # which a library made an error of
-        raise SystemExit(STATUS) from None
+        raise SystemExit(stopped()) from None
     except Exception as error:
         if debug:
             raise
         raise SystemExit(_told(error)) from None
-    raise SystemExit(status if isinstance(status, int) else 0)
+    raise SystemExit(stopped() if status == INTERRUPTED else status if isinstance(status, int) else 0)
+
+
+def _run(arguments: list[str]) -> object:
+    """The exit status of one command, if it is a number."""
+    try:
+        return app(_several_values(arguments), prog_name="segformer-tf", standalone_mode=False)
+    except SystemExit as end:  # some end themselves
+        return end.code
 
 
 def _several_values(arguments: list[str]) -> list[str]:
@@ -79,11 +94,29 @@ def _is_number(text: str) -> bool:
     return True
 
 
+def _of_stdout(error: OSError) -> bool:
+    """Whether it is of stdout, which Python does not name: a pipe that nobody reads, a file or device that is full."""
+    if error.filename is not None or error.strerror is None:
+        return False
+    try:
+        kind = os.fstat(sys.stdout.fileno()).st_mode
+    except (OSError, AttributeError):
+        return False
+    full = error.errno in WAYS_OUT and (stat.S_ISREG(kind) or stat.S_ISCHR(kind)) and not sys.stdout.isatty()
+    return full or (error.errno == errno.EPIPE and stat.S_ISFIFO(kind))
+
+
 def _told(error: Exception) -> int:
     """Tells an error in one line; returns the exit status."""
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()  # type: ignore[attr-defined]
         return 2
+    if isinstance(error, OSError) and _of_stdout(error):
+        with suppress(OSError):  # what is left to be written goes nowhere, without another error
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno == errno.EPIPE:  # nobody reads on, as `head` does
+            return 1
+        error = OSError(f"Cannot write to stdout ({error.strerror}): make room, or send it elsewhere.")
     status = getattr(error, "exit_code", 1)
     message = error.format_message() if hasattr(error, "format_message") else str(error)  # type: ignore[attr-defined]
     message = message.replace("Value error, ", "")  # pydantic's word, which newer versions of typer pass on

@@ -57,7 +57,7 @@ app = typer.Typer(
     name="segformer-tf",
     help=HELP,
     epilog="--debug after any command shows the traceback of a failure. "
-    "Exit status: 0 done, 1 failed, 2 a wrong call, 130 stopped by Ctrl-C.",
+    "Exit status: 0 done, 1 failed, 2 a wrong call, 130 stopped by Ctrl-C, 143 by SIGTERM.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )

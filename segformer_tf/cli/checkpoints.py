@@ -59,8 +59,13 @@ def info(
         print(json.dumps(facts, indent=2))
         return
     for key, value in facts.items():
-        shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+        shown = ", ".join(map(_quoted, value)) if isinstance(value, list) else value
         print(f"{key.replace('_', ' ')}: {printable(str(shown))}")
+
+
+def _quoted(value: Any) -> str:
+    """One of several values as text; in quotes where it holds the comma that parts them."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) and "," in value else str(value)
 
 
 def _facts(name: str) -> dict[str, Any]:
@@ -155,14 +160,16 @@ def calibrate(
     if not pictures.has_masks:
         raise typer.BadParameter(f"{data} has a class for each picture, no masks: calibrate segmentation models")
     processor = opened.processor or SegformerImageProcessor()
-    found = calibration.calibrate(KerasModel(opened.network), pictures, chosen, processor)
     if diagram is not None:
-        calibration.draw([("as it was", found["before"]), ("calibrated", found["after"])], diagram)
+        calibration.figures()  # that it is missing is said before minutes of work
+    found = calibration.calibrate(KerasModel(opened.network), pictures, chosen, processor)
     if saved_in is None:
         calibration.save_into(opened.network, found["temperature"], output)
         processor.save_pretrained(output)
     else:
         calibration.write_temperature(saved_in, found["temperature"])
+    if diagram is not None:
+        calibration.draw([("as it was", found["before"]), ("calibrated", found["after"])], diagram)
     if as_json:
         print(json.dumps(found, indent=2))
         return

@@ -1,5 +1,6 @@
 """`serve`, `serve-config`: a server to try what `export` wrote, and files to configure TF Serving by."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -110,7 +111,7 @@ def _labels(texts: list[str] | None) -> dict[str, int]:
     labels = {}
     for text in texts or []:
         key, _, version = text.partition("=")
-        if not key or not version.isdecimal():
+        if not key or not re.fullmatch("[0-9]{1,19}", version):  # as int64 has
             raise typer.BadParameter(f"{text!r} is expected as LABEL=VERSION, such as canary=2.", param_hint="--label")
         if key in labels:
             raise typer.BadParameter(f"{key} is given twice, expected one version of it.", param_hint="--label")

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from segformer_tf.cli import stopping
 from segformer_tf.cli.app import app, load_tensorflow, say
 
 Data = Annotated[Path, typer.Option(help="Directory of a data set, in one of the layouts of docs/training.md.")]
@@ -87,6 +88,8 @@ def train(
     def make() -> None:  # before the first tensor: later, TensorFlow takes no workers
         from segformer_tf.training.workers import make_strategy
 
+        if distribute is Distribute.MULTIWORKER:  # whoever waits for a worker that is gone is to end by SIGTERM
+            stopping.leave_to_the_system()
         strategies.append(make_strategy(distribute.value))
 
     load_tensorflow(make)
@@ -157,7 +160,7 @@ def train(
 
 @contextmanager
 def _told_how_to_go_on(context: typer.Context, output: Path) -> Iterator[None]:
-    """After Ctrl-C inside, says the command that goes on, and ends with 130."""
+    """After Ctrl-C or SIGTERM inside, says the command that goes on, and ends with its status."""
     from segformer_tf.training import state
 
     try:
@@ -167,7 +170,7 @@ def _told_how_to_go_on(context: typer.Context, output: Path) -> Iterator[None]:
         there = any(state.saved(run) for run in (output, *output.glob("fold-*")))
         command = shlex.join(_as_called(context)) + (" --resume" if there else "")
         print(f"segformer-tf: {told}; {'go on' if there else 'start again'} with: {command}", file=sys.stderr)
-        raise SystemExit(130) from None
+        raise SystemExit(stopping.status()) from None
 
 
 def _as_called(context: typer.Context) -> Iterator[str]:

@@ -20,6 +20,7 @@ from segformer_tf.export.saved_model import facts, next_version, write_saved_mod
 from segformer_tf.export.warmup import sample_picture
 from segformer_tf.images.postprocess import post_process_semantic_segmentation
 from segformer_tf.images.processor import SegformerImageProcessor
+from segformer_tf.images.resize import PILLOW_VERSION
 from segformer_tf.models.base import SegformerBase
 from segformer_tf.models.checkpointed import quantization_modes
 from segformer_tf.pipelines.description import Description, class_rows
@@ -133,12 +134,13 @@ def export(
 
 
 def _config_of_transformers_js(model: SegformerBase, kind: str) -> str:
-    """`config.json` with the classes' colours, and which weights are loaded where the caller does not say."""
+    """`config.json` with the classes' colours, Pillow's version, and which weights are loaded where nobody says."""
     about = Description.of_model(model)
     more = {
         "architectures": [about.model.removeprefix("TF")],
         "palette": [row["color"] for row in class_rows(model.config)],
         "transformers.js_config": {"dtype": kind},
+        "pillow_version": list(PILLOW_VERSION),  # the page without a server resizes as this one does
     }
     values = json.loads(model.config.to_json_string())
     return json.dumps({**values, **more}, indent=2, sort_keys=True) + "\n"

@@ -16,7 +16,7 @@ from segformer_tf.images.resize import METHOD
 from segformer_tf.images.scaling import IMAGENET_MEAN, IMAGENET_STD, check_range, resolve_data_format
 from segformer_tf.images.sizes import parse_size
 from segformer_tf.storage import find
-from segformer_tf.storage.keywords import check_keywords, keywords_of, spell_checked
+from segformer_tf.storage.keywords import also_called, check_keywords, keywords_of, spell_checked
 from segformer_tf.storage.read import read_json
 from segformer_tf.storage.whole import write_text
 
@@ -133,6 +133,7 @@ class Settings:
         return (self.size["height"], self.size["width"]) if self.do_resize and "height" in self.size else None
 
     @classmethod
+    @also_called(image_processor_dict="config")
     def from_dict(cls, config: dict[str, Any], **overrides: Any) -> Self:
         """From the contents of a `preprocessor_config.json`; a null there means the default."""
         known = (*keywords_of(Settings), *keywords_of(cls))
@@ -144,6 +145,7 @@ class Settings:
         return processor
 
     @classmethod
+    @also_called(pretrained_model_name_or_path="name_or_path")
     def from_pretrained(cls, name_or_path: str | os.PathLike, *, or_default: bool = False, **overrides: Any) -> Self:
         """From a Hub id, a directory, a `.json` file, what lies beside a weight file, or a bundled model.
 

@@ -14,7 +14,7 @@ from segformer_tf.config import SegformerConfig
 from segformer_tf.models import private
 from segformer_tf.models.compat import TransformersInterface
 from segformer_tf.storage import find, publish
-from segformer_tf.storage.keywords import check_keywords, keywords_of
+from segformer_tf.storage.keywords import also_called, check_keywords, keywords_of
 from segformer_tf.storage.whole import staged
 
 # Arguments of transformers' `from_pretrained` that change nothing here; any other unknown one is a key of the config.
@@ -28,6 +28,7 @@ class Pretrained(TransformersInterface):
     checkpoint_part = ""  # the paths that this model takes from a checkpoint begin so
 
     @classmethod
+    @also_called(pretrained_model_name_or_path="name_or_path")
     def from_pretrained(
         cls,
         name_or_path: str | os.PathLike,
@@ -75,7 +76,7 @@ class Pretrained(TransformersInterface):
                 lists all of them.
         """
         del from_pt
-        known = (*keywords_of(cls.from_pretrained), *SegformerConfig.KEYS, *WITHOUT_EFFECT)
+        known = (*keywords_of(Pretrained.from_pretrained), *SegformerConfig.KEYS, *WITHOUT_EFFECT)
         check_keywords("from_pretrained", config_overrides, known)
         if without_effect := [key for key in WITHOUT_EFFECT if config_overrides.pop(key, None) is not None]:
             warnings.warn(
@@ -165,7 +166,8 @@ class Pretrained(TransformersInterface):
             with staged(directory, lambda: [str(version)]) as stage:  # also over an earlier one
                 self.export(stage / str(version), verbose=False)
         if push_to_hub:
-            self.push_to_hub(hub_arguments.pop("repo_id", Path(save_directory).name), **hub_arguments)
+            repo_id = hub_arguments.pop("repo_id", Path(save_directory).name)
+            self.push_to_hub(repo_id, max_shard_size=max_shard_size, **hub_arguments)
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
         check_keywords("The model", keywords, keywords_of(self.call))
@@ -227,10 +229,10 @@ class Pretrained(TransformersInterface):
 
     @classmethod
     def from_config(cls, config: Any, custom_objects: Any = None, **kwargs: Any):
-        """The model that `get_config` describes, with new weights; also takes a `SegformerConfig`."""
+        """The model of a `SegformerConfig`, or of what `get_config` gave, with new weights; `kwargs` replace keys."""
         if isinstance(config, SegformerConfig):
             return cls(config, **kwargs)
-        config = {**config, "config": SegformerConfig.from_dict(config["config"])}
+        config = {**config, "config": SegformerConfig.from_dict(config["config"]), **kwargs}
         quantized = config.pop("quantized", {})
         model = cls(**config)
         for layer in private.parts_of(model) if quantized else ():

@@ -37,6 +37,19 @@ def total(x):
     return x if context is None else context.all_reduce(tf.distribute.ReduceOp.SUM, x)
 
 
+def gathered(x):
+    """(B, ...) -> the pictures of all replicas one after the other, with their gradient; `x` itself where there is one.
+
+    Not where XLA compiles the step.
+    """
+    if replicas() == 1:
+        return x
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    return x if context is None else context.all_gather(x, 0)
+
+
 def share_of_mean(value, count, least: float):
     """`value / count`, with both summed over the global batch, as what this replica adds to the mean over replicas.
 

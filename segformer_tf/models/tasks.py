@@ -12,7 +12,7 @@ from segformer_tf.models.checkpointed import Pretrained, checked
 from segformer_tf.models.metrics import LabelAccuracy, MeanIoU
 from segformer_tf.models.network import MeanTokenClassifier, decode_head, from_boundary, to_boundary
 from segformer_tf.models.outputs import EncoderOutput, TaskOutput
-from segformer_tf.storage.keywords import spell_checked
+from segformer_tf.storage.keywords import also_called, spell_checked
 
 register = keras.saving.register_keras_serializable(package="segformer_tf")
 
@@ -128,6 +128,7 @@ class TFSegformerDecodeHead(Pretrained, keras.Model):
     checkpoint_part = "decode_head/"
 
     @classmethod
+    @also_called(pretrained_model_name_or_path="name_or_path")
     def from_pretrained(cls, name_or_path, **kwargs):
         """As the models'; ValueError for `merge_queries` and `merge_keys`."""
         for key in ("merge_queries", "merge_keys"):

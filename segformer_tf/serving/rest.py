@@ -4,6 +4,7 @@ import asyncio
 import hmac
 import json
 import logging
+import re
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -19,7 +20,7 @@ from segformer_tf.serving.batching import joined
 from segformer_tf.serving.config import METRICS_PATH
 from segformer_tf.serving.limits import Gate, TooLarge, TooSlow, unpack
 from segformer_tf.serving.metrics import LATENCY, REQUESTS
-from segformer_tf.serving.servable import Refused
+from segformer_tf.serving.servable import NotFound, Refused
 from segformer_tf.serving.tensors import read_json, write_json
 from segformer_tf.serving.versions import Model, Version, checked
 
@@ -185,7 +186,7 @@ def rest_app(model: Model, gate: Gate, token: str | None = None) -> Starlette:
 
     routes = [Route("/healthz", healthy), Route(METRICS_PATH, guarded(metrics))]
     predict = Predict(model, gate)
-    for which in ("/versions/{version:int}", "/labels/{label}", ""):
+    for which in ("/versions/{version}", "/labels/{label}", ""):
         path = f"/v1/models/{{name}}{which}"
         routes += [
             Route(f"{path}:predict", guarded(predict), methods=["POST"]),
@@ -197,7 +198,12 @@ def rest_app(model: Model, gate: Gate, token: str | None = None) -> Starlette:
 
 def _model_of(request: Request) -> dict:
     """name, version, label: what the path says."""
-    return dict(request.path_params)
+    found = dict(request.path_params)
+    if (version := found.get("version")) is not None:
+        if not re.fullmatch("[0-9]{1,19}", version):  # as int64 has; int() refuses thousands of digits
+            raise NotFound(f"There is no version {version[:40]!r}, expected a whole number of up to 19 digits.")
+        found["version"] = int(version)
+    return found
 
 
 async def _unknown(request: Request, error: Exception) -> Response:

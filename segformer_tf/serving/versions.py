@@ -203,7 +203,8 @@ class Model:
             return labels[label]
         if not self._loaded or version not in (None, *self._loaded):
             expected = ", ".join(map(str, sorted(self._loaded))) or "none, as there is none that works"
-            raise NotFound(f"There is no version {version or ''} of {self.name}, expected {expected}.")
+            asked = "version" if version is None else f"version {version}"
+            raise NotFound(f"There is no {asked} of {self.name}, expected {expected}.")
         return max(self._loaded) if version is None else version
 
     def predict(self, signature: str, inputs: Mapping[str, np.ndarray], **which) -> dict[str, np.ndarray]:

@@ -31,6 +31,23 @@ def _named(function: Callable[..., Any]) -> tuple[str, ...]:
     return tuple(each.name for each in parameters if each.kind in named and each.name not in ("self", "cls"))
 
 
+def also_called(**names: str) -> Callable[[Function], Function]:
+    """A decorator: keywords may have the names that transformers gives them too, `theirs="ours"`."""
+
+    def decorate(function: Any) -> Any:
+        @functools.wraps(function)
+        def call(*args: Any, **keywords: Any) -> Any:
+            for theirs, own in names.items():
+                if theirs in keywords and own not in keywords:
+                    keywords[own] = keywords.pop(theirs)
+            return function(*args, **keywords)
+
+        call.__dict__["also_called"] = names
+        return call
+
+    return decorate
+
+
 def spell_checked(target: Function) -> Function:
     """A decorator: the function, or the class with its constructor, whose unknown keywords `check_keywords` refuses.
 

@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -209,18 +209,29 @@ class Keeper(keras.callbacks.Callback):
     def stoppable(self) -> Iterator[None]:
         """Inside, the first Ctrl-C lets the step end and the state be saved; the second one stops at once.
 
-        With several workers, who wait for each other in every step, the first one stops at once as well.
+        So do SIGTERM and SIGHUP where Python answers them, as under `segformer-tf train`; who answered before is asked
+        too. With several workers, who wait for each other in every step, the first one stops at once as well.
         """
         if self.workers.count > 1 or threading.current_thread() is not threading.main_thread():
             yield
             return
 
+        numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+        before = {number: signal.getsignal(number) for number in numbers}
+        answered = [number for number in numbers if number == signal.SIGINT or callable(before[number])]
+
         def stop(number, frame):
             self.interrupted = True
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            for each in answered:
+                signal.signal(each, signal.default_int_handler)
+            if callable(asked := before[number]):
+                with suppress(KeyboardInterrupt):
+                    asked(number, frame)
 
-        before = signal.signal(signal.SIGINT, stop)
+        for number in answered:
+            signal.signal(number, stop)
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number in answered:
+                signal.signal(number, before[number])

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from segformer_tf.models import kernels
-from segformer_tf.models.distribution import scaled, share_of_mean, total
+from segformer_tf.models.distribution import gathered, scaled, share_of_mean, total
 from segformer_tf.models.losses import by_pixel, check_range, full_size_logits
 from segformer_tf.storage.keywords import spell_checked
 
@@ -105,8 +105,8 @@ def _focal(ids, logits, valid, weights):
 def _ohem(ids, logits, valid, weights):
     """Cross-entropy of the hard pixels alone: those below a probability, or the hardest share if these are fewer."""
     losses = _pixel_losses(ids, logits)
-    ranked = ops.sort(ops.reshape(ops.where(valid > 0, losses, -1.0), (-1,)))  # ignored pixels first
-    kept = ops.maximum(ops.cast(ops.sum(valid) * OHEM_SHARE, "int32"), 1)
+    ranked = ops.sort(ops.reshape(gathered(ops.where(valid > 0, losses, -1.0)), (-1,)))  # ignored pixels first
+    kept = ops.maximum(ops.cast(total(ops.sum(valid)) * OHEM_SHARE, "int32"), 1)
     hardest = ops.take(ranked, ops.shape(ranked)[0] - kept)
     threshold = ops.stop_gradient(ops.minimum(-math.log(OHEM_PROBABILITY), hardest))
     return _mean(losses, weights * ops.cast(losses >= threshold, "float32"))
@@ -126,16 +126,13 @@ def _dice(ids, logits, valid, weights):
 
 
 def _lovasz(ids, logits, valid, weights):
-    """1 - IoU of the softmax by its Lovász extension (Berman et al. 2018), a mean over the classes that masks have.
-
-    Of this replica's pictures, at the logits' own size.
-    """
+    """1 - IoU of the softmax by its Lovász extension (Berman et al. 2018), a mean over the classes that masks have."""
     del weights  # every class counts alike
     ids, valid = (_nearest(map_, ops.shape(logits)[1:3]) for map_ in (ids, valid))
-    classes = logits.shape[-1]
-    valid = ops.reshape(valid, (-1, 1))
-    truth = ops.one_hot(ops.reshape(ids, (-1,)), classes, dtype="float32") * valid
-    errors = ops.abs(truth - ops.softmax(ops.reshape(logits, (-1, classes)))) * valid  # an ignored pixel is no error
+    valid = ops.expand_dims(valid, -1)
+    truth = ops.one_hot(ids, logits.shape[-1], dtype="float32") * valid
+    errors = ops.abs(truth - ops.softmax(logits)) * valid  # an ignored pixel is no error
+    errors, truth = (ops.reshape(gathered(x), (-1, logits.shape[-1])) for x in (errors, truth))
     order = ops.stop_gradient(ops.argsort(-errors, axis=0))
     errors, ranked = ops.take_along_axis(errors, order, axis=0), ops.take_along_axis(truth, order, axis=0)
     found = ops.sum(truth, axis=0)

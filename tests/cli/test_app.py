@@ -1,6 +1,7 @@
 """The frame of the command line: help, version, exit statuses, and errors in one line."""
 
 import contextlib
+import errno
 import os
 import re
 import shlex
@@ -9,6 +10,7 @@ import sys
 
 import pytest
 import typer
+from reference import ROOT
 
 from segformer_tf import __version__, cli
 from segformer_tf.cli.app import printable
@@ -40,6 +42,38 @@ def test_help_answers_at_once_and_names_a_start_without_a_network(run):
 def test_the_command_line_is_there_without_numpy_and_pillow():
     code = "import sys, segformer_tf.cli; print({'numpy', 'PIL'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("command", [["--version"], ["--help"], ["info", "segformer-b0-camvid"]])
+def test_a_full_disk_behind_stdout_is_told_as_such(command, unbuffered):
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered, "PYTHONPATH": str(ROOT)}
+    with open("/dev/full", "w") as full:
+        called = [sys.executable, "-m", "segformer_tf.cli", *command]
+        done = subprocess.run(called, env=environment, stdout=full, stderr=subprocess.PIPE, text=True)
+    told = "segformer-tf: Cannot write to stdout (No space left on device): make room, or send it elsewhere.\n"
+    assert (done.returncode, done.stderr) == (1, told)
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_pipe_that_nobody_reads_ends_without_a_word(unbuffered):
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered, "PYTHONPATH": str(ROOT)}
+    called = [sys.executable, "-m", "segformer_tf.cli", "info", "segformer-b0-camvid"]
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(called, env=environment, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_an_error_of_another_file_is_not_taken_for_stdout(call, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device", "other.bin")
+
+    monkeypatch.setattr("segformer_tf.cli.checkpoints._facts", full)
+    status, _, said = call("info", "segformer-b0-camvid")
+    assert status == 1 and "other.bin" in said and "stdout" not in said
 
 
 def test_the_version_is_printed(call):

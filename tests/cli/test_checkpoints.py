@@ -39,6 +39,15 @@ def test_info_shows_a_name_with_a_line_end_in_one_line(call, tmp_path):
     assert "labels: a\\nb" in call("info", tmp_path)[1]
 
 
+def test_info_quotes_a_name_with_a_comma(call, tmp_path):
+    shutil.copytree(FIXTURES / "hf4-seg", tmp_path, dirs_exist_ok=True)
+    config = json.loads((tmp_path / "config.json").read_text())
+    names = dict(zip(config["id2label"], ["tench, Tinca tinca", "Straße, nass", "sky"], strict=False))
+    config["id2label"], config["label2id"] = {**config["id2label"], **names}, {}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert 'labels: "tench, Tinca tinca", "Straße, nass", sky' in call("info", tmp_path)[1]
+
+
 def test_info_refuses_tensors_that_do_not_fit_the_configuration(call, tmp_path):
     shutil.copy(FIXTURES / "hf4-seg" / "model.safetensors", tmp_path)
     config = json.loads((FIXTURES / "hf4-seg" / "config.json").read_text())

@@ -1,4 +1,5 @@
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from segformer_tf import SegformerConfig, TFSegformerForImageClassification
 from segformer_tf.data.folds import inspect_folds
 from segformer_tf.training import read_split
 from segformer_tf.training.evaluate import predictions
+from segformer_tf.training.scoring import calibration
 from segformer_tf.training.scoring.corruptions import corrupt
 from segformer_tf.training.sources import identity
 
@@ -161,6 +163,20 @@ def test_a_temperature_is_saved_with_the_model(call, data, model, tmp_path):
     status, _, _ = call("calibrate", model, "--data", data, "--output", tmp_path / "warm")
     assert status == 0 and (tmp_path / "warm/preprocessor_config.json").is_file()
     assert json.loads((tmp_path / "warm/config.json").read_text())["calibration_temperature"] == saved
+
+
+def test_calibrate_says_that_matplotlib_is_missing_before_it_computes(call, data, model, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setattr(calibration, "calibrate", lambda *_: pytest.fail("it computed"))
+    status, _, line = call("calibrate", model, "--data", data, "--diagram", model / "diagram.png")
+    assert status == 1 and "needs matplotlib: pip install 'segformer-tf[report]'" in line
+
+
+@pytest.mark.filterwarnings("ignore:the temperature")
+def test_a_temperature_is_saved_though_its_diagram_cannot_be_drawn(call, data, model, tmp_path):
+    (tmp_path / "file").touch()
+    status, _, _ = call("calibrate", model, "--data", data, "--diagram", tmp_path / "file" / "diagram.png")
+    assert status and "calibration_temperature" in json.loads((model / "config.json").read_text())
 
 
 @pytest.mark.parametrize(

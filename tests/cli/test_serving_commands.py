@@ -171,9 +171,10 @@ def test_serve_config_writes_the_servers_files(tmp_path, capsys):
 
 def test_a_label_without_a_version_is_a_wrong_call(tmp_path, capsys):
     (tmp_path / "street/1").mkdir(parents=True)
-    with pytest.raises(SystemExit) as done:
-        main(["serve-config", str(tmp_path / "street"), "--label", "canary"])
-    assert done.value.code == 2 and "LABEL=VERSION" in capsys.readouterr().err
+    for label in ("canary", "canary=" + "9" * 5000):
+        with pytest.raises(SystemExit) as done:
+            main(["serve-config", str(tmp_path / "street"), "--label", label])
+        assert done.value.code == 2 and "LABEL=VERSION" in capsys.readouterr().err
 
 
 def test_serving_a_directory_without_a_model_says_what_to_do(tmp_path, capsys):

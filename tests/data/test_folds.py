@@ -61,7 +61,7 @@ def test_a_fold_trains_on_all_other_groups(data):
     for row, whole in zip(part.classes, found.classes, strict=True):
         assert row["pixels"]["val"] == whole["pixels"]["south"]
         assert sum(row["pixels"].values()) == sum(whole["pixels"].values())
-    assert part.unlabelled["train"] == 5 * 72 and part.counts("train") is not None
+    assert part.unlabelled == {"train": 5 * 72, "val": 2 * 72} and part.counts("train") is not None
 
 
 def test_a_class_that_a_group_lacks_or_that_only_one_has_is_told(data):

@@ -43,6 +43,12 @@ def test_a_palette_of_other_colours_is_decoration(tmp_path, colours):
     np.testing.assert_array_equal(read_mask(saved(tmp_path, palette(values, colours)), TWO), values)
 
 
+def test_a_palette_of_which_less_than_half_are_classes_colours_is_decoration(tmp_path):
+    values = np.arange(W, dtype=np.uint8)[None].repeat(H, 0) % 5
+    colours = [[9, 9, 9], *COLOURS, [8, 8, 8], [7, 7, 7]]
+    np.testing.assert_array_equal(read_mask(saved(tmp_path, palette(values, colours)), TWO), values)
+
+
 def test_unlabelled_in_a_palette_that_ends_before_is_not_the_class_in_black(tmp_path):
     """As `label_image` and `convert-masks` write it."""
     ids = HALF.copy()

@@ -146,6 +146,11 @@ RIGHT_VALUES = {
         ["background", "leaf"],
     ),
     "coco_polygons": (coco, {}, ["background", "leaf"]),
+    "coco_two_polygons": (
+        lambda r: coco(r, [[30, 0, 40, 0, 40, 40, 30, 40], [40, 0, 60, 0, 60, 40, 40, 40]]),
+        {},
+        ["background", "leaf"],
+    ),
     "coco_rle": (
         lambda r: coco(r, {"size": [H, W], "counts": [30 * H, 30 * H]}),
         {},
@@ -157,6 +162,11 @@ RIGHT_VALUES = {
         ["background", "leaf"],
     ),
     "yolo": (yolo, {}, ["background", "leaf"]),
+    "yolo_two_lines": (
+        lambda r: yolo(r, "0 0.5 0 0.7 0 0.7 1 0.5 1\n0 0.7 0 1 0 1 1 0.7 1"),
+        {},
+        ["background", "leaf"],
+    ),
     "yolo_names_in_lines": (lambda r: yolo(r, names="names:\n  0: leaf"), {}, ["background", "leaf"]),
     "yolo_split_outside": (
         lambda r: yolo(r, images="{}/images/p{}.jpg", labels="{}/labels/p{}.txt", names="names:\n- 'leaf'"),
@@ -219,7 +229,12 @@ def truncated(root):
     file.write_bytes(file.read_bytes()[:-300])
 
 
-SMOOTH = np.arange(240, dtype=np.uint8)[None].repeat(40, 0)
+def smooth(root, values):
+    for i, split in enumerate(("train", "val")):
+        save(root, f"images/{split}/p.jpg", photo(i, (40, 240)))
+        save(root, f"masks/{split}/p.png", np.arange(240, dtype=np.uint8)[None].repeat(40, 0) % values)
+
+
 TWO = SegformerConfig(num_labels=2, id2label={0: "sea", 1: "land"})
 
 # name: (how it is built, arguments of `inspect`, what one of the errors says)
@@ -238,12 +253,9 @@ WRONG = {
     ),
     "one_class": (f(mask=HALF * 0), {}, "expected at least two classes"),
     "smooth_edges": (
-        also(
-            *(put(f"images/{s}/p.jpg", photo(i, (40, 240))) for i, s in enumerate(("train", "val"))),
-            *(put(f"masks/{s}/p.png", SMOOTH) for s in ("train", "val")),
-        ),
+        partial(smooth, values=101),
         {},
-        "240 different values and nobody names",
+        "101 different values and nobody names",
     ),
     "class_beyond_the_names": (
         also(stray, text("classes.json", ["a", "b"])),
@@ -415,12 +427,28 @@ def test_it_is_refused_before_the_first_step(tmp_path, case):
         found.check(arguments.get("config"))
 
 
-def deep(root):
+def test_a_hundred_classes_need_no_names(tmp_path):
+    smooth(tmp_path, 100)
+    assert len(inspect(tmp_path).check().classes) == 100
+
+
+def test_the_share_of_a_class_is_of_all_that_is_labelled(tmp_path):
+    mask = HALF.copy()
+    mask[:10], mask[30:] = 255, 0
+    folders(tmp_path, mask=mask)
+    put("annotations/val/p0.png", HALF)(tmp_path)
+    labelled, ones = 3 * 30 * W + H * W, 3 * 20 * W // 2 + H * W // 2
+    assert [row["share"] for row in inspect(tmp_path).check().classes] == pytest.approx(
+        [1 - ones / labelled, ones / labelled]
+    )
+
+
+def deep(root, factor=16):
     folders(root)
     for split in ("train", "val"):
         for i in range(2):
             (root / f"images/{split}/p{i}.jpg").unlink()
-            save(root, f"images/{split}/p{i}.tif", photo(i)[..., 0].astype(np.uint16) * 16)
+            save(root, f"images/{split}/p{i}.tif", photo(i)[..., 0].astype(np.uint16) * factor)
 
 
 def small(root):
@@ -432,11 +460,16 @@ def small(root):
 # name: (how it is built, what a warning or note says)
 SAID = {
     "twelve_bits": (deep, r"16-bit files whose highest value is \d{4}, .* give value_range \(0, 4095\)"),
+    "ten_bits": (partial(deep, factor=4), r"highest value is \d{3,4}, .* give value_range \(0, 1023\)"),
     "several_frames": (partial(paged, suffix="webp"), r"p0\.webp: several pages or frames, of which the first is read"),
     "small_pictures": (small, r"s\.png: under 32 pixels high or wide, so padded"),
     "class_without_a_training_pixel": (
         also(f(), text("classes.json", ["a", "b", "c"])),
         "1 of 3 classes have no pixel to train on: c",
+    ),
+    "rare_class": (
+        lambda r: (stray(r), text("classes.json", [*"abcdefghij"])(r)),
+        r"1 of 10 classes have under 0\.1% of the training pixels: j \(1 pixels\)",
     ),
     "class_only_in_val": (
         also(f(), text("classes.json", ["a", "b", "c"]), put("annotations/val/p0.png", HALF * 2)),

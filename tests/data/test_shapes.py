@@ -65,3 +65,8 @@ def test_a_circle_has_the_pixels_within_its_radius():
 def test_a_bitmap_outside_the_picture_covers_nothing(corner):
     mask = bitmap(png64(np.full((10, 10), 255, np.uint8)), corner, (40, 40))
     assert mask.shape == (40, 40) and not mask.any()
+
+
+def test_a_bitmap_lies_at_the_nearest_pixel():
+    mask = bitmap(png64(np.full((2, 3), 255, np.uint8)), (1.6, 0.6), (6, 8))
+    assert mask[1:3, 2:5].all() and mask.sum() == 6

@@ -6,6 +6,7 @@ A run is the command `train` on the small data set, 6 steps of batch 4, a checkp
 import itertools
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -17,9 +18,12 @@ import pytest
 from reference import ROOT, relative_difference
 from small_data import CLASSES, tiny_network, write_split
 
+from segformer_tf.training.losses import LOSSES
+
 SETTINGS = ("save_every=2", "warmup_steps=0", "drop_path_rate=0", "dropout_rate=0", "learning_rate=1e-4")
 OPTIONS = ["--steps", 6, "--batch-size", 4, "--crop", 32, 64, "--recipe", "fine-tune", "--evaluate-every", 6]
-OPTIONS += [word for setting in (*SETTINGS, "ema_momentum=0.9") for word in ("--set", setting)]
+LOSS = 'loss={"cross_entropy": 1, "dice": 0.5, "lovasz": 0.5, "ohem": 0.5}'
+OPTIONS += [word for setting in (*SETTINGS, LOSS, "ema_momentum=0.9") for word in ("--set", setting)]
 TWO_DEVICES = """
 import sys, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
@@ -107,6 +111,50 @@ def test_two_devices_lay_the_same_regions_over_each_other_as_one_does(start):
     same(weights(run), weights(alone))
 
 
+EVERY_LOSS = """
+import json
+import numpy as np, tensorflow as tf
+from segformer_tf.training import losses
+from segformer_tf.training.losses import LOSSES, SegmentationLoss
+
+losses.OHEM_SHARE = 0.99  # so that it counts, not the probability, which no other pixel changes
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])  # one a process: TensorFlow mixes up those of several
+random = np.random.default_rng(0)
+logits, labels = random.normal(0, 3, (5, 8, 16, 4)).astype("float32"), random.integers(0, 4, (5, 32, 64))
+labels[:2] = np.where(random.random((2, 32, 64)) < 0.8, 255, labels[:2])  # the first device has few labelled pixels
+
+def learnt(loss, logits, labels):
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        value = loss(labels, logits)
+    return value, tape.gradient(value, logits)
+
+for part in LOSSES:
+    loss = SegmentationLoss({part: 1.0}, [0.5, 1, 2, 1])
+    value, gradient = (x.numpy() for x in learnt(loss, tf.constant(logits), tf.constant(labels)))
+    shares = [np.s_[:3], np.s_[3:]]
+    each = [strategy.experimental_distribute_values_from_function(
+        lambda context: tf.constant(whole[shares[context.replica_id_in_sync_group]])) for whole in (logits, labels)]
+    values, gradients = map(strategy.experimental_local_results, tf.function(
+        lambda x, y: strategy.run(lambda x, y: learnt(loss, x, y), (x, y)))(*each))
+    off = float(abs(sum(values) - value) / value)
+    far = float(np.abs(np.concatenate(gradients) - gradient).max() / np.abs(gradient).max())
+    print(json.dumps([part, off, far]), flush=True)
+"""
+
+
+def test_every_loss_is_that_of_the_whole_batch(tmp_path):
+    """Value and gradient, also where the devices have another number of pictures and of labelled pixels."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = _begin([sys.executable, "-c", EVERY_LOSS], environment, tmp_path / "losses.txt")
+    assert process.wait(600) == 0, process.told.read_text()
+    rows = [json.loads(line) for line in process.told.read_text().splitlines() if line.startswith("[")]
+    assert [row[0] for row in rows] == [*LOSSES]
+    assert all(off < 1e-5 and far < 1e-4 for _, off, far in rows), rows
+
+
 def test_two_processes_learn_what_one_does_and_a_killed_worker_changes_nothing(start, one):
     processes, run = two(start, "killed")
     end = time.monotonic() + 600
@@ -123,6 +171,7 @@ def test_two_processes_learn_what_one_does_and_a_killed_worker_changes_nothing(s
     processes, run = two(start, "killed", "--resume")
     for process in processes:
         assert process.wait(900) == 0, process.told.read_text()
+    assert re.search(r"goes on at step [24]\b", processes[0].told.read_text())
     same(weights(run), one)
     assert len((run / "log.csv").read_text().splitlines()) >= 2
 
@@ -156,4 +205,5 @@ def test_keras_still_needs_mending(tmp_path):
             process.kill()
             process.wait()
     assert any(codes), "Keras has mended keras-team/keras#20585"
-    assert any("keras" in process.told.read_text() for process in processes)
+    told = [process.told.read_text() for process in processes]
+    assert any("Attempt to convert a value (PerReplica:" in text for text in told), told

@@ -64,6 +64,47 @@ def test_arguments_reach_config_and_model(pixels):
     assert (model.data_format, model.compute_dtype, model.config.drop_path_rate) == ("channels_first", "bfloat16", 0.0)
 
 
+def test_another_configuration_is_taken_and_keywords_win_over_it(tmp_path):
+    names = {i: f"other {i}" for i in range(5)}
+    other = SegformerConfig(**TINY | {"num_labels": None}, id2label=names, drop_path_rate=0.7, hidden_act="relu")
+    other.save_pretrained(tmp_path)
+    for config in (other, tmp_path, str(tmp_path)):
+        found = TFSegformerDecodeHead.from_pretrained(FIXTURES / "hf4-seg", config=config, drop_path_rate=0.2).config
+        assert (found.id2label, found.hidden_act, found.drop_path_rate) == (names, "relu", 0.2)
+
+
+def test_classes_may_be_named_by_their_ids_alone():
+    ids = {"e": 4, "d": 3, "c": 2, "b": 1, "a": 0}
+    model = TFSegformerDecodeHead.from_pretrained(FIXTURES / "hf4-seg", label2id=ids)
+    assert model.config.id2label == dict(enumerate("abcde"))
+    with pytest.raises(ValueError, match=r"classifier.weight is \(5, 16, 1, 1\), expected \(2, 16, 1, 1\)"):
+        TFSegformerDecodeHead.from_pretrained(FIXTURES / "hf4-seg", label2id={"a": 0, "b": 1})
+    with pytest.raises(ValueError, match=r"label2id is .*, expected the ids of id2label"):
+        TFSegformerDecodeHead.from_pretrained(FIXTURES / "hf4-seg", label2id=ids, id2label={0: "a", 1: "c"})
+
+
+def test_every_argument_for_the_hub_reaches_it(hub, tmp_path):
+    files = {name: (FIXTURES / "hf4-seg" / name).read_bytes() for name in ("config.json", "tf_model.h5")}
+    hub.repos["some-one/closed"] = {"main": {}, "other": {f"deep/{name}": data for name, data in files.items()}}
+    hub.gated.add("some-one/closed")
+    arguments = {"revision": "other", "subfolder": "deep", "cache_dir": tmp_path / "own"}
+
+    def load(**more):
+        hub.requests.clear()
+        TFSegformerDecodeHead.from_pretrained("some-one/closed", **arguments, **more)
+        return {method for method, _, _ in hub.requests}
+
+    with pytest.raises(OSError, match="token"):
+        load()
+    assert load(token="secret") == {"HEAD", "GET"}
+    assert [*(tmp_path / "own").rglob("deep/tf_model.h5")] and not (tmp_path / "cache").exists()
+    assert load(token="secret") == {"HEAD"}
+    assert load(token="secret", force_download=True) == {"HEAD", "GET"}
+    assert load(local_files_only=True) == set()
+    with pytest.raises(FileNotFoundError, match=r"looked for model\.safetensors, model\.safetensors\.index\.json in"):
+        load(token="secret", use_safetensors=True)
+
+
 def test_none_takes_a_key_of_the_checkpoint_away_and_leaves_its_classes(tmp_path):
     SegformerConfig(**{**TINY, "merge_queries": [1]}).save_pretrained(tmp_path)
     TFSegformerModel(SegformerConfig.from_pretrained(tmp_path)).save_pretrained(tmp_path)

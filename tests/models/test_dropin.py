@@ -7,14 +7,17 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from reference import SMALL, relative_difference
+from reference import FIXTURES, SMALL, relative_difference
 
 from segformer_tf import (
     SegformerConfig,
+    SegformerImageProcessor,
+    TFSegformerDecodeHead,
     TFSegformerForImageClassification,
     TFSegformerForSemanticSegmentation,
     TFSegformerModel,
 )
+from segformer_tf.storage.find import DEFAULT_MODEL
 
 CLASSES = [TFSegformerModel, TFSegformerForImageClassification, TFSegformerForSemanticSegmentation]
 
@@ -101,6 +104,23 @@ def test_from_config_takes_both_kinds_of_configuration(model, small_config):
     assert TFSegformerForSemanticSegmentation.from_config(small_config).config == small_config
     again = TFSegformerForSemanticSegmentation.from_config(model.get_config())
     assert again.data_format == "channels_first" and again.config == small_config
+    other = {"data_format": "channels_last", "name": "other"}
+    for config in (small_config, model.get_config()):
+        again = TFSegformerForSemanticSegmentation.from_config(config, **other)
+        assert (again.data_format, again.name) == ("channels_last", "other")
+
+
+def test_the_first_argument_may_have_the_name_that_transformers_gives_it():
+    where = {"pretrained_model_name_or_path": FIXTURES / "hf4-seg"}
+    for cls in (TFSegformerForSemanticSegmentation, TFSegformerDecodeHead, SegformerConfig):
+        found = cls.from_pretrained(**where, num_labels=5)
+        assert getattr(found, "config", found).num_labels == 5
+    values, _ = SegformerConfig.get_config_dict(**where)
+    assert SegformerConfig.from_dict(config_dict=values) == SegformerConfig.from_pretrained(**where)
+    processor = SegformerImageProcessor.from_pretrained(pretrained_model_name_or_path=DEFAULT_MODEL, size=64)
+    assert SegformerImageProcessor.from_dict(image_processor_dict={"size": 64}).size == processor.size
+    with pytest.raises(TypeError, match="multiple values for argument 'name_or_path'"):
+        SegformerConfig.from_pretrained(name_or_path=FIXTURES / "hf4-seg", **where)
 
 
 def test_saving_in_the_old_ways(tmp_path, model, first):

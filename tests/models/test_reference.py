@@ -1,6 +1,7 @@
 """Logits, hidden states, attention maps and loss against files that transformers 4.57 and NVlabs' code wrote.
 
-Each within 1e-4 of the largest reference value, at every size in the files, in both data formats.
+Each within 1e-5 of the largest reference value, at every size in the files, in both data formats: 3e-6 is reached, and
+norms at another epsilon give 5e-5.
 """
 
 import numpy as np
@@ -9,6 +10,7 @@ from reference import FIXTURES, relative_difference
 
 from segformer_tf import TFSegformerForImageClassification, TFSegformerForSemanticSegmentation, TFSegformerModel
 
+CLOSE = 1e-5
 TASKS = {"hf4-seg": TFSegformerForSemanticSegmentation, "hf4-cls": TFSegformerForImageClassification}
 
 
@@ -28,13 +30,13 @@ def test_equals_transformers(name, file, data_format):
         pixels = pixels.transpose(0, 2, 3, 1) if data_format == "channels_last" else pixels
         output = model(pixels, labels=golden[f"labels.{i}"], output_hidden_states=True, output_attentions=i == 0)
         logits = output.logits if name == "hf4-cls" else to_first(output.logits, data_format)
-        assert relative_difference(logits, golden[f"logits.{i}"]) < 1e-4
-        assert relative_difference(output.loss, golden[f"loss.{i}"]) < 1e-4
+        assert relative_difference(logits, golden[f"logits.{i}"]) < CLOSE
+        assert relative_difference(output.loss, golden[f"loss.{i}"]) < CLOSE
         assert len(output.hidden_states) == 4
         for stage, map_ in enumerate(output.hidden_states):
-            assert relative_difference(to_first(map_, data_format), golden[f"hidden_states.{stage}@{i}"]) < 1e-4
+            assert relative_difference(to_first(map_, data_format), golden[f"hidden_states.{stage}@{i}"]) < CLOSE
         for block, weights in enumerate(output.attentions or ()):
-            assert relative_difference(weights, golden[f"attentions.{block}@0"]) < 1e-4
+            assert relative_difference(weights, golden[f"attentions.{block}@0"]) < CLOSE
         assert (output.attentions is None) == (i != 0)
 
 
@@ -43,5 +45,5 @@ def test_the_encoder_of_a_task_checkpoint_equals_transformers():
     with pytest.warns(UserWarning, match="no place for these tensors of .* decode_head"):
         model = TFSegformerModel.from_pretrained(FIXTURES / "hf4-seg", data_format="channels_first")
     output = model(golden["pixel_values.1"], output_hidden_states=True)
-    assert relative_difference(output.last_hidden_state, golden["hidden_states.3@1"]) < 1e-4
-    assert relative_difference(output.hidden_states[1], golden["hidden_states.1@1"]) < 1e-4
+    assert relative_difference(output.last_hidden_state, golden["hidden_states.3@1"]) < CLOSE
+    assert relative_difference(output.hidden_states[1], golden["hidden_states.1@1"]) < CLOSE

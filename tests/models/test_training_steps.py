@@ -20,6 +20,7 @@ def model(small_config):
 def test_without_arguments_it_learns_by_its_own_loss(model, pixels, labels):
     model.compile()
     assert isinstance(model.optimizer, keras.optimizers.AdamW) and not model.jit_compile
+    assert (float(model.optimizer.learning_rate), model.optimizer.weight_decay) == (pytest.approx(6e-5), 0.01)
     loss, mean_iou = model.evaluate(pixels, labels, verbose=0)
     assert loss == pytest.approx(float(model(pixels, labels).loss), rel=1e-5)
     predicted = tf.argmax(tf.image.resize(model(pixels).logits, labels.shape[1:]), -1)

@@ -57,3 +57,23 @@ def test_nothing_is_written_for_a_model_that_is_refused(build, tmp_path, monkeyp
     with pytest.raises(SystemExit, match=r"mine: it is a SegformerForImageClassification; .* was not written"):
         build.main()
     assert not (tmp_path / "site").exists()
+
+
+def test_another_build_into_the_same_folder_leaves_no_weights_of_the_first(build, tmp_path, monkeypatch):
+    def export(command):
+        model, weights = build.Path(command[5]), command[-1]
+        (model / "onnx").mkdir(parents=True)
+        (model / "onnx" / f"{weights}.onnx").touch()
+        (model / "config.json").write_text(build.json.dumps(CONFIG))
+        (model / "preprocessor_config.json").write_text(SegformerImageProcessor().to_json_string())
+        return build.subprocess.CompletedProcess(command, 0)
+
+    (tmp_path / "ort").mkdir()
+    for name in build.ORT:
+        (tmp_path / "ort" / name).touch()
+    monkeypatch.setattr(build, "RUNTIME", tmp_path / "ort")
+    monkeypatch.setattr(build.subprocess, "run", export)
+    for weights in ("float32", "int8"):
+        monkeypatch.setattr(sys, "argv", ["build.py", str(tmp_path / "site"), "--weights", weights])
+        build.main()
+    assert [file.name for file in (tmp_path / "site/model/onnx").iterdir()] == ["int8.onnx"]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 TABLE = Path(__file__).parents[2] / "docs" / "migrating.md"
 STATES = {"same", "better", "left out"}
+STARS = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def rows(section: str) -> dict[str, str]:
@@ -41,5 +42,19 @@ def arguments(function) -> set[str]:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         return set()
-    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    return {parameter.name for parameter in parameters if parameter.kind not in kinds} - {"self"}
+    return {parameter.name for parameter in parameters if parameter.kind not in STARS} - {"self"}
+
+
+def takes(method, argument: str) -> bool:
+    """Whether a method of this package takes a keyword: its own, transformers' for it, or one that it hands on."""
+    parameters = inspect.signature(method).parameters.values()
+    if argument in arguments(method) | {*getattr(method, "also_called", ())}:
+        return True
+    if not any(each.kind is each.VAR_KEYWORD for each in parameters):
+        return False
+    needed = {each.name: {} for each in parameters if each.default is each.empty and each.kind not in STARS}
+    try:
+        method(**needed, zzzz=None)
+    except TypeError as error:  # before anything is done, as it says what it takes instead
+        return argument in str(error).partition("'zzzz': it takes ")[2].rstrip(".").split(", ")
+    return False

@@ -47,7 +47,7 @@ def test_every_backend_gives_the_reference_numbers(name, backend, numbers, tmp_p
     compared = [key for key in expected if key[-1] in numbers and not key.startswith(("pixel_values", "labels"))]
     assert len(compared) >= 6 * len(numbers) and set(compared) < set(found)
     for key in compared:
-        assert relative_difference(found[key], expected[key]) < 1e-4, key
+        assert relative_difference(found[key], expected[key]) < 1e-5, key  # 3e-6 is reached
 
 
 FIT = """

@@ -105,4 +105,4 @@ def test_triton_gives_the_pipelines_masks(tmp_path):
         pictures = [str(tmp_path / f"{number}.png") for number in range(len(FILES))]
         ask = [process.args[0], script, "--http", str(port), "--output", str(tmp_path / "masks"), "--ask", *pictures]
         subprocess.run(ask, cwd=ROOT, check=True, timeout=240)
-    check([(tmp_path / "masks" / f"{number}.png").read_bytes() for number in range(len(FILES))])
+    check([(tmp_path / "masks" / f"{number}_labels.png").read_bytes() for number in range(len(FILES))])

@@ -46,6 +46,7 @@ def test_a_token_is_wanted_for_all_but_health(directory):
     with serving(directory, token="secret") as server:
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "secret"}):
             assert rest(server, GOOD, headers=headers)[0] == rest(server, path=METRICS, headers=headers)[0] == 401
+            assert rest(server, path="/versions/" + "9" * 5000, headers=headers)[0] == 401
         right = {"Authorization": "Bearer secret"}
         assert rest(server, GOOD, headers=right)[0] == rest(server, path="", headers=right)[0] == 200
         assert rest(server, path="/healthz")[0] == 200

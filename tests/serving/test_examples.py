@@ -1,20 +1,27 @@
 """The clients and manifests of examples/serving, run against the local server or read."""
 
+import http.server
 import json
+import os
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import kubernetes_validate
+import numpy as np
 import pytest
 import yaml
 from google.protobuf import text_format
+from PIL import Image
 from serving_models import decoded, encoded, model, picture, processor, running_server
 from tensorflow_serving.config import model_server_config_pb2
 
 from segformer_tf import SegmentationPipeline
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "serving"
+CLIENTS = ["rest_client.py", "grpc_client.py"]
 MANIFESTS = [*sorted((EXAMPLES / "kubernetes").glob("*.yaml")), EXAMPLES / "fill-volume.yaml"]
 
 
@@ -26,27 +33,129 @@ def pictures(tmp_path):
     return [str(tmp_path / name) for name in ("street.jpg", "park.png", "notes.txt")]
 
 
-def run(script, *arguments):
+def run(script, *arguments, env=None):
     command = [sys.executable, "-W", "ignore", str(EXAMPLES / script), *arguments]
-    return subprocess.run(command, capture_output=True, text=True)
+    return subprocess.run(command, capture_output=True, text=True, env=env)
+
+
+def said(done):
+    """The lines on stderr, without those of TensorFlow as it is loaded."""
+    return [line for line in done.stderr.splitlines() if not line.startswith(("WARNING: All log", "I0000", "E0000"))]
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("script", ["rest_client.py", "grpc_client.py"])
+@pytest.mark.parametrize("script", CLIENTS)
 def test_clients_write_the_pipelines_masks_and_name_what_could_not_be_read(script, pictures, tmp_path):
     address = {
         "rest_client.py": ["--url", f"http://127.0.0.1:{running_server().rest_port}/v1/models/street"],
         "grpc_client.py": ["--address", f"127.0.0.1:{running_server().grpc_port}", "--model", "street"],
     }[script]
     done = run(script, *pictures, *address, "--output", str(tmp_path / "masks"))
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1, done.stderr  # one of them
     assert "notes.txt: The data is not a picture" in done.stderr
     pipeline = SegmentationPipeline(model(), processor())
     for path in pictures[:2]:
-        mask = decoded((tmp_path / "masks" / Path(path).with_suffix(".png").name).read_bytes())
+        mask = decoded((tmp_path / "masks" / f"{Path(path).stem}_labels.png").read_bytes())
         assert (mask == pipeline(path).labels).all()
     failed = run(script, pictures[2], *address)
     assert failed.returncode == 1 and "The data is not a picture" in failed.stderr
+
+
+@pytest.mark.parametrize("script", CLIENTS)
+def test_clients_write_ids_of_16_bits_and_replace_nothing(script, small, tmp_path):
+    """`small` gives back what it is given."""
+    address = {
+        "rest_client.py": ["--url", f"http://127.0.0.1:{small.rest_port}/v1/models/small"],
+        "grpc_client.py": ["--address", f"127.0.0.1:{small.grpc_port}", "--model", "small"],
+    }[script]
+    wide, bad, masks = tmp_path / "wide.png", tmp_path / "bad.png", tmp_path / "masks"
+    wide.write_bytes(encoded(Image.fromarray(np.arange(1000, dtype=np.uint16).reshape(10, 100))))
+    bad.write_bytes(b"bad")
+    options = [*address, "--output", str(masks)]
+    done = run(script, str(wide), str(bad), *options)
+    assert done.returncode == 1 and said(done) == [f"{bad}: It is bad."]
+    assert f"{masks / 'wide_labels.png'}: 100 x 10, classes [0, 1, 2," in done.stdout and "999]" in done.stdout
+    assert [file.name for file in masks.iterdir()] == ["wide_labels.png"]
+    assert (masks / "wide_labels.png").read_bytes() == wide.read_bytes()
+    (masks / "wide_labels.png").write_bytes(b"somebody's")
+    refused = run(script, str(bad), str(wide), *options)
+    assert refused.returncode == 1 and said(refused)[0].startswith(
+        f"{masks / 'wide_labels.png'} exists, and nothing is"
+    )
+    assert (masks / "wide_labels.png").read_bytes() == b"somebody's"
+
+
+@pytest.mark.parametrize("script", CLIENTS)
+def test_clients_say_in_one_line_what_is_missing(script, tmp_path):
+    (tmp_path / "a.png").write_bytes(b"")
+    a, other, option = str(tmp_path / "a.png"), str(tmp_path / "a.jpg"), "--url" if "rest" in script else "--address"
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+    nobody = [option, f"http://127.0.0.1:{port}/v1/models/m" if "rest" in script else f"127.0.0.1:{port}"]
+    for pictures, told in (([a], f":{port}"), ([a, other], "Two pictures would be"), ([other], f"{other} cannot be")):
+        failed = run(script, *pictures, *nobody, "--output", str(tmp_path / "masks"))
+        assert failed.returncode == 1 and len(said(failed)) == 1 and told in failed.stderr, failed.stderr
+    assert not (tmp_path / "masks").exists()
+
+
+PYTRITON = """
+class PyTritonClientError(Exception):
+    pass
+class ModelClient:
+    def __init__(self, url, name, **options):
+        if url.endswith(":1"):
+            raise PyTritonClientError("timed out")
+    __enter__ = lambda self: self
+    __exit__ = lambda self, *error: None
+    def infer_sample(self, data):
+        return {"mask_bytes": [data[0]], "error": [b"It is bad." if data[0] == b"bad" else b""]}
+"""
+
+
+def test_triton_s_client_does_the_rest_where_one_is_refused_and_replaces_nothing(tmp_path):
+    """With a stand-in for pytriton; `tests/servers` has the real one."""
+    (tmp_path / "pytriton" / "client").mkdir(parents=True)
+    (tmp_path / "pytriton" / "client" / "__init__.py").write_text(PYTRITON)
+    (tmp_path / "pytriton" / "client" / "exceptions.py").write_text("from pytriton.client import PyTritonClientError")
+    pictures = [str(tmp_path / name) for name in ("bad.png", "good.png")]
+    for path, data in zip(pictures, (b"bad", b"good"), strict=True):
+        Path(path).write_bytes(data)
+    masks, environment = tmp_path / "masks", {**os.environ, "PYTHONPATH": str(tmp_path)}
+    ask = ["--output", str(masks), "--ask", *pictures]
+    failed = run("triton_predictor.py", "--http", "1", *ask, env=environment)
+    assert failed.returncode == 1 and failed.stderr.startswith("http://localhost:1 does not answer (timed out): start")
+    done = run("triton_predictor.py", *ask, env=environment)
+    assert done.returncode == 1 and done.stderr == f"{pictures[0]}: It is bad.\n"
+    assert {file.name: file.read_bytes() for file in masks.iterdir()} == {"good_labels.png": b"good"}
+    refused = run("triton_predictor.py", *ask, env=environment)
+    assert refused.returncode == 1 and "good_labels.png exists" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (b'{"error": "no such model"}', "no such model"),
+        (b"<html>Bad Gateway</html>", "HTTP Error 502: Bad Gateway: <html>Bad Gateway</html>"),
+    ],
+)
+def test_the_rest_client_shows_what_a_gateway_says(answer, told, tmp_path):
+    class Gateway(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(502)
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_):
+            pass
+
+    (tmp_path / "a.png").write_bytes(b"")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Gateway) as gateway:
+        threading.Thread(target=gateway.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{gateway.server_port}/v1/models/m"
+        failed = run("rest_client.py", str(tmp_path / "a.png"), "--url", url, "--output", str(tmp_path / "masks"))
+        gateway.shutdown()
+    assert failed.returncode == 1 and failed.stderr == f"{url}: {told}\n"
 
 
 @pytest.mark.long

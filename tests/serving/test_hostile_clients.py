@@ -19,6 +19,13 @@ def script():
     sys.path[:] = before
 
 
+def test_each_promise_of_the_script_is_looked_at(script):
+    good = {"right": 1, "wrong": [], "growth": 0.05, "stop_s": 30.0}
+    assert script.broken(good) == []
+    for key, value in {"right": 0, "wrong": ["x"], "growth": 0.06, "stop_s": 31.0}.items():
+        assert len(script.broken({**good, key: value})) == 1
+
+
 @pytest.mark.long
 def test_every_good_answer_is_right_among_hostile_clients(script):
     files = [encoded(picture(40 + i, 60, seed=i)) for i in range(3)]

@@ -150,3 +150,10 @@ def test_policies_choose_among_what_is_there(tmp_path):
     (tmp_path / "models.config").write_text("model_config_list { }", "utf-8-sig")  # as editors on Windows save it
     with pytest.raises(ValueError, match="has entries for no model, expected small"):
         Policy(file=tmp_path / "models.config", name="small")
+
+
+@pytest.mark.parametrize("version", ["9" * 5000, "9" * 20, "abc", "1.0", "-1", "%D9%A1"])
+def test_a_version_that_is_no_number_is_not_found(small, version):
+    for body, path in ((None, ""), (None, "/metadata"), ({"instances": ["picture"]}, ":predict")):
+        status, answer = rest(small, body, f"/versions/{version}{path}")
+        assert status == 404 and answer["error"].endswith("expected a whole number of up to 19 digits.")

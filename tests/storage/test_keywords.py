@@ -75,6 +75,7 @@ def model():
         (lambda m, d: SegformerConfig().push_to_hub("me/x", privat=True), "private"),
         (lambda m, d: TFSegformerForSemanticSegmentation.from_pretrained(CHECKPOINT, num_label=3), "num_labels"),
         (lambda m, d: TFSegformerModel.from_pretrained("no/where", local_file_only=True), "local_files_only"),
+        (lambda m, d: TFSegformerDecodeHead.from_pretrained(CHECKPOINT, revison="main"), "revision"),
         (lambda m, d: TFSegformerModel(SegformerConfig(), dataformat="channels_first"), "data_format"),
         (lambda m, d: TFSegformerDecodeHead(SegformerConfig(), dataformat="channels_first"), "data_format"),
         (lambda m, d: m(np.zeros((1, 32, 32, 3)), output_hidden_state=True), "output_hidden_states"),

@@ -2,11 +2,13 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import pytest
 from huggingface_hub import ModelCard
 from small_data import tiny_network, write_split
 
+from segformer_tf import SegformerConfig, TFSegformerDecodeHead
 from segformer_tf.storage.find import load_config
 from segformer_tf.storage.publish import model_card, push_to_hub
 from segformer_tf.training import evaluate, read_split
@@ -47,6 +49,62 @@ def test_a_directory_is_uploaded_in_one_commit_with_its_card(hub, fixtures, tmp_
     assert uploaded.keys() == {"config.json", "model.safetensors", "README.md"}
     assert uploaded["README.md"] == b"# Tiny\n"
     assert json.loads(uploaded["config.json"])["model_type"] == "segformer"
+
+
+ARGUMENTS = {"token": "secret", "private": True, "commit_message": "Second", "revision": "next", "create_pr": True}
+
+
+class Recorded:
+    """`HfApi` by what it was told, and the files that it was given; how it then asks the Hub is its own affair."""
+
+    def __init__(self, token):
+        self.told, self.files = {"token": token}, {}
+        Recorded.last = self
+
+    def create_repo(self, repo_id, private, exist_ok):
+        assert exist_ok
+        self.told |= {"private": private}
+        return SimpleNamespace(repo_id=repo_id)
+
+    def upload_folder(self, repo_id, folder_path, **arguments):
+        self.told |= {"repo_id": repo_id, **arguments}
+        self.files = {path.name: path.read_bytes() for path in folder_path.iterdir()}
+        return SimpleNamespace(pr_url=None, commit_url="there")
+
+
+@pytest.fixture
+def api(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.HfApi", Recorded)
+    return Recorded
+
+
+def test_every_argument_of_an_upload_reaches_the_hub(api, tmp_path):
+    assert push_to_hub(tmp_path, "me/tiny", **ARGUMENTS) == "there"
+    assert api.last.told == {"repo_id": "me/tiny", **ARGUMENTS}
+
+
+def test_a_configuration_hands_every_argument_on(api, tmp_path):
+    SegformerConfig().save_pretrained(tmp_path / "tiny", push_to_hub=True, repo_id="me/tiny", **ARGUMENTS)
+    assert api.last.told == {"repo_id": "me/tiny", **ARGUMENTS} and api.last.files.keys() == {"config.json"}
+    SegformerConfig().save_pretrained(tmp_path / "tiny", push_to_hub=True)
+    assert api.last.told["repo_id"] == "tiny"
+
+
+def test_a_model_hands_every_argument_on(api, tmp_path):
+    head = TFSegformerDecodeHead(SegformerConfig())
+    about = {"about": "## Data\n\nNone.", "protocol": "val", "metrics": {"mIoU": 0.5}, "max_shard_size": "300KB"}
+
+    def check(repo_id):
+        assert api.last.told == {"repo_id": repo_id, **ARGUMENTS}
+        card = api.last.files["README.md"]
+        assert card.endswith(b"## Data\n\nNone.\n") and b"Protocol: val" in card and b"| mIoU | 0.5000 |" in card
+        assert "model.safetensors.index.json" in api.last.files
+
+    head.push_to_hub("me/tiny", **about, **ARGUMENTS)
+    check("me/tiny")
+    head.save_pretrained(tmp_path / "mine", push_to_hub=True, **about, **ARGUMENTS)  # called as its directory
+    check("mine")
+    assert (tmp_path / "mine" / "model.safetensors.index.json").exists()
 
 
 def test_an_upload_that_is_refused_is_one_clear_error_and_nothing_is_sent(hub, fixtures, tmp_path):

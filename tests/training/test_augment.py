@@ -71,11 +71,11 @@ def test_the_same_seed_gives_the_same_and_another_seed_another_picture():
     assert not np.array_equal(first, other)
 
 
-def test_a_picture_is_first_fitted_into_the_sides_that_are_asked_for():
-    how = Augmentation(crop=(200, 200), scale=(1.0, 1.0), fit_within=(144, 200), **PLAIN)
-    labels = run(how)[1]  # 48 x 72 into 144 x 200: the factor is 200 / 72
-    assert (labels != 255).any(1).nonzero()[0].max() == 132
-    assert (labels != 255).any(0).nonzero()[0].max() == 199
+@pytest.mark.parametrize(("sides", "size"), [((144, 200), (133, 200)), ((200, 60), (60, 90))])
+def test_a_picture_is_first_fitted_into_the_sides_that_are_asked_for(sides, size):
+    how = Augmentation(crop=(200, 200), scale=(1.0, 1.0), fit_within=sides, **PLAIN)
+    labels = run(how)[1]  # 48 x 72: the factor is that of the long side, 200 / 72, then of the short one, 60 / 48
+    assert tuple((labels != 255).any(axis).nonzero()[0].max() + 1 for axis in (1, 0)) == size
 
 
 def test_crops_of_mostly_one_class_are_drawn_again():
@@ -90,6 +90,14 @@ def test_crops_of_mostly_one_class_are_drawn_again():
 
     assert (shares(0.75) < 0.75).mean() > 0.8
     assert (shares(1.0) < 0.75).mean() < 0.4
+
+
+def test_crops_without_a_label_are_drawn_again():
+    mask = np.full((200, 200), 255, np.uint8)
+    mask[::2, 150:], mask[1::2, 150:] = 0, 1
+    how = Augmentation((64, 64), (1.0, 1.0), max_class_share=0.75, flip_rate=0, photometric=False)
+    labels = many(np.zeros((200, 200, 3), np.uint8), mask, how)
+    assert (labels != 255).any((1, 2)).mean() > 0.9  # 0.36 of all places
 
 
 def test_a_crop_over_a_class_holds_a_rare_class_more_often():
@@ -127,6 +135,26 @@ def test_a_classification_crop_has_its_size_and_keeps_the_class():
     found, label = augment_for_classes(tf.constant(image), tf.constant(2), tf.constant([1, 2], tf.int64), how)
     assert found.shape == (32, 40, 3) and label == 2
     assert np.abs(found.numpy()).max() < 3
+
+
+def test_a_classification_crop_has_the_size_aspect_and_flip_that_are_drawn():
+    """The pixels say where they come from: red grows down, green to the right."""
+    rows, columns = np.mgrid[:200, :240]
+    image = np.dstack([rows, columns, rows]).astype(np.uint8)
+    how = Augmentation((32, 40), (1.25, 2.0), photometric=False)
+
+    def crop(i):
+        return augment_for_classes(tf.constant(image), tf.constant(1), [i, 0 * i], how)[0]
+
+    found = np.stack([*tf.data.Dataset.range(60).map(crop).as_numpy_iterator()])
+    found = pixels(found, how) * 255
+    height = np.diff(found[:, :, 0, 0]).mean(1) * 32 / 200  # shares of the picture's
+    width = np.diff(found[:, 0, :, 1]).mean(1) * 40 / 240
+    zoom, aspect = (height * abs(width)) ** -0.5, height / abs(width)
+    assert 1.24 < zoom.min() < 1.35 and 1.9 < zoom.max() < 2.01
+    assert 0.74 < aspect.min() < 0.82 and 1.22 < aspect.max() < 1.35
+    assert 0.25 < (width < 0).mean() < 0.75
+    assert found[:, 0, 0, 0].std() > 10
 
 
 def test_normalising_uses_the_mean_and_deviation_of_the_recipe():

@@ -81,3 +81,9 @@ def test_no_data_set_waits_for_the_tuner_where_it_ends(data, tmp_path, kind):
     source = source_of(kind, data, tmp_path)
     for made in (training_data(source, HOW, 2), evaluation_data(source)):
         assert made.options().autotune.enabled is False
+
+
+def test_one_pair_of_pictures_is_laid_over_in_another_way_at_every_step():
+    how = Augmentation((48, 72), (1.0, 1.0), max_class_share=1.0, flip_rate=0, photometric=False, cut_rate=1.0)
+    (_, one), (_, other) = take(training_data(own_dataset().take(2), how, 2), 2)
+    assert not np.array_equal(one, other)

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_data import picture_and_mask
 
-from segformer_tf.training.distortion import GAIN, GAMMA, blurred, distort, relit, weather
+from segformer_tf.training.distortion import GAIN, GAMMA, SIGMA, blurred, distort, relit, weather
 
 
 @settings(max_examples=15, deadline=None)
@@ -41,6 +41,13 @@ def test_hue_turns_red_into_another_colour_and_grey_stays():
     assert found[0, 0, 1] > 100  # turned by 34 degrees, towards yellow
 
 
+@pytest.mark.parametrize(("draw", "green"), [(0.0, 150), (0.5, 100), (0.75, 75)])
+def test_saturation_is_a_half_to_one_and_a_half_of_what_it_was(draw, green):
+    image = np.full((4, 5, 3), [200, 100, 100], np.float32)
+    found = distort(tf.constant(image), [0.9, 0, 0.9, 0, 0.9, 0, 0.1, 0.9, draw]).numpy()
+    np.testing.assert_allclose(found[0, 0], [200, green, green], atol=1e-2)
+
+
 @pytest.mark.parametrize("sigma, height, width", [(0.4, 48, 72), (1.6, 48, 72), (1.6, 1, 72), (1.6, 48, 3), (1, 2, 4)])
 def test_blur_is_a_gaussian_of_mirrored_edges(sigma, height, width):
     image = picture_and_mask(2)[0][:height, :width].astype("float32")
@@ -74,3 +81,11 @@ def test_noise_is_around_the_picture_and_stays_in_range():
     deviations = found.std((1, 2, 3))
     assert abs(found.mean() - 128) < 0.5 and deviations.max() < 17 and deviations.min() < 8
     assert weather(tf.fill((8, 8, 3), 255.0), tf.constant([1, 1]), 1.0, 1.0, 1.0).numpy().max() <= 255
+
+
+def test_every_blur_of_the_range_comes():
+    point = np.zeros((13, 13, 3), np.float32)
+    point[6, 6] = 255
+    found = [weather(tf.constant(point), tf.constant([1, i]), 0.0, 1.0, 0.0)[6, 6, 0].numpy() for i in range(30)]
+    weakest, strongest = (blurred(tf.constant(point), tf.constant(sigma))[6, 6, 0].numpy() for sigma in SIGMA)
+    assert weakest >= max(found) > 0.7 * weakest and strongest <= min(found) < 1.3 * strongest

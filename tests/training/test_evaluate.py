@@ -8,8 +8,8 @@ from small_data import tiny_network
 
 from segformer_tf import SegformerConfig, SegformerImageProcessor, TFSegformerForImageClassification
 from segformer_tf.export.export import export
-from segformer_tf.training import Protocol, confusion, evaluate, read_split, scores
-from segformer_tf.training.evaluate import predictions
+from segformer_tf.training import Augmentation, Protocol, confusion, evaluate, read_split, scores
+from segformer_tf.training.evaluate import ValidationLoss, predictions
 
 
 def by_hand(network, split):
@@ -172,6 +172,15 @@ def test_classes_are_mapped_before_they_are_counted(data, network):
     total = sum(confusion(table[seen.labels], seen.predicted, 3) for seen in predictions(network, split))
     assert found["mIoU"] == pytest.approx(scores(total)["mIoU"], abs=1e-9)
     assert found["per_class"][1]["Acc"] is None and found["mIoU"] != evaluate(network, split)["mIoU"]
+
+
+def test_the_validation_loss_is_the_mean_of_the_pictures_losses(data, network):
+    split = read_split(data, "val")
+    losses = []
+    for image, mask in zip(split.images, split.targets, strict=True):
+        pixels = SegformerImageProcessor(do_resize=False)(Image.open(image), return_tensors="np")["pixel_values"]
+        losses.append(float(network(pixels, labels=np.asarray(Image.open(mask))[None].astype("int32")).loss))
+    assert ValidationLoss(network, split, Augmentation()).take() == pytest.approx(np.mean(losses), rel=1e-4)
 
 
 @pytest.mark.long

@@ -42,6 +42,7 @@ from segformer_tf.training.fit import _inspected
 from segformer_tf.training.keeper import Keeper
 from segformer_tf.training.plan import Plan, expected_memory, make_plan
 from segformer_tf.training.scoring.calibration import write_temperature
+from segformer_tf.training.workers import Workers
 
 RECIPE = dataclasses.replace(
     RECIPES["from-scratch"],
@@ -65,6 +66,11 @@ def weights(network):
 def read_log(run):
     with (run / "log.csv").open() as file:
         return list(csv.DictReader(file))
+
+
+def saved_step(run):
+    with np.load(run / "last" / state.STATE) as arrays:
+        return json.loads(str(arrays["about"]))["step"]
 
 
 @pytest.fixture(scope="module")
@@ -189,9 +195,9 @@ def test_a_run_that_has_made_more_steps_than_are_asked_for_says_so(whole_run, tm
 
 
 INTERRUPTED = (
-    KILLED.replace("signal.SIGKILL", "signal.SIGINT")
-    .replace("self.step == 5", "self.step == 4")
-    .replace("fit.train(", "try:\n    fit.train(")
+    KILLED.replace("self.step == 5", "self.step == 4").replace(
+        "fit.train(", "try:\n  with stoppable():\n    fit.train("
+    )
     + """
 except KeyboardInterrupt as stop:
     print(stop)
@@ -200,19 +206,48 @@ except KeyboardInterrupt as stop:
 
 
 @pytest.mark.long
-def test_ctrl_c_saves_at_any_step_and_the_run_goes_on_to_the_same_weights(whole_run, tmp_path):
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_ctrl_c_saves_at_any_step_and_the_run_goes_on_to_the_same_weights(whole_run, tmp_path, name):
+    """SIGTERM too, as the command line has it."""
     root, network, _ = whole_run
-    command = [sys.executable, "-c", INTERRUPTED, str(Path(__file__).parent), str(root / "data"), str(tmp_path / "run")]
+    code = "from segformer_tf.cli.stopping import stoppable" + INTERRUPTED.replace("SIGKILL", name)
+    command = [sys.executable, "-c", code, str(Path(__file__).parent), str(root / "data"), str(tmp_path / "run")]
     path = os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])
     stopped = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
     assert "stopped at step 5 of 8" in stopped.stdout, stopped.stderr[-2000:]
     assert "Best mIoU" in (tmp_path / "run/report.md").read_text()
+    assert saved_step(tmp_path / "run") == 5
     resumed = tiny_network()
     train(resumed, root / "data", tmp_path / "run", RECIPE, seed=3, resume=True, verbose=0)
     for found, expected in zip(weights(resumed), weights(network), strict=True):
         np.testing.assert_array_equal(found, expected)
     for expected, found in zip(read_log(root / "run"), read_log(tmp_path / "run"), strict=True):
         assert float(found["loss"]) == pytest.approx(float(expected["loss"]), rel=1e-6)
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_sigterm_lets_the_step_end_where_python_answers_it(answered):
+    keeper, asked = Keeper.__new__(Keeper), []
+    keeper.workers, keeper.interrupted = Workers(), False
+
+    def handler(number, frame):
+        asked.append(number)
+        raise KeyboardInterrupt
+
+    usual = signal.signal(signal.SIGTERM, handler if answered else signal.SIG_DFL)
+    try:
+        with keeper.stoppable():
+            if answered:
+                signal.raise_signal(signal.SIGTERM)
+                assert keeper.interrupted and asked == [signal.SIGTERM]
+                with pytest.raises(KeyboardInterrupt):
+                    signal.raise_signal(signal.SIGTERM)
+            else:
+                assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        assert signal.getsignal(signal.SIGTERM) is (handler if answered else signal.SIG_DFL)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGTERM, usual)
 
 
 def test_a_changed_recipe_on_resume_is_told_and_loses_nothing(whole_run):
@@ -291,6 +326,16 @@ def test_a_loss_that_is_no_number_stops_the_run_and_saves_nothing(network, tmp_p
     (tmp_path / "last" / "config.json").touch()
     with pytest.raises(ValueError, match=r"; .*last has the weights of the last evaluation, which another run can"):
         keeper._check(float("inf"))
+
+
+def test_a_run_that_is_stopped_saves_the_step_that_it_has_made(network, tmp_path):
+    network.compile(RECIPE.make_optimizer(8))
+    plan = Plan(RECIPE, 8, 4, 2, 7, 3, (48, 72))
+    keeper = Keeper(tmp_path, network, None, plan, {**state.nothing(), "step": 4}, SegformerImageProcessor())
+    keeper.set_model(network)
+    keeper.interrupted = True
+    keeper.on_train_batch_end(0, {"loss": 1.0})
+    assert network.stop_training and saved_step(tmp_path) == 5
 
 
 def test_layers_that_are_frozen_stay_as_they_are(data, network, tmp_path, capsys):
@@ -376,6 +421,12 @@ def test_the_warm_up_is_shortened_and_evaluation_takes_a_tenth(data):
     # 3 pictures of 48 x 72 at half a training step's cost against batches of 2 crops of 32 x 48
     assert plan.evaluate_every == math.ceil(10 * 0.5 * 3 * 48 * 72 / (2 * 32 * 48)) == 17
     assert "the warm-up of 1500 steps is shortened to 10" in plan.notes[0]
+
+
+def test_a_long_run_is_evaluated_fifty_times_and_saved_every_200_steps_at_the_latest(data):
+    recipe = dataclasses.replace(RECIPE, steps=22_500, evaluate_every=None, save_every=None)
+    plan = make_plan(recipe, read_split(data), read_split(data, "val"))
+    assert (plan.evaluate_every, plan.save_every) == (450, 150)
 
 
 def test_a_data_set_without_pictures_is_told():

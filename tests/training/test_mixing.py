@@ -1,9 +1,11 @@
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from segformer_tf.images.scaling import IMAGENET_MEAN, IMAGENET_STD
 from segformer_tf.training import train
 from segformer_tf.training.datasets import mixed
 from segformer_tf.training.recipes import RECIPES
@@ -48,3 +50,26 @@ def test_masks_are_neither_mixed_nor_left_where_their_pictures_were(data, networ
     pairs = tf.data.Dataset.from_tensors((np.zeros((2, 32, 32, 3), "float32"), np.zeros((2, 32, 32), "int32")))
     with pytest.raises(ValueError, match="for masks"):
         mixed(pairs, recipe, 3, 0, 0)
+
+
+def test_rand_augment_sees_pixels_and_gives_back_what_the_model_sees(monkeypatch):
+    class Nothing(keras.layers.Layer):
+        def __init__(self, value_range, **more):
+            super().__init__()
+            assert value_range == (0, 255)
+
+        def call(self, pixels, training=None):
+            return pixels
+
+    monkeypatch.setattr(keras.layers, "RandAugment", Nothing)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 8, 10, 3)) / 255
+    images = ((pixels - IMAGENET_MEAN) / IMAGENET_STD).astype("float32")
+    given = tf.data.Dataset.from_tensors((images, np.array([0, 1])))
+    found, _ = next(iter(mixed(given, dataclasses.replace(RECIPE, mixup_alpha=0.0), 3, 0, 0)))
+    np.testing.assert_allclose(found, images, atol=1e-5)
+
+
+@pytest.mark.parametrize("recipe", [{"mixup_alpha": 0.0}, {"rand_augment": False}])
+def test_one_batch_at_two_steps_is_changed_in_two_ways(recipe):
+    one, other = mixed(batches().take(1).repeat(2), dataclasses.replace(RECIPE, **recipe), 3, 0, 0)
+    assert np.abs(one[0] - other[0]).max() > 0.01

@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
+from reference import ROOT
 
 from segformer_tf.training import state
 
@@ -150,3 +151,9 @@ def test_a_run_does_not_go_on_with_other_pictures(tmp_path, change, told):
         state.check(tmp_path, recipe, 5, True, {"train": known, "val": known | change})
     (tmp_path / "data.json").write_text("{}")  # as an older version wrote it
     assert state.check(tmp_path, recipe, 5, True, {"val": known | change}) is None
+
+
+def test_the_page_names_what_may_be_changed_when_a_run_goes_on():
+    page = (ROOT / "docs/training.md").read_text("utf-8")
+    told = page.partition("Of the recipe only the length, ")[2].partition(" may be changed then.")[0]
+    assert tuple(told.split("`")[1::2]) == state.FREE[2:]  # steps and epochs are the length

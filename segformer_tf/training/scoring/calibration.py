@@ -182,13 +182,18 @@ def calibrate(
     return found
 
 
-def draw(results: Sequence[tuple[str, dict[str, Any]]], file: str | Path) -> None:
-    """The reliability diagram of (title, `Reliability.result`) as a picture; needs the extra `[plots]`, matplotlib."""
+def figures() -> Any:
+    """matplotlib's Figure, of the extra `[report]`; ImportError that says so where it is not installed."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise ImportError("a reliability diagram needs matplotlib: pip install 'segformer-tf[plots]'.") from None
-    figure = Figure(figsize=(4.2 * len(results), 4.2), layout="constrained")
+        raise ImportError("a reliability diagram needs matplotlib: pip install 'segformer-tf[report]'.") from None
+    return Figure
+
+
+def draw(results: Sequence[tuple[str, dict[str, Any]]], file: str | Path) -> None:
+    """The reliability diagram of (title, `Reliability.result`) as a picture; needs the extra `[report]`, matplotlib."""
+    figure = figures()(figsize=(4.2 * len(results), 4.2), layout="constrained")
     for place, (title, result) in enumerate(results, 1):
         axes = figure.add_subplot(1, len(results), place)
         full = [row for row in result["bins"] if row["pixels"]]

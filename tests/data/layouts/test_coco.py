@@ -113,6 +113,21 @@ def test_an_annotation_without_outline_is_told_once(tmp_path):
     assert "has 1 annotations without a segmentation" in error
 
 
+def test_a_crowd_lies_under_what_stands_out_of_it_wherever_it_is_listed(tmp_path):
+    coco(tmp_path, categories=[{"id": 7, "name": "leaf"}, {"id": 8, "name": "tree"}])
+    crowd = {"id": 9, "image_id": 0, "category_id": 8, "segmentation": [WHOLE], "iscrowd": 1}
+    changed(tmp_path, lambda content: content["annotations"].append(crowd))
+    np.testing.assert_array_equal(ids_of(inspect(tmp_path).check().splits["train"], 0), 2 - HALF)
+
+
+def test_roboflow_s_super_category_is_no_class_unless_an_annotation_has_it(tmp_path):
+    rows = [{"id": 0, "name": "plants", "supercategory": "none"}, {"id": 7, "name": "leaf", "supercategory": "plants"}]
+    coco(tmp_path, categories=rows)
+    assert list(inspect(tmp_path).check().id2label.values()) == ["background", "leaf"]
+    changed(tmp_path, lambda content: content["annotations"][0].update(category_id=0))
+    assert list(inspect(tmp_path).check().id2label.values()) == ["background", "plants", "leaf"]
+
+
 @pytest.mark.parametrize("name", ["val", "train", "test"])
 def test_a_data_set_called_like_a_split_keeps_its_splits(tmp_path, name, monkeypatch):
     coco(tmp_path / name, name="{}.json")

@@ -96,6 +96,20 @@ def test_sizes_may_be_texts_and_what_is_no_size_is_told(tmp_path):
     assert any("p0.json has imageHeight 'x' and imageWidth 60, expected pixels" in e for e in inspect(tmp_path).errors)
 
 
+@pytest.mark.parametrize("label", ["__ignore__", "_ignore_", "ignore"])
+def test_what_is_to_be_ignored_is_not_labelled(tmp_path, label):
+    labelme(tmp_path)
+    for file in tmp_path.glob("*.json"):
+        content = json.loads(file.read_text())
+        content["shapes"].append({"label": label, "shape_type": "rectangle", "points": [[0, 0], [10, 40]]})
+        file.write_text(json.dumps(content))
+    found = inspect(tmp_path).check()
+    expected = HALF.copy()
+    expected[:, :10] = 255
+    np.testing.assert_array_equal(ids_of(found.splits["train"], 0), expected)
+    assert list(found.id2label.values()) == ["background", "leaf"]
+
+
 def test_a_suffix_in_capitals_is_one(tmp_path):
     labelme(tmp_path)
     for file in tmp_path.glob("*.json"):

@@ -1,4 +1,4 @@
-"""Files for other runtimes: the same logits within each kind of weights' tolerance; loaders of ten lines work."""
+"""Files for other runtimes: the same logits within each kind of weights' tolerance; the loaders in `examples` work."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ import onnx
 import onnxruntime
 import openvino
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 from serving_models import SIZE, decoded, encoded, model, picture, processor, random_model
 
 from segformer_tf import SegformerImageProcessor, SegmentationPipeline, TFSegformerForImageClassification
@@ -30,19 +30,38 @@ FILES = {
 
 
 @pytest.mark.parametrize("format", FILES)
-def test_float32_files_give_the_models_labels_and_load_in_ten_lines(format, tmp_path):
+def test_float32_files_give_the_models_labels_and_the_examples_load_them(format, tmp_path):
+    """The loaders have the file's own numbers and size, and follow the picture's EXIF tag."""
     file, example = FILES[format]
+    own = processor(image_mean=[0.1, 0.2, 0.3], image_std=[0.4, 0.5, 0.6], resample=3)
     image = np.asarray(picture(*SIZE))
-    written = export(model(), tmp_path, format, processor=processor(), size=SIZE, picture=image)
+    size = SIZE if format == "litert" else None
+    written = export(model(), tmp_path, format, processor=own, size=size, picture=image)
     assert written.path == tmp_path / file and written.path.stat().st_size > 1000
     assert written.relative_difference < 1e-4 and written.same_labels >= 0.999
-    (tmp_path / "picture.png").write_bytes(encoded(picture(*SIZE)))
+    lying = picture(80, 50)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    (tmp_path / "picture.png").write_bytes(encoded(lying, exif=exif))
     command = [sys.executable, EXAMPLES / example, written.path, tmp_path / "picture.png", tmp_path / "labels.png"]
     subprocess.run(command, check=True, capture_output=True)
-    logits = np.asarray(model()(processor()(image, return_tensors="np").pixel_values).logits)
-    coarse = Image.fromarray(logits[0].argmax(-1).astype("uint8"))
-    expected = np.asarray(coarse.resize(SIZE[::-1], Image.Resampling.NEAREST))
-    assert (decoded((tmp_path / "labels.png").read_bytes()) == expected).mean() >= 0.999
+    pixels = own(np.asarray(lying.transpose(Image.Transpose.ROTATE_270)), return_tensors="np").pixel_values
+    logits = np.asarray(model()(pixels).logits)
+    expected = Image.fromarray(logits[0].argmax(-1).astype("uint8")).resize((80, 50), Image.Resampling.NEAREST)
+    assert len(np.unique(np.asarray(expected))) > 1
+    assert (decoded((tmp_path / "labels.png").read_bytes()) == np.asarray(expected)).mean() >= 0.999
+
+
+@pytest.mark.parametrize("format", FILES)
+def test_the_examples_refuse_a_file_that_they_would_get_wrong(format, tmp_path):
+    file, example = FILES[format]
+    classifier = random_model(TFSegformerForImageClassification)
+    export(classifier, tmp_path, format, processor=processor(), size=SIZE if format == "litert" else None)
+    (tmp_path / "picture.png").write_bytes(encoded(picture(*SIZE)))
+    command = [sys.executable, EXAMPLES / example, tmp_path / file, tmp_path / "picture.png", tmp_path / "labels.png"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1 and not (tmp_path / "labels.png").exists()
+    assert done.stderr.splitlines()[-1].startswith(f"{tmp_path / file}: class is 'TFSegformerForImageClassification', ")
 
 
 @pytest.mark.parametrize(("format", "weights"), [("onnx", "int8"), ("openvino", "float16"), ("litert", "int8")])

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import onnxruntime
+import PIL
 import pytest
 from serving_models import model, processor, random_model
 
@@ -30,6 +31,7 @@ def test_the_folder_holds_what_is_looked_for_and_nothing_else(folder):
     config = json.loads((folder / "config.json").read_text())
     assert config["model_type"] == "segformer" and config["architectures"] == ["SegformerForSemanticSegmentation"]
     assert config["transformers.js_config"] == {"dtype": "fp32"}
+    assert config["pillow_version"] == [int(part) for part in PIL.__version__.split(".")[:2]]
     assert config["palette"] == palette_for(model().config.id2label).tolist()
     read = SegformerConfig.from_pretrained(folder)
     assert read.id2label == model().config.id2label and read.depths == model().config.depths

@@ -12,9 +12,11 @@ import threading
 import numpy as np
 import pytest
 from page_server import BUNDLED, WEBGPU, launched, visit
+from PIL import Image, PngImagePlugin
 from reference import ROOT
 
 from segformer_tf import SegformerImageProcessor, SegmentationPipeline
+from segformer_tf.images.resize import PILLOW_VERSION
 
 BROWSER = ROOT / "examples" / "browser"
 EXAMPLE = ROOT / "examples" / "china.jpg"
@@ -165,23 +167,23 @@ def test_webgpu_gives_the_labels_that_python_gives(browser, site, labels):
         assert labels_in(with_webgpu, site, "webgpu", labels, "float32", turns=1) >= 0.999
 
 
-RESIZE = """async ([pixels, width, height, newWidth, newHeight]) => {
+RESIZE = """async ([pixels, width, height, newWidth, newHeight, pillow]) => {
   const { resize } = await import("./segformer.js");
-  return [...resize(Uint8ClampedArray.from(pixels), width, height, newWidth, newHeight)];
+  return [...resize(Uint8ClampedArray.from(pixels), width, height, newWidth, newHeight, pillow)];
 }"""
 
 
+@pytest.mark.parametrize("shape", [(53, 71), (71, 53), (160, 40)])
 @pytest.mark.parametrize("size", [(31, 17), (120, 90)])
-def test_pictures_are_resized_as_pillow_does(browser, site, size):
-    """Pillow may take heights before widths; each step rounds, so a value may be one off."""
-    from PIL import Image
-
-    pixels = np.random.default_rng(0).integers(0, 256, (53, 71, 4), np.uint8)
+def test_pictures_are_resized_as_pillow_does(browser, site, shape, size):
+    """`tests/page/test_browser_resize.py` has other versions of Pillow."""
+    pixels = np.random.default_rng(0).integers(0, 256, (*shape, 4), np.uint8)
     pixels[..., 3] = 255
-    expected = np.asarray(Image.fromarray(pixels[..., :3]).resize(size, Image.Resampling.BILINEAR)).astype(int)
-    with visit(browser, site) as page:
-        found = np.array(page.evaluate(RESIZE, [pixels.ravel().tolist(), 71, 53, *size])).reshape(*size[::-1], 4)
-    assert np.abs(found[..., :3] - expected).max() <= 1 and np.mean(found[..., :3] == expected) > 0.9
+    expected = Image.fromarray(pixels[..., :3]).resize(size, Image.Resampling.BILINEAR)
+    with visit(browser, f"{site}empty.html") as page:
+        arguments = [pixels.ravel().tolist(), *shape[::-1], *size, PILLOW_VERSION]
+        found = np.array(page.evaluate(RESIZE, arguments)).reshape(*size[::-1], 4)
+    np.testing.assert_array_equal(found[..., :3], expected)
 
 
 def test_people_see_colours_their_names_and_what_is_wrong(browser, site, labels, tmp_path):
@@ -206,6 +208,24 @@ def test_people_see_colours_their_names_and_what_is_wrong(browser, site, labels,
         said.filter(has_text="china.jpg: 640 x 427").wait_for(timeout=WAIT)
         page.set_viewport_size({"width": 375, "height": 667})
         assert page.evaluate("document.documentElement.scrollWidth") <= 375
+
+
+SEEN = """() => {
+  const canvas = document.querySelector("#below");
+  return [...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data];
+}"""
+
+
+def test_colours_are_taken_as_the_file_holds_them(browser, site, tmp_path):
+    """Python does not apply a file's gamma or profile either."""
+    pixels, gamma = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8), PngImagePlugin.PngInfo()
+    gamma.add(b"gAMA", (100_000).to_bytes(4, "big"))
+    Image.fromarray(pixels).save(tmp_path / "gamma.png", pnginfo=gamma)
+    with visit(browser, site) as page:
+        page.set_input_files("#file", tmp_path / "gamma.png")
+        page.locator("#said").filter(has_text="gamma.png: 60 x 40").wait_for(timeout=WAIT)
+        found = np.array(page.evaluate(SEEN)).reshape(40, 60, 4)
+    np.testing.assert_array_equal(found[..., :3], pixels)
 
 
 def test_a_folder_without_a_model_is_told(browser, site):

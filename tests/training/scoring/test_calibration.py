@@ -76,6 +76,13 @@ def test_sampled_logits_are_those_of_the_picture_resized(network):
     np.testing.assert_allclose(sampler.logits, expected, atol=1e-5)
 
 
+def test_sampled_logits_of_several_windows_are_their_mean_and_one_logit_stands_beside_0():
+    sampler = Sampler(np.array([1, 2]), np.array([3, 12]))  # the first pixel is in one window, the second in both
+    for left, value in ((0, 2.0), (8, 4.0)):
+        sampler.add(np.full((4, 4, 1), value, np.float32), Box(0, left, 16, 16), 0)
+    np.testing.assert_allclose(sampler.logits, [[0, 2], [0, 3]])
+
+
 def test_a_temperature_changes_probabilities_and_no_label():
     logits = np.random.default_rng(1).normal(size=(4, 5, 3)) * 3
     plain, warm = Merger((16, 20), scores=True), Merger((16, 20), scores=True, temperature=2.0)
