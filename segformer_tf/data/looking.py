@@ -26,7 +26,7 @@ class Look:
     """What one pair of picture and mask is like.
 
     Args:
-        size: Height and width as viewers show the picture.
+        size: Height and width as the picture is read: as viewers show it, unless the split is not to be turned.
         values: Value in the mask -> pixels.
         problem: Why the pair cannot be used, a sentence that names the file.
         broken: Whether that is because a file cannot be decoded.
@@ -52,7 +52,7 @@ def look(split: Split) -> list[Look]:
 def _look(split: Split, number: int) -> Look:
     found = Look()
     try:
-        _look_at_picture(split.images[number], found)
+        _look_at_picture(split.images[number], found, split.turn)
         if split.has_masks:
             _look_at_mask(split, number, found)
     except OSError as error:
@@ -62,7 +62,7 @@ def _look(split: Split, number: int) -> Look:
     return found
 
 
-def _look_at_picture(file: Path, found: Look) -> None:
+def _look_at_picture(file: Path, found: Look, turn: bool) -> None:
     data = file.read_bytes()
     found.digest = hashlib.blake2b(data, digest_size=16).digest()
     try:
@@ -83,6 +83,7 @@ def _look_at_picture(file: Path, found: Look) -> None:
         found.highest = int(np.asarray(image).max())
     if image.format == "PNG":
         turned = orientation(image)  # what says it may stand behind the pixels
+    turned = turned if turn else 1
     found.turned = turned != 1
     found.size = (size[0], size[1]) if turned in (5, 6, 7, 8) else (size[1], size[0])
 
