@@ -28,12 +28,14 @@ def open_both(
     """The split, checked against the model, and the model."""
     from segformer_tf.data import inspect
     from segformer_tf.training import read_split
+    from segformer_tf.training.sources import as_read_by, reading_of
 
     pictures = read_split(data, split)
     opened = load_model(model, pictures.has_masks, merging)
+    pictures = as_read_by(pictures, opened.processor)
     if binary or (mapping is None and opened.config.num_labels == 1):
         # All splits, since what 255 means shows in all masks together.
-        found = inspect(data, opened.config, binary=True, broken=broken)
+        found = inspect(data, opened.config, binary=True, broken=broken, **reading_of(opened.processor))
     elif mapping is None or broken == "skip":
         found = inspect(pictures, opened.config if mapping is None else None, broken=broken)
     else:
@@ -53,7 +55,6 @@ def load_model(model: str, has_masks: bool, merging: dict[str, Any] | None = Non
     """A model or exported file by its name, with its processor."""
     from segformer_tf import (
         SegformerConfig,
-        SegformerImageProcessor,
         TFSegformerForImageClassification,
         TFSegformerForSemanticSegmentation,
     )
@@ -64,11 +65,18 @@ def load_model(model: str, has_masks: bool, merging: dict[str, Any] | None = Non
             hint = " and ".join(f"--{key.replace('_', '-')}" for key in merging)
             raise typer.BadParameter(f"{model} is an exported file: give it to `export`.", param_hint=hint)
         runtime = open_exported(exported)
-        return Opened(runtime, SegformerConfig.from_dict(runtime.description.config), None)
+        description = runtime.description
+        return Opened(runtime, SegformerConfig.from_dict(description.config), description.image_processor())
     kind = TFSegformerForSemanticSegmentation if has_masks else TFSegformerForImageClassification
     network = kind.from_pretrained(model, data_format="channels_last", **(merging or {}))
+    return Opened(network, network.config, processor_of(model))
+
+
+def processor_of(model: str) -> Any:
+    """A model's processor; None for weights alone, in a file: the default's mean, deviation and size."""
+    from segformer_tf import SegformerImageProcessor
+
     try:
-        processor = SegformerImageProcessor.from_pretrained(model)
-    except OSError:  # weights alone, in a file: the default's mean, deviation and size
-        processor = None
-    return Opened(network, network.config, processor)
+        return SegformerImageProcessor.from_pretrained(model)
+    except OSError:
+        return None

@@ -190,13 +190,13 @@ def _by_group(
     from segformer_tf.training import evaluate as score
     from segformer_tf.training import read_split, state
     from segformer_tf.training.folds import summary, table
-    from segformer_tf.training.sources import identity
+    from segformer_tf.training.sources import identity, reading_of
 
     first = min(Path(model).glob("fold-*/last"), default=model)
     opened = load_model(str(first), read_split(data, "val").has_masks, merging)
     binary = binary or (mapping is None and opened.config.num_labels == 1)
     try:
-        found = inspect_folds(data, rule, binary=binary, broken=broken)
+        found = inspect_folds(data, rule, binary=binary, broken=broken, **reading_of(opened.processor))
     except DataError:  # of the data, not of the rule
         raise
     except ValueError as error:

@@ -12,6 +12,7 @@ import typer
 
 from segformer_tf.cli import stopping
 from segformer_tf.cli.app import app, load_tensorflow, say
+from segformer_tf.cli.opened import processor_of
 
 Data = Annotated[Path, typer.Option(help="Directory of a data set, in one of the layouts of docs/training.md.")]
 MOST_SEED = 2**32 - 1  # that NumPy takes
@@ -101,6 +102,7 @@ def train(
     from segformer_tf.training import load_recipe, state
     from segformer_tf.training import train as run_training
     from segformer_tf.training.folds import table, train_folds
+    from segformer_tf.training.sources import reading_of
 
     given = {"epochs": epochs, "steps": steps, "batch_size": batch_size, "freeze": freeze, "augmentation.crop": crop}
     given["evaluate_every"] = evaluate_every
@@ -126,10 +128,11 @@ def train(
         raise typer.BadParameter(str(error)) from None
     keras.utils.set_random_seed(chosen_seed)
     broken = "skip" if skip_broken else "stop"
+    reading = reading_of(None if model in VARIANTS else processor_of(model))
     options = {"seed": chosen_seed, "resume": resume, "broken": broken, "tensorboard": tensorboard}
     if folds is not None:
         try:
-            groups = inspect_folds(data, folds, binary=binary, broken=broken)
+            groups = inspect_folds(data, folds, binary=binary, broken=broken, **reading)
         except DataError:
             raise
         except ValueError as error:
@@ -144,7 +147,7 @@ def train(
         print(f"wrote {output / 'folds.json'}")
         return
     # Splits that are drawn are the same for every seed, so that `evaluate` never meets a picture of the training.
-    found = inspect(data, splits=("train", "val"), binary=binary, broken=broken).check()
+    found = inspect(data, splits=("train", "val"), binary=binary, broken=broken, **reading).check()
     network = _new_model(model, found, binary and chosen.one_logit)
     with _told_how_to_go_on(context, output):
         best = run_training(network, found, output, chosen, strategy=strategies[0], **options)

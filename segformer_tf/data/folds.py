@@ -122,14 +122,16 @@ def _named_in(file: Path) -> list[tuple[str, str]]:
     return found
 
 
-def inspect_folds(data: str | Path, rule: str | Path, *, binary: bool = False, broken: str = "stop") -> Inspection:
+def inspect_folds(
+    data: str | Path, rule: str | Path, *, binary: bool = False, broken: str = "stop", **reading: Any
+) -> Inspection:
     """Train and val pictures of a directory together, inspected once; its `splits` are the groups. Errors as `inspect`.
 
     Raises:
         ValueError: As `group_pictures`.
     """
     splits = [read_split(data, name) for name in ("train", "val")]
-    found = inspect(group_pictures(splits, rule), binary=binary, broken=broken).check()
+    found = inspect(group_pictures(splits, rule), binary=binary, broken=broken, **reading).check()
     found.warnings += lacking(found)
     return found
 

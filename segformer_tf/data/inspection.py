@@ -95,6 +95,7 @@ def inspect(
     broken: str = "stop",
     seed: int = 0,
     value_range: tuple[float, float] | None = None,
+    turn: bool = True,
 ) -> Inspection:
     """Reads every file of a data set once and says what is there. What is wrong with the data is listed, not raised.
 
@@ -106,6 +107,8 @@ def inspect(
         broken: "stop": a file that cannot be read is an error; "skip": it is left out with a warning.
         seed: Draws the splits of a data set that has none.
         value_range: Values of 16-bit pictures that become 0 and 255.
+        turn: Whether pictures are turned as their EXIF or XMP says; False where the model's processor has
+            `do_exif_transpose=False`.
 
     Raises:
         FileNotFoundError: No such directory, or it has no layout that is known.
@@ -119,7 +122,7 @@ def inspect(
         found.layout = found.layout or split.layout
         found.errors += [problem for problem in split.problems if problem not in found.errors]
         found.notes += [note for note in split.notes if note not in found.notes]
-        split = dataclasses.replace(split, value_range=value_range or split.value_range)
+        split = dataclasses.replace(split, value_range=value_range or split.value_range, turn=turn and split.turn)
         found.splits[name], looks[name] = _usable(split, look(split), broken, found)
     pairs = {name: list(zip(found.splits[name].images, seen, strict=True)) for name, seen in looks.items()}
     findings.of_pictures(pairs, value_range is not None, found)

@@ -16,7 +16,8 @@ from segformer_tf.data.masks import UNKNOWN, mask_values, unknown_colours
 from segformer_tf.data.pictures import read_picture
 from segformer_tf.data.shapes import Shapes
 from segformer_tf.data.splits import Split
-from segformer_tf.images.opening import GREY_16, open_image, orientation
+from segformer_tf.images.opening import GREY_16, open_image
+from segformer_tf.images.orientation import orientation
 
 DEEP = (*GREY_16, "I")
 
@@ -26,7 +27,7 @@ class Look:
     """What one pair of picture and mask is like.
 
     Args:
-        size: Height and width as viewers show the picture.
+        size: Height and width as the picture is read: as viewers show it, unless the split is not to be turned.
         values: Value in the mask -> pixels.
         problem: Why the pair cannot be used, a sentence that names the file.
         broken: Whether that is because a file cannot be decoded.
@@ -52,7 +53,7 @@ def look(split: Split) -> list[Look]:
 def _look(split: Split, number: int) -> Look:
     found = Look()
     try:
-        _look_at_picture(split.images[number], found, split.value_range)
+        _look_at_picture(split.images[number], found, split.value_range, split.turn)
         if split.has_masks:
             _look_at_mask(split, number, found)
     except OSError as error:
@@ -62,7 +63,7 @@ def _look(split: Split, number: int) -> Look:
     return found
 
 
-def _look_at_picture(file: Path, found: Look, value_range: tuple[float, float] | None) -> None:
+def _look_at_picture(file: Path, found: Look, value_range: tuple[float, float] | None, turn: bool) -> None:
     data = file.read_bytes()
     found.digest = hashlib.blake2b(data, digest_size=16).digest()
     try:
@@ -91,6 +92,7 @@ def _look_at_picture(file: Path, found: Look, value_range: tuple[float, float] |
             raise OSError(str(error)) from None  # no picture for training: it may be left out as a damaged one
     if image.format == "PNG":
         turned = orientation(image)  # what says it may stand behind the pixels
+    turned = turned if turn else 1
     found.turned = turned != 1
     found.size = (size[0], size[1]) if turned in (5, 6, 7, 8) else (size[1], size[0])
 

@@ -9,24 +9,26 @@ from PIL import Image
 
 from segformer_tf.data.masks import coded, read_mask
 from segformer_tf.data.splits import Split
-from segformer_tf.images.opening import name_of, orientation, to_pixels
+from segformer_tf.images.opening import name_of, to_pixels
+from segformer_tf.images.orientation import orientation
 
 PNG = b"\x89PNG\r\n\x1a\n"
 # Keywords of PNG's texts, and its chunk, that Pillow looks for an orientation in.
 TEXTS, TEXT_KEYS = (b"tEXt", b"zTXt", b"iTXt"), (b"exif", b"xmp", b"XML:com.adobe.xmp", b"Raw profile type exif")
 
 
-def read_picture(source: Path | bytes, value_range: tuple[float, float] | None = None) -> np.ndarray:
-    """(H, W, 3) uint8, turned as its EXIF tag says; alpha is left out, grey repeated.
+def read_picture(source: Path | bytes, value_range: tuple[float, float] | None = None, turn: bool = True) -> np.ndarray:
+    """(H, W, 3) uint8; alpha is left out, grey repeated.
 
     Args:
         value_range: Values of pictures of over 8 bits that become 0 and 255; None: 0 and 65535 of 16-bit ones.
+        turn: Whether to turn it as its EXIF or XMP says.
 
     Raises:
         OSError: The file cannot be decoded.
         ValueError: It has other channels, or values of over 16 bits and no range for them.
     """
-    pixels = to_pixels(source, 3, "channels_last", strict=True, value_range=value_range)
+    pixels = to_pixels(source, 3, "channels_last", strict=True, exif=turn, value_range=value_range)
     if pixels.dtype != np.uint8:
         raise ValueError(
             f"{name_of(source)} holds {pixels.dtype} values, expected 8 or 16 bits: give value_range, the values of "
@@ -57,8 +59,8 @@ def _png_may_turn(data: bytes) -> bool:
 
 
 def picture_of(split: Split, number: int) -> np.ndarray:
-    """(H, W, 3) uint8, as viewers show it."""
-    return read_picture(split.images[number], split.value_range)
+    """(H, W, 3) uint8, as viewers show it unless the split says that pictures are not turned."""
+    return read_picture(split.images[number], split.value_range, split.turn)
 
 
 def ids_of(split: Split, number: int) -> np.ndarray:

@@ -43,6 +43,7 @@ class Split:
         classes: [{"id", "name", "color"}], or empty where the data set does not say.
         coding: What the values of mask files mean.
         value_range: Values of 16-bit pictures that become 0 and 255; None: 0 and 65535.
+        turn: Whether pictures are turned as their EXIF or XMP says; masks follow their own either way.
         shards: TFRecord files that hold the pictures and masks, instead of `images` and `targets`.
         layout: The layout that was found, in words.
         chosen: How pictures came into this split where the data set has no splits; `{"seed", "pictures"}`.
@@ -56,6 +57,7 @@ class Split:
     classes: Sequence[dict[str, Any]] = ()
     coding: Coding = field(default_factory=Coding)
     value_range: tuple[float, float] | None = None
+    turn: bool = True
     shards: Sequence[Path] = ()
     shard_count: int = 0
     layout: str = ""

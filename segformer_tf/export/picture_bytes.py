@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from segformer_tf.export.orientation import orientation, upright
+
 MIN_SIDE = 8  # anything smaller is a placeholder, not a photograph
 MAX_PIXELS = 25_000_000  # a camera's 6000 x 4000; while it is worked on it takes some 30 bytes a pixel
 
@@ -22,13 +24,14 @@ _FORMATS = {
 
 
 def read_picture(
-    data: tf.Tensor, max_pixels: int = MAX_PIXELS, min_side: int = MIN_SIDE
+    data: tf.Tensor, max_pixels: int = MAX_PIXELS, min_side: int = MIN_SIDE, turn: bool = True
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """One JPEG or PNG, string () -> (uint8 (H, W, 3), error text ()); with an error the picture is 32 x 32 and black.
 
     Pixels are Pillow's to the last bit, as `SegformerImageProcessor` takes them from the same file: grey is repeated,
-    palettes are looked up, alpha is dropped, 16-bit grey is divided by 257, an EXIF rotation is left alone. The size is
-    read from the header, so a picture of more than `max_pixels` is refused before it takes memory.
+    palettes are looked up, alpha is dropped, 16-bit grey is divided by 257. The picture lies as its EXIF or XMP says,
+    without `turn` as it is stored. The size is read from the header, so a picture of more than `max_pixels` is refused
+    before it takes memory.
     """
     is_jpeg = _starts_with(data, b"\xff\xd8\xff")
     is_png = _starts_with(data, b"\x89PNG\r\n\x1a\n")
@@ -42,8 +45,11 @@ def read_picture(
     def decode():
         grey_16 = is_png & (header[3] == 1) & (header[2] == 1)
         return tf.case(
-            [(is_jpeg, lambda: _safely(_decode_jpeg, data)), (grey_16, lambda: _safely(_decode_grey_16, data))],
-            default=lambda: _safely(_decode_png, data),
+            [
+                (is_jpeg, lambda: _safely(_decode_jpeg, data, turn)),
+                (grey_16, lambda: _safely(_decode_grey_16, data, turn)),
+            ],
+            default=lambda: _safely(_decode_png, data, turn),
         )
 
     picture, whole = tf.cond(error == "", decode, lambda: (_nothing(), True))
@@ -60,9 +66,14 @@ def _or_else(read: Callable, data: tf.Tensor, otherwise):
     return results.concatenate(tf.data.Dataset.from_tensors(otherwise)).take(1).get_single_element()
 
 
-def _safely(decode: Callable, data: tf.Tensor):
+def _safely(decode: Callable, data: tf.Tensor, turn: bool):
     """(the picture, whether it could be read)."""
-    return _or_else(lambda data: (decode(data), True), data, (_nothing(), False))
+
+    def read(data):
+        picture = decode(data)
+        return upright(picture, orientation(data)) if turn else picture, True
+
+    return _or_else(read, data, (_nothing(), False))
 
 
 def _nothing() -> tf.Tensor:

@@ -49,11 +49,6 @@ def build(
     if model.config.num_channels != 3:
         makers = {name: maker for name, maker in makers.items() if name != "serving_default"}
     chosen = list(makers if names is None else names)
-    if processor.do_exif_transpose and "serving_default" in chosen:
-        raise ValueError(
-            "The processor has do_exif_transpose=True, which a graph cannot do: set it to False, and turn pictures "
-            "before they are sent."
-        )
     if processor.value_range and "serving_default" in chosen:
         raise ValueError(
             f"The processor has value_range={processor.value_range}, which a graph cannot do: leave serving_default "
@@ -87,7 +82,7 @@ def _segmentation(model, run: Callable, processor, labels_at: str, max_pixels: i
 
     def segment_one_by_one(image_bytes):
         def one(data):
-            picture, error = read_picture(data, max_pixels, SMALLEST_SIDE)
+            picture, error = read_picture(data, max_pixels, SMALLEST_SIDE, processor.do_exif_transpose is not False)
             logits = run(processor.preprocess_tensor(picture)[tf.newaxis])
             return mask(logits[0], tf.shape(picture)[:2], error), error
 
@@ -121,7 +116,7 @@ def _classification(model, run: Callable, processor, max_pixels: int) -> dict[st
 
     def classify_one_by_one(image_bytes):
         def one(data):
-            picture, error = read_picture(data, max_pixels, SMALLEST_SIDE)
+            picture, error = read_picture(data, max_pixels, SMALLEST_SIDE, processor.do_exif_transpose is not False)
             return run(processor.preprocess_tensor(picture)[tf.newaxis])[0], error
 
         specs = (tf.TensorSpec((len(names),), tf.float32), tf.TensorSpec((), tf.string))
@@ -167,7 +162,7 @@ def _read_batch(image_bytes, processor, max_pixels: int) -> tuple[tf.Tensor, tf.
     """(B,) files of any sizes -> pixel_values (B, h, w, 3), sizes (B, 2), error texts (B,)."""
 
     def one(data):
-        picture, error = read_picture(data, max_pixels)
+        picture, error = read_picture(data, max_pixels, turn=processor.do_exif_transpose is not False)
         return processor.preprocess_tensor(picture), tf.shape(picture)[:2], error
 
     specs = (

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from segformer_tf.images import tiff
 from segformer_tf.images.arrays import to_array
+from segformer_tf.images.orientation import upright
 from segformer_tf.images.scaling import from_16_bit, stretch, to_channels_last, to_eight_bits
 from segformer_tf.images.tiff import check_pixels
 from segformer_tf.storage.keywords import spell_checked
@@ -49,7 +50,7 @@ def open_image(
     if isinstance(source, np.ndarray):
         return source
     if isinstance(source, Image.Image):
-        return _upright(source) if exif else source
+        return upright(source) if exif else source
     if data := _bytes(source):
         return _turned(_decode(data, name_of(source), page, channels, deep), exif)
     if hasattr(source, "__array__"):  # tensors
@@ -59,17 +60,7 @@ def open_image(
 
 def _turned(image: Image.Image | np.ndarray, exif: bool | None) -> Image.Image | np.ndarray:
     """What a file holds, upright unless that is switched off."""
-    return _upright(image) if exif is not False and isinstance(image, Image.Image) else image
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    return image if orientation(image) == 1 else ImageOps.exif_transpose(image)
-
-
-def orientation(image: Image.Image) -> int:
-    """1 to 8, as the picture's EXIF or XMP says; 1, upright, where that is no such number. A PNG is decoded for it."""
-    found = image.getexif().get(ExifTags.Base.Orientation, 1)
-    return found if found in range(2, 9) else 1
+    return upright(image) if exif is not False and isinstance(image, Image.Image) else image
 
 
 def name_of(source: Any) -> str:

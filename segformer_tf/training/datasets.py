@@ -139,7 +139,7 @@ def _numbered_elements(source: Source, seed: int, start: int, share: Share) -> t
         return share.of(pairs, start).map(lambda number, pair: (number, *pair))
     if source.shards:
         records = share.of(shards.shuffled_records(source.shards, seed).skip(start * share.batch), start)
-        return records.map(lambda n, record: (n, *shards.decode(record, source.value_range)), tf.data.AUTOTUNE)
+        return records.map(lambda n, record: (n, *shards.decode(record, source)), tf.data.AUTOTUNE)
     load, count = load_pair(source), len(source)
 
     def element(number):

@@ -32,7 +32,7 @@ from segformer_tf.training.scoring.corruptions import corrupt
 from segformer_tf.training.scoring.groups import Groups, read_groups
 from segformer_tf.training.scoring.protocols import Protocol
 from segformer_tf.training.scoring.tally import Tally
-from segformer_tf.training.sources import Item, Source, items, readers
+from segformer_tf.training.sources import Item, Source, as_read_by, items, readers
 
 LOSS_PICTURES = 16  # at most, that the validation loss is taken of, so that it costs little beside the scores
 
@@ -75,6 +75,7 @@ def predictions(
         else ignore_index
     )
     processor = processor or runtime.description.image_processor() or SegformerImageProcessor()
+    source = as_read_by(source, processor)
 
     def read(item: Item):
         pixels, item.target = item.read()

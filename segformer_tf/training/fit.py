@@ -32,7 +32,7 @@ from segformer_tf.training.recipes import RECIPES
 from segformer_tf.training.report.tensorboard import TensorBoard
 from segformer_tf.training.report.writing import write_report
 from segformer_tf.training.run import Run
-from segformer_tf.training.sources import Source, identity, open_split
+from segformer_tf.training.sources import Source, as_read_by, identity, open_split
 from segformer_tf.training.watch import Watch
 from segformer_tf.training.workers import Workers
 
@@ -67,8 +67,8 @@ def train(
         data: A directory whose "train" split is trained on and whose "val" split is validated on, its inspection, or a
             split.
         validation: Another directory or split to validate on.
-        processor: Saved beside the model; None: one that resizes to the validation pictures' size, or to the crop's for
-            classification.
+        processor: Saved beside the model; files are read as it reads them. None: one that resizes to the validation
+            pictures' size, or to the crop's for classification, and reads as the splits say.
         broken: "stop" at a file that cannot be read, or "skip" it with a message.
         tensorboard: Write scalars and pictures for TensorBoard into `run/tensorboard`; needs the extra `[report]`.
         verbose: 0: say nothing.
@@ -96,7 +96,7 @@ def train(
     workers.check(recipe)
     console = Console(verbose != 0 and workers.chief)
     sources = {"train": data, "val": data if validation is None else validation}
-    train_source, val_source, found = _inspected(sources, model.config, broken)
+    train_source, val_source, found = _inspected(sources, model.config, broken, processor)
     check_suited(recipe, model.config, train_source)
     for text in [*found.warnings, *found.notes]:
         console.line(text)
@@ -183,18 +183,21 @@ def _finish(run: Path, model, trained, keeper: Keeper, plan: Plan, told: bool) -
     return Run(run, keeper.best)
 
 
-def _inspected(data: dict[str, Any], config: SegformerConfig, broken: str) -> tuple[Source, Source, Inspection]:
-    """The sources as they can be used, and what was found in those that are files.
+def _inspected(
+    data: dict[str, Any], config: SegformerConfig, broken: str, processor: SegformerImageProcessor | None = None
+) -> tuple[Source, Source, Inspection]:
+    """The sources as they can be used and the processor reads them, and what was found in those that are files.
 
     An `Inspection` is taken as it is, so that files are not read twice; a validation set beside it, not its own.
     """
     if isinstance(data["train"], Inspection):
         found = data["train"].check(config)
-        if data["val"] is not data["train"]:
-            return open_split(data["train"], "train"), open_split(data["val"], "val"), found
+        splits = found.splits if data["val"] is data["train"] else {}
     else:
-        data = {name: open_split(source, name) for name, source in data.items()}
+        data = {name: as_read_by(open_split(source, name), processor) for name, source in data.items()}
         splits = {name: source for name, source in data.items() if isinstance(source, Split)}
         found = inspect(splits, config, broken=broken).check(config)
-    train_source, val_source = (found.splits.get(name) or open_split(data[name], name) for name in ("train", "val"))
+        splits = found.splits
+    sources = (splits.get(name) or open_split(data[name], name) for name in ("train", "val"))
+    train_source, val_source = (as_read_by(source, processor) for source in sources)
     return train_source, val_source, found

@@ -8,6 +8,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -123,8 +124,10 @@ def processor_for(plan: Plan, validation: Source) -> SegformerImageProcessor:
     """
     how = plan.recipe.augmentation
     by_class = isinstance(validation, Split) and not validation.has_masks
-    mean_std = {"image_mean": list(how.image_mean), "image_std": list(how.image_std)}
-    return SegformerImageProcessor(size=how.crop if by_class else plan.size, **mean_std)
+    reading: dict[str, Any] = {"image_mean": list(how.image_mean), "image_std": list(how.image_std)}
+    if isinstance(validation, Split):
+        reading |= {"value_range": validation.value_range, "do_exif_transpose": None if validation.turn else False}
+    return SegformerImageProcessor(size=how.crop if by_class else plan.size, **reading)
 
 
 def device() -> str:

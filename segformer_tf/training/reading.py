@@ -17,14 +17,18 @@ SAYS_MORE = r"\C*(Exif|http://ns\.adobe\.com|eXIf|tEXt|zTXt|iTXt)\C*"  # where J
 
 
 def decode_picture(
-    data: tf.Tensor, value_range: tuple[float, float] | None = None, file: tf.Tensor | str = ""
+    data: tf.Tensor,
+    value_range: tuple[float, float] | None = None,
+    turn: bool = True,
+    file: tf.Tensor | str = "",
 ) -> tf.Tensor:
-    """Bytes of a picture -> (H, W, 3) uint8, turned as its EXIF or XMP says, with the values that Pillow gives.
+    """Bytes of a picture -> (H, W, 3) uint8, with the values that Pillow gives.
 
     Plain JPEGs and 8-bit PNGs are decoded by TensorFlow; TIFF, BMP, WebP, 16 bits, CMYK and turned ones by Pillow.
 
     Args:
         value_range: Values of 16-bit pictures that become 0 and 255; None: 0 and 65535.
+        turn: Whether to turn it as its EXIF or XMP says.
         file: What an error calls the picture.
     """
 
@@ -32,7 +36,7 @@ def decode_picture(
         def read(encoded, name):
             encoded, name = _bytes(encoded), os.fsdecode(_bytes(name))
             try:
-                return read_picture(encoded, value_range)
+                return read_picture(encoded, value_range, turn)
             except (OSError, ValueError) as error:
                 told = str(error)
                 kind = OSError if isinstance(error, OSError) else ValueError
@@ -40,12 +44,15 @@ def decode_picture(
 
         return tf.ensure_shape(tf.numpy_function(read, [data, file], tf.uint8, stateful=False), (None, None, 3))
 
+    def as_it_lies():
+        return ~_may_turn(data) if turn else tf.constant(True)
+
     def jpeg():
-        plain = ~_may_turn(data) & (tf.image.extract_jpeg_shape(data)[2] != 4)
+        plain = as_it_lies() & (tf.image.extract_jpeg_shape(data)[2] != 4)
         return tf.cond(plain, lambda: tf.io.decode_jpeg(data, 3, dct_method="INTEGER_ACCURATE"), by_pillow)
 
     def png():
-        plain = (_depth(data) != 16) & ~_may_turn(data)
+        plain = (_depth(data) != 16) & as_it_lies()
         return tf.cond(plain, lambda: tf.io.decode_png(data, 3), by_pillow)
 
     is_jpeg, is_png = tf.strings.substr(data, 0, 2) == JPEG, tf.strings.substr(data, 0, 4) == PNG
@@ -131,7 +138,7 @@ def load_pair(split: Split) -> Callable:
     read = mask_reader(split.coding)
 
     def load(number):
-        image = decode_picture(tf.io.read_file(images[number]), split.value_range, images[number])
+        image = decode_picture(tf.io.read_file(images[number]), split.value_range, split.turn, images[number])
         if targets is None:
             return image, _drawn(split, number, tf.shape(image)[:2])
         if not split.has_masks:

@@ -44,6 +44,7 @@ def write_shards(split: Split, directory: str | Path, pictures_per_shard: int = 
         "classes": list(split.classes),
         "shards": names,
         "value_range": split.value_range,
+        "turn": split.turn,
     }
 
     def earlier() -> list[str]:
@@ -67,8 +68,8 @@ def _example(image: Path, ids: np.ndarray) -> bytes:
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
 
 
-def decode(record: tf.Tensor, value_range: tuple[float, float] | None = None) -> tuple[tf.Tensor, tf.Tensor]:
-    """One record -> (H, W, 3) uint8 and (H, W) int32."""
+def decode(record: tf.Tensor, split: Split) -> tuple[tf.Tensor, tf.Tensor]:
+    """One record of a split -> (H, W, 3) uint8 and (H, W) int32."""
     values = tf.io.parse_single_example(record, FEATURES)
     wide = tf.strings.substr(values["mask"], 24, 1) == b"\x10"  # the bit depth in the PNG's header
     ids = tf.cond(
@@ -76,13 +77,13 @@ def decode(record: tf.Tensor, value_range: tuple[float, float] | None = None) ->
         lambda: tf.cast(tf.io.decode_png(values["mask"], 1, dtype=tf.uint16), tf.int32),
         lambda: tf.cast(tf.io.decode_png(values["mask"], 1), tf.int32),
     )
-    return decode_picture(values["image"], value_range), tf.ensure_shape(ids[..., 0], (None, None))
+    return decode_picture(values["image"], split.value_range, split.turn), tf.ensure_shape(ids[..., 0], (None, None))
 
 
 def elements(split: Split) -> tf.data.Dataset:
     """All pictures in their order: (H, W, 3) uint8 and (H, W) int32."""
     records = tf.data.TFRecordDataset([str(file) for file in split.shards])
-    return records.map(lambda record: decode(record, split.value_range), num_parallel_calls=tf.data.AUTOTUNE)
+    return records.map(lambda record: decode(record, split), num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def shuffled_records(files: Sequence[Path], seed: int) -> tf.data.Dataset:

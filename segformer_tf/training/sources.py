@@ -14,6 +14,7 @@ from segformer_tf.data.inspection import Inspection
 from segformer_tf.data.layouts import read_split
 from segformer_tf.data.pictures import pair_of
 from segformer_tf.data.splits import UNLABELLED, Split
+from segformer_tf.images import SegformerImageProcessor
 from segformer_tf.training import shards
 from segformer_tf.training.augment import IMAGENET_MEAN
 from segformer_tf.training.reading import load_pair
@@ -36,6 +37,23 @@ def open_split(data: str | Path | Source | Inspection, split: str) -> Source:
             )
         return data.splits[split]
     return read_split(data, split) if isinstance(data, (str, Path)) else data
+
+
+def reading_of(processor: SegformerImageProcessor | None) -> dict[str, Any]:
+    """How files of pictures are read, as `inspect` takes it: as the processor reads them, by default without one."""
+    if processor is None:
+        return {}
+    return {"value_range": processor.value_range, "turn": processor.do_exif_transpose is not False}
+
+
+def as_read_by(source: Source, processor: SegformerImageProcessor | None) -> Source:
+    """A split whose pictures are read as the processor reads files; what the split says itself holds, too."""
+    if not isinstance(source, Split) or processor is None:
+        return source
+    how = reading_of(processor)
+    return dataclasses.replace(
+        source, value_range=source.value_range or how["value_range"], turn=source.turn and how["turn"]
+    )
 
 
 def identity(source: Source) -> dict[str, Any] | None:

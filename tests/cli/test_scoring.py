@@ -6,8 +6,9 @@ import pytest
 from PIL import Image
 from small_data import CLASSES, tiny_network, write_split
 
-from segformer_tf import SegformerConfig, TFSegformerForImageClassification
+from segformer_tf import SegformerConfig, SegformerImageProcessor, TFSegformerForImageClassification
 from segformer_tf.data.folds import inspect_folds
+from segformer_tf.export.export import export
 from segformer_tf.training import read_split
 from segformer_tf.training.evaluate import predictions
 from segformer_tf.training.scoring import calibration
@@ -151,6 +152,42 @@ def test_broken_files_are_left_out_where_that_is_asked_for(call, data, model, mo
     status, out, told = call("evaluate", "--model", model, "--data", data, "--skip-broken", *more)
     assert status == 0 and "left out: " in told and "b_val.jpg" in told
     assert "| b | 1 |" in out if more else "1 pictures;" in out
+
+
+@pytest.mark.filterwarnings("ignore:the temperature")
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("evaluate", "--model", "MODEL"),
+        ("evaluate", "--model", "FILE"),
+        ("evaluate", "--model", "MODEL", "--folds", "drive"),
+        ("calibrate", "MODEL"),
+        ("train", "--model", "MODEL", "--output", "RUN", "--steps", "1", "--crop", "32", "32", "--set", "batch_size=1"),
+    ],
+    ids=["evaluate", "a file", "folds", "calibrate", "train"],
+)
+def test_pictures_are_not_turned_for_a_model_that_does_not_turn_them(call, data, model, tmp_path, command):
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    for file in data.glob("images/*/*.jpg"):
+        with Image.open(file) as image:
+            image.load()
+        image.save(file, exif=turned, quality=95)
+    processor = SegformerImageProcessor(size=(48, 72), do_exif_transpose=False)
+    processor.save_pretrained(model)
+    places = {"MODEL": model, "RUN": tmp_path / "run", "FILE": tmp_path / "served"}
+    if "FILE" in command:
+        export(tiny_network(), tmp_path / "served", processor=processor, names=["logits"])
+    status, _, told = call(*(places.get(word, word) for word in command), "--data", data)
+    assert status == 0, told
+    if command[0] == "train":
+        assert SegformerImageProcessor.from_pretrained(tmp_path / "run").do_exif_transpose is False
+    processor.do_exif_transpose = None
+    processor.save_pretrained(model)
+    if "FILE" not in command:
+        places["RUN"] = tmp_path / "another"
+        status, _, told = call(*(places.get(word, word) for word in command), "--data", data)
+        assert status == 1 and "expected 72 x 48 as its picture" in told
 
 
 @pytest.mark.filterwarnings("ignore:the temperature")  # of random weights

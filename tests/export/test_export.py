@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 from serving_models import SIZE, decoded, encoded, exported, loaded, model, picture, processor, random_model
 from tensorflow_serving.apis import prediction_log_pb2
 
@@ -124,6 +125,40 @@ def test_a_keras_file_is_compared_and_kept(tmp_path):
     assert written.relative_difference < 1e-5 and written.same_labels == 1.0
 
 
+def test_a_file_is_compared_on_the_picture_that_is_given(tmp_path, monkeypatch):
+    seen = []
+
+    class Recorded(export_module.KerasModel):
+        def __call__(self, pixels):
+            seen.append(pixels)
+            return super().__call__(pixels)
+
+    monkeypatch.setattr(export_module, "KerasModel", Recorded)
+    given = np.asarray(picture(50, 70, seed=3))
+    export(model(), tmp_path, "keras", processor=processor(), picture=given)
+    np.testing.assert_array_equal(seen[0], processor()(given, return_tensors="np").pixel_values)
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path):
+    broken = random_model()
+    bias = broken.get_layer("decode_head").classifier.bias
+    bias.assign(np.full(bias.shape, np.nan))
+    for format in ("saved_model", "keras"):
+        with pytest.raises(ValueError, match="The model has values that are no numbers"):
+            export(broken, tmp_path, format, processor=processor())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_saved_model_that_answers_with_other_labels_is_not_kept(tmp_path, monkeypatch):
+    other = random_model()
+    other.get_layer("decode_head").classifier.bias.assign([1e3, 0, 0, 0, 0])
+    kept = tf.saved_model.load(str(exported() / "1"))
+    monkeypatch.setattr(tf.saved_model, "load", lambda _: kept)
+    with pytest.raises(ValueError, match="serving_default answers with another labels when read back from"):
+        export(other, tmp_path, processor=processor(), names=["serving_default"])
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("settings", [{"size": {"shortest_edge": 64}}, {"do_resize": False}])
 def test_a_size_that_depends_on_the_picture_is_served_one_by_one(settings):
     settings = processor(**settings)
@@ -135,6 +170,27 @@ def test_a_size_that_depends_on_the_picture_is_served_one_by_one(settings):
     for i in (0, 2):
         np.testing.assert_array_equal(decoded(answer["mask_bytes"].numpy()[i]), segment(files[i]).labels)
     assert answer["mask_bytes"].numpy()[1] == b"" and b"not a picture" in answer["error"].numpy()[1]
+
+
+def test_a_saved_model_has_the_size_and_the_limit_that_are_asked_for(tmp_path):
+    asked = {"size": (32, 64), "labels_at": "input", "max_pixels": 3000}
+    written = export(model(), tmp_path, processor=processor(), names=["serving_default"], **asked)
+    kept = tf.saved_model.load(str(written.path))
+    files = [encoded(picture(50, 60)), encoded(picture(50, 61))]
+    answer = kept.signatures["serving_default"](image_bytes=tf.constant(files))
+    assert answer["labels"].shape == (2, 32, 64)
+    segment = SegmentationPipeline(model(), processor(size=(32, 64)))
+    np.testing.assert_array_equal(decoded(answer["mask_bytes"].numpy()[0]), segment(files[0]).labels)
+    assert answer["error"].numpy()[0] == b"" and b"at most 3000 in all" in answer["error"].numpy()[1]
+
+
+@pytest.mark.parametrize("settings", [{}, {"do_resize": False}])
+def test_the_limit_of_pixels_holds_for_every_kind_of_model(settings):
+    file = encoded(picture(64, 64))
+    for served in (model(), random_model(TFSegformerForImageClassification)):
+        serve = signatures.build(served, processor(**settings), ["serving_default"], max_pixels=4095)
+        error = serve["serving_default"](image_bytes=tf.constant([file]))["error"].numpy()[0]
+        assert b"is 64 x 64 pixels, expected" in error and b"at most 4095 in all" in error
 
 
 def test_labels_may_be_asked_for_at_the_inputs_size():
@@ -168,6 +224,51 @@ def test_a_classifier_answers_with_names_and_scores():
     assert [name.decode() for name in answer["classes"].numpy()[0]] == [row["label"] for row in expected]
     np.testing.assert_allclose(answer["scores"][0], [row["score"] for row in expected], rtol=1e-4)
     assert answer["error"].numpy()[0] == b"" and b"not a picture" in answer["error"].numpy()[1]
+
+
+@pytest.mark.parametrize(
+    "several", [{"problem_type": "multi_label_classification"}, {"num_labels": 1, "id2label": None}]
+)
+def test_a_classifier_of_classes_that_do_not_exclude_each_other_answers_with_the_share_of_each(several):
+    classifier = random_model(TFSegformerForImageClassification, **several)
+    file = encoded(picture(40, 50), "JPEG")
+    answer = signatures.build(classifier, processor(), ["serving_default"])["serving_default"](
+        image_bytes=tf.constant([file])
+    )
+    expected = ImageClassificationPipeline(classifier, processor())(file)
+    np.testing.assert_allclose(answer["scores"][0], [row["score"] for row in expected], rtol=1e-4)
+    assert abs(sum(row["score"] for row in expected) - 1) > 0.01
+
+
+def test_a_classifier_answers_alike_one_by_one_and_to_numbers():
+    classifier = random_model(TFSegformerForImageClassification)
+    own_size = processor(do_resize=False)
+    built = signatures.build(classifier, own_size)
+    file = encoded(picture(64, 96))
+    answer = built["serving_default"](image_bytes=tf.constant([file]))
+    expected = ImageClassificationPipeline(classifier, own_size)(file)
+    assert [name.decode() for name in answer["classes"].numpy()[0]] == [row["label"] for row in expected]
+    np.testing.assert_allclose(answer["scores"][0], [row["score"] for row in expected], rtol=1e-4)
+    pixels = own_size(file, return_tensors="np").pixel_values
+    logits = classifier(pixels).logits
+    for name, given in (("logits", pixels), ("transformers", np.moveaxis(pixels, -1, 1))):
+        found = built[name](pixel_values=tf.constant(given))["logits"]
+        np.testing.assert_allclose(found, logits, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("turn", [None, True, False])
+@pytest.mark.parametrize("settings", [{}, {"size": {"shortest_edge": 64}}])
+def test_pictures_are_turned_where_the_pipeline_turns_them(settings, turn):
+    settings = processor(**settings, do_exif_transpose=turn)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    files = [encoded(picture(50, 70), kind, exif=exif) for kind in ("JPEG", "PNG")]
+    serve = signatures.build(model(), settings, ["serving_default"])["serving_default"]
+    masks = serve(image_bytes=tf.constant(files))["mask_bytes"].numpy()
+    segment = SegmentationPipeline(model(), settings)
+    for mask, file in zip(masks, files, strict=True):
+        assert decoded(mask).shape == ((50, 70) if turn is False else (70, 50))
+        np.testing.assert_array_equal(decoded(mask), segment(file).labels)
 
 
 def test_a_bfloat16_model_is_served_in_bfloat16(tmp_path):
@@ -215,8 +316,8 @@ def test_what_a_graph_cannot_run_is_refused_with_its_cause():
         ({"names": ["logits", "classify"]}, "There is no signature classify, expected some of serving_default, segm"),
         ({"labels_at": "full"}, 'labels_at is \'full\', expected "map" or "input"'),
         (
-            {"processor": SegformerImageProcessor(do_exif_transpose=True)},
-            "do_exif_transpose=True, which a graph cannot",
+            {"processor": SegformerImageProcessor(value_range=(0, 4095))},
+            r"has value_range=\(0\.0, 4095\.0\), which a graph cannot do: leave serving_default out",
         ),
         ({"size": (64, 31)}, "size is 64 x 31, expected at least 32 a side"),
         ({"batch": 0, "format": "onnx"}, "batch is 0, expected a number above 0"),

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from serving_models import encoded, picture
 
 from segformer_tf.export.picture_bytes import read_picture
@@ -19,15 +19,19 @@ read = tf.function(
 PHOTO = picture(40, 53)
 NOISE = np.random.default_rng(0)
 PALETTE = PHOTO.quantize(40)
+EXIF = Image.Exif()
+EXIF[0x0112] = 6
+XMP = PngImagePlugin.PngInfo()
+XMP.add_itxt("XML:com.adobe.xmp", '<x tiff:Orientation="5"/>', zip=True)
 GOOD = {
     "JPEG": encoded(PHOTO, "JPEG"),
     "progressive JPEG": encoded(PHOTO, "JPEG", progressive=True, quality=30),
     "JPEG without subsampling": encoded(PHOTO, "JPEG", subsampling=0),
     "grey JPEG": encoded(PHOTO.convert("L"), "JPEG"),
-    "JPEG that EXIF turns": encoded(
-        PHOTO,
-        "JPEG",
-        exif=b"Exif\x00\x00MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00\x00\x00\x00\x00",
+    "JPEG that EXIF turns": encoded(PHOTO, "JPEG", exif=EXIF),
+    "PNG that XMP turns": encoded(PHOTO, pnginfo=XMP),
+    "16-bit grey PNG that EXIF turns": encoded(
+        Image.fromarray(NOISE.integers(0, 65536, (40, 53), np.uint16)), exif=EXIF
     ),
     "PNG": encoded(PHOTO),
     "grey PNG": encoded(PHOTO.convert("L")),
@@ -67,7 +71,10 @@ BAD = {
 def test_pixels_are_those_that_the_processor_takes_from_the_same_file(kind):
     pixels, error = read(GOOD[kind])
     assert error == b""
-    np.testing.assert_array_equal(pixels, to_pixels(GOOD[kind], 3, None, strict=True, exif=False))
+    np.testing.assert_array_equal(pixels, to_pixels(GOOD[kind], 3, None, strict=True))
+    lying, _ = read_picture(GOOD[kind], turn=False)
+    np.testing.assert_array_equal(lying, to_pixels(GOOD[kind], 3, None, strict=True, exif=False))
+    assert (lying.shape == pixels.shape) != ("turns" in kind)
 
 
 @pytest.mark.parametrize("kind", BAD)
@@ -79,7 +86,11 @@ def test_what_cannot_be_read_gives_an_error_text_and_a_black_picture(kind):
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.sampled_from(["JPEG", "PNG"]), st.integers(0, 10_000), st.binary(min_size=1, max_size=20))
+@given(
+    st.sampled_from(["JPEG", "PNG", "JPEG that EXIF turns", "PNG that XMP turns"]),
+    st.integers(0, 10_000),
+    st.binary(min_size=1, max_size=20),
+)
 def test_damaged_files_never_raise(format, position, patch):
     data = GOOD[format]
     position %= len(data)
@@ -90,5 +101,4 @@ def test_damaged_files_never_raise(format, position, patch):
 
 
 def test_test_pictures_are_what_their_names_say():
-    assert Image.open(io.BytesIO(GOOD["JPEG that EXIF turns"])).getexif()[0x0112] == 6
     assert Image.open(io.BytesIO(GOOD["16-bit grey PNG"])).mode == "I;16"

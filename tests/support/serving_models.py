@@ -118,11 +118,14 @@ def decoded(data: bytes) -> np.ndarray:
 
 
 def ten_files() -> list[bytes]:
-    """Ten pictures of different sizes, JPEG and PNG, RGB and grey."""
+    """Ten pictures of different sizes, JPEG and PNG, RGB and grey, one of each that EXIF turns."""
     sizes = [(40, 60), (64, 96), (31, 47), (90, 33), (120, 160), (64, 64), (35, 101), (77, 50), (128, 96), (50, 210)]
-    files = []
+    turned, files = Image.Exif(), []
+    turned[0x0112] = 6
     for i, (height, width) in enumerate(sizes):
         image = picture(height, width, seed=i)
         image = image.convert("L") if i in (4, 5) else image
-        files.append(encoded(image, "JPEG", quality=80) if i % 2 else encoded(image, "PNG"))
+        options = {"exif": turned} if i in (3, 6) else {}
+        options |= {"quality": 80} if i % 2 else {}
+        files.append(encoded(image, "JPEG" if i % 2 else "PNG", **options))
     return files

@@ -51,6 +51,7 @@ def read(directory: Path, split: str, seed: int) -> Split:
         shard_count=about["pictures"],
         layout=LAYOUT.name,
         value_range=about.get("value_range"),
+        turn=about.get("turn") is not False,
     )
 
 

@@ -13,7 +13,7 @@ from segformer_tf.pipelines import overlap
 from segformer_tf.pipelines.description import class_names
 from segformer_tf.pipelines.predict import How, Predictor
 from segformer_tf.pipelines.runtimes import Runtime
-from segformer_tf.training.sources import Item, items
+from segformer_tf.training.sources import Item, as_read_by, items
 
 LEFT_OUT = -1
 
@@ -46,7 +46,7 @@ def accuracy(
         finish=lambda item, pixels, found: (int(ids_of(np.asarray(item.target))), int(found.logits.argmax())),
         how=How(),
     )
-    for found in overlap.many(Predictor(runtime, processor, batch_size), task, items(split)):
+    for found in overlap.many(Predictor(runtime, processor, batch_size), task, items(as_read_by(split, processor))):
         if isinstance(found, overlap.Failed):
             raise found.error
         true, predicted = found

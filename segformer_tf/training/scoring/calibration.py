@@ -17,7 +17,7 @@ from segformer_tf.pipelines.runtimes import Runtime
 from segformer_tf.storage.read import read_json
 from segformer_tf.storage.whole import whole, write_text
 from segformer_tf.training.scoring.protocols import Protocol
-from segformer_tf.training.sources import Source, readers
+from segformer_tf.training.sources import Source, as_read_by, readers
 
 BINS = 15  # of the confidence, as wide each, as Guo et al. (2017) have them
 PIXELS = 2000  # of each picture that a temperature is fitted on
@@ -113,7 +113,7 @@ def sampled_logits(
         )
     random = np.random.default_rng(seed)
     predictor, found, truths = Predictor(runtime, processor), [], []
-    for number, read in enumerate(readers(source)):
+    for number, read in enumerate(readers(as_read_by(source, processor))):
         image, labels = read()
         protocol.check(image.shape[:2], f"picture {number}")
         places = np.flatnonzero(labels != UNLABELLED)
