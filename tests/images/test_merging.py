@@ -100,9 +100,10 @@ def test_a_part_may_reach_past_the_picture_and_start_between_pixels():
     np.testing.assert_array_equal(found.labels, [[0] * 4 + [1] * 6] * 4)
 
 
-@pytest.mark.parametrize("classes", [2, 300])
+@pytest.mark.parametrize("classes", [2, 256, 257, 300])
 def test_labels_are_ids_for_any_number_of_classes(classes):
     logits = random(3, 4, classes)
+    logits[0, 0, -1] = 9
     np.testing.assert_array_equal(merged((3, 4), [(logits,)]).labels, logits.argmax(-1))
 
 
