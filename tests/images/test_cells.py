@@ -46,10 +46,28 @@ def test_bands_chunks_and_boxes_change_nothing(classes, monkeypatch):
     expected = plain(logits, (50, 66), box)
     assert len(np.unique(expected)) > 1
     assert (labels(logits, (50, 66), box) == expected).all()
-    monkeypatch.setattr(merging, "BAND_PIXELS", 200)
     monkeypatch.setattr(cells, "CHUNK_VALUES", 100)
-    monkeypatch.setattr(cells, "CORNER_VALUES", 1000)
+    monkeypatch.setattr(cells, "CORNER_VALUES", 100)
+    looked, chosen, candidates, choose = [], [], cells._candidates, cells._choose
+    monkeypatch.setattr(
+        cells, "_candidates", lambda four, *rest: looked.append(four[0].size) or candidates(four, *rest)
+    )
+    monkeypatch.setattr(
+        cells, "_choose", lambda found, ids, *rest: chosen.append(ids.shape[1]) or choose(found, ids, *rest)
+    )
     assert (labels(logits, (50, 66), box) == expected).all()
+    assert max(looked) <= max(100, classes) and set(chosen) == {1}, "memory stays bounded"
+    monkeypatch.setattr(merging, "BAND_PIXELS", 200)
+    assert (labels(logits, (50, 66), box) == expected).all()
+
+
+def test_parts_that_overlap_go_the_plain_way():
+    first, second = np.random.default_rng(0).normal(size=(2, 4, 5, 3)).astype(np.float32)
+    merger = merging.Merger((32, 40))
+    merger.add(first)
+    merger.add(second)
+    merger.finish()
+    assert (merger.labels == plain((first + second) / 2, (32, 40))).mean() > 0.999
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])

@@ -100,9 +100,10 @@ def test_a_part_may_reach_past_the_picture_and_start_between_pixels():
     np.testing.assert_array_equal(found.labels, [[0] * 4 + [1] * 6] * 4)
 
 
-@pytest.mark.parametrize("classes", [2, 300])
+@pytest.mark.parametrize("classes", [2, 256, 257, 300])
 def test_labels_are_ids_for_any_number_of_classes(classes):
     logits = random(3, 4, classes)
+    logits[0, 0, -1] = 9
     np.testing.assert_array_equal(merged((3, 4), [(logits,)]).labels, logits.argmax(-1))
 
 
@@ -133,6 +134,20 @@ def test_maps_are_the_probability_of_a_class_and_the_entropy():
     np.testing.assert_allclose(found.maps["entropy"], -(rates * np.log(rates)).sum(-1) / np.log(4), atol=1e-3)
     even = merged((4, 4), [(np.zeros((2, 2, 3), "float32"),)], maps=("entropy",))
     np.testing.assert_allclose(even.maps["entropy"], 1, atol=1e-3)
+
+
+def test_a_temperature_divides_the_logits_of_probabilities_and_leaves_the_labels():
+    parts, mean = overlapping()
+    small = 3 * random(5, 7, 4)
+    for others, expected in (
+        ([], softmax(mean / 2)),
+        ([(small, None, 1)], (softmax(mean / 2) + softmax(resized(small, 40, 50) / 2)) / 2),
+    ):
+        found = merged((40, 50), [*parts, *others], scores=True, maps=(2,), temperature=2.0)
+        np.testing.assert_array_equal(found.labels, merged((40, 50), [*parts, *others]).labels)
+        np.testing.assert_allclose(found.maps[2], expected[..., 2], atol=1e-3)
+        of_labels = np.take_along_axis(expected, found.labels[..., np.newaxis], -1)[..., 0]
+        np.testing.assert_allclose(found.scores, of_labels, atol=1e-3)
 
 
 def test_rows_of_logits_that_are_done_are_let_go_and_the_rest_labels_the_same():
