@@ -119,9 +119,14 @@ def save_h5(directory: str | os.PathLike, config: Mapping[str, Any], variables: 
 
 
 def config_text(config: Mapping[str, Any], variables: Mapping[str, np.ndarray]) -> str:
-    """The text of config.json, which names the architecture that these variables are."""
+    """The text of config.json, which names the architecture and the type that these variables are.
+
+    transformers 5 computes in the type that the file names, so that of a half-precision source must not stay.
+    """
+    dtype = next((str(array.dtype) for array in variables.values()), "float32")
     values = {
         **config,
+        **{key: dtype for key in ("dtype", "torch_dtype") if key in config},
         "model_type": "segformer",
         "architectures": [infer.ARCHITECTURES[names.task_of(variables)]],
     }

@@ -7,8 +7,9 @@ import keras
 
 from segformer_tf.config import SegformerConfig
 from segformer_tf.models import losses
-from segformer_tf.models.base import SegformerBase, as_pair
+from segformer_tf.models.base import SegformerBase
 from segformer_tf.models.checkpointed import Pretrained, checked
+from segformer_tf.models.inputs import as_pair
 from segformer_tf.models.metrics import LabelAccuracy, MeanIoU
 from segformer_tf.models.network import MeanTokenClassifier, decode_head, from_boundary, to_boundary
 from segformer_tf.models.outputs import EncoderOutput, TaskOutput
