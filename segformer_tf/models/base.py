@@ -41,6 +41,9 @@ class SegformerBase(Pretrained, Mended):
         )
         inputs = keras.Input(shape, name="pixel_values", dtype="float32")
         super().__init__(inputs=inputs, outputs=network(inputs), name=name or type(self).__name__.lower(), **kwargs)
+        self._describe(network, config, data_format, policy)
+
+    def _describe(self, network: Network, config: SegformerConfig, data_format: str, policy) -> None:
         self.dtype_policy = policy
         self.config = config
         self.data_format = data_format

@@ -28,12 +28,51 @@ class TFSegformerModel(SegformerBase):
 
     output_class = EncoderOutput
 
+    @property
+    def base_model(self):
+        """The encoder alone: this model."""
+        return self
+
+    segformer = base_model
+
 
 @register
-class TFSegformerForImageClassification(SegformerBase):
-    """The encoder and a linear classifier on its mean token: `(B, H, W, C) -> logits (B, num_labels)`."""
+class EncoderOf(TFSegformerModel):
+    """The encoder of a model with a head, over that model's own layers; read from a file it is one by itself."""
+
+    def __init__(self, whole: SegformerBase):
+        network, config = whole.network.without_head(), whole.config
+        deepest = whole.get_layer(f"layer_norm_{config.num_encoder_blocks - 1}").output
+        outputs = {"last_hidden_state": network.last(deepest)}
+        super(SegformerBase, self).__init__(inputs=whole.inputs[0], outputs=outputs, name=self.base_model_prefix)
+        self._describe(network, config, whole.data_format, whole.dtype_policy)
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None, **kwargs):
+        return TFSegformerModel.from_config(config, custom_objects, **kwargs)
+
+
+class WithHead(SegformerBase):
+    """A model whose encoder can be called, frozen and saved by itself."""
 
     output_class = TaskOutput
+
+    @property
+    def base_model(self) -> TFSegformerModel:
+        """The encoder over this model's own layers, without the head; freezing it freezes the layers here.
+
+        Made at the first access, and the same from then on.
+        """
+        if "_encoder" not in vars(self):
+            vars(self)["_encoder"] = EncoderOf(self)  # not by setattr: Keras would count its layers twice
+        return vars(self)["_encoder"]
+
+    segformer = base_model
+
+
+@register
+class TFSegformerForImageClassification(WithHead):
+    """The encoder and a linear classifier on its mean token: `(B, H, W, C) -> logits (B, num_labels)`."""
 
     @property
     def classifier(self) -> keras.layers.Layer:
@@ -53,13 +92,12 @@ class TFSegformerForImageClassification(SegformerBase):
 
 
 @register
-class TFSegformerForSemanticSegmentation(SegformerBase):
+class TFSegformerForSemanticSegmentation(WithHead):
     """The encoder and the all-MLP decode head: `(B, H, W, C) -> logits (B, H / 4, W / 4, num_labels)`.
 
     Channels-first models give (B, num_labels, H / 4, W / 4). Labels are (B, H, W) class ids.
     """
 
-    output_class = TaskOutput
     _class_weights: tuple[float, ...] | None = None  # one a class, while `fit` trains with them
 
     @property
