@@ -177,6 +177,7 @@ class SegformerBase(Pretrained, Mended):
         self.optimizer.build(self.trainable_variables)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        x, y, sample_weight = as_pair((x, y, sample_weight))  # Keras builds a loss and metrics by batches as they come
         logits = self._channels_last(_logits(y_pred))
         if has_compiled_loss(self):
             resized = logits if getattr(self.loss, "resizes_logits", False) else self._for_loss(y, logits)
@@ -188,6 +189,7 @@ class SegformerBase(Pretrained, Mended):
         return scaled(sum(self.losses, self._task_loss(y, logits, sample_weight)))
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        x, y, sample_weight = as_pair((x, y, sample_weight))
         if y is not None:
             y_pred = self._channels_last(_logits(y_pred))
             found = step.kept(y_pred, y)

@@ -159,8 +159,8 @@ class DecodeHead(Block):
     def call(self, maps, training=None):
         if (found := tuple(map_.shape[-1] for map_ in maps)) != self.sizes:
             raise ValueError(
-                f"The maps' last axes are {found}, expected {self.sizes}: the layer takes a map of each stage, channels "
-                "last, so transpose channels-first ones, or call a TFSegformerDecodeHead."
+                f"The maps' last axes are {found}, expected {self.sizes}: the layer takes a map of each stage, "
+                "channels last, so transpose channels-first ones, or call a TFSegformerDecodeHead."
             )
         x = kernels.fuse(maps, self.linear_c, self.linear_fuse, self.batch_norm, training)
         x = self.dropout(x, training=training)
