@@ -8,9 +8,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from segformer_tf.bounds import MOST, check, is_whole
+from segformer_tf.bounds import MOST, check, is_whole, plain, switch
 from segformer_tf.storage import find, publish
-from segformer_tf.storage.keywords import check_keywords, keywords_of, spell_checked
+from segformer_tf.storage.keywords import check_keywords, drop_without_effect, keywords_of, spell_checked
 from segformer_tf.storage.whole import write_text
 
 # Table 6 of the paper: depths, hidden sizes, channels of the decode head.
@@ -78,11 +78,14 @@ class SegformerConfig:
         merge_keys: list[int] | tuple[int, ...] | None = None,
         **of_transformers: Any,
     ):
+        if (found := of_transformers.pop("model_type", self.model_type)) != self.model_type:
+            raise ValueError(f'model_type is {found!r}, expected "segformer": give the config of a SegFormer.')
+        self.name_or_path = str(of_transformers.pop("name_or_path", of_transformers.pop("_name_or_path", "")))
         check_keywords(type(self).__name__, of_transformers, self.KEYS)
         given = {key: value for key, value in locals().items() if key in self.KEYS and "label" not in key}
         self._keys = [*given, "id2label", "label2id", *of_transformers]
         for key, value in {**given, **of_transformers}.items():
-            setattr(self, key, copy.deepcopy(list(value) if isinstance(value, tuple) else value))
+            setattr(self, key, plain(copy.deepcopy(value)))
         if id2label is None:
             self.num_labels = 2 if num_labels is None else num_labels
         else:
@@ -109,6 +112,7 @@ class SegformerConfig:
 
     @num_labels.setter
     def num_labels(self, value: int) -> None:
+        value = plain(value)
         if not is_whole(value, MOST["num_labels"]):
             wanted = f"a whole number of at least 1 and at most {MOST['num_labels']}"
             raise ValueError(f"num_labels is {value!r}, expected {wanted}: count your classes.")
@@ -136,11 +140,8 @@ class SegformerConfig:
         None is a value as any other, but for `num_labels`, `id2label` and `label2id`, which it leaves as they are.
         """
         check_keywords("SegformerConfig", overrides, (*cls.KEYS, *values))
-        if (found := values.get("model_type", cls.model_type)) != cls.model_type:
-            raise ValueError(f'model_type is {found!r}, expected "segformer": give the config of a SegFormer.')
         named = values.get("id2label")
-        left_out = ("model_type", "num_labels") if named is not None else ("model_type",)
-        merged = {k: v for k, v in values.items() if k not in left_out}
+        merged = {k: v for k, v in values.items() if k != "num_labels" or named is None}
         if overrides.get("num_labels") is not None or overrides.get("id2label") is not None:
             kept = not isinstance(named or {}, dict) or len(named or ()) == overrides.get("num_labels")
             for key in _CLASSES if overrides.get("id2label") is not None or not kept else ():
@@ -155,7 +156,7 @@ class SegformerConfig:
         merged |= {k: v for k, v in overrides.items() if v is not None or k not in _CLASSES}
         if hidden := [key for key in merged if key == "_keys" or callable(getattr(cls, key, None))]:
             raise ValueError(f"{hidden[0]} is no key of a configuration, but what this class calls its own: remove it.")
-        unknown = {key: copy.deepcopy(merged.pop(key)) for key in [*merged] if key not in cls.KEYS}
+        unknown = {key: copy.deepcopy(merged.pop(key)) for key in [*merged] if key not in (*cls.KEYS, "model_type")}
         config = cls(**merged)
         config._keys += unknown
         vars(config).update(unknown)
@@ -172,6 +173,7 @@ class SegformerConfig:
     @classmethod
     def from_pretrained(cls, name_or_path: str | os.PathLike, **kwargs: Any):
         """That of a Hub id, a directory, a `config.json` or a bundled model; `kwargs` as `get_config_dict`."""
+        drop_without_effect(kwargs, but=cls.KEYS)
         values, overrides = cls.get_config_dict(name_or_path, **kwargs)
         config = cls.from_dict(values, **overrides)
         config.name_or_path = str(name_or_path)
@@ -227,11 +229,11 @@ class SegformerConfig:
             key, equals, text = part.partition("=")
             if not equals or not hasattr(self, key):
                 raise ValueError(f"update_str has {part!r}, expected KEY=VALUE with a key of this config: correct it.")
+            old = getattr(self, key)
             try:
-                value = json.loads(text.lower() if text in ("True", "False") else text)
+                value = switch(text) if isinstance(old, bool) else json.loads(text)
             except ValueError:
                 value = text
-            old = getattr(self, key)
             value = float(value) if type(old) is float and type(value) is int else value
             nothing = value is None and key not in _CLASSES  # `from_dict` says which keys may be None
             if old is not None and type(value) is not type(old) and not nothing:

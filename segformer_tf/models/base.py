@@ -11,7 +11,7 @@ from keras import ops
 
 from segformer_tf.config import SegformerConfig
 from segformer_tf.models.adamw import AdamW
-from segformer_tf.models.checkpointed import Pretrained, checked
+from segformer_tf.models.checkpointed import Pretrained, as_config, checked
 from segformer_tf.models.compiled import fields_of
 from segformer_tf.models.distribution import Mended, scaled
 from segformer_tf.models.inputs import as_pair, check_logits, check_pixels, out_of_mapping
@@ -34,7 +34,7 @@ class SegformerBase(Pretrained, Mended):
     output_class: type[ModelOutput] = ModelOutput
 
     def __init__(self, config: SegformerConfig, data_format: str | None = None, *, name=None, dtype=None, **kwargs):
-        data_format, policy = checked(config, data_format, dtype, kwargs)
+        config, (data_format, policy) = as_config(config), checked(data_format, dtype, kwargs)
         network = Network(config, data_format, policy, self._make_head(config, policy))
         shape = (
             (config.num_channels, None, None) if data_format == "channels_first" else (None, None, config.num_channels)

@@ -8,7 +8,7 @@ import keras
 from segformer_tf.config import SegformerConfig
 from segformer_tf.models import losses
 from segformer_tf.models.base import SegformerBase
-from segformer_tf.models.checkpointed import Pretrained, checked
+from segformer_tf.models.checkpointed import Pretrained, as_config, checked
 from segformer_tf.models.inputs import as_pair
 from segformer_tf.models.metrics import LabelAccuracy, MeanIoU
 from segformer_tf.models.network import MeanTokenClassifier, decode_head, from_boundary, to_boundary
@@ -178,7 +178,7 @@ class TFSegformerDecodeHead(Pretrained, keras.Model):
         return super().from_pretrained(name_or_path, **kwargs)
 
     def __init__(self, config: SegformerConfig, data_format: str | None = None, *, name=None, dtype=None, **kwargs):
-        data_format, policy = checked(config, data_format, dtype, kwargs)
+        config, (data_format, policy) = as_config(config), checked(data_format, dtype, kwargs)
         first = data_format == "channels_first"
         inputs = [
             keras.Input((size, None, None) if first else (None, None, size), name=f"hidden_state_{i}")
