@@ -64,6 +64,18 @@ def check(config: Any) -> None:
     expect(ids == set(range(last + 1)), "id2label", f"one name for every id from 0 to {last}")
 
 
+def plain(value: Any) -> Any:
+    """A value as JSON has it: tuples as lists, NumPy's numbers and arrays as Python's own."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    return [plain(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+
+def switch(text: str) -> bool | str:
+    """What a text says of a switch, as transformers' configurations read it; another text is left as it is."""
+    yes, no = ("true", "1", "y", "yes"), ("false", "0", "n", "no")
+    return text.lower() in yes if text.lower() in yes + no else text
+
+
 def is_whole(value: Any, most: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
 

@@ -8,9 +8,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from segformer_tf.bounds import MOST, check, contradictions, is_whole, names_by_id
+from segformer_tf.bounds import MOST, check, contradictions, is_whole, names_by_id, plain, switch
 from segformer_tf.storage import find, publish
-from segformer_tf.storage.keywords import also_called, check_keywords, keywords_of, spell_checked
+from segformer_tf.storage.keywords import also_called, check_keywords, drop_without_effect, keywords_of, spell_checked
 from segformer_tf.storage.whole import write_text
 
 # Table 6 of the paper: depths, hidden sizes, channels of the decode head.
@@ -78,11 +78,14 @@ class SegformerConfig:
         merge_keys: list[int] | tuple[int, ...] | None = None,
         **of_transformers: Any,
     ):
+        if (found := of_transformers.pop("model_type", self.model_type)) != self.model_type:
+            raise ValueError(f'model_type is {found!r}, expected "segformer": give the config of a SegFormer.')
+        self.name_or_path = str(of_transformers.pop("name_or_path", of_transformers.pop("_name_or_path", "")))
         check_keywords(type(self).__name__, of_transformers, self.KEYS)
         given = {key: value for key, value in locals().items() if key in self.KEYS and "label" not in key}
         self._keys = [*given, "id2label", "label2id", *of_transformers]
         for key, value in {**given, **of_transformers}.items():
-            setattr(self, key, copy.deepcopy(list(value) if isinstance(value, tuple) else value))
+            setattr(self, key, plain(copy.deepcopy(value)))
         if id2label is None and label2id is None:
             self.num_labels = 2 if num_labels is None else num_labels
         else:
@@ -107,6 +110,7 @@ class SegformerConfig:
 
     @num_labels.setter
     def num_labels(self, value: int) -> None:
+        value = plain(value)
         if not is_whole(value, MOST["num_labels"]):
             wanted = f"a whole number of at least 1 and at most {MOST['num_labels']}"
             raise ValueError(f"num_labels is {value!r}, expected {wanted}: count your classes.")
@@ -160,7 +164,7 @@ class SegformerConfig:
             merged["label2id"] = ids
         if hidden := [key for key in merged if key == "_keys" or callable(getattr(cls, key, None))]:
             raise ValueError(f"{hidden[0]} is no key of a configuration, but what this class calls its own: remove it.")
-        unknown = {key: copy.deepcopy(merged.pop(key)) for key in [*merged] if key not in cls.KEYS}
+        unknown = {key: copy.deepcopy(merged.pop(key)) for key in [*merged] if key not in (*cls.KEYS, "model_type")}
         config = cls(**merged)
         for fault in () if given else contradictions(config.id2label, values.get("num_labels"), ids):
             warnings.warn(f"{fault}: the names are taken, so correct it or leave it out.", UserWarning, stacklevel=2)
@@ -180,6 +184,7 @@ class SegformerConfig:
     @also_called(pretrained_model_name_or_path="name_or_path")
     def from_pretrained(cls, name_or_path: str | os.PathLike, **kwargs: Any):
         """That of a Hub id, a directory, a `config.json` or a bundled model; `kwargs` as `get_config_dict`."""
+        drop_without_effect(kwargs, but=cls.KEYS)
         values, overrides = cls.get_config_dict(name_or_path, **kwargs)
         config = cls.from_dict(values, **overrides)
         config.name_or_path = str(name_or_path)
@@ -236,11 +241,11 @@ class SegformerConfig:
             key, equals, text = part.partition("=")
             if not equals or not hasattr(self, key):
                 raise ValueError(f"update_str has {part!r}, expected KEY=VALUE with a key of this config: correct it.")
+            old = getattr(self, key)
             try:
-                value = json.loads(text.lower() if text in ("True", "False") else text)
+                value = switch(text) if isinstance(old, bool) else json.loads(text)
             except ValueError:
                 value = text
-            old = getattr(self, key)
             value = float(value) if type(old) is float and type(value) is int else value
             nothing = value is None and key not in _CLASSES  # `from_dict` says which keys may be None
             if old is not None and type(value) is not type(old) and not nothing:

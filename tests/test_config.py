@@ -1,6 +1,7 @@
 import json
 import math
 
+import numpy as np
 import pytest
 
 from segformer_tf import SegformerConfig
@@ -188,3 +189,51 @@ def test_none_is_a_value_that_replaces_another_one_but_of_the_classes():
 def test_names_that_are_no_object_are_told_beside_a_number_too(names):
     with pytest.raises(ValueError, match=r"id2label is .*, expected class ids and names as an object"):
         SegformerConfig.from_dict({"id2label": names}, num_labels=3)
+
+
+def test_what_to_dict_gives_makes_the_same_configuration_by_keywords():
+    config = SegformerConfig(id2label={0: "sky", 1: "road"}, drop_path_rate=0.2)
+    assert SegformerConfig(**config.to_dict()) == config
+    assert SegformerConfig(name_or_path="here").name_or_path == SegformerConfig(_name_or_path="here").name_or_path
+    with pytest.raises(ValueError, match="model_type is 'bert', expected \"segformer\""):
+        SegformerConfig(model_type="bert")
+
+
+def test_numbers_and_arrays_of_numpy_become_pythons(tmp_path):
+    config = SegformerConfig(
+        num_channels=np.int64(4),
+        depths=np.array([1, 1, 1, 1]),
+        hidden_sizes=(np.int32(32), 64, 160, 256),
+        drop_path_rate=np.float32(0.5),
+        reshape_last_stage=np.bool_(False),
+        num_labels=np.int64(3),
+    )
+    config.save_pretrained(tmp_path)
+    assert SegformerConfig.from_pretrained(tmp_path) == config
+    found = (config.num_channels, config.depths, config.hidden_sizes, config.drop_path_rate, config.reshape_last_stage)
+    assert found == (4, [1, 1, 1, 1], [32, 64, 160, 256], 0.5, False) and config.num_labels == 3
+    config.update({"depths": np.array([2, 2, 2, 2])})
+    config.num_labels = np.int64(2)
+    assert config.depths == [2, 2, 2, 2] and list(config.id2label) == [0, 1]
+    with pytest.raises(ValueError, match="num_channels is 0, expected a whole number"):
+        SegformerConfig(num_channels=np.int64(0))
+
+
+@pytest.mark.parametrize("text", ["1", "yes", "Y", "True"])
+def test_switches_are_set_by_the_texts_that_transformers_takes(text):
+    config = SegformerConfig(reshape_last_stage=False)
+    config.update_from_string(f"reshape_last_stage={text}")
+    assert config.reshape_last_stage is True
+    config.update_from_string("reshape_last_stage=0,output_attentions=n")
+    assert config.reshape_last_stage is config.output_attentions is False
+    with pytest.raises(ValueError, match="return_dict is 'perhaps', expected a bool such as True"):
+        config.update_from_string("return_dict=perhaps")
+
+
+def test_a_key_of_ones_own_is_set_as_an_attribute_and_not_by_update():
+    config = SegformerConfig()
+    with pytest.raises(TypeError, match="unknown keyword 'my_key'"):
+        config.update({"my_key": 1})
+    config.my_key = 1
+    config.update({"my_key": 2})
+    assert config.to_dict()["my_key"] == 2

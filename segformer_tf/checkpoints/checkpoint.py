@@ -103,9 +103,22 @@ def save(
             (stage / INDEX).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", "utf-8")
 
 
-def save_h5(directory: str | os.PathLike, config: Mapping[str, Any], variables: Mapping[str, np.ndarray]) -> None:
-    """Writes `config.json` and `tf_model.h5`, as transformers' TensorFlow classes read them."""
+def save_h5(
+    directory: str | os.PathLike,
+    config: Mapping[str, Any],
+    variables: Mapping[str, np.ndarray],
+    max_shard_size: int | str | None = None,
+) -> None:
+    """Writes `config.json` and `tf_model.h5`, as transformers' TensorFlow classes read them.
+
+    ValueError where that one file would be larger than `max_shard_size`.
+    """
     check_finite(variables, "The model")
+    if max_shard_size is not None and len(_shards(Path(directory), variables, max_shard_size)) > 1:
+        raise ValueError(
+            f"tf_model.h5 would be larger than max_shard_size = {max_shard_size!r}, expected one file: leave "
+            "max_shard_size out, or write safetensors, which come in shards."
+        )
     with staged(directory) as stage:
         (stage / "config.json").write_text(config_text(config, variables), "utf-8")
         formats.write_h5(stage / "tf_model.h5", names.from_variables(variables, "tf"))
@@ -119,9 +132,14 @@ def save_h5(directory: str | os.PathLike, config: Mapping[str, Any], variables: 
 
 
 def config_text(config: Mapping[str, Any], variables: Mapping[str, np.ndarray]) -> str:
-    """The text of config.json, which names the architecture that these variables are."""
+    """The text of config.json, which names the architecture and the type that these variables are.
+
+    transformers 5 computes in the type that the file names, so that of a half-precision source must not stay.
+    """
+    dtype = next((str(array.dtype) for array in variables.values()), "float32")
     values = {
         **config,
+        **{key: dtype for key in ("dtype", "torch_dtype") if key in config},
         "model_type": "segformer",
         "architectures": [infer.ARCHITECTURES[names.task_of(variables)]],
     }
@@ -130,6 +148,10 @@ def config_text(config: Mapping[str, Any], variables: Mapping[str, np.ndarray]) 
 
 def _shards(directory: Path, tensors: Mapping[str, np.ndarray], limit: int | str) -> dict[str, list[str]]:
     """File names that nothing in the directory has -> the tensors that go into each; one file where all fit into it."""
+    if isinstance(limit, bool):  # the second argument in transformers is saved_model
+        raise ValueError(
+            f'max_shard_size is {limit}; expected bytes or a text such as "5GB": give saved_model by its name.'
+        )
     from huggingface_hub import split_state_dict_into_shards_factory as split
 
     pattern = "model{suffix}.safetensors"

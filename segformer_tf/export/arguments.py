@@ -6,7 +6,8 @@ import numpy as np
 
 from segformer_tf.export.formats import FILES, WEIGHTS
 from segformer_tf.export.picture_bytes import MAX_PIXELS
-from segformer_tf.models.base import SMALLEST_SIDE, SegformerBase
+from segformer_tf.models.base import SegformerBase
+from segformer_tf.models.inputs import SMALLEST_SIDE
 
 FORMATS = ("saved_model", *FILES)
 BATCHED = ("onnx", "openvino")  # formats whose file may be bound to a batch

@@ -7,7 +7,8 @@ import tensorflow as tf
 
 from segformer_tf.export.picture_bytes import MAX_PIXELS, read_picture
 from segformer_tf.images.postprocess import label_map
-from segformer_tf.models.base import SMALLEST_SIDE, SegformerBase
+from segformer_tf.models.base import SegformerBase
+from segformer_tf.models.inputs import SMALLEST_SIDE
 from segformer_tf.models.kernels import final_weights
 from segformer_tf.models.network import from_boundary, to_boundary
 from segformer_tf.models.outputs import ALONE

@@ -16,7 +16,7 @@ from segformer_tf.images.resize import METHOD
 from segformer_tf.images.scaling import IMAGENET_MEAN, IMAGENET_STD, check_range, resolve_data_format
 from segformer_tf.images.sizes import parse_size
 from segformer_tf.storage import find
-from segformer_tf.storage.keywords import also_called, check_keywords, keywords_of, spell_checked
+from segformer_tf.storage.keywords import also_called, check_keywords, drop_without_effect, keywords_of, spell_checked
 from segformer_tf.storage.read import read_json
 from segformer_tf.storage.whole import write_text
 
@@ -153,6 +153,7 @@ class Settings:
         where on the Hub. `or_default` gives the default processor where a checkpoint has none.
         A `data_format` in the file is not taken over: transformers' processors for PyTorch write their own there.
         """
+        drop_without_effect(overrides)
         where = find.pop_hub_arguments(overrides)
         known = (*keywords_of(Settings), *keywords_of(cls), *find.HUB_ARGUMENTS, "or_default")
         check_keywords("from_pretrained", overrides, known)

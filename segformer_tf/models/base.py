@@ -11,9 +11,10 @@ from keras import ops
 
 from segformer_tf.config import SegformerConfig
 from segformer_tf.models.adamw import AdamW
-from segformer_tf.models.checkpointed import Pretrained, checked
+from segformer_tf.models.checkpointed import Pretrained, as_config, checked
 from segformer_tf.models.compiled import fields_of
 from segformer_tf.models.distribution import Mended, scaled
+from segformer_tf.models.inputs import as_pair, check_logits, check_pixels, out_of_mapping
 from segformer_tf.models.kernels import final_weights, for_xla, portable_ops, step
 from segformer_tf.models.metrics import MeanIoU
 from segformer_tf.models.network import Network, from_boundary
@@ -21,8 +22,6 @@ from segformer_tf.models.outputs import CallWithOptions, ModelOutput, alone
 from segformer_tf.models.predicted import likeliest
 from segformer_tf.models.private import forget_compiled, has_compiled_loss
 from segformer_tf.storage.keywords import check_keywords, keywords_of, spell_checked
-
-SMALLEST_SIDE = 32
 
 
 class SegformerBase(Pretrained, Mended):
@@ -35,13 +34,16 @@ class SegformerBase(Pretrained, Mended):
     output_class: type[ModelOutput] = ModelOutput
 
     def __init__(self, config: SegformerConfig, data_format: str | None = None, *, name=None, dtype=None, **kwargs):
-        data_format, policy = checked(config, data_format, dtype, kwargs)
+        config, (data_format, policy) = as_config(config), checked(data_format, dtype, kwargs)
         network = Network(config, data_format, policy, self._make_head(config, policy))
         shape = (
             (config.num_channels, None, None) if data_format == "channels_first" else (None, None, config.num_channels)
         )
         inputs = keras.Input(shape, name="pixel_values", dtype="float32")
         super().__init__(inputs=inputs, outputs=network(inputs), name=name or type(self).__name__.lower(), **kwargs)
+        self._describe(network, config, data_format, policy)
+
+    def _describe(self, network: Network, config: SegformerConfig, data_format: str, policy) -> None:
         self.dtype_policy = policy
         self.config = config
         self.data_format = data_format
@@ -61,13 +63,14 @@ class SegformerBase(Pretrained, Mended):
         return_dict: bool | None = None,
         training: bool | None = None,
     ):
-        if isinstance(pixel_values, Mapping):
-            labels = pixel_values.get("labels") if labels is None else labels
-            pixel_values = _given_pixels(pixel_values)
-        elif isinstance(pixel_values, (list, tuple)) and len(pixel_values) == 1 and np.ndim(pixel_values[0]) == 4:
+        if isinstance(pixel_values, Mapping):  # which the `call` of a subclass may hand on
+            given = {"labels": labels, "output_attentions": output_attentions}
+            given |= {"output_hidden_states": output_hidden_states, "return_dict": return_dict, "training": training}
+            return SegformerBase.call(self, **out_of_mapping(pixel_values, given, keywords_of(SegformerBase.call)))
+        if isinstance(pixel_values, (list, tuple)) and len(pixel_values) == 1 and np.ndim(pixel_values[0]) == 4:
             pixel_values = pixel_values[0]
         pixel_values = ops.cast(ops.convert_to_tensor(pixel_values), "float32")
-        self._check_pixels(pixel_values)
+        check_pixels(pixel_values, self.config, self.data_format)
         # Keras hands `training` on to every layer that is called from here.
         fields = fields_of(
             self,
@@ -82,7 +85,15 @@ class SegformerBase(Pretrained, Mended):
         return output if _default(return_dict, self.config.return_dict) else output.to_tuple()
 
     def __call__(self, *args, **kwargs):
-        """As Keras'; in a Keras graph a call with more fields than the model's own graph has is a layer of its own."""
+        """As Keras'; the first argument may be a mapping of the call's arguments by name.
+
+        In a Keras graph a call with more fields than the model's own graph has is a layer of its own.
+        """
+        known = keywords_of(self.call)
+        if known[:1] == ("pixel_values",) and isinstance(args[0] if args else kwargs.get("pixel_values"), Mapping):
+            given = {**inspect.signature(self.call).bind_partial(*args).arguments, **kwargs}
+            kwargs = out_of_mapping(given.pop("pixel_values"), given, known)
+            args = (kwargs.pop("pixel_values"),)
         # Keras would make tensors of NumPy's True and False, which no layer's `if` takes inside a graph.
         kwargs = {name: bool(value) if isinstance(value, np.bool_) else value for name, value in kwargs.items()}
         if not any(isinstance(x, keras.KerasTensor) for x in keras.tree.flatten((args, kwargs))):
@@ -96,26 +107,6 @@ class SegformerBase(Pretrained, Mended):
 
     def compute_output_spec(self, *args, **kwargs):
         return keras.Operation.compute_output_spec(self, *args, **kwargs)
-
-    def _check_pixels(self, pixel_values) -> None:
-        shape = tuple(pixel_values.shape)
-        first = self.data_format == "channels_first"
-        layout = "(batch, channels, height, width)" if first else "(batch, height, width, channels)"
-        if len(shape) != 4:
-            raise ValueError(f"pixel_values have shape {shape}, expected {layout}: add or drop an axis.")
-        if shape[0] == 0:
-            raise ValueError(f"pixel_values have shape {shape}, expected at least one picture: leave the call out.")
-        if shape[1 if first else 3] not in (None, self.config.num_channels):
-            raise ValueError(
-                f"pixel_values have shape {shape}, expected {layout} with {self.config.num_channels} channels: "
-                'transpose them, or make the model with data_format="channels_first" or "channels_last" as they lie.'
-            )
-        sides = shape[2:] if first else shape[1:3]
-        if any(side is not None and side < SMALLEST_SIDE for side in sides):
-            raise ValueError(
-                f"pixel_values are {sides[0]} x {sides[1]} pixels, expected at least {SMALLEST_SIDE} a side: enlarge "
-                "or pad the picture."
-            )
 
     @property
     def input_spec(self):
@@ -141,9 +132,13 @@ class SegformerBase(Pretrained, Mended):
 
     @spell_checked
     def hf_compute_loss(self, labels, logits):
-        """The loss of labels and logits as the model returns them; scalar float32."""
+        """The loss of labels and logits as the model returns them; scalar float32.
+
+        ValueError for logits that lie in another layout than the model's.
+        """
         if logits is None:
             raise ValueError(f"{type(self).__name__} has no loss: labels are for the models with a task.")
+        check_logits(logits, self.outputs[0].shape)
         return self._task_loss(ops.convert_to_tensor(labels), self._channels_last(logits), None)
 
     def _task_loss(self, labels, logits, sample_weight):
@@ -182,6 +177,7 @@ class SegformerBase(Pretrained, Mended):
         self.optimizer.build(self.trainable_variables)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        x, y, sample_weight = as_pair((x, y, sample_weight))  # Keras builds a loss and metrics by batches as they come
         logits = self._channels_last(_logits(y_pred))
         if has_compiled_loss(self):
             resized = logits if getattr(self.loss, "resizes_logits", False) else self._for_loss(y, logits)
@@ -193,6 +189,7 @@ class SegformerBase(Pretrained, Mended):
         return scaled(sum(self.losses, self._task_loss(y, logits, sample_weight)))
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        x, y, sample_weight = as_pair((x, y, sample_weight))
         if y is not None:
             y_pred = self._channels_last(_logits(y_pred))
             found = step.kept(y_pred, y)
@@ -226,13 +223,6 @@ class SegformerBase(Pretrained, Mended):
             return super().predict_step(*args[:-1], as_pair(args[-1]))
 
 
-def _given_pixels(inputs: Mapping):
-    if "pixel_values" not in inputs:
-        keys = ", ".join(map(str, inputs)) or "no keys"
-        raise ValueError(f'The inputs have {keys}, expected "pixel_values": name the pictures so.')
-    return inputs["pixel_values"]
-
-
 def _default(value, otherwise):
     return otherwise if value is None else value
 
@@ -241,18 +231,3 @@ def _logits(y_pred):
     if isinstance(y_pred, Mapping):
         return y_pred["logits"]
     return y_pred[0] if isinstance(y_pred, (tuple, list)) else y_pred
-
-
-def as_pair(data):
-    """(x, y, sample_weight) of what `fit` hands on, with the labels of a dict moved to where Keras looks for them."""
-    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-    if isinstance(x, Mapping):
-        y = x.get("labels") if y is None else y
-        x = _given_pixels(x)
-    if isinstance(y, Mapping):  # as transformers' classes take them too
-        if "labels" not in y:
-            raise ValueError(
-                f'The targets have {", ".join(map(str, y)) or "no keys"}, expected "labels": name them so.'
-            )
-        y = y["labels"]
-    return x, y, sample_weight

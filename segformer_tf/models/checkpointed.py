@@ -14,12 +14,8 @@ from segformer_tf.config import SegformerConfig
 from segformer_tf.models import private
 from segformer_tf.models.compat import TransformersInterface
 from segformer_tf.storage import find, publish
-from segformer_tf.storage.keywords import also_called, check_keywords, keywords_of
+from segformer_tf.storage.keywords import also_called, check_keywords, drop_without_effect, keywords_of
 from segformer_tf.storage.whole import staged
-
-# Arguments of transformers' `from_pretrained` that change nothing here; any other unknown one is a key of the config.
-WITHOUT_EFFECT = ("proxies", "resume_download", "mirror", "use_auth_token", "trust_remote_code")
-WITHOUT_EFFECT += ("low_cpu_mem_usage", "torch_dtype")
 
 
 class Pretrained(TransformersInterface):
@@ -33,7 +29,7 @@ class Pretrained(TransformersInterface):
         cls,
         name_or_path: str | os.PathLike,
         *,
-        config: SegformerConfig | str | os.PathLike | None = None,
+        config: Any = None,
         num_labels: int | None = None,
         id2label: dict[int, str] | None = None,
         label2id: dict[str, int] | None = None,
@@ -57,7 +53,7 @@ class Pretrained(TransformersInterface):
 
         Args:
             name_or_path: A Hub id, a directory, one weight file, or the name of a bundled model.
-            config: Another configuration than the checkpoint's, or where it lies.
+            config: Another configuration than the checkpoint's, as the constructor takes it, or where it lies.
             num_labels, id2label, label2id: Other classes than the checkpoint's; its head then needs
                 `ignore_mismatched_sizes=True` and starts from random values.
             use_safetensors: True: no other files; False: all but these.
@@ -76,22 +72,16 @@ class Pretrained(TransformersInterface):
                 lists all of them.
         """
         del from_pt
-        known = (*keywords_of(Pretrained.from_pretrained), *SegformerConfig.KEYS, *WITHOUT_EFFECT)
+        drop_without_effect(config_overrides)
+        known = (*keywords_of(Pretrained.from_pretrained), *SegformerConfig.KEYS)
         check_keywords("from_pretrained", config_overrides, known)
-        if without_effect := [key for key in WITHOUT_EFFECT if config_overrides.pop(key, None) is not None]:
-            warnings.warn(
-                f"from_pretrained takes {', '.join(without_effect)} from programs written for transformers and does "
-                "nothing with it: leave it out; a Keras dtype policy is given by dtype (docs/migrating.md).",
-                UserWarning,
-                stacklevel=2,
-            )
         how = {"cache_dir": cache_dir, "token": token}
         how |= {"local_files_only": local_files_only, "force_download": force_download}
         which = {"revision": revision, "subfolder": subfolder, "use_safetensors": use_safetensors}
         checkpoint = checkpoints.load(name_or_path, **which, **how)
         if isinstance(config, (str, os.PathLike)):
             config = SegformerConfig.from_pretrained(config, **how)
-        values = checkpoint.config if config is None else config.to_dict()
+        values = checkpoint.config if config is None else as_config(config).to_dict()
         overrides = {"num_labels": num_labels, "id2label": id2label, "label2id": label2id, **config_overrides}
         config = SegformerConfig.from_dict(values, **overrides)
         config.name_or_path = str(name_or_path)
@@ -146,7 +136,8 @@ class Pretrained(TransformersInterface):
         """Writes `config.json` and `model.safetensors` under the Hub's names, which transformers' PyTorch classes read.
 
         Args:
-            max_shard_size: Bytes, or a text such as "5GB", above which the weights are split into shards.
+            max_shard_size: Bytes, or a text such as "5GB", above which the weights are split into shards; for
+                `tf_model.h5`, which is one file, an error.
             safe_serialization: False writes `tf_model.h5`, which transformers' TensorFlow classes read, instead.
             saved_model: Also write a TensorFlow SavedModel, to `saved_model/<version>`.
             push_to_hub: Also upload, as `push_to_hub` does with `hub_arguments` (`repo_id`, `token`, ...).
@@ -160,7 +151,7 @@ class Pretrained(TransformersInterface):
         if safe_serialization:
             checkpoints.save(save_directory, self.config.to_dict(), variables, max_shard_size)
         else:
-            checkpoints.save_h5(save_directory, self.config.to_dict(), variables)
+            checkpoints.save_h5(save_directory, self.config.to_dict(), variables, max_shard_size)
         if saved_model:
             directory = Path(save_directory) / "saved_model"
             with staged(directory, lambda: [str(version)]) as stage:  # also over an earlier one
@@ -229,8 +220,8 @@ class Pretrained(TransformersInterface):
 
     @classmethod
     def from_config(cls, config: Any, custom_objects: Any = None, **kwargs: Any):
-        """The model of a `SegformerConfig`, or of what `get_config` gave, with new weights; `kwargs` replace keys."""
-        if isinstance(config, SegformerConfig):
+        """The model of a configuration, or of what `get_config` gave, with new weights; `kwargs` replace keys."""
+        if not isinstance(config, dict) or "config" not in config:
             return cls(config, **kwargs)
         config = {**config, "config": SegformerConfig.from_dict(config["config"]), **kwargs}
         quantized = config.pop("quantized", {})
@@ -247,11 +238,19 @@ def quantization_modes(model: Any) -> dict[str, str]:
     return {str(path): mode for path, mode in modes if mode}
 
 
-def checked(config: SegformerConfig, data_format: str | None, dtype: Any, others: dict[str, Any]) -> tuple[str, Any]:
+def as_config(config: Any) -> SegformerConfig:
+    """A configuration of this package, of transformers, or as a dictionary, as the first; ValueError for others."""
+    if isinstance(config, SegformerConfig):
+        return config
+    values = config.to_diff_dict() if hasattr(config, "to_diff_dict") else config
+    if not isinstance(values, dict):
+        raise ValueError(f"config is a {type(config).__name__}, expected a SegformerConfig: pass one.")
+    return SegformerConfig.from_dict(values)
+
+
+def checked(data_format: str | None, dtype: Any, others: dict[str, Any]) -> tuple[str, Any]:
     """Data format and dtype policy that a model is made with, `None` standing for Keras' own settings."""
     check_keywords("The model", others, ("config", "data_format", "name", "dtype", "trainable"))
-    if not isinstance(config, SegformerConfig):
-        raise ValueError(f"config is a {type(config).__name__}, expected a SegformerConfig: pass one.")
     data_format = data_format or keras.config.image_data_format()
     if data_format not in ("channels_last", "channels_first"):
         raise ValueError(

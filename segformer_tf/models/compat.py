@@ -39,9 +39,8 @@ class TransformersInterface:
 
     def __dir__(self):
         # Keras saves whatever `dir` lists and holds weights: these models made of the same layers it must not see.
-        return [
-            name for name in super().__dir__() if name not in ("base_model", "segformer", "decode_head", "classifier")
-        ]
+        hidden = ("base_model", "segformer", "_encoder", "decode_head", "classifier")
+        return [name for name in super().__dir__() if name not in hidden]
 
     @property
     def framework(self) -> str:
@@ -61,25 +60,6 @@ class TransformersInterface:
         """One picture of 512 x 512 ones, as the model takes it."""
         batch, *rest = self.inputs[0].shape
         return {"pixel_values": keras.ops.ones((batch or 1, *(512 if side is None else side for side in rest)))}
-
-    @property
-    def base_model(self: Any) -> keras.Model:
-        """The encoder over this model's own layers, without the head: `(B, H, W, C) -> {"last_hidden_state": ...}`.
-
-        Freezing it (`model.base_model.trainable = False`) freezes the layers here.
-        """
-        last = f"layer_norm_{self.config.num_encoder_blocks - 1}"
-        if not {"decode_head", "classifier"} & {layer.name for layer in self.layers}:
-            return self
-        map_ = self.get_layer(last).output
-        if self.data_format == "channels_first":
-            map_ = keras.ops.transpose(map_, (0, 3, 1, 2))
-        return keras.Model(self.inputs, {"last_hidden_state": map_}, name=self.base_model_prefix)
-
-    @property
-    def segformer(self) -> keras.Model:
-        """`base_model`, under the name that it has as an attribute in transformers."""
-        return self.base_model
 
     @spell_checked
     def num_parameters(self: Any, only_trainable: bool = False) -> int:

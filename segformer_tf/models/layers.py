@@ -146,6 +146,7 @@ class DecodeHead(Block):
 
     def __init__(self, channels: int, sizes: list[int], num_labels: int, dropout_rate: float = 0.1, **kwargs):
         super().__init__(**kwargs)
+        self.sizes = tuple(sizes)
         self.linear_c = [self.dense(f"linear_c_{i}", size, channels) for i, size in enumerate(sizes)]
         self.linear_fuse = self.dense("linear_fuse", channels * len(sizes), channels, use_bias=False)
         self.batch_norm = self.part("batch_norm", channels, BatchNorm, momentum=0.9, epsilon=REFERENCE_EPS)
@@ -156,6 +157,11 @@ class DecodeHead(Block):
         return keras.KerasTensor((*maps[0].shape[:-1], self.classifier.units), "float32")
 
     def call(self, maps, training=None):
+        if (found := tuple(map_.shape[-1] for map_ in maps)) != self.sizes:
+            raise ValueError(
+                f"The maps' last axes are {found}, expected {self.sizes}: the layer takes a map of each stage, "
+                "channels last, so transpose channels-first ones, or call a TFSegformerDecodeHead."
+            )
         x = kernels.fuse(maps, self.linear_c, self.linear_fuse, self.batch_norm, training)
         x = self.dropout(x, training=training)
         return ops.cast(self.classifier(x), "float32")

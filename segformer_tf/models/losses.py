@@ -30,7 +30,7 @@ def segmentation_loss(labels, logits, ignore_index: int = 255, sample_weight=Non
     """
     num_labels = logits.shape[-1]
     _check_label_shape(labels, logits)
-    labels = ops.cast(labels, "int32")
+    labels = whole_ids(labels)
     valid = ops.not_equal(labels, ignore_index)
     ids = ops.where(valid, labels, 0)
     ids = check_range(ids, max(num_labels, 2), ignore_index)
@@ -91,16 +91,20 @@ def classification_loss(labels, logits, problem_type: str | None = None, sample_
 
     "regression": mean squared error; "single_label_classification": (B,) ids; "multi_label_classification":
     (B, num_labels) of 0 and 1. None: regression for one label, otherwise by the labels' shape.
+
+    ValueError for labels of another shape or number, and for ids out of range (InvalidArgumentError inside a TensorFlow
+    graph).
     """
     num_labels = logits.shape[-1]
     logits = ops.cast(logits, "float32")
     problem_type = problem_of(labels, num_labels, problem_type)
+    _check_class_labels(labels, logits, problem_type)
     if problem_type == "regression":
         losses = ops.mean(ops.square(logits - ops.reshape(ops.cast(labels, "float32"), ops.shape(logits))), axis=-1)
     elif problem_type == "multi_label_classification":
         losses = ops.mean(ops.binary_crossentropy(ops.cast(labels, "float32"), logits, from_logits=True), axis=-1)
     else:
-        ids = check_range(ops.reshape(ops.cast(labels, "int32"), (-1,)), num_labels)
+        ids = check_range(ops.reshape(whole_ids(labels), (-1,)), num_labels)
         losses = ops.sparse_categorical_crossentropy(ids, logits, from_logits=True)
     if sample_weight is not None:
         weights = ops.reshape(ops.cast(sample_weight, "float32"), (-1,))
@@ -130,10 +134,37 @@ def _check_label_shape(labels, logits) -> None:
         )
 
 
+def _check_class_labels(labels, logits, problem_type: str) -> None:
+    if getattr(labels.shape, "rank", 0) is None:  # of a data set that does not say
+        return
+    shape, (batch, num_labels) = tuple(labels.shape), logits.shape
+    one_each = problem_type == "single_label_classification" or (problem_type == "regression" and num_labels == 1)
+    expected = [(batch,), (batch, 1)] if one_each else [(batch, num_labels)]
+    if any(len(shape) == len(each) and all(map(_may_be, shape, each)) for each in expected):
+        return
+    wanted = "(batch,)" if one_each else f"(batch, {num_labels})"
+    raise ValueError(
+        f"labels have shape {shape}, expected {wanted} for logits of shape {tuple(logits.shape)} and problem_type "
+        f"{problem_type!r}: give each picture its own, or set the config's problem_type or num_labels."
+    )
+
+
+def _may_be(size: int | None, other: int | None) -> bool:
+    return None in (size, other) or size == other
+
+
+def whole_ids(labels):
+    """Labels as int32, after a check that none is NaN, which would become the lowest number there is."""
+    labels = ops.convert_to_tensor(labels)
+    if keras.backend.is_float_dtype(labels.dtype):
+        labels = checked_ids(labels, ops.isnan(labels), "a label is", "expected class ids: look at how they are made.")
+    return ops.cast(labels, "int32")
+
+
 def check_range(ids, num_labels: int, ignore_index: int | None = None):
     """The ids themselves, after a check that all lie in [0, num_labels); the error names the first that does not."""
-    but = "" if ignore_index is None else f" or the ignore index {ignore_index}"
-    message = f"expected 0 to {num_labels - 1}{but}: correct the masks, or the config's num_labels."
+    but, made = ("", "labels") if ignore_index is None else (f" or the ignore index {ignore_index}", "masks")
+    message = f"expected 0 to {num_labels - 1}{but}: correct the {made}, or the config's num_labels."
     bad = ops.logical_or(ops.less(ids, 0), ops.greater_equal(ids, num_labels))
     return checked_ids(ids, bad, "a label is", message)
 
@@ -158,5 +189,5 @@ def checked_ids(ids, bad, what: str, message: str):
     if backend in ("tensorflow", "torch"):
         bad = ops.convert_to_numpy(bad)
         if bad.any():
-            raise ValueError(f"{what} {int(ops.convert_to_numpy(ids)[bad][0])}, {message}")
+            raise ValueError(f"{what} {ops.convert_to_numpy(ids)[bad][0].item()}, {message}")
     return ids

@@ -3,6 +3,7 @@
 Channels-first exists only here, at the network's two ends; inside, maps are channels-last.
 """
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -90,18 +91,22 @@ class Network:
             maps.append(x)
             weights += found
         fields = (
-            {"last_hidden_state": self._last(x)}
-            if self.head is None
-            else {"logits": self._to_boundary(self.head(maps))}
+            {"last_hidden_state": self.last(x)} if self.head is None else {"logits": self._to_boundary(self.head(maps))}
         )
         if hidden_states:
             states = [self._to_boundary(map_) for map_ in maps[:-1]]
-            fields["hidden_states"] = (*states, self._last(x))
+            fields["hidden_states"] = (*states, self.last(x))
         if attentions:
             fields["attentions"] = tuple(weights)
         return fields
 
-    def _last(self, x):
+    def without_head(self) -> "Network":
+        """The encoder over the same layers."""
+        encoder = copy.copy(self)
+        encoder.head = None
+        return encoder
+
+    def last(self, x):
         """The deepest map at the boundary; of an encoder by itself as tokens (B, N, C), if the config says so."""
         if self.head is None and not self.config.reshape_last_stage:
             return ops.reshape(x, (ops.shape(x)[0], -1, x.shape[-1]))

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import optree
 
+from segformer_tf.models.private import register_with_torch
+
 # Arguments of a call that gives a dictionary of what the task is about, whatever a configuration says.
 ALONE = {"return_dict": True, "output_hidden_states": False, "output_attentions": False}
 
@@ -44,6 +46,8 @@ class ModelOutput(dict):
             import jax
 
             jax.tree_util.register_pytree_node_class(cls)
+        elif keras.backend.backend() == "torch":
+            register_with_torch(cls)
 
     def __getattr__(self, name: str):
         if name in type(self).fields:

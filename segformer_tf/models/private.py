@@ -1,4 +1,6 @@
-"""Every private name of Keras and TensorFlow that the package uses, tried on Keras 3.15.1 and TensorFlow 2.21.
+"""Every private name of Keras, TensorFlow and PyTorch that the package uses.
+
+Tried on Keras 3.15.1, TensorFlow 2.21 and PyTorch 2.13.
 
 A newer version may rename them without notice: this is the file to mend then. Private methods that are overridden must
 stand in their class, and are listed here:
@@ -91,3 +93,20 @@ def in_stateless_scope() -> bool:
     from keras.src.backend.common import stateless_scope
 
     return stateless_scope.in_stateless_scope()
+
+
+def register_with_torch(cls: type) -> None:
+    """Makes a class with `tree_flatten` and `tree_unflatten` a structure to Keras on PyTorch."""
+    from torch.utils import _pytree
+
+    def with_keys(output):
+        values, keys = output.tree_flatten()
+        return [(_pytree.MappingKey(key), value) for key, value in zip(keys, values, strict=True)], keys
+
+    _pytree.register_pytree_node(
+        cls,
+        lambda output: output.tree_flatten(),
+        lambda values, keys: cls.tree_unflatten(keys, values),
+        serialized_type_name=f"{cls.__module__}.{cls.__qualname__}",
+        flatten_with_keys_fn=with_keys,
+    )

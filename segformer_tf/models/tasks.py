@@ -7,8 +7,9 @@ import keras
 
 from segformer_tf.config import SegformerConfig
 from segformer_tf.models import losses
-from segformer_tf.models.base import SegformerBase, as_pair
-from segformer_tf.models.checkpointed import Pretrained, checked
+from segformer_tf.models.base import SegformerBase
+from segformer_tf.models.checkpointed import Pretrained, as_config, checked
+from segformer_tf.models.inputs import as_pair
 from segformer_tf.models.metrics import LabelAccuracy, MeanIoU
 from segformer_tf.models.network import MeanTokenClassifier, decode_head, from_boundary, to_boundary
 from segformer_tf.models.outputs import EncoderOutput, TaskOutput
@@ -27,12 +28,51 @@ class TFSegformerModel(SegformerBase):
 
     output_class = EncoderOutput
 
+    @property
+    def base_model(self):
+        """The encoder alone: this model."""
+        return self
+
+    segformer = base_model
+
 
 @register
-class TFSegformerForImageClassification(SegformerBase):
-    """The encoder and a linear classifier on its mean token: `(B, H, W, C) -> logits (B, num_labels)`."""
+class EncoderOf(TFSegformerModel):
+    """The encoder of a model with a head, over that model's own layers; read from a file it is one by itself."""
+
+    def __init__(self, whole: SegformerBase):
+        network, config = whole.network.without_head(), whole.config
+        deepest = whole.get_layer(f"layer_norm_{config.num_encoder_blocks - 1}").output
+        outputs = {"last_hidden_state": network.last(deepest)}
+        super(SegformerBase, self).__init__(inputs=whole.inputs[0], outputs=outputs, name=self.base_model_prefix)
+        self._describe(network, config, whole.data_format, whole.dtype_policy)
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None, **kwargs):
+        return TFSegformerModel.from_config(config, custom_objects, **kwargs)
+
+
+class WithHead(SegformerBase):
+    """A model whose encoder can be called, frozen and saved by itself."""
 
     output_class = TaskOutput
+
+    @property
+    def base_model(self) -> TFSegformerModel:
+        """The encoder over this model's own layers, without the head; freezing it freezes the layers here.
+
+        Made at the first access, and the same from then on.
+        """
+        if "_encoder" not in vars(self):
+            vars(self)["_encoder"] = EncoderOf(self)  # not by setattr: Keras would count its layers twice
+        return vars(self)["_encoder"]
+
+    segformer = base_model
+
+
+@register
+class TFSegformerForImageClassification(WithHead):
+    """The encoder and a linear classifier on its mean token: `(B, H, W, C) -> logits (B, num_labels)`."""
 
     @property
     def classifier(self) -> keras.layers.Layer:
@@ -52,13 +92,12 @@ class TFSegformerForImageClassification(SegformerBase):
 
 
 @register
-class TFSegformerForSemanticSegmentation(SegformerBase):
+class TFSegformerForSemanticSegmentation(WithHead):
     """The encoder and the all-MLP decode head: `(B, H, W, C) -> logits (B, H / 4, W / 4, num_labels)`.
 
     Channels-first models give (B, num_labels, H / 4, W / 4). Labels are (B, H, W) class ids.
     """
 
-    output_class = TaskOutput
     _class_weights: tuple[float, ...] | None = None  # one a class, while `fit` trains with them
 
     @property
@@ -140,7 +179,7 @@ class TFSegformerDecodeHead(Pretrained, keras.Model):
         return super().from_pretrained(name_or_path, **kwargs)
 
     def __init__(self, config: SegformerConfig, data_format: str | None = None, *, name=None, dtype=None, **kwargs):
-        data_format, policy = checked(config, data_format, dtype, kwargs)
+        config, (data_format, policy) = as_config(config), checked(data_format, dtype, kwargs)
         first = data_format == "channels_first"
         inputs = [
             keras.Input((size, None, None) if first else (None, None, size), name=f"hidden_state_{i}")

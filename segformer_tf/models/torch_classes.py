@@ -28,6 +28,18 @@ class OnTorch:
         model, report = super()._with_weights(*args, **of_keras)
         return model.eval(), report
 
+    @classmethod
+    def from_config(cls, config, *args, **kwargs):
+        """As the models'; in evaluation mode, as Keras loads a `.keras` file by it."""
+        return super().from_config(config, *args, **kwargs).eval()
+
+    def __reduce__(self):  # copies and pickles: Keras' have the weights and not the mode
+        return _in_mode, (self.training, *super().__reduce__()[:2])
+
+
+def _in_mode(training, make, arguments):
+    return make(*arguments).train(training)
+
 
 @tasks.register
 class SegformerModel(OnTorch, tasks.TFSegformerModel):

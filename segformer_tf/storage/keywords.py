@@ -3,6 +3,7 @@
 import difflib
 import functools
 import inspect
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -17,6 +18,29 @@ def check_keywords(name: str, given: Iterable[str], known: Iterable[str]) -> Non
             nearest = difflib.get_close_matches(keyword, known, n=1)
             hint = f"did you mean {nearest[0]!r}?" if nearest else f"it takes {', '.join(known)}."
             raise TypeError(f"{name} got an unknown keyword {keyword!r}: {hint}")
+
+
+# What programs written for transformers give `from_pretrained`, and what changes nothing here.
+WITHOUT_EFFECT = ("proxies", "resume_download", "mirror", "use_auth_token", "trust_remote_code", "low_cpu_mem_usage")
+WITHOUT_EFFECT += ("torch_dtype", "attn_implementation", "torchscript", "use_fast")
+
+
+def drop_without_effect(given: dict[str, Any], but: Iterable[str] = ()) -> None:
+    """Takes transformers' arguments that change nothing out of those of `from_pretrained`, with a warning of them.
+
+    Those that are None or false ask for nothing, and there is none of them. `but` are keys of another meaning.
+    """
+    dropped = [key for key in WITHOUT_EFFECT if key not in but and given.pop(key, None)]
+    if not given.get("return_unused_kwargs"):
+        given.pop("return_unused_kwargs", None)
+    if dropped:
+        dtype = "; a Keras dtype policy is given by dtype" if "torch_dtype" in dropped else ""
+        warnings.warn(
+            f"from_pretrained takes {', '.join(dropped)} from programs written for transformers and does nothing with "
+            f"it: leave it out{dtype} (docs/migrating.md).",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def keywords_of(function: Callable[..., Any]) -> tuple[str, ...]:

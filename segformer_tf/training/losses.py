@@ -8,7 +8,7 @@ from keras import ops
 
 from segformer_tf.models import kernels
 from segformer_tf.models.distribution import gathered, scaled, share_of_mean, total
-from segformer_tf.models.losses import by_pixel, check_range, full_size_logits
+from segformer_tf.models.losses import by_pixel, check_range, full_size_logits, whole_ids
 from segformer_tf.storage.keywords import spell_checked
 
 FOCAL_GAMMA = 2.0  # of Lin et al. 2017
@@ -66,7 +66,7 @@ class SegmentationLoss(keras.losses.Loss):
         return scaled(self.call(ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred), sample_weight))
 
     def call(self, y_true, y_pred, sample_weight=None):
-        labels = ops.cast(y_true, "int32")
+        labels = whole_ids(y_true)
         valid = ops.not_equal(labels, self.ignore_index)
         ids = check_range(ops.where(valid, labels, 0), y_pred.shape[-1], self.ignore_index)
         valid = ops.cast(valid, "float32")

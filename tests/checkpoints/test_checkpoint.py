@@ -54,6 +54,14 @@ def test_keys_that_nobody_knows_are_written_back_and_the_architecture_follows_th
     assert list(written["id2label"]) == ["9", "10"]
 
 
+@pytest.mark.parametrize("write", [save, save_h5])
+def test_config_json_names_the_type_that_is_written_and_not_the_one_that_was_read(fixtures, tmp_path, write):
+    checkpoint = load(fixtures / "hf4-seg")
+    write(tmp_path, {**checkpoint.config, "dtype": "float16", "torch_dtype": "bfloat16"}, checkpoint.variables)
+    written = json.loads((tmp_path / "config.json").read_text())
+    assert written["dtype"] == written["torch_dtype"] == "float32"
+
+
 def test_shards_are_written_with_an_index_and_replace_a_single_file_and_the_other_way_round(fixtures, tmp_path):
     checkpoint = load(fixtures / "hf4-seg")
     save(tmp_path, checkpoint.config, checkpoint.variables)

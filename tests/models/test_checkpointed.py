@@ -3,7 +3,7 @@ import json
 import keras
 import numpy as np
 import pytest
-from reference import FIXTURES, TINY, relative_difference
+from reference import FIXTURES, SMALL, TINY, relative_difference
 
 from segformer_tf import (
     SegformerConfig,
@@ -177,3 +177,42 @@ def test_a_configuration_from_the_hub_comes_with_the_token_and_the_cache_of_the_
         TFSegformerForSemanticSegmentation.from_pretrained(FIXTURES / "hf4-seg", **arguments)
     model = TFSegformerForSemanticSegmentation.from_pretrained(FIXTURES / "hf4-seg", **arguments, token="secret")
     assert model.config.num_labels == 5 and [*(tmp_path / "own").rglob("config.json")]
+
+
+class OfTransformers:
+    """What transformers' SegformerConfig is to this package."""
+
+    def to_diff_dict(self):
+        return {**SMALL, "model_type": "segformer", "transformers_version": "4.57.6"}
+
+
+@pytest.mark.parametrize("cls", [TFSegformerDecodeHead, TFSegformerForSemanticSegmentation])
+def test_a_configuration_may_be_a_dictionary_or_transformers_own(tmp_path, cls, small_config):
+    cls(small_config).save_pretrained(tmp_path)
+    for config in (OfTransformers(), OfTransformers().to_diff_dict(), small_config):
+        models = cls(config), cls.from_config(config), cls.from_pretrained(tmp_path, config=config)
+        assert [model.config.hidden_sizes for model in models] == [SMALL["hidden_sizes"]] * 3
+    assert cls(small_config).config is small_config
+    with pytest.raises(ValueError, match="config is a list, expected a SegformerConfig"):
+        cls([])
+    with pytest.raises(ValueError, match="model_type is 'bert'"):
+        cls({"model_type": "bert"})
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_a_second_argument_that_is_no_size_is_refused_before_anything_is_written(tmp_path, small_config, value):
+    """It is `saved_model` in transformers' TensorFlow classes."""
+    with pytest.raises(ValueError, match=f"max_shard_size is {value}; .*: give saved_model by its name"):
+        TFSegformerModel(small_config).save_pretrained(tmp_path / "new", value)
+    assert not (tmp_path / "new").exists()
+
+
+def test_tf_model_h5_is_one_file_or_an_error(tmp_path, small_config):
+    model = TFSegformerModel(small_config)
+    model.save_pretrained(tmp_path / "one", safe_serialization=False, max_shard_size="5GB")
+    assert (tmp_path / "one" / "tf_model.h5").is_file()
+    with pytest.raises(
+        ValueError, match=r"tf_model\.h5 would be larger than max_shard_size = '1KB', expected one file"
+    ):
+        model.save_pretrained(tmp_path / "several", safe_serialization=False, max_shard_size="1KB")
+    assert not (tmp_path / "several").exists()

@@ -77,11 +77,39 @@ def test_parameters_are_counted(model):
 def test_the_base_model_is_the_encoder_itself(small_config, pixels, data_format):
     model = TFSegformerForImageClassification(small_config, data_format=data_format)
     pixels = pixels.transpose(0, 3, 1, 2) if data_format == "channels_first" else pixels
-    expected = model(pixels, output_hidden_states=True).hidden_states[-1]
-    assert relative_difference(model.segformer([pixels])["last_hidden_state"], expected) < 1e-6
-    assert len(model.base_model.weights) == len(model.weights) - 2
+    expected = model(pixels, output_hidden_states=True, output_attentions=True)
+    found = model.segformer(pixels, output_hidden_states=True, output_attentions=True)
+    assert isinstance(model.segformer, TFSegformerModel) and list(found) == [*TFSegformerModel.output_class.fields]
+    for field in ("hidden_states", "attentions"):
+        for one, other in zip(found[field], expected[field], strict=True):
+            assert relative_difference(one, other) < 1e-6
+    assert relative_difference(model.segformer([pixels])["last_hidden_state"], expected.hidden_states[-1]) < 1e-6
+    assert model.segformer is model.base_model and len(model.base_model.weights) == len(model.weights) - 2
     bare = TFSegformerModel(small_config)
-    assert bare.base_model is bare
+    assert bare.base_model is bare.segformer is bare
+
+
+def test_the_base_model_is_saved_as_an_encoder(tmp_path, model, first):
+    expected = model.segformer(first).last_hidden_state
+    model.segformer.save_pretrained(tmp_path / "hub")
+    model.segformer.save(tmp_path / "encoder.keras")
+    kept = keras.saving.load_model(tmp_path / "encoder.keras")
+    for encoder in (TFSegformerModel.from_pretrained(tmp_path / "hub", data_format="channels_first"), kept):
+        assert type(encoder) is TFSegformerModel
+        assert relative_difference(encoder(first).last_hidden_state, expected) == 0
+
+
+def test_the_base_model_gives_tokens_where_the_config_says_so(pixels):
+    config = SegformerConfig(**SMALL, reshape_last_stage=False)
+    encoder = TFSegformerForSemanticSegmentation(config).segformer
+    assert encoder(pixels).last_hidden_state.shape == (2, 96, SMALL["hidden_sizes"][-1])
+
+
+def test_the_head_inside_a_model_takes_maps_channels_last(model, first):
+    maps = model(first, output_hidden_states=True).hidden_states
+    with pytest.raises(ValueError, match=r"The maps' last axes are \(24, 12\), expected \(8, 16\)"):
+        model.decode_head(maps)
+    assert model.decode_head([tf.transpose(map_, (0, 2, 3, 1)) for map_ in maps]).shape == (2, 16, 24, 5)
 
 
 def test_looking_at_the_base_model_does_not_change_what_keras_saves(tmp_path, model, first):

@@ -132,5 +132,38 @@ def test_classification_losses():
     targets = np.random.default_rng(1).normal(size=6).astype("float32")
     expected = ((logits[:, 0] - targets) ** 2).mean()
     assert float(classification_loss(targets, logits[:, :1])) == pytest.approx(expected, rel=1e-5)
-    with pytest.raises(ValueError, match="a label is 9, expected 0 to 4: "):
+    with pytest.raises(ValueError, match="a label is 9, expected 0 to 4: correct the labels, or the config's num_lab"):
         classification_loss(np.full(6, 9), logits)
+
+
+@pytest.mark.parametrize("loss", [segmentation_loss, SegmentationLoss(), classification_loss])
+def test_a_label_that_is_no_number_is_called_so(loss):
+    logits = LOGITS[:, 0, 0] if loss is classification_loss else LOGITS
+    labels = np.zeros(logits.shape[:-1], "float32")
+    labels[1] = np.nan
+    with pytest.raises(ValueError, match="a label is nan, expected class ids"):
+        loss(labels, logits)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="nan"):
+        tf.function(loss)(tf.constant(labels), tf.constant(logits))
+
+
+@pytest.mark.parametrize(
+    ("shape", "problem_type", "expected"),
+    [
+        ((5,), None, r"\(batch,\) .* 'single_label_classification'"),
+        ((6, 4), None, r"\(batch,\)"),
+        ((6, 2, 3), "single_label_classification", r"\(batch,\)"),
+        ((6,), "multi_label_classification", r"\(batch, 5\)"),
+        ((6, 1), "regression", r"\(batch, 5\)"),
+    ],
+)
+def test_a_classifiers_labels_of_another_shape_are_refused(shape, problem_type, expected):
+    with pytest.raises(ValueError, match=rf"labels have shape \({shape[0]},.*\), expected {expected}"):
+        classification_loss(np.zeros(shape, "int32"), LOGITS[0, 0], problem_type)
+
+
+def test_a_classifiers_labels_may_have_an_axis_of_one():
+    ids = np.arange(6) % 5
+    assert float(classification_loss(ids[:, None], LOGITS[0, 0])) == float(classification_loss(ids, LOGITS[0, 0]))
+    one = LOGITS[0, 0, :, :1]
+    assert float(classification_loss(one, one)) == float(classification_loss(one[:, 0], one)) == 0

@@ -1,14 +1,19 @@
 """Run by test_torch_classes.py under KERAS_BACKEND=torch: one check, named on the command line."""
 
+import copy
+import pickle
 import sys
+import tempfile
 from pathlib import Path
 
+import keras
 import numpy as np
 import torch
 import transformers
 
 import segformer_tf
 from segformer_tf.checkpoints import names
+from segformer_tf.models.outputs import TaskOutput
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 random = np.random.default_rng(0)
@@ -110,5 +115,39 @@ def training():
         close(torch.from_numpy(learned[name].copy()), parameter, scale, share=1e-4)
 
 
-CHECKS = {each.__name__: each for each in (segmentation, classification, encoder_and_head, training)}
+def keras_methods():
+    """Keras' own `fit`, `evaluate` and `predict`, whose answer has the fields of a call."""
+    model, reference = both("SegformerForSemanticSegmentation", "hf4-seg")
+    expected = reference(PIXELS).logits.detach().numpy()
+    for inputs in (PIXELS.numpy(), {"pixel_values": PIXELS.numpy(), "name": np.zeros(2)}):
+        answers = model.predict(inputs, batch_size=1, verbose=0), model.predict_on_batch(inputs)
+        for answer in answers:
+            assert list(answer) == ["logits"] and not model.training
+            np.testing.assert_allclose(answer.logits, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+    model.compile()
+    data = {"pixel_values": PIXELS.numpy(), "labels": LABELS.numpy(), "label": LABELS.numpy()}
+    assert np.isfinite(model.fit(data, batch_size=1, verbose=0).history["loss"]).all()
+    assert np.isfinite(model.evaluate(data, verbose=0)).all()
+    output = keras.tree.map_structure(lambda x: x + 1, TaskOutput(loss=1, hidden_states=(2, 3)))
+    assert output.to_tuple() == (2, (3, 4))
+
+
+def copies():
+    """Copies and files of a model are in the mode that it is in; what Keras loads is in evaluation mode."""
+    model, _ = both("SegformerForSemanticSegmentation", "hf4-seg")
+    with tempfile.TemporaryDirectory() as directory:
+        torch.save(model, f"{directory}/model.pt"), model.save(f"{directory}/model.keras")
+        loaded = torch.load(f"{directory}/model.pt", weights_only=False)
+        kept = keras.saving.load_model(f"{directory}/model.keras")
+    expected = model(PIXELS).logits
+    for each in (copy.deepcopy(model), pickle.loads(pickle.dumps(model)), loaded, kept):
+        assert not each.training
+        close(each(PIXELS).logits, expected)
+    assert not type(model).from_config(model.get_config()).training
+    assert copy.deepcopy(model.train()).training and model.training
+
+
+CHECKS = {
+    each.__name__: each for each in (segmentation, classification, encoder_and_head, training, keras_methods, copies)
+}
 CHECKS[sys.argv[1]]()

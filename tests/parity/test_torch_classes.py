@@ -11,7 +11,10 @@ ROOT = Path(__file__).parents[2]
 CODE = Path(__file__).parent / "on_torch.py"
 
 
-@pytest.mark.parametrize("check", ["segmentation", "classification", "encoder_and_head", "training"])
+CHECKS = ["segmentation", "classification", "encoder_and_head", "training", "keras_methods", "copies"]
+
+
+@pytest.mark.parametrize("check", CHECKS)
 def test_under_the_torch_backend(check):
     environment = {**os.environ, "KERAS_BACKEND": "torch", "PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "-W", "ignore", CODE, check], check=True, env=environment)

@@ -18,6 +18,7 @@ from segformer_tf import (
     TFSegformerForSemanticSegmentation,
     TFSegformerModel,
 )
+from segformer_tf.convert import convert
 
 VARIANTS = [f"b{i}" for i in range(6)] if os.environ.get("SEGFORMER_TF_PARITY") == "long" else ["b0", "b2"]
 SIZES = ((512, 512), (287, 421))
@@ -65,6 +66,25 @@ def test_what_transformers_saves_loads_here_and_gives_the_same_logits(variant, t
     assert not any(report.values()), report
     for variable, original in zip(model.weights, source.weights, strict=True):
         np.testing.assert_array_equal(variable, original)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_what_is_trained_from_half_precision_loads_there_in_float32(dtype, tmp_path):
+    transformers.SegformerForSemanticSegmentation.from_pretrained(FIXTURES / "hf4-seg").to(dtype).save_pretrained(
+        tmp_path / "half"
+    )
+    model = TFSegformerForSemanticSegmentation.from_pretrained(tmp_path / "half", data_format="channels_first")
+    randomise(model)
+    model.save_pretrained(tmp_path / "saved")
+    convert(tmp_path / "half", tmp_path / "converted")
+    reference = loaded_without_a_rest(transformers.SegformerForSemanticSegmentation, tmp_path / "saved")
+    pixels = pictures(64, 96)
+    with torch.no_grad():
+        expected = reference(torch.from_numpy(pixels)).logits
+    assert expected.dtype == torch.float32
+    assert relative_difference(model(pixels).logits, expected.numpy()) < CLOSE
+    converted = transformers.SegformerForSemanticSegmentation.from_pretrained(tmp_path / "converted")
+    assert converted.dtype == torch.float32
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -125,6 +125,19 @@ def test_a_misspelt_keyword_is_refused_and_the_right_one_named(model, tmp_path, 
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("cls", [SegformerConfig, SegformerImageProcessor, TFSegformerForSemanticSegmentation])
+def test_what_programs_for_transformers_pass_is_taken_with_a_warning_where_it_would_do_something(cls):
+    directory = ROOT / "weights" / "segformer-b0-camvid"
+    nothing = {"trust_remote_code": False, "use_fast": False, "proxies": {}, "return_unused_kwargs": False}
+    loaded = cls.from_pretrained(directory, **nothing)
+    assert not hasattr(getattr(loaded, "config", loaded), "proxies")
+    with pytest.warns(UserWarning, match="takes resume_download, use_fast from .* nothing with it: leave it") as told:
+        cls.from_pretrained(directory, use_fast=True, resume_download=True)
+    assert told[0].filename == __file__
+    with pytest.raises(TypeError, match="unknown keyword 'return_unused_kwargs'"):
+        cls.from_pretrained(directory, return_unused_kwargs=True)
+
+
 HANDED_OUT = {"Exported", "ClassificationResult"}  # a tuple and a list, which nobody makes
 
 
