@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from segformer_tf.checkpoints import formats, infer, names
+from segformer_tf.checkpoints import formats, hdf5, infer, names
 from segformer_tf.checkpoints.checkpoint import config_text, load, save
 from segformer_tf.checkpoints.matching import match
 from segformer_tf.config import SegformerConfig
@@ -90,7 +90,7 @@ def convert(
         return [file]
     with staged(file.parent) as stage:
         (stage / "config.json").write_text(config_text(config, variables), "utf-8")
-        write = {"safetensors": formats.write_safetensors, "h5": formats.write_h5, "bin": formats.write_torch}[format]
+        write = {"safetensors": formats.write_safetensors, "h5": hdf5.write_h5, "bin": formats.write_torch}[format]
         write(stage / file.name, tensors)
     return [file.parent / "config.json", file]
 
@@ -187,7 +187,7 @@ def _check_keras(path: Path) -> None:
             config = parse_json(archive.read("config.json"), f"config.json of {path}", "a model's configuration")
             SegformerConfig.from_dict(dict(config["config"]["config"]))
             with archive.open("model.weights.h5") as member, h5py.File(member, "r") as file:
-                found = formats.datasets(file, path)
+                found = hdf5.datasets(file, path)
                 room = infer.Room(config["config"]["config"], path)
                 room.take({name: item.shape for name, item in found.items()})
                 room.check_filled()

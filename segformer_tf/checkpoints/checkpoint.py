@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from segformer_tf.checkpoints import formats, infer, keras_hub, names
+from segformer_tf.checkpoints import formats, hdf5, infer, keras_hub, names
 from segformer_tf.checkpoints.matching import check_finite
 from segformer_tf.storage import find
 from segformer_tf.storage.read import understanding
@@ -121,7 +121,7 @@ def save_h5(
         )
     with staged(directory) as stage:
         (stage / "config.json").write_text(config_text(config, variables), "utf-8")
-        formats.write_h5(stage / "tf_model.h5", names.from_variables(variables, "tf"))
+        hdf5.write_h5(stage / "tf_model.h5", names.from_variables(variables, "tf"))
     if preferred := [file for file in (SINGLE, INDEX) if (Path(directory) / file).exists()]:
         warnings.warn(
             f"{directory} also holds {preferred[0]}, which loading prefers to the tf_model.h5 that was just written: "

@@ -5,24 +5,17 @@ import mmap
 import os
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from segformer_tf.checkpoints.keras_hub import is_keras_hub
+from segformer_tf.checkpoints.hdf5 import Check, as_float32, read_h5
 from segformer_tf.storage import find
 from segformer_tf.storage.read import read_index, understanding
 
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "U8": "u1", "BOOL": "?"}
-_COMPRESSED = 8  # times its own size that a file's tensors may take; those of real ones are not compressed
-_SLACK = 2**24  # bytes
-Check = Callable[[Mapping[str, Sequence[int]]], None]  # of tensors' shapes, before they are read
-_TF_CLASSES = {
-    "decode_head": "tf_segformer_for_semantic_segmentation",
-    "classifier": "tf_segformer_for_image_classification",
-}
 
 
 def read(path: str | os.PathLike, check: Check | None = None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -47,7 +40,7 @@ def read(path: str | os.PathLike, check: Check | None = None) -> tuple[dict[str,
         raise ValueError(f"{path} is a Git LFS pointer, not the weights; run `git lfs pull` in its directory.")
     if path.name.endswith(".index.json"):
         return _read_shards(path, check)
-    readers = {".safetensors": _read_safetensors, ".h5": _read_h5, ".bin": _read_torch, ".pth": _read_torch}
+    readers = {".safetensors": _read_safetensors, ".h5": read_h5, ".bin": _read_torch, ".pth": _read_torch}
     if path.suffix in find.TORCH_SUFFIXES:
         raise ValueError(f"{path} has the suffix {path.suffix!r}; if PyTorch wrote it, rename it to .pth.")
     if path.suffix not in readers:
@@ -62,6 +55,8 @@ def read(path: str | os.PathLike, check: Check | None = None) -> tuple[dict[str,
 
 def _read_shards(index: Path, check: Check | None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     weight_map = read_index(index)
+    if all(name.endswith(":0") for name in weight_map):  # TensorFlow's: the model's name is in the index alone
+        weight_map = {name.partition("/")[2]: shard for name, shard in weight_map.items()}
     tensors, metadata = {}, {}
     for shard in sorted(set(weight_map.values())):
         if not (index.parent / shard).is_file():
@@ -96,66 +91,8 @@ def _read_safetensors(path: Path, check: Check) -> tuple[dict[str, np.ndarray], 
         array = np.ndarray(entry["shape"], _DTYPES[entry["dtype"]], data, start + entry["data_offsets"][0])
         if entry["dtype"] == "BF16":  # the upper half of a float32
             array = (array.astype("<u4") << np.uint32(16)).view("<f4")
-        tensors[name] = _as_float32(array)
+        tensors[name] = as_float32(array)
     return tensors, metadata
-
-
-def _as_float32(array: np.ndarray) -> np.ndarray:
-    return array.astype(np.float32, copy=False) if array.dtype.kind == "f" else array
-
-
-def _read_h5(path: Path, check: Check) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    import h5py
-
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise ValueError(
-            f"{path} is not a whole HDF5 file ({error}); cut off, or of another format; copy it again."
-        ) from error
-    with file:
-        tensors = datasets(file, path)
-        check({name: item.shape for name, item in tensors.items()})
-        if is_keras_hub(tensors):
-            return {name: _as_float32(item[()]) for name, item in tensors.items()}, {"format": "keras_hub"}
-        if "layer_names" not in file.attrs:
-            kind = "an HDF5 file without a list of layers"
-            if "model_weights" in file:
-                kind = "a whole model saved by Keras 2"
-            elif {"layers", "vars", "_layer_checkpoint_dependencies"} & set(file):
-                kind = "a Keras 3 .weights.h5 file, which `model.load_weights` reads"
-            raise ValueError(
-                f"{path} is {kind}; expected a tf_model.h5 of transformers' TensorFlow classes, "
-                "or a .weights.h5 of keras-hub's models."
-            )
-        # The first group is the layer's.
-        return {name.partition("/")[2]: _as_float32(item[()]) for name, item in tensors.items()}, {"format": "tf"}
-
-
-def datasets(file: Any, path: Path) -> dict[str, Any]:
-    """The datasets of an open HDF5 file by name, none of which is read yet.
-
-    Raises ValueError for those that take their values from other files, are no numbers, or are larger than the file.
-    """
-    import h5py
-
-    found: dict[str, Any] = {}
-    file.visititems(lambda name, item: found.update({name: item}) if isinstance(item, h5py.Dataset) else None)
-    for name, item in found.items():
-        if item.external or item.is_virtual:
-            raise ValueError(
-                f"{path} is refused: its dataset {name} takes its values from other files, which could be any of this "
-                "computer's; expected the values themselves."
-            )
-        if item.dtype.kind not in "fiub" and item.dtype.str != "|V2":  # Keras keeps bfloat16 so
-            raise ValueError(f"{path}: dataset {name} has type {item.dtype}; expected numbers.")
-    size = file.id.get_filesize()
-    if (wanted := sum(int(item.nbytes) for item in found.values())) > _COMPRESSED * size + _SLACK:
-        raise ValueError(
-            f"{path} is refused: its datasets would take {wanted:,} bytes, and the file has {size:,}; expected values "
-            "that are written out."
-        )
-    return found
 
 
 def _torch(path: Path) -> Any:
@@ -231,26 +168,6 @@ def write_safetensors(path: str | os.PathLike, tensors: Mapping[str, np.ndarray]
     from safetensors.numpy import save_file
 
     save_file(_contiguous(tensors), path, metadata={"format": "pt"})
-
-
-def write_h5(path: str | os.PathLike, tensors: Mapping[str, np.ndarray]) -> None:
-    """A tf_model.h5 with the groups and attributes that transformers' TensorFlow classes read; names of layout "tf"."""
-    import h5py
-
-    layers: dict[str, list[str]] = {}
-    for name in tensors:
-        layers.setdefault(name.partition("/")[0], []).append(name)
-    model = next((_TF_CLASSES[layer] for layer in layers if layer in _TF_CLASSES), "tf_segformer_model")
-    text = h5py.string_dtype()  # variable length, so that no list of names outgrows HDF5's limit for attributes
-    with h5py.File(path, "w") as file:
-        file.attrs.update({"backend": "tensorflow", "keras_version": "2.15.0"})
-        file.attrs.create("layer_names", list(layers), dtype=text)
-        for layer, names in layers.items():
-            group = file.create_group(layer)
-            group.attrs.create("weight_names", [f"{model}/{name}" for name in names], dtype=text)
-            for name in names:
-                group[f"{model}/{name}"] = np.asarray(tensors[name], np.float32)
-        file.create_group("top_level_model_weights").attrs.create("weight_names", [], dtype=text)
 
 
 def write_torch(path: str | os.PathLike, tensors: Mapping[str, np.ndarray], meta: dict[str, Any] | None = None) -> None:

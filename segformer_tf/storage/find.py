@@ -15,6 +15,7 @@ WEIGHT_FILES = (  # in the order of preference; then *.pth
     "model.safetensors",
     "model.safetensors.index.json",
     "tf_model.h5",
+    "tf_model.h5.index.json",
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
@@ -54,9 +55,9 @@ def bundled_path(name: str) -> Path | None:
 def resolve(name_or_path: str | os.PathLike, use_safetensors: bool | None = None, **hub: Any) -> Source:
     """Finds config and weights of a Hub id, a directory, one weight file or a bundled model; downloads what it must.
 
-    Of several weight files: model.safetensors, its shards, tf_model.h5, pytorch_model.bin, its shards, a .pth, in this
-    order; `use_safetensors` takes only the first two (True) or none of them (False). `hub` are `revision`, `cache_dir`,
-    `token`, `local_files_only`, `subfolder`, `force_download`.
+    Of several weight files: model.safetensors, its shards, tf_model.h5, its shards, pytorch_model.bin, its shards, a
+    .pth, in this order; `use_safetensors` takes only the first two (True) or none of them (False). `hub` are
+    `revision`, `cache_dir`, `token`, `local_files_only`, `subfolder`, `force_download`.
 
     Raises:
         FileNotFoundError: No such file, model, repository or revision, or no weights in it.

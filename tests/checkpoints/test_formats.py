@@ -1,6 +1,7 @@
 """Weight files: read whatever writers make, refuse what is damaged, write whole files or none."""
 
 import json
+import shutil
 import sys
 
 import h5py
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from segformer_tf.checkpoints import formats, names
+from segformer_tf.checkpoints import formats, hdf5, load, names
 
 
 def test_safetensors_are_mapped_and_not_copied(fixtures):
@@ -168,7 +169,7 @@ def structure(path):
 @pytest.mark.parametrize("directory", ["hf4-seg", "hf4-cls"])
 def test_the_h5_file_has_the_groups_attributes_and_shapes_of_transformers_own(fixtures, tmp_path, directory):
     variables, _ = names.to_variables(formats.read(fixtures / directory / "model.safetensors")[0], "hub")
-    formats.write_h5(tmp_path / "tf_model.h5", names.from_variables(variables, "tf"))
+    hdf5.write_h5(tmp_path / "tf_model.h5", names.from_variables(variables, "tf"))
     written, reference = structure(tmp_path / "tf_model.h5"), structure(fixtures / directory / "tf_model.h5")
     assert sorted(written[0]["/"]) == sorted(reference[0]["/"])
     assert written[1] == reference[1]
@@ -178,7 +179,7 @@ def test_the_h5_file_has_the_groups_attributes_and_shapes_of_transformers_own(fi
 def test_the_h5_file_of_an_encoder_names_the_bare_model(fixtures, tmp_path):
     variables, _ = names.to_variables(formats.read(fixtures / "hf4-cls" / "model.safetensors")[0], "hub")
     encoder = {path: array for path, array in variables.items() if not path.startswith("classifier")}
-    formats.write_h5(tmp_path / "tf_model.h5", names.from_variables(encoder, "tf"))
+    hdf5.write_h5(tmp_path / "tf_model.h5", names.from_variables(encoder, "tf"))
     attributes, datasets = structure(tmp_path / "tf_model.h5")
     assert attributes["/"] == ["segformer"]
     assert "segformer/tf_segformer_model/segformer/encoder/layer_norm.0/gamma:0" in datasets
@@ -186,7 +187,7 @@ def test_the_h5_file_of_an_encoder_names_the_bare_model(fixtures, tmp_path):
 
 def test_the_h5_file_takes_more_names_than_an_hdf5_attribute_of_fixed_strings_could(tmp_path):
     tensors = {f"segformer/encoder/block.2.{i}/mlp/dense1/kernel:0": np.zeros((1, 1)) for i in range(1500)}
-    formats.write_h5(tmp_path / "tf_model.h5", tensors)
+    hdf5.write_h5(tmp_path / "tf_model.h5", tensors)
     assert formats.read(tmp_path / "tf_model.h5")[0].keys() == {f"tf_segformer_model/{name}" for name in tensors}
 
 
@@ -198,3 +199,27 @@ def test_without_pytorch_the_error_says_what_to_install_and_what_to_convert(fixt
         ImportError, match=rf"{name} needs PyTorch: run `pip install 'segformer-tf\[torch\]'`, or convert"
     ):
         formats.read(fixtures / directory / name)
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "h5"])
+def test_shards_of_the_tensorflow_classes_are_read_whose_index_alone_names_the_model(fixtures, tmp_path, suffix):
+    whole = load(fixtures / "hf4-seg")
+    tensors = names.from_variables(whole.variables, "tf")
+    shutil.copy(fixtures / "hf4-seg" / "config.json", tmp_path)
+    weight_map = {}
+    for number, keys in enumerate((list(tensors)[::2], list(tensors)[1::2])):
+        shard = tmp_path / f"part-{number}.{suffix}"
+        if suffix == "safetensors":
+            save_file({key: np.ascontiguousarray(tensors[key]) for key in keys}, shard, metadata={"format": "tf"})
+        else:
+            with h5py.File(shard, "w") as file:
+                file.attrs["layer_names0"], file.attrs["layer_names1"] = (keys[:9], keys[9:])  # as long lists are
+                for key in keys:
+                    file[key] = tensors[key]
+        weight_map |= {f"tf_segformer_for_semantic_segmentation/{key}": shard.name for key in keys}
+    index = "tf_model.h5.index.json" if suffix == "h5" else "model.safetensors.index.json"
+    (tmp_path / index).write_text(json.dumps({"weight_map": weight_map}))
+    found = load(tmp_path)
+    assert found.layout == "tf" and found.variables.keys() == whole.variables.keys()
+    for path, array in whole.variables.items():
+        np.testing.assert_array_equal(found.variables[path], array)

@@ -65,9 +65,11 @@ def test_outputs_and_losses_equal_those_of_the_tensorflow_classes(saved):
 def test_what_the_tensorflow_classes_save_loads_here(saved, tmp_path):
     name, model, directory = saved
     old = getattr(transformers, name).from_pretrained(directory / "h5")
-    for safe in (False, True):
-        old.save_pretrained(tmp_path / str(safe), safe_serialization=safe)
-        again = getattr(segformer_tf, name).from_pretrained(tmp_path / str(safe), data_format="channels_first")
+    for safe, size in ((False, "10GB"), (True, "10GB"), (False, "20KB"), (True, "20KB")):  # whole, and in shards
+        saved_here = tmp_path / f"{safe} {size}"
+        old.save_pretrained(saved_here, safe_serialization=safe, max_shard_size=size)
+        assert len([*saved_here.glob("*.index.json")]) == (size == "20KB")
+        again = getattr(segformer_tf, name).from_pretrained(saved_here, data_format="channels_first")
         for variable in model.weights:
             other = next(each for each in again.weights if each.path == variable.path)
             np.testing.assert_array_equal(other, variable)

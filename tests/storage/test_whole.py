@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from reference import ROOT
 
-from segformer_tf.checkpoints import formats
+from segformer_tf.checkpoints import formats, hdf5
 from segformer_tf.storage import switch, whole
 
 TENSORS = {"layer/kernel:0": np.zeros((512, 512), np.float32)}
@@ -34,7 +34,7 @@ def test_modes_follow_the_umask_whatever_library_wrote(tmp_path, umask, file_mod
     try:
         with whole.staged(tmp_path / "out") as stage:
             formats.write_safetensors(stage / "model.safetensors", TENSORS)
-            formats.write_h5(stage / "tf_model.h5", TENSORS)
+            hdf5.write_h5(stage / "tf_model.h5", TENSORS)
             (stage / "1" / "variables").mkdir(parents=True, mode=0o700)
             (stage / "1" / "variables" / "data").write_bytes(b"1")
             (stage / "1" / "variables" / "data").chmod(0o600)
@@ -53,7 +53,7 @@ def test_modes_follow_the_umask_whatever_library_wrote(tmp_path, umask, file_mod
 
 WRITERS = {
     "model.safetensors": lambda file: formats.write_safetensors(file, TENSORS),
-    "tf_model.h5": lambda file: formats.write_h5(file, TENSORS),
+    "tf_model.h5": lambda file: hdf5.write_h5(file, TENSORS),
     "state.npz": lambda file: np.savez(file, **{"a": TENSORS["layer/kernel:0"]}),
     "labels.png": lambda file: Image.fromarray(np.random.default_rng(0).integers(0, 255, (512, 512), np.uint8)).save(
         file
