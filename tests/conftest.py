@@ -41,9 +41,13 @@ os.umask(0o022)
 # The suite is the same with and without these, of the extras `export` and `int8`: tests that need them are elsewhere.
 RUNTIMES = "onnx", "tf2onnx", "onnxruntime", "openvino", "nncf", "ai_edge_litert"
 WITH_RUNTIMES = {"runtimes", "parity", "chromium", "engines", "servers"}
-# Scripts start background jobs with Ctrl-C ignored, and every process that a test starts would inherit that.
+# Scripts start background jobs with Ctrl-C ignored, `nohup` others with SIGHUP: every process that a test starts would
+# inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+for number in [getattr(signal, name) for name in ("SIGHUP", "SIGTERM") if hasattr(signal, name)]:
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
 
 import numpy as np
 import pytest

@@ -39,7 +39,7 @@ def drop_without_effect(given: dict[str, Any], but: Iterable[str] = ()) -> None:
             f"from_pretrained takes {', '.join(dropped)} from programs written for transformers and does nothing with "
             f"it: leave it out{dtype} (docs/migrating.md).",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,  # past `also_called`
         )
 
 

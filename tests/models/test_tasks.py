@@ -219,8 +219,8 @@ def test_pixels_that_do_not_fit_are_named(model, shape, message):
 
 
 def test_impossible_arguments_are_named(tiny_config, pixels):
-    with pytest.raises(ValueError, match="config is a dict, expected a SegformerConfig"):
-        TFSegformerModel({})
+    with pytest.raises(ValueError, match="config is a str, expected a SegformerConfig"):
+        TFSegformerModel("b0")
     with pytest.raises(
         ValueError, match='data_format is \'first\', expected "channels_last", "channels_first" or None'
     ):

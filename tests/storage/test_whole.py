@@ -294,7 +294,7 @@ def test_a_directory_takes_the_place_of_another_where_the_caller_says_so(tmp_pat
 
 # Functions that are given a path inside a draft.
 INSIDE_A_DRAFT = {
-    "checkpoints/formats.py:write_h5",
+    "checkpoints/hdf5.py:write_h5",
     "checkpoints/formats.py:write_safetensors",
     "checkpoints/formats.py:write_torch",
     "data/converting.py:write",
@@ -317,6 +317,7 @@ INSIDE_A_DRAFT = {
 }
 # Functions that write nobody's file: the null device, bytes in memory, a temporary directory.
 NOWHERE = {
+    "cli/__init__.py:_told",
     "cli/app.py:load_tensorflow",
     "cli/pictures.py:_to_stdout",
     "page/view.py:_jpeg",

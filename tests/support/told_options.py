@@ -154,6 +154,7 @@ def models(told, monkeypatch):
     load = told.stand_in("load", TFSegformerForSemanticSegmentation.from_pretrained, network)
     monkeypatch.setattr(TFSegformerForSemanticSegmentation, "from_pretrained", load)
     processor = SimpleNamespace(fixed_size=(64, 64), size={"height": 64, "width": 64})
+    processor.value_range = processor.do_exif_transpose = None
     processor.pixels = lambda file: str(file)
     processor.save_pretrained = lambda directory: told.note("processor saved in", directory)
     monkeypatch.setattr(
