@@ -1,9 +1,11 @@
 """Stand-ins for what commands hand their work to: they do nothing, and keep what they were told."""
 
+import contextlib
 import dataclasses
 import importlib
 import inspect
 import json
+import pkgutil
 import signal
 import subprocess
 from collections import Counter
@@ -14,7 +16,15 @@ from unittest import mock
 import numpy as np
 from PIL import Image
 
+import segformer_tf
+
 PLAIN = (str, int, float, bool, type(None))
+
+# What is imported for the first time while something is replaced would keep the replacement for good.
+for found in pkgutil.walk_packages(segformer_tf.__path__, "segformer_tf."):
+    if not found.name.endswith("__main__"):
+        with contextlib.suppress(ImportError):  # of an extra
+            importlib.import_module(found.name)
 
 
 class Name(str):
