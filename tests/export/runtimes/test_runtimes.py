@@ -252,7 +252,7 @@ def test_a_file_whose_classes_are_not_its_own_is_refused(tmp_path):
     file = export(model(), tmp_path, "onnx", processor=processor()).path
     changed = onnx.load(file)
     about = json.loads(changed.metadata_props[0].value)
-    about["config"]["id2label"] = {"0": "road", "1": "rest"}
+    about["config"] |= {"id2label": {"0": "road", "1": "rest"}, "label2id": {"road": 0, "rest": 1}}
     onnx.helper.set_model_props(changed, {description.KEY: json.dumps(about)})
     onnx.save(changed, file)
     with pytest.raises(ValueError, match=r"model\.onnx says that its model has 2 classes, channels_last, and has 5"):
