@@ -29,7 +29,8 @@ def canvas(width: int, height: int, rows: Rows, palette: np.ndarray) -> np.ndarr
     panel = np.asarray(drawer.panel(*drawer.shape(width, height, 1.0)))
     top, left = (0, width) if width < height else (height, 0)
     size = max(height, top + panel.shape[0]), max(width, left + panel.shape[1])
-    made = np.full((*size, 3), PAPER, np.uint8)
+    made = np.empty((*size, 3), np.uint8)
+    made[height:] = made[:, width:] = PAPER  # the rest is the picture's
     made[top : top + panel.shape[0], left : left + panel.shape[1]] = panel
     return made
 
