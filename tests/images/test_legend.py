@@ -18,6 +18,7 @@ def test_each_colour_has_its_name_and_its_share_to_the_right_of_it(size, monkeyp
     grey = {value: (value,) * 3 for value in WORDS.values()}
     monkeypatch.setattr(legend._Drawer, "word", lambda _, text, *how: Image.new("RGB", (5, 5), grey[WORDS[text]]))
     made = canvas(*size, ROWS, PALETTE).astype(int)
+    made[: size[1], : size[0]] = 0  # the picture's place, which is still empty
 
     def middle(color):
         rows, columns = (made == color).all(-1).nonzero()
