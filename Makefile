@@ -9,11 +9,11 @@ BIN := .venv/bin
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long lint format test-oldest test-newest parity parity-short scores-parity agreement \
 	serving runtimes test-runtimes bench bench-quick bench-before bench-pipeline bench-gpu soak hostile kills fuzz supply audit sbom \
-	camvid keras-io digits clean test-batch test-distributed test-servers many fuzz-million training-kills \
+	camvid keras-io digits clean test-batch test-batch-short test-distributed test-servers many fuzz-million training-kills \
 	test-page test-page-short page-pictures docs docs-pictures notebooks
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^## /{print "\n" substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^## /{print "\n" substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' Makefile
 
 ## Begin here
 demo: .venv/.core  ## segment examples/china.jpg with the bundled model: overlay, labels and JSON in out/
@@ -66,6 +66,9 @@ runtimes: .venv/.export  ## the same through ONNX Runtime, OpenVINO and LiteRT
 
 test-batch: .venv-batch/.made  ## segment-many on Ray, the handler on Beam, S3 and GCS servers of this machine
 	.venv-batch/bin/python -m pytest tests/batch -o addopts='-q --import-mode=importlib'
+
+test-batch-short: .venv-batch/.made  ## one test of either engine
+	.venv-batch/bin/python -m pytest tests/batch/engines -o addopts='-q --import-mode=importlib' -k 'ray_gives or beam_gives'
 
 NPM := examples/browser/node_modules/.made
 PAGE := .venv-demo/bin/python -m pytest -o addopts='-q --import-mode=importlib' tests/page/chromium
