@@ -20,7 +20,7 @@ from segformer_tf.models.metrics import MeanIoU
 from segformer_tf.models.network import Network, from_boundary
 from segformer_tf.models.outputs import CallWithOptions, ModelOutput, alone
 from segformer_tf.models.predicted import likeliest
-from segformer_tf.models.private import forget_compiled, has_compiled_loss
+from segformer_tf.models.private import forget_compiled, has_compiled_loss, has_fed_metrics
 from segformer_tf.storage.keywords import check_keywords, keywords_of, spell_checked
 
 
@@ -201,11 +201,34 @@ class SegformerBase(Pretrained, Mended):
                     y_pred = likeliest(y_pred)
         return super().compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
-    def make_train_function(self, force: bool = False):
+    def get_metrics_result(self) -> dict[str, Any]:
+        """As Keras'; nothing where a `train_step` of one's own leaves the metric out that a plain `compile()` adds."""
+        return super().get_metrics_result() if has_fed_metrics(self) else {}
+
+    def make_train_function(self, force: bool = False) -> None:
         """As Keras', with the optimizer's variables made beforehand: made inside, they cost a second tracing."""
         if self.optimizer is not None and not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
-        return super().make_train_function(force)
+        self._make_for_compiler("train_function", super().make_train_function, force)
+
+    def make_test_function(self, force: bool = False) -> None:
+        self._make_for_compiler("test_function", super().make_test_function, force)
+
+    def make_predict_function(self, force: bool = False) -> None:
+        self._make_for_compiler("predict_function", super().make_predict_function, force)
+
+    def _make_for_compiler(self, name: str, make: Callable, force: bool) -> None:
+        """For subclasses with steps of their own. The steps below tell too: strategies run them in other threads."""
+        before = getattr(self, name)
+        make(force)
+        run = getattr(self, name)
+        if run is not before and self.jit_compile:
+
+            def told(*args):
+                with for_xla():
+                    return run(*args)
+
+            setattr(self, name, told)
 
     def _compiled_by(self) -> contextlib.AbstractContextManager[None]:
         return for_xla() if self.jit_compile else contextlib.nullcontext()

@@ -17,6 +17,11 @@ from collections.abc import Callable
 import keras
 
 
+def has_fed_metrics(model: keras.Model) -> bool:
+    """Whether the metrics that it was compiled with, if any, were ever given something: before, they have no result."""
+    return model._compile_metrics is None or model._compile_metrics.built
+
+
 def has_compiled_loss(model: keras.Model) -> bool:
     """Whether `compile` was given a loss."""
     return model._compile_loss is not None
