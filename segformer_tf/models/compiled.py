@@ -4,8 +4,8 @@ The graph is traced at the first such call, for all sizes, and traced anew where
 it was: LoRA, `quantize`, dtype policies, other layers, frozen ones. It reads the variables, so assigned weights count.
 Layers run op by op, as before, wherever a person may want to see them do so: in training, under a gradient tape, with
 `run_eagerly`, in layers of other makers and in layers whose `call` was replaced. So do small pictures, which cost less
-than a tracing, and what is called inside `op_by_op()`. Inside `as_graph()`, as pipelines call, size, tape and
-`run_eagerly` do not count.
+than a tracing, and what is called inside `op_by_op()` or where graphs are traced for something of their own, such as
+`final_weights()`. Inside `as_graph()`, as pipelines call, size, tape and `run_eagerly` do not count.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from typing import Any
 
 import keras
 
-from segformer_tf.models import private
+from segformer_tf.models import kernels, private
 
 WORTH_TRACING = 2**14  # pixels of all pictures together: one of 128 x 128
 OWN = ("keras.", "segformer_tf.")  # packages whose layers do nothing but compute
@@ -66,7 +66,7 @@ def fields_of(model: Any, pixel_values, training: bool | None, **wanted: bool) -
 
 
 def _worthwhile(model: Any, pixel_values) -> bool:
-    if keras.backend.backend() != "tensorflow" or _wish.get() == "op by op":
+    if keras.backend.backend() != "tensorflow" or _wish.get() == "op by op" or kernels.special():
         return False
     import tensorflow as tf
 

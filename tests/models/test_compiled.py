@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from segformer_tf import TFSegformerForSemanticSegmentation
-from segformer_tf.models import compiled
+from segformer_tf.models import compiled, kernels
 
 
 @pytest.fixture(autouse=True)
@@ -196,3 +196,14 @@ def test_a_program_with_many_models_is_not_told_of_retracing(small_config, pixel
     for _ in range(6):
         TFSegformerForSemanticSegmentation(small_config, data_format="channels_last")(pixels)
     assert "retracing" not in caplog.text
+
+
+@pytest.mark.parametrize("kind", [kernels.final_weights, kernels.portable_ops, kernels.for_xla])
+def test_what_is_traced_for_something_of_its_own_is_no_graph_of_later_calls(model, pixels, kind):
+    with kind():
+        before = model(pixels).logits
+        kernel = model.decode_head.linear_fuse.kernel
+        kernel.assign(2 * kernel)
+        assert np.abs(model(pixels).logits - before).max() > 1e-3 * np.abs(before).max()
+    assert traced(model) == 0
+    same(model, pixels)

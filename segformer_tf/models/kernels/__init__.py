@@ -62,6 +62,11 @@ def for_xla() -> contextlib.AbstractContextManager[None]:
     return _traced("xla")
 
 
+def special() -> bool:
+    """Whether what is traced now is for something of its own, as those three say, and not for other calls."""
+    return any(_tracing.get())
+
+
 def choose(in_training: bool | None = None) -> ModuleType:
     """The table for the graph that is being traced, or the call that is being made."""
     if _tracing.get().portable:
@@ -136,7 +141,7 @@ def resize_bilinear(x, size):
 
     With derivatives of any order, except in files.
     """
-    plainly = keras.backend.backend() != "tensorflow" or any(_tracing.get())
+    plainly = keras.backend.backend() != "tensorflow" or special()
     return (plain if plainly else tensorflow).resize_bilinear(x, size)
 
 
