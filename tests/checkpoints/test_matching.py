@@ -7,6 +7,7 @@ import pytest
 from random_checkpoints import random_variables
 
 from segformer_tf.checkpoints import match
+from segformer_tf.checkpoints.matching import not_finite
 
 TINY = {"depths": [1] * 4, "hidden_sizes": [2, 4, 5, 8], "decoder_hidden_size": 3, "num_labels": 2}
 
@@ -106,3 +107,7 @@ def test_weights_that_are_not_of_floating_point_are_refused(dtype):
     text = rf"1 not of floating point: segformer\.encoder\.layer_norm\.3\.weight is {np.dtype(dtype)}; take the weights"
     with pytest.raises(ValueError, match=text):
         match(shapes("decode_head"), variables, "here")
+
+
+def test_finite_weights_whose_sum_is_not_are_finite():
+    assert not_finite({"a": np.full(4, 3e38, np.float32), "b": np.float32([1, np.inf])}) == ["b"]

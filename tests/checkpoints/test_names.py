@@ -65,6 +65,13 @@ def test_an_encoder_alone_is_written_without_a_prefix_and_a_task_with_it():
     assert {"patch_embed1.proj.weight", "head.weight", "head.bias"} < set(classifier)
 
 
+def test_mmsegmentation_holds_query_then_key_then_value():
+    variables = random_variables(TINY, None)
+    joined = names.from_variables(variables, "mmseg")["layers.1.1.0.attn.attn.in_proj_weight"]
+    for part, name in zip(np.split(joined, 3), ("query", "key", "value"), strict=True):
+        np.testing.assert_array_equal(part, variables[f"block_1_0/attention/{name}/kernel"].T)
+
+
 def test_nvlabs_kv_holds_key_then_value_and_the_head_counts_from_one():
     variables = random_variables(TINY, "decode_head")
     tensors = names.from_variables(variables, "nvlabs")

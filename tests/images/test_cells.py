@@ -89,6 +89,12 @@ def test_only_classes_that_can_win_are_computed(monkeypatch):
     assert (found[:, :16] == 7).all() and (found[:, 16:] == 30).all()
 
 
+def test_classes_a_rounding_error_apart_can_both_win():
+    corners = [np.float32([[1.0, 1.0 - 1e-7]])] * 4
+    ((_, ids),) = cells._candidates(corners, np.float32(cells.ROUNDING), 4)
+    assert ids.tolist() == [[0, 1]]
+
+
 def test_small_cells_go_the_plain_way(monkeypatch):
     monkeypatch.undo()
     monkeypatch.setattr(merging, "fill", lambda labels, *_: labels.fill(1))

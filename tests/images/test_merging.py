@@ -7,18 +7,22 @@ from segformer_tf.images.merging import Box, Merger
 from segformer_tf.images.probabilities import softmax
 
 
-def resized(logits, height, width):
-    """Bilinear with half-pixel centres, written down as it is defined: (h, w, C) -> (height, width, C) float64."""
+def resized(logits, height, width, left=0, extent=None):
+    """Bilinear with half-pixel centres, written down as it is defined: (h, w, C) -> (height, width, C) float64.
 
-    def along(values, length):
-        place = np.clip((np.arange(length) + 0.5) * len(values) / length - 0.5, 0, len(values) - 1)
+    Of logits that begin at `left` and are `extent` pixels wide, the `width` pixels from 0 on.
+    """
+
+    def along(values, length, start=0, extent=None):
+        place = (np.arange(length) - start + 0.5) * len(values) / (extent or length) - 0.5
+        place = np.clip(place, 0, len(values) - 1)
         before = np.floor(place).astype(int)
         after = np.minimum(before + 1, len(values) - 1)
         weight = (place - before).reshape(-1, 1, 1)
         return values[before] * (1 - weight) + values[after] * weight
 
     tall = along(logits.astype(np.float64), height)
-    return along(tall.swapaxes(0, 1), width).swapaxes(0, 1)
+    return along(tall.swapaxes(0, 1), width, left, extent).swapaxes(0, 1)
 
 
 def merged(size, parts, **options):
@@ -107,19 +111,37 @@ def test_labels_are_ids_for_any_number_of_classes(classes):
     np.testing.assert_array_equal(merged((3, 4), [(logits,)]).labels, logits.argmax(-1))
 
 
+def test_a_part_that_begins_left_of_the_picture_lies_where_its_box_says():
+    logits = random(6, 8, 4)
+    found = merged((24, 20), [(logits, Box(0, -12, 24, 20))])
+    np.testing.assert_array_equal(found.labels, resized(logits, 24, 20, left=-12, extent=32).argmax(-1))
+
+
+def test_what_is_finished_stays_so():
+    merger = Merger((8, 4))
+    merger.add(random(2, 2, 3))
+    merger.finish(6)
+    merger.finish(3)
+    assert merger.done == 6
+
+
 def bell(length):
     return np.exp(-0.5 * ((np.arange(length) + 0.5 - length / 2) / (length / 8)) ** 2)
 
 
-def test_a_gaussian_blend_is_the_mean_weighted_by_a_bell_over_each_part():
-    parts, _ = overlapping()
+def weighted_by_bells(parts):
     total, weights = np.zeros((40, 50, 4)), np.zeros((40, 50, 1))
     for logits, box in parts:
         weight = np.outer(bell(24), bell(32))[..., None]
         place = slice(box.top, box.top + 24), slice(box.left, box.left + 32)
         total[place] += weight * resized(logits, 24, 32)
         weights[place] += weight
-    mean = total / weights
+    return total / weights
+
+
+def test_a_gaussian_blend_is_the_mean_weighted_by_a_bell_over_each_part():
+    parts, _ = overlapping()
+    mean = weighted_by_bells(parts)
     np.testing.assert_array_equal(merged((40, 50), parts, blend="gaussian").labels, mean.argmax(-1))
     found = merged((40, 50), parts, blend="gaussian", scores=True)
     np.testing.assert_allclose(found.scores, softmax(mean).max(-1), atol=1e-3)
@@ -148,6 +170,13 @@ def test_a_temperature_divides_the_logits_of_probabilities_and_leaves_the_labels
         np.testing.assert_allclose(found.maps[2], expected[..., 2], atol=1e-3)
         of_labels = np.take_along_axis(expected, found.labels[..., np.newaxis], -1)[..., 0]
         np.testing.assert_allclose(found.scores, of_labels, atol=1e-3)
+
+
+def test_a_temperature_divides_logits_blended_by_bells_too():
+    parts, small = overlapping()[0], 3 * random(5, 7, 4)
+    found = merged((40, 50), [*parts, (small, None, 1)], maps=(2,), blend="gaussian", temperature=2.0)
+    expected = (softmax(weighted_by_bells(parts) / 2) + softmax(resized(small, 40, 50) / 2)) / 2
+    np.testing.assert_allclose(found.maps[2], expected[..., 2], atol=1e-3)
 
 
 def test_rows_of_logits_that_are_done_are_let_go_and_the_rest_labels_the_same():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from segformer_tf.models.losses import classification_loss, segmentation_loss
+from segformer_tf.models.losses import classification_loss, full_size_logits, pixel_weights, segmentation_loss
 from segformer_tf.training.losses import SegmentationLoss
 
 LOGITS = np.random.default_rng(0).normal(size=(2, 4, 6, 5)).astype("float32")
@@ -167,3 +167,19 @@ def test_a_classifiers_labels_may_have_an_axis_of_one():
     assert float(classification_loss(ids[:, None], LOGITS[0, 0])) == float(classification_loss(ids, LOGITS[0, 0]))
     one = LOGITS[0, 0, :, :1]
     assert float(classification_loss(one, one)) == float(classification_loss(one[:, 0], one)) == 0
+
+
+def test_the_weights_of_two_pictures_are_refused_for_one():
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        classification_loss(np.array([1]), np.zeros((1, 3), "float32"), None, np.ones(2))
+
+
+def test_bfloat16_logits_are_resized_in_float32():
+    logits = tf.cast(LOGITS, tf.bfloat16)
+    expected = tf.image.resize(tf.cast(logits, tf.float32), (13, 21))
+    np.testing.assert_allclose(full_size_logits(logits, np.zeros((2, 13, 21))), expected, atol=1e-6)
+
+
+def test_a_pixel_weighs_as_its_class_an_ignored_one_nothing_and_one_past_the_classes_as_the_last():
+    weights = pixel_weights(np.array([[[0, 1, 255, 7]]]), (2.0, 3.0))
+    np.testing.assert_array_equal(weights, [[[2.0, 3.0, 0.0, 3.0]]])

@@ -117,6 +117,19 @@ def test_a_classifier_s_accuracy_follows_the_labels_shape_and_its_problem_type()
     assert (again.problem_type, again.name) == ("multi_label_classification", "accuracy")
 
 
+def test_an_accuracy_is_weighted():
+    metric = LabelAccuracy()
+    metric.update_state(np.array([0, 1]), np.array([[2.0, 1.0], [2.0, 1.0]]), np.array([3.0, 1.0]))
+    assert float(metric.result()) == 0.75
+
+
+def test_pixels_are_counted_past_16_million():
+    metric = MeanIoU(2)
+    metric.confusion.assign([[2.0**24, 0], [0, 1]])
+    metric.update_state(np.zeros((1, 1, 1), int), np.zeros((1, 1, 1), int))
+    assert float(metric.confusion[0, 0]) == 2**24 + 1
+
+
 def test_the_keras_metric_says_how_to_make_it_again():
     metric = MeanIoU(4, 254, name="iou")
     again = MeanIoU.from_config(metric.get_config())

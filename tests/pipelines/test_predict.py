@@ -227,6 +227,33 @@ def test_a_resize_of_two_numbers_is_a_size_whatever_the_picture_s_ratio(model):
     assert How(resize="none").size((30, 90), processor) is None
 
 
+def test_a_scaled_size_is_rounded():
+    assert How(resize=(33, 35)).size((9, 9), SegformerImageProcessor(), 0.75) == (25, 26)
+
+
+def job_of(model, picture, *how, processor=None, **options):
+    return Predictor(KerasModel(model), processor or SegformerImageProcessor()).job(picture, How(*how, **options))
+
+
+def test_windows_of_all_scales_come_from_the_top(model):
+    job = job_of(model, PICTURE, "slide", window=(48, 48), stride=(30, 30), scales=(0.8, 1.0))
+    tops = [window.box.top for window in job.windows]
+    assert tops == sorted(tops)
+
+
+def test_a_mirrored_window_that_is_filled_up_ends_where_the_picture_begins(model):
+    job = job_of(model, PICTURE[:40, :20], resize="none", flip=True)
+    assert [window.box for window in job.windows] == [(0, 0, 40, 32), (0, -12, 40, 20)]
+
+
+def test_a_picture_of_floats_is_resized_for_windows_as_the_processor_does(model):
+    picture = np.random.default_rng(0).uniform(0, 1, (90, 130, 3)).astype("float32")
+    processor = SegformerImageProcessor(size=(72, 104), do_rescale=False)
+    options = {"window": (72, 104), "stride": (48, 40), "scales": (0.8,)}
+    (window,) = job_of(model, picture, "slide", **options, processor=processor).windows
+    np.testing.assert_allclose(window.pixel_values(), processor(picture, return_tensors="np").pixel_values[0])
+
+
 def test_windows_are_of_the_one_size_that_a_runtime_takes_where_none_are_given():
     how = How("slide")
     assert how.windows() == ((1024, 1024), (768, 768)) and how.windows((64, 96)) == ((64, 96), (48, 72))

@@ -212,3 +212,21 @@ def test_many_matrices_of_one_shape_are_taken_in_parts(network, monkeypatch):
     monkeypatch.setattr(implementation, "TOGETHER_VALUES", 1)
     for one, other in zip(muon_steps(network, start), together, strict=True):
         np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("kind", [SegformerAdamW, SegformerMuon])
+def test_it_is_made_again_with_the_heads_rate(kind):
+    assert kind.from_config(kind(0.1, head_multiplier=10.0).get_config()).head_multiplier == 10.0
+
+
+@pytest.mark.parametrize("own", [{"adam_weight_decay": 0.3}, {"adam_lr_ratio": 0.5}])
+def test_muon_is_keras_own_where_adamw_has_its_own_decay_or_rate(own):
+    def moved(kind, **settings):
+        variable = keras.Variable(np.ones(4, "float32"))
+        optimizer = kind(0.1, weight_decay=0.1, rms_rate=0.2, **settings)
+        optimizer.build([variable])
+        optimizer.apply([tf.constant([0.5, -1.0, 2.0, 0.1])], [variable])
+        return variable.numpy()
+
+    theirs = moved(keras.optimizers.Muon, **{"adam_weight_decay": 0.1, "adam_lr_ratio": 1, **own})
+    np.testing.assert_allclose(moved(SegformerMuon, **own), theirs, rtol=1e-5)
