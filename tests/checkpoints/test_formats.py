@@ -223,3 +223,12 @@ def test_shards_of_the_tensorflow_classes_are_read_whose_index_alone_names_the_m
     assert found.layout == "tf" and found.variables.keys() == whole.variables.keys()
     for path, array in whole.variables.items():
         np.testing.assert_array_equal(found.variables[path], array)
+
+
+def test_each_shard_is_checked_before_it_is_read(tmp_path):
+    save_file({"a": np.ones(2, np.float32)}, tmp_path / "1.safetensors")
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"a": "1.safetensors"}}))
+    seen = []
+    formats.read(index, seen.append)
+    assert [{name: tuple(shape) for name, shape in shapes.items()} for shapes in seen] == [{"a": (2,)}]

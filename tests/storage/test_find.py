@@ -7,6 +7,7 @@ import sys
 from importlib.metadata import version
 
 import pytest
+from stopped_saves import cut_off
 
 from segformer_tf.checkpoints import load
 from segformer_tf.storage import find as room
@@ -250,3 +251,29 @@ def test_the_endpoint_and_offline_variables_of_the_environment_are_honoured(repo
     assert run().stdout.strip() == "145"
     repo.stop()
     assert run(HF_HUB_OFFLINE="1").stdout.strip() == "145"
+
+
+def test_a_stopped_save_is_finished_before_a_file_is_looked_for(tmp_path, monkeypatch):
+    cut_off(tmp_path, monkeypatch)
+    assert room.find(tmp_path, "b.json").read_text() == "new"
+
+
+def test_a_bundled_model_that_was_changed_is_refused(tmp_path, monkeypatch):
+    weights = tmp_path / "package" / "_weights" / room.DEFAULT_MODEL
+    shutil.copytree(room.bundled_path(room.DEFAULT_MODEL), weights)
+    (weights / "config.json").write_text("{}")
+    monkeypatch.setattr(room, "_PACKAGE", tmp_path / "package")
+    monkeypatch.chdir(tmp_path)
+    room._check_bundled.cache_clear()
+    try:
+        with pytest.raises(OSError, match=r"config\.json is not the file that was published"):
+            room.find(room.DEFAULT_MODEL, "config.json")
+    finally:
+        room._check_bundled.cache_clear()
+
+
+def test_a_directory_best_inside_a_model_is_not_taken_for_it(tmp_path):
+    (tmp_path / "best").mkdir()
+    for directory in (tmp_path, tmp_path / "best"):
+        (directory / "config.json").write_text("{}")
+    assert room.find(tmp_path, "config.json") == tmp_path / "config.json"

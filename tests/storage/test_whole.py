@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from reference import ROOT
+from stopped_saves import cut_off
 
 from segformer_tf.checkpoints import formats, hdf5
 from segformer_tf.storage import switch, whole
@@ -133,6 +134,49 @@ def test_a_save_that_fails_leaves_no_directory_that_it_made(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["there"]
 
 
+def test_ctrl_c_leaves_no_directory_that_the_save_made(tmp_path):
+    with pytest.raises(KeyboardInterrupt), whole.staged(tmp_path / "new" / "deeper"):
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts open files as Linux shows them")
+def test_saves_leave_no_file_open(tmp_path):
+    before = len(os.listdir("/proc/self/fd"))
+    for number in range(5):
+        whole.write_text(tmp_path / "a", str(number))
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_the_group_that_a_directory_hands_on_is_kept(tmp_path):
+    tmp_path.chmod(0o2755)
+    with whole.staged(tmp_path) as stage:
+        (stage / "1").mkdir()
+        (stage / "1" / "a").touch()
+    assert (tmp_path / "1").stat().st_mode & stat.S_ISGID
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="names open files as Linux shows them")
+def test_every_file_is_on_the_disk_before_it_moves(tmp_path, monkeypatch):
+    synced, fsync = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda n: [synced.append(Path(os.readlink(f"/proc/self/fd/{n}")).name), fsync(n)])
+    with whole.staged(tmp_path) as stage:
+        (stage / "1").mkdir()
+        for name in ("a.h5", "b", "1/c"):
+            (stage / name).write_text("x")
+        assert not synced
+    assert sorted(synced) == ["a.h5", "b", "c"]
+
+
+def test_a_draft_that_another_process_removed_is_made_again(tmp_path):
+    (tmp_path / "there").mkdir()
+    assert whole.hold(tmp_path / "gone") == (False, None)
+    made = iter((tmp_path / "gone", tmp_path / "there"))
+    path, lock = whole._held(lambda: next(made))
+    assert path == tmp_path / "there"
+    os.close(lock)
+
+
 def test_a_directory_in_the_way_of_a_file_is_named(tmp_path):
     (tmp_path / "log.csv").mkdir()
     with pytest.raises(OSError, match=r"Cannot write .*log\.csv \(Is a directory\); move away what stands there"):
@@ -211,26 +255,6 @@ def test_a_directory_that_vanishes_meanwhile_is_one_sentence(tmp_path):
     with pytest.raises(OSError, match=told), whole.staged(tmp_path / "out") as stage:
         shutil.rmtree(tmp_path / "out")
         formats.write_safetensors(stage / "model.safetensors", TENSORS)
-
-
-def cut_off(directory, monkeypatch):
-    """A save of two files over two others that is stopped as the first of them has moved up."""
-    with whole.staged(directory) as stage:
-        (stage / "a").write_text("old")
-        (stage / "b.json").write_text("old")
-    real, steps = os.replace, iter(range(9))
-
-    def replace(*paths):
-        if next(steps) == 2:
-            raise KeyboardInterrupt
-        real(*paths)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", replace)
-        with pytest.raises(KeyboardInterrupt), whole.staged(directory, lambda: ["c"]) as stage:
-            (stage / "a").write_text("new")
-            (stage / "b.json").write_text("new")
-    assert (directory / "b.json").read_text() == "old"
 
 
 def test_what_a_stopped_save_left_is_finished_by_the_next_that_reads_or_writes(tmp_path, monkeypatch):
