@@ -3,8 +3,11 @@
 from typing import NamedTuple
 
 import keras
+from keras import ops
 
 from segformer_tf.models import private
+
+MOMENTS = ("momentum", "velocity")  # Keras' names for what Adam keeps of a variable
 
 
 class Rates(NamedTuple):
@@ -23,7 +26,8 @@ class AdamW(keras.optimizers.AdamW):
     """`keras.optimizers.AdamW`, same numbers up to rounding, with TensorFlow's own op for a variable's update.
 
     Keras writes forty ops a variable: four fifths of a training step's graph, which take a quarter of a gigabyte and
-    most of the time of tracing. `amsgrad`, other dtypes than float32 and other backends go Keras' way.
+    most of the time of tracing. `amsgrad`, float64 and other backends go Keras' way;
+    half-precision variables move as `half_step` says, except with `amsgrad`.
     """
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
@@ -34,13 +38,19 @@ class AdamW(keras.optimizers.AdamW):
 
     def update_step(self, gradient, variable, learning_rate):
         """Moves a variable; `learning_rate` is a scalar, or the `Rates` of the step."""
-        if not isinstance(learning_rate, Rates):
-            super().update_step(gradient, variable, learning_rate)
-            return
-        if variable.dtype != "float32":
-            super().update_step(gradient, variable, learning_rate.lr)
-            return
-        adam_step(gradient, variable, *private.moments_of(self, variable), learning_rate)
+        rate = learning_rate.lr if isinstance(learning_rate, Rates) else learning_rate
+        if is_half(variable) and not self.amsgrad:
+            moments = private.moments_of(self, variable)
+            half_step(self, gradient, variable, *moments, rate, (self.beta_1, self.beta_2, self.epsilon))
+        elif isinstance(learning_rate, Rates) and variable.dtype == "float32":
+            adam_step(gradient, variable, *private.moments_of(self, variable), learning_rate)
+        else:
+            super().update_step(gradient, variable, rate)
+
+    def add_variable_from_reference(self, reference_variable, name=None, initializer="zeros"):
+        if is_half(reference_variable) and name in MOMENTS and not self.amsgrad:
+            return float32_like(self, reference_variable, name)
+        return super().add_variable_from_reference(reference_variable, name, initializer)
 
     def _apply_weight_decay(self, variables):
         """As Keras', with the product of both rates made once."""
@@ -95,3 +105,28 @@ def adam_step(gradient, variable, momentum, velocity, rates: Rates) -> None:
         grad=tf.cast(gradient, tf.float32),
         **rates._asdict(),
     )
+
+
+def is_half(variable) -> bool:
+    return keras.backend.standardize_dtype(variable.dtype) in ("bfloat16", "float16")
+
+
+def float32_like(optimizer, variable, name: str) -> keras.Variable:
+    """An optimizer's variable of another's shape: in half precision a moment would stop, or be 0, where it is small."""
+    name = f"{variable.path.replace('/', '_')}_{name}"
+    return optimizer.add_variable(variable.shape, dtype="float32", name=name)
+
+
+def half_step(optimizer, gradient, variable, momentum, velocity, rate, settings: tuple[float, float, float]) -> None:
+    """Adam's update of a half-precision variable, in float32 until it is added; `settings`: both betas and epsilon.
+
+    In bfloat16 a `beta_2` of 0.999 is 1, its correction 0, and no step would be made.
+    """
+    beta_1, beta_2, epsilon = settings
+    gradient, rate = ops.cast(gradient, "float32"), ops.cast(rate, "float32")
+    step = ops.cast(optimizer.iterations + 1, "float32")
+    rate = rate * ops.sqrt(1 - beta_2**step) / (1 - beta_1**step)
+    optimizer.assign_add(momentum, (gradient - momentum) * (1 - beta_1))
+    optimizer.assign_add(velocity, (ops.square(gradient) - velocity) * (1 - beta_2))
+    move = momentum * rate / (ops.sqrt(velocity) + epsilon)
+    optimizer.assign(variable, ops.cast(ops.cast(variable, "float32") - move, variable.dtype))

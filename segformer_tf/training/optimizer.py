@@ -6,7 +6,7 @@ import re
 import keras
 from keras import ops
 
-from segformer_tf.models import private
+from segformer_tf.models import adamw, private
 from segformer_tf.models.adamw import AdamW, Rates, adam_rates, adam_step, decay
 from segformer_tf.models.distribution import clipped, replicas
 
@@ -221,11 +221,19 @@ class SegformerMuon(Grouped, keras.optimizers.Muon):
             decay(self, variables)
 
     def _adamw_update_step(self, gradient, variable, learning_rate, m, v):
+        if adamw.is_half(variable):
+            adamw.half_step(self, gradient, variable, m, v, learning_rate, self._adam())
+            return
         rates = adam_rates(learning_rate, self.iterations, *self._adam())
         if rates is None or variable.dtype != "float32":
             super()._adamw_update_step(gradient, variable, learning_rate, m, v)
         else:
             adam_step(gradient, variable, m, v, rates)
+
+    def add_variable_from_reference(self, reference_variable, name=None, initializer="zeros"):
+        if adamw.is_half(reference_variable) and name in adamw.MOMENTS and self._should_use_adamw(reference_variable):
+            return adamw.float32_like(self, reference_variable, name)
+        return super().add_variable_from_reference(reference_variable, name, initializer)
 
     def zeropower_via_newtonschulz5(self, x, steps: int):
         matrix = ops.reshape(x, (-1, x.shape[-1]))

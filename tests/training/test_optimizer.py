@@ -230,3 +230,17 @@ def test_muon_is_keras_own_where_adamw_has_its_own_decay_or_rate(own):
 
     theirs = moved(keras.optimizers.Muon, **{"adam_weight_decay": 0.1, "adam_lr_ratio": 1, **own})
     np.testing.assert_allclose(moved(SegformerMuon, **own), theirs, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [SegformerAdamW, SegformerMuon])
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_bfloat16_variables_move(kind, replicas, monkeypatch):
+    monkeypatch.setattr(implementation, "replicas", lambda: replicas)
+    variables = [keras.Variable(np.ones(shape), dtype="bfloat16") for shape in ((4,), (3, 4))]
+    optimizer = kind(0.1, weight_decay=0.0)
+    optimizer._matrices = optimizer._keys(variables[1:])
+    optimizer.build(variables)
+    for _ in range(3):
+        optimizer.apply([tf.ones(variable.shape, tf.bfloat16) for variable in variables], variables)
+    np.testing.assert_allclose(keras.ops.cast(variables[0], "float32"), 0.7, atol=1e-2)
+    assert (keras.ops.cast(variables[1], "float32").numpy() < 0.98).all()
