@@ -157,3 +157,29 @@ def test_the_page_names_what_may_be_changed_when_a_run_goes_on():
     page = (ROOT / "docs/training.md").read_text("utf-8")
     told = page.partition("Of the recipe only the length, ")[2].partition(" may be changed then.")[0]
     assert tuple(told.split("`")[1::2]) == state.FREE[2:]  # steps and epochs are the length
+
+
+def test_a_state_with_values_that_are_no_numbers_is_refused(model, tmp_path):
+    state.save(tmp_path, model, {"step": 1})
+    file = tmp_path / "last" / state.STATE
+    with np.load(file) as arrays:
+        values = dict(arrays)
+    values["model_0"] = values["model_0"] * np.nan
+    np.savez(file, **values)
+    with pytest.raises(ValueError, match="no numbers"):
+        state.restore(tmp_path, model)
+
+
+def test_the_state_of_a_larger_model_is_refused_unread(model, tmp_path, monkeypatch):
+    larger = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4000)])
+    larger.compile("sgd")
+    larger.optimizer.build(larger.trainable_variables)
+    state.save(tmp_path, larger, {"step": 1})
+    monkeypatch.setattr(np, "load", lambda *_: pytest.fail("read"))
+    with pytest.raises(ValueError, match="state of another model"):
+        state.restore(tmp_path, model)
+
+
+def test_the_last_step_of_a_log_is_the_one_that_it_tells(tmp_path):
+    state.write_log(tmp_path, [{"step": 5}, {"step": 10}])
+    assert state.logged(tmp_path) == 10

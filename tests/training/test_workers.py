@@ -143,6 +143,52 @@ def test_workers_with_other_data_recipes_or_weights_are_refused(data):
         check(2.0, recipe, 1, train=fewer)
 
 
+class AsOne:
+    """Four devices of two machines, where what this machine says is what all say."""
+
+    num_replicas_in_sync = 4
+
+    def run(self, step):
+        return step()
+
+    def reduce(self, how, mine, axis):
+        return mine
+
+    def distribute_datasets_from_function(self, make):
+        return make(None)
+
+
+def one_of_two(index):
+    found = workers.Workers()
+    found.strategy, found.count, found.index = AsOne(), 2, index
+    return found
+
+
+def test_the_first_of_several_machines_decides():
+    assert one_of_two(0).agree(True) and not one_of_two(1).agree(True)
+
+
+def test_a_machine_s_share_is_a_batch_of_each_device_its_number_and_the_count():
+    assert one_of_two(1).distributed(lambda *share: share, 8) == (2, 1, 2)
+
+
+def test_the_names_of_pictures_count_and_all_weights(data, monkeypatch):
+    split = read_split(data, "train")
+    other = dataclasses.replace(split, images=[split.images[0].with_name("other.png"), *split.images[1:]])
+    assert workers._named(split) != workers._named(other)
+    theirs, found = [], one_of_two(0)
+    found.strategy.num_replicas_in_sync = 2
+    monkeypatch.setattr(found.strategy, "reduce", lambda how, mine, axis: theirs.append(mine) or theirs[0] + mine)
+
+    def check(first):
+        model = types.SimpleNamespace(get_weights=lambda: [np.full(3, first), np.ones(2)])
+        found.check_same(model, types.SimpleNamespace(to_dict=dict), 0, {})
+
+    check(1.0)
+    with pytest.raises(ValueError, match="not the same model"):
+        check(2.0)
+
+
 def test_the_kubernetes_manifest_gives_the_variables_that_workers_are_found_by():
     service, job = yaml.safe_load_all((ROOT / "examples" / "distributed" / "job.yaml").read_text())
     spec = job["spec"]

@@ -156,3 +156,8 @@ def test_the_loss_is_in_bands_on_a_processor(processor):
     logits = tf.random.stateless_normal((2, 4, 6, 5), (0, 1))
     expected = float(plain.cross_entropy_sum(ids, logits, weights, plain.resize_bilinear))
     assert float(kernels.cross_entropy_sum(ids, logits, weights)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_xla_takes_the_plain_form_in_training_too(processor, with_onednn):
+    with kernels.for_xla():
+        assert kernels.choose() is kernels.choose(True) is TABLES["plain"]
