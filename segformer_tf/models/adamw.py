@@ -70,9 +70,8 @@ def decay(optimizer, variables) -> None:
         for variable in variables:
             strategy.extended.update(variable, _shrink, args=(share,), group=False)
 
-    decayed = [
-        getattr(variable, "value", variable) for variable in variables if private.is_decayed(optimizer, variable)
-    ]
+    chosen = [variable for variable in variables if private.is_decayed(optimizer, variable)]
+    decayed = [variable.value if isinstance(variable, keras.Variable) else variable for variable in chosen]
     private.across_replicas(optimizer, shrink_all, decayed, share)
 
 

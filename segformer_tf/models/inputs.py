@@ -38,6 +38,7 @@ def as_pair(data) -> tuple:
     Other columns of a dict are left out.
     """
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    x, y = (part[0] if isinstance(part, (list, tuple)) and len(part) == 1 else part for part in (x, y))
     if isinstance(x, Mapping):
         y = x.get("labels") if y is None else y
         x = _pixels_of(x)

@@ -29,7 +29,7 @@ def segmentation_loss(labels, logits, ignore_index: int = 255, sample_weight=Non
         ValueError: (InvalidArgumentError inside a TensorFlow graph) a label that is neither a class nor `ignore_index`.
     """
     num_labels = logits.shape[-1]
-    _check_label_shape(labels, logits)
+    check_label_shape(labels, logits)
     labels = whole_ids(labels)
     valid = ops.not_equal(labels, ignore_index)
     ids = ops.where(valid, labels, 0)
@@ -122,7 +122,10 @@ def problem_of(labels, num_labels: int, problem_type: str | None) -> str:
     return "multi_label_classification" if several else "single_label_classification"
 
 
-def _check_label_shape(labels, logits) -> None:
+def check_label_shape(labels, logits) -> None:
+    """ValueError for labels that are not (B, H, W), or not of as many pictures as the logits."""
+    if getattr(labels.shape, "rank", 0) is None:  # of a data set that does not say
+        return
     if len(labels.shape) != 3:
         raise ValueError(
             f"labels have shape {tuple(labels.shape)}, expected (batch, height, width) class ids for logits of shape "
@@ -154,10 +157,11 @@ def _may_be(size: int | None, other: int | None) -> bool:
 
 
 def whole_ids(labels):
-    """Labels as int32, after a check that none is NaN, which would become the lowest number there is."""
+    """Labels as int32, after a check that all are whole numbers: others would be cut, and NaN the lowest there is."""
     labels = ops.convert_to_tensor(labels)
     if keras.backend.is_float_dtype(labels.dtype):
-        labels = checked_ids(labels, ops.isnan(labels), "a label is", "expected class ids: look at how they are made.")
+        cut = ops.not_equal(labels - ops.floor(labels), 0)  # of an infinite one that is NaN
+        labels = checked_ids(labels, cut, "a label is", "expected class ids: look at how they are made.")
     return ops.cast(labels, "int32")
 
 

@@ -1,5 +1,6 @@
 """The public models: the encoder alone, with a classifier, with the decode head; and the decode head by itself."""
 
+import contextvars
 import functools
 import inspect
 
@@ -14,6 +15,8 @@ from segformer_tf.models.metrics import LabelAccuracy, MeanIoU
 from segformer_tf.models.network import MeanTokenClassifier, decode_head, from_boundary, to_boundary
 from segformer_tf.models.outputs import EncoderOutput, TaskOutput
 from segformer_tf.storage.keywords import also_called, spell_checked
+
+_weighed = contextvars.ContextVar("weighed", default=False)  # the step has put the classes' weights to the pixels'
 
 register = keras.saving.register_keras_serializable(package="segformer_tf")
 
@@ -132,7 +135,7 @@ class TFSegformerForSemanticSegmentation(WithHead):
         return super().train_on_batch(**self._without_class_weight(super().train_on_batch, args, kwargs))
 
     def _without_class_weight(self, method, args, kwargs) -> dict:
-        """The arguments but `class_weight`, which the training step then gives to the pixels."""
+        """The arguments but `class_weight`, which the training step or its loss then gives to the pixels."""
         arguments = inspect.signature(method).bind(*args, **kwargs).arguments
         given, classes = arguments.pop("class_weight", None), max(self.config.num_labels, 2)
         if unknown := sorted(set(given or ()) - set(range(classes))):
@@ -146,11 +149,23 @@ class TFSegformerForSemanticSegmentation(WithHead):
     def train_step(self, *args):
         *first, data = args
         x, y, sample_weight = as_pair(data)
-        if self._class_weights is not None and y is not None:
-            sample_weight = losses.pixel_weights(
-                y, self._class_weights, self.config.semantic_loss_ignore_index, sample_weight
-            )
-        return super().train_step(*first, (x, y, sample_weight))
+        token = _weighed.set(True)
+        try:
+            return super().train_step(*first, (x, y, self._with_class_weights(y, sample_weight)))
+        finally:
+            _weighed.reset(token)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """As Keras'; in a `train_step` of one's own it weighs the classes as `fit` was told."""
+        if training and not _weighed.get():
+            _, y, _ = as_pair((x, y))
+            sample_weight = self._with_class_weights(y, sample_weight)
+        return super().compute_loss(x, y, y_pred, sample_weight, training)
+
+    def _with_class_weights(self, labels, sample_weight):
+        if self._class_weights is None or labels is None:
+            return sample_weight
+        return losses.pixel_weights(labels, self._class_weights, self.config.semantic_loss_ignore_index, sample_weight)
 
     def _default_metrics(self) -> list:
         return [MeanIoU(self.config.num_labels, self.config.semantic_loss_ignore_index, name="mean_iou")]

@@ -74,7 +74,6 @@ def make_learner(model, recipe: Recipe):
 
 def compile_learner(learner, plan: Plan, loss: keras.losses.Loss | None) -> keras.optimizers.Optimizer:
     optimizer = plan.recipe.make_optimizer(plan.steps)
-    optimizer.set_groups(learner)
     learner.compile(optimizer, loss=loss, metrics=[], jit_compile=False)
     learner.optimizer.build(learner.trainable_variables)  # as mixed_float16 wraps it: a state is read into it
     return optimizer  # not wrapped

@@ -8,7 +8,7 @@ from keras import ops
 
 from segformer_tf.models import kernels
 from segformer_tf.models.distribution import gathered, scaled, share_of_mean, total
-from segformer_tf.models.losses import by_pixel, check_range, full_size_logits, whole_ids
+from segformer_tf.models.losses import by_pixel, check_label_shape, check_range, full_size_logits, whole_ids
 from segformer_tf.storage.keywords import spell_checked
 
 FOCAL_GAMMA = 2.0  # of Lin et al. 2017
@@ -43,7 +43,8 @@ class SegmentationLoss(keras.losses.Loss):
         weights: Weight of each class in the cross-entropy (also at boundaries), focal loss and OHEM.
 
     Raises:
-        ValueError: No such loss, or a label that is neither a class nor `ignore_index`.
+        ValueError: No such loss, a label that is neither a class nor `ignore_index`, logits of one channel, or
+            labels or `weights` that do not fit the logits.
     """
 
     resizes_logits = True  # so that the models hand it their logits as they are
@@ -66,9 +67,17 @@ class SegmentationLoss(keras.losses.Loss):
         return scaled(self.call(ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred), sample_weight))
 
     def call(self, y_true, y_pred, sample_weight=None):
+        channels = y_pred.shape[-1]
+        if channels == 1:
+            raise ValueError(
+                "logits have 1 channel, expected one for each class: take the model's own loss, or num_labels=2."
+            )
+        if self.weights is not None and len(self.weights) != channels:
+            raise ValueError(f"weights has {len(self.weights)} numbers, expected {channels}: one for each class.")
+        check_label_shape(y_true, y_pred)
         labels = whole_ids(y_true)
         valid = ops.not_equal(labels, self.ignore_index)
-        ids = check_range(ops.where(valid, labels, 0), y_pred.shape[-1], self.ignore_index)
+        ids = check_range(ops.where(valid, labels, 0), channels, self.ignore_index)
         valid = ops.cast(valid, "float32")
         weights = valid
         if self.weights is not None:

@@ -53,7 +53,7 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
 
 
 class Grouped(keras.optimizers.Optimizer):
-    """An optimizer that knows a SegFormer's parts, once `set_groups` has been told the model.
+    """An optimizer that knows a SegFormer's parts by the paths of its variables, once it is built.
 
     The head moves `head_multiplier` times as fast; norms and biases are not decayed; biases without an effect stay.
     """
@@ -79,9 +79,12 @@ class Grouped(keras.optimizers.Optimizer):
     def ema_momentum(self, value: float) -> None:
         self._ema_momentum = value
 
-    def set_groups(self, model: keras.Model) -> None:
-        """Finds the groups by the variables' paths. Call it before `build`."""
-        variables = model.trainable_variables
+    def build(self, variables) -> None:
+        if not self.built:
+            self._find_groups(variables)
+        super().build(variables)
+
+    def _find_groups(self, variables) -> None:
         self._head = self._keys(v for v in variables if v.path.startswith(("decode_head", "classifier")))
         cancelled = [v for v in variables if OF_KEYS.search(v.path)]
         if any(v.path == "decode_head/batch_norm/gamma" for v in variables):  # a frozen norm cancels nothing
@@ -160,10 +163,10 @@ class SegformerMuon(Grouped, keras.optimizers.Muon):
         super().__init__(*args, weight_decay=weight_decay, **kwargs)
         self._matrices = frozenset()
 
-    def set_groups(self, model: keras.Model) -> None:
+    def _find_groups(self, variables) -> None:
         """As AdamW's; the last layer and depthwise kernels, which are not matrices, stay with AdamW."""
-        super().set_groups(model)
-        self._matrices = self._keys(v for v in model.trainable_variables if _is_matrix(v))
+        super()._find_groups(variables)
+        self._matrices = self._keys(v for v in variables if _is_matrix(v))
 
     def _should_use_adamw(self, variable) -> bool:
         return private.key_of(self, variable) not in self._matrices

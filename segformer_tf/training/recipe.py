@@ -122,7 +122,7 @@ class Recipe:
         return math.ceil(batches / self.accumulation_steps) * self.accumulation_steps  # the last ones count too
 
     def make_optimizer(self, batches: int) -> Grouped:
-        """The optimizer of a run of so many batches; `set_groups` still has to be called with the model."""
+        """The optimizer of a run of so many batches."""
         steps = batches // self.accumulation_steps
         rates = WarmupDecay(self.learning_rate, steps, self.power, self.warmup_steps, self.accumulation_steps)
         return OPTIMIZERS[self.optimizer](

@@ -109,3 +109,12 @@ def test_it_trains_on_several_devices():
     assert done.stdout.startswith("moved"), done.stderr[-2000:]
     moved, difference = map(float, done.stdout.split()[1:])
     assert 5e-5 < moved < 1e-4 and difference < 1e-6
+
+
+def test_it_takes_tensorflow_s_own_variables():
+    moved = []
+    for kind in (AdamW, keras.optimizers.AdamW):
+        variable = tf.Variable([1.0, 2.0])
+        kind(0.1).apply_gradients([(tf.constant([1.0, -1.0]), variable)])
+        moved.append(variable.numpy())
+    assert moved[0] == pytest.approx(moved[1], rel=1e-6)

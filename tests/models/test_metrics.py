@@ -134,3 +134,15 @@ def test_the_keras_metric_says_how_to_make_it_again():
     metric = MeanIoU(4, 254, name="iou")
     again = MeanIoU.from_config(metric.get_config())
     assert (again.num_labels, again.ignore_index, again.name) == (4, 254, "iou")
+
+
+@pytest.mark.parametrize("as_tensors", [False, True])
+def test_maps_that_lie_otherwise_are_refused(as_tensors):
+    labels = np.arange(24).reshape(2, 3, 4) % 3
+    of = keras.ops.convert_to_tensor if as_tensors else np.asarray
+    expected = np.asarray(confusion(of(labels), of(labels), 3))
+    assert (np.asarray(confusion(of(labels[..., None]), of(labels), 3)) == expected).all()
+    with pytest.raises(ValueError, match=r"predictions have shape \(2, 4, 3\) for labels of shape \(2, 3, 4\)"):
+        confusion(of(labels), of(labels.transpose(0, 2, 1)), 3)
+    with pytest.raises(ValueError, match=r"a label is (0\.7|nan), expected class ids"):
+        confusion(of(np.where(labels == 1, 0.7, labels)), of(labels), 3)

@@ -52,6 +52,21 @@ def test_a_step_may_feed_the_metrics(small_config, pixels, labels):
     assert history["mean_iou"] == pytest.approx(told["mean_iou"])
 
 
+def test_such_a_step_learns_with_the_weights_of_classes(small_config, pixels, labels):
+    weights = {0: 5.0, 1: 0.1, 2: 3.0}
+    losses = []
+    for cls in (TFSegformerForSemanticSegmentation, OwnStep):
+        keras.utils.set_random_seed(1)
+        model = cls(
+            SegformerConfig.from_dict({**small_config.to_dict(), "classifier_dropout_prob": 0.0, "drop_path_rate": 0.0})
+        )
+        model.compile("sgd", metrics=[])
+        losses += [
+            model.fit(pixels, labels, class_weight=given, verbose=0).history["loss"][0] for given in (weights, None)
+        ]
+    assert losses[2:] == pytest.approx(losses[:2]) and losses[0] != pytest.approx(losses[1], rel=0.01)
+
+
 @pytest.mark.long
 def test_such_a_step_may_be_compiled_by_xla(small_config, pixels, labels):
     """Which has no kernels for what TensorFlow's own executor is fast at."""

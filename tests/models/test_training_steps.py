@@ -44,6 +44,8 @@ def test_pairs_and_dicts_are_the_same_to_fit(model, pixels, labels):
         tf.data.Dataset.from_tensor_slices(({"pixel_values": pixels}, {"labels": labels})).batch(2),
     ):
         assert model.evaluate(data, verbose=0) == pytest.approx(expected)
+    for x, y in ((pixels, [labels]), ([pixels], [labels])):
+        assert model.evaluate(x, y, verbose=0) == pytest.approx(expected)
     model.fit(tf.data.Dataset.from_tensor_slices(as_dict).batch(2), shuffle=False, verbose=0)
     model.fit({"pixel_values": pixels}, {"labels": labels}, shuffle=False, verbose=0)
     with pytest.raises(ValueError, match=r'The targets have masks, expected "labels": name them so'):

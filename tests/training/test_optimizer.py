@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from segformer_tf import SegformerConfig, TFSegformerForSemanticSegmentation
 from segformer_tf.training import optimizer as implementation
 from segformer_tf.training.optimizer import SegformerAdamW, SegformerMuon, WarmupDecay
 
@@ -33,13 +34,11 @@ def test_the_head_moves_faster_and_only_kernels_are_decayed(network):
     def moved(head_multiplier, weight_decay):
         before = {v.path: v.numpy() for v in network.trainable_variables}
         optimizer = SegformerAdamW(0.1, weight_decay=weight_decay, head_multiplier=head_multiplier)
-        optimizer.set_groups(network)
         optimizer.apply([keras.ops.zeros_like(v) for v in network.trainable_variables], network.trainable_variables)
         decayed = {v.path for v in network.trainable_variables if not np.array_equal(v.numpy(), before[v.path])}
         for v in network.trainable_variables:
             v.assign(before[v.path])
         optimizer = SegformerAdamW(0.1, weight_decay=0.0, head_multiplier=head_multiplier)
-        optimizer.set_groups(network)
         optimizer.apply([keras.ops.ones_like(v) for v in network.trainable_variables], network.trainable_variables)
         steps = {v.path: float(np.abs(v.numpy() - before[v.path]).max()) for v in network.trainable_variables}
         return decayed, steps
@@ -107,7 +106,6 @@ def test_muon_moves_kernels_by_orthogonal_matrices_and_all_else_as_adamw(network
     steps = {}
     for kind in (SegformerAdamW, SegformerMuon):
         optimizer = kind(0.1, weight_decay=0.0)
-        optimizer.set_groups(network)
         optimizer.apply(gradients, network.trainable_variables)
         steps[kind] = {v.path: v.numpy() - before[v.path] for v in network.trainable_variables}
         for v in network.trainable_variables:
@@ -140,7 +138,6 @@ def test_biases_that_are_taken_out_again_have_no_gradient_and_do_not_move(networ
     assert {path for path, size in sizes.items() if size < 1e-5 * beside[path]} == CANCELLED
     for kind in (SegformerAdamW, SegformerMuon):
         optimizer = kind(0.1, weight_decay=0.5)
-        optimizer.set_groups(network)
         before = {v.path: v.numpy() for v in variables}
         optimizer.apply([keras.ops.ones_like(v) for v in variables], variables)
         assert {v.path for v in variables if np.array_equal(v.numpy(), before[v.path])} == CANCELLED
@@ -149,7 +146,6 @@ def test_biases_that_are_taken_out_again_have_no_gradient_and_do_not_move(networ
 def test_a_frozen_batch_norm_cancels_no_bias(network):
     network.decode_head.batch_norm.trainable = False
     optimizer = SegformerAdamW(0.1)
-    optimizer.set_groups(network)
     head = [v for v in network.trainable_variables if "linear_c" in v.path and v.path.endswith("bias")]
     before = [v.numpy() for v in head]
     optimizer.apply([keras.ops.ones_like(v) for v in network.trainable_variables], network.trainable_variables)
@@ -184,7 +180,6 @@ def muon_steps(network, start, **options):
     """The weights and averages after three steps from `start`, with gradients that are the same at every call."""
     network.set_weights(start)
     optimizer = SegformerMuon(0.02, use_ema=True, ema_momentum=0.9, **options)
-    optimizer.set_groups(network)
     variables = network.trainable_variables
     for number in range(3):
         random = np.random.default_rng(number)
@@ -244,3 +239,20 @@ def test_bfloat16_variables_move(kind, replicas, monkeypatch):
         optimizer.apply([tf.ones(variable.shape, tf.bfloat16) for variable in variables], variables)
     np.testing.assert_allclose(keras.ops.cast(variables[0], "float32"), 0.7, atol=1e-2)
     assert (keras.ops.cast(variables[1], "float32").numpy() < 0.98).all()
+
+
+@pytest.mark.parametrize("kind", [SegformerAdamW, SegformerMuon])
+def test_the_groups_come_back_with_a_keras_file(kind, small_config, pixels, labels, tmp_path):
+    keras.utils.set_random_seed(0)
+    without_chance = {"drop_path_rate": 0.0, "classifier_dropout_prob": 0.0, "hidden_dropout_prob": 0.0}
+    model = TFSegformerForSemanticSegmentation(SegformerConfig.from_dict({**small_config.to_dict(), **without_chance}))
+    model.compile(kind(1e-2, head_multiplier=10.0), metrics=[])
+    model.fit(pixels, labels, verbose=0)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    assert again.optimizer.iterations == 1
+    for each in (model, again):
+        each.fit(pixels, labels, shuffle=False, verbose=0)
+    for own, other in zip(model.weights, again.weights, strict=True):
+        np.testing.assert_array_equal(own.numpy(), other.numpy())
+    assert (kind is SegformerAdamW) or model.optimizer._matrices

@@ -202,3 +202,14 @@ def test_a_loss_survives_serialisation():
 def test_class_weights_are_median_frequency_balancing_at_power_1():
     assert class_weights([10, 40, 20], 1.0) == [2.0, 0.5, 1.0]
     assert class_weights([10, 0, 40], 0.5) == [2.0, 1.0, 1.0]
+
+
+def test_what_does_not_fit_the_logits_is_told():
+    logits, labels = np.zeros((2, 4, 6, 3), "float32"), np.zeros((2, 8, 12), "int32")
+    with pytest.raises(ValueError, match=r"logits have 1 channel, expected one for each class"):
+        SegmentationLoss()(labels, logits[..., :1])
+    with pytest.raises(ValueError, match=r"weights has 9 numbers, expected 3: one for each class"):
+        SegmentationLoss(weights=[1.0] * 9)(labels, logits)
+    for wrong, told in ((labels[..., None], "have shape"), (labels[:1], "are of 1 pictures"), (labels + 0.7, "is 0.7")):
+        with pytest.raises(ValueError, match=told):
+            SegmentationLoss()(wrong, logits)
