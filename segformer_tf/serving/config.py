@@ -31,10 +31,15 @@ class Policy:
         if self.file:
             self.read()
 
+    @property
+    def chosen(self) -> set[int]:
+        """The versions that are pinned or have a label."""
+        return {*self.versions, *self.labels.values()}
+
     def wanted(self, found: Iterable[int]) -> set[int]:
         """Those of the versions that were found."""
-        if chosen := {*self.versions, *self.labels.values()}:
-            return chosen & set(found)
+        if self.chosen:
+            return self.chosen & set(found)
         return set(sorted(found)[-self.latest :] if self.latest else found)
 
     def refresh(self) -> None:

@@ -16,6 +16,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 from segformer_tf.serving.batching import Batcher, joined
 from segformer_tf.serving.config import Policy
 from segformer_tf.serving.directories import home_of, listed, version_directories
+from segformer_tf.serving.labels import Labels
 from segformer_tf.serving.limits import Limits
 from segformer_tf.serving.metrics import LOADS, Metrics
 from segformer_tf.serving.servable import Claim, InvalidRequest, NotFound, Servable
@@ -95,6 +96,7 @@ class Model:
         self._lock = threading.Lock()
         self._loaded: dict[int, Version] = {}
         self._leaving: list[Version] = []
+        self._labels = Labels()
         self.states: dict[int, State] = {}
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -110,18 +112,23 @@ class Model:
             return
         self.policy.refresh()
         wanted = self.policy.wanted(found)
+        with self._lock:
+            self._labels.move(self.policy.labels, self._loaded)
         for number in sorted(wanted - set(self._loaded)):
             self._load(number, found[number])
         with self._lock:
+            kept = self._labels.kept()
             if not found or wanted & set(self._loaded):  # the last one that works stays until another does
-                for number in set(self._loaded) - wanted:
+                for number in set(self._loaded) - wanted - (kept if found else set()):
                     self._leaving.append(self._loaded.pop(number))
                     self.states[number] = State("UNLOADING")
+                self._labels.move(self.policy.labels, self._loaded)
             gone = [version for version in self._leaving if not version.users]
             self._leaving = [version for version in self._leaving if version.users]
         for version in gone:
             version.close()
-            self.states[version.number] = State("END")
+            if version.number not in self._loaded:  # it may be wanted again
+                self.states[version.number] = State("END")
             logging.info("%s: version %d is unloaded.", self.name, version.number)
 
     def _load(self, number: int, directory: Path) -> None:
@@ -147,6 +154,7 @@ class Model:
         with self._lock:
             self._loaded[number] = version
             self.states[number] = State("AVAILABLE")
+            self._labels.move(self.policy.labels, self._loaded)
 
     def start(self, poll: float = 2.0) -> "Model":
         """Loads what is wanted, then looks again every `poll` seconds.
@@ -161,7 +169,7 @@ class Model:
             if failed:
                 raise RuntimeError(f"No version in {self.directory} can be loaded: {'; '.join(failed)}")
             raise FileNotFoundError(
-                f"There is no version {', '.join(map(str, sorted(self.policy.versions)))} in {self.directory}, "
+                f"There is no version {', '.join(map(str, sorted(self.policy.chosen)))} in {self.directory}, "
                 f"expected one of {', '.join(map(str, sorted(version_directories(self.directory))))}."
             )
         self._thread = threading.Thread(target=self._watch, args=(poll,), name="versions", daemon=True)
@@ -195,12 +203,10 @@ class Model:
         if name not in (None, "", self.name):
             raise NotFound(f"There is no model {name!r}, expected {self.name!r}.")
         if label:
-            labels = {key: number for key, number in self.policy.labels.items() if number in self._loaded}
-            if label not in labels:
-                raise NotFound(
-                    f"There is no label {label!r} of {self.name}, expected one of {', '.join(labels) or 'none'}."
-                )
-            return labels[label]
+            if label not in self._labels.now:
+                state = self.states.get(self._labels.wanted.get(label, -1))
+                raise NotFound(self._labels.missing(label, self.name, state.error if state else ""))
+            return self._labels.now[label]
         if not self._loaded or version not in (None, *self._loaded):
             expected = ", ".join(map(str, sorted(self._loaded))) or "none, as there is none that works"
             asked = "version" if version is None else f"version {version}"

@@ -23,6 +23,13 @@ def answer(server, path=":predict"):
     return found["predictions"][0][0][0][0] if status == 200 else status
 
 
+def found(server, path):
+    """The same for what is there all the time."""
+    factor = answer(server, path)
+    assert factor != 404
+    return factor
+
+
 @pytest.fixture(scope="module")
 def exports(tmp_path_factory):
     directory = tmp_path_factory.mktemp("exports")
@@ -124,11 +131,11 @@ def test_labels_are_moved_and_moved_back_by_the_configuration_file(exports, base
         assert (tf.make_ndarray(response.outputs["logits"]) == 2).all()
         assert rest(server, path="/labels/stable")[1]["model_version_status"][0]["version"] == "1"
         write(stable=2, canary=3)
-        assert until(lambda: answer(server, canary) == 3) and answer(server, stable) == 2
+        assert until(lambda: found(server, canary) == 3) and answer(server, stable) == 2
         config.write_text("no configuration {")  # changes nothing
         assert answer(server, stable) == 2
         write(stable=1)  # the rollback
-        assert until(lambda: answer(server, stable) == 1) and answer(server, canary) == 404
+        assert until(lambda: found(server, stable) == 1) and answer(server, canary) == 404
         assert "There is no label 'canary' of small, expected one of stable" in rest(server, ASK, canary)[1]["error"]
 
 
