@@ -85,7 +85,7 @@ def test_a_classifier_is_not_scored_on_corrupted_pictures(call, tmp_path):
     asked = ("evaluate", "--model", tmp_path / "model", "--data", tmp_path / "classes")
     status, out, told = call(*asked, "--corruptions", "fog")
     assert status == 2 and not out and "--corruptions" in told and "has no masks" in " ".join(told.split())
-    (tmp_path / "map.json").write_text(json.dumps({"a": "b"}))
+    (tmp_path / "map.json").write_text(json.dumps({"a": "b", "b": None}))
     status, out, told = call(*asked, "--map-classes", tmp_path / "map.json")
     assert status == 0 and "1 pictures; whole picture" in out, told
 
