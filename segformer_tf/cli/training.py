@@ -49,7 +49,7 @@ def train(
         ),
     ] = None,
     evaluate_every: Annotated[
-        int | None, typer.Option(help="Steps between evaluations; by default a tenth of the time at most.", min=1)
+        int | None, typer.Option(help="Batches between evaluations; by default a tenth of the time at most.", min=1)
     ] = None,
     freeze: Annotated[str | None, typer.Option(help="encoder: only the head learns.")] = None,
     binary: Annotated[

@@ -114,6 +114,10 @@ class Recipe:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Recipe) and self.to_dict() == other.to_dict()
 
+    def counted(self, batches: int) -> str:
+        """So many batches in words: as steps, where each batch makes one."""
+        return f"{batches} {'steps' if self.accumulation_steps == 1 else 'batches'}"
+
     def total_steps(self, pictures: int | None) -> int:
         """Batches of a run on so many pictures; `pictures` may be None where `epochs` is."""
         if self.epochs is None:
