@@ -169,7 +169,7 @@ def calibrate(
     else:
         calibration.write_temperature(saved_in, found["temperature"])
     if diagram is not None:
-        calibration.draw([("as it was", found["before"]), ("calibrated", found["after"])], diagram)
+        calibration.draw([("without a temperature", found["before"]), ("calibrated", found["after"])], diagram)
     if as_json:
         print(json.dumps(found, indent=2))
         return

@@ -49,7 +49,7 @@ def train(
         ),
     ] = None,
     evaluate_every: Annotated[
-        int | None, typer.Option(help="Steps between evaluations; by default a tenth of the time at most.", min=1)
+        int | None, typer.Option(help="Batches between evaluations; by default a tenth of the time at most.", min=1)
     ] = None,
     freeze: Annotated[str | None, typer.Option(help="encoder: only the head learns.")] = None,
     binary: Annotated[
@@ -102,6 +102,7 @@ def train(
     from segformer_tf.training import load_recipe, state
     from segformer_tf.training import train as run_training
     from segformer_tf.training.folds import table, train_folds
+    from segformer_tf.training.recipe import read_settings
     from segformer_tf.training.sources import reading_of
 
     given = {"epochs": epochs, "steps": steps, "batch_size": batch_size, "freeze": freeze, "augmentation.crop": crop}
@@ -114,11 +115,9 @@ def train(
             chosen = chosen if recipe else started
             chosen_seed = started_seed if seed is None else seed
         changes = {key: value for key, value in given.items() if value is not None}
-        if steps is not None:
-            changes["epochs"] = None
         if evaluate_every is not None:
             changes["save_every"] = None
-        chosen = chosen.changed(changes).with_settings(settings or ())
+        chosen = chosen.changed({**changes, **read_settings(settings or ())})
         if chosen.one_logit and not binary:
             raise ValueError(
                 "the recipe's one_logit is true, expected that of masks of one foreground class alone: give --binary "

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from segformer_tf.data.classes import TWO
 from segformer_tf.data.masks import TRANSPARENT, told
+from segformer_tf.data.naming import TWO
 from segformer_tf.data.splits import UNLABELLED
 
 

@@ -1,20 +1,16 @@
-"""What the classes of a data set are called, their colours, and which classes of a model they are."""
+"""What the classes of a data set are called, and their colours, as a file beside the pictures says."""
 
 import csv
-import re
-import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from segformer_tf.data.naming import plain
 from segformer_tf.data.splits import UNLABELLED, Coding
 from segformer_tf.storage.read import read_json, read_text, understanding
 
 BACKGROUND = {"id": 0, "name": "background", "color": [0, 0, 0]}
 BACKGROUNDS = ("_background_", "background", "__background__")  # what tools call it
-TWO = ("background", "foreground")  # of masks of one foreground class that nobody named
 SHAPES = '[{"id": 0, "name": "road", "color": [128, 64, 128]}, ...], ["road", ...] or {"0": "road", ...}'
 
 
@@ -167,71 +163,3 @@ def common(lists: Mapping[str, Sequence[dict[str, Any]]]) -> tuple[list[dict[str
                 )
                 break
     return list(lists.get(longest, ())), told
-
-
-Classes = Mapping[int, str]
-
-
-def label_map(
-    model: Classes,
-    data: Classes,
-    given: Mapping[str | int, str | int | None] | None = None,
-    ignore_index: int = 255,
-) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from the data set's ids to the model's; what has no class there becomes `ignore_index`.
-
-    Args:
-        model, data: Names by id. A data set without names, and names that were never given (LABEL_0 ...; background and
-            foreground of `--binary`), fit anything.
-        given: The model's class of each class of the data set, both by name or id; None leaves a class out, and so does
-            not naming it.
-
-    Raises:
-        ValueError: Names that differ, when nothing is given; a class that is not there.
-    """
-    if given is None:
-        _check_same(model, data)
-        return lambda labels: labels
-    pairs = {_id_of(own, data, "data set"): _id_of(other, model, "model") for own, other in given.items()}
-    table = np.full(max(pairs, default=0) + 2, ignore_index, np.int64)  # the last for all higher ids
-    for own, other in pairs.items():
-        if own is not None and other is not None:
-            table[own] = other
-    # Negative ids, as some ignore indices are, are no class either.
-    return lambda labels: np.where(labels < 0, ignore_index, table[np.clip(labels, 0, len(table) - 1)])
-
-
-def _check_same(model: Classes, data: Classes) -> None:
-    names, own = ([classes[i] for i in sorted(classes)] for classes in (model, data))
-    if not data or (made_up(names) and len(own) <= len(names)) or (made_up(own) and len(own) == len(names)):
-        return
-    if all(i in model and plain(model[i]) == plain(name) for i, name in data.items()):
-        return
-    raise ValueError(
-        f"the data set's classes are {_listed(data)}, and the model's are {_listed(model)}: take data with the model's "
-        "classes, or say with map_classes which is which."
-    )
-
-
-def _id_of(name: str | int | None, classes: Classes, whose: str) -> int | None:
-    if name is None or (not classes and isinstance(name, int)):
-        return name
-    found = [i for i, own in classes.items() if i == name or own == name or str(i) == str(name)]
-    if not found:
-        raise ValueError(f"map_classes names {name!r}, which is no class of the {whose}; expected {_listed(classes)}.")
-    return found[0]
-
-
-def made_up(names: Sequence[str]) -> bool:
-    """Whether nobody gave a model or a data set these names, so that they say nothing of what the classes are."""
-    numbered = all(re.fullmatch(rf"(?i:LABEL_\d+)|class {i}", name) for i, name in enumerate(names))
-    return numbered or tuple(names) in (TWO, (TWO[0], "LABEL_0"))  # the second: a model of one logit
-
-
-def plain(name: str) -> str:
-    """What two spellings of one name share: neither capitals nor space, _ and - between words tell classes apart."""
-    return re.sub(r"[\s_-]+", "", unicodedata.normalize("NFC", name).casefold())
-
-
-def _listed(classes: Classes) -> str:
-    return ", ".join(f"{i} {name}" for i, name in classes.items()) or "none"

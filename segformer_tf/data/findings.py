@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from segformer_tf.config import SegformerConfig
-from segformer_tf.data.classes import made_up, plain
 from segformer_tf.data.files import named
 from segformer_tf.data.looking import Look
 from segformer_tf.data.masks import TRANSPARENT, told
+from segformer_tf.data.naming import made_up, plain
 from segformer_tf.data.splits import UNLABELLED
 
 MANY = 100  # classes that nobody named

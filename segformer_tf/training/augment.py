@@ -29,6 +29,7 @@ class Augmentation:
         photometric: Whether brightness, contrast, saturation and hue are distorted, each at rate 0.5.
         light_rate: Rate of pictures with other tones, white balance and a slope of brightness, as at another hour.
         blur_rate, noise_rate: Rates of pictures blurred by 0.4 to 1.6 pixels, and with noise of up to 16 grey levels.
+        image_mean, image_std: Of the pixels / 255, a number a channel: what they are normalised with.
         cut_rate, paste_rate: Rates of crops that are laid over with a box of another crop of the batch, and with the
             pixels of half of its classes; for segmentation.
     """
@@ -66,6 +67,11 @@ class Augmentation:
                 )
         if min(self.image_std) <= 0:
             raise ValueError(f"image_std is {self.image_std}, expected numbers above 0: correct them.")
+        for key in ("image_mean", "image_std"):
+            if min(getattr(self, key)) < 0 or max(getattr(self, key)) > 1:
+                raise ValueError(
+                    f"{key} is {getattr(self, key)}, expected numbers up to 1, of pixels / 255: divide by 255."
+                )
         rates = [key for key in self.__dataclass_fields__ if key.endswith("_rate")]
         for key in ("max_class_share", *rates):
             if not 0 <= getattr(self, key) <= 1:

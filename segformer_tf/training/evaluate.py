@@ -13,8 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from segformer_tf.config import SegformerConfig
-from segformer_tf.data.classes import label_map
 from segformer_tf.data.files import names_below
+from segformer_tf.data.naming import label_map
 from segformer_tf.data.splits import UNLABELLED, Split
 from segformer_tf.images import SegformerImageProcessor, label_image
 from segformer_tf.models.network import to_boundary
@@ -131,7 +131,7 @@ def evaluate(
         dump: Directory that every prediction is written to, as a palette PNG named like its picture (with its
             folders, where two pictures have one name).
         map_classes: Which class of the model each class of the data set is, by name or id; None leaves it out. Needed
-            where they differ.
+            where they differ; a class that it does not name is the model's of the same name.
         boundary: Also boundary IoU (Cheng et al. 2021).
         intervals: Also intervals of 95 % for the means and each IoU, by bootstrap over pictures. Pictures of one video
             are alike, so for them the true intervals are wider.
@@ -141,7 +141,8 @@ def evaluate(
         corruption: Name and severity, 1 to 5, of what is done to the pictures first.
 
     Raises:
-        ValueError: The data set's classes are others than the model's; shows both. The protocol does not fit the data.
+        ValueError: The data set's classes are others than the model's; shows both. `map_classes` names a class that is
+            not there or twice, or lacks one that has no other of its name. The protocol does not fit the data.
     """
     runtime = runtime_of(model)
     config = SegformerConfig.from_dict(runtime.description.config)

@@ -94,7 +94,7 @@ class Keeper(keras.callbacks.Callback):
         if self.step < self.plan.steps and self._impatient():
             self.console.line(
                 f"ended at step {self.step} of {self.plan.steps}: the score has not risen since step "
-                f"{self.best['step']}, and patience is {self.plan.recipe.patience} steps"
+                f"{self.best['step']}, and patience is {self.plan.recipe.counted(self.plan.recipe.patience or 0)}"
             )
 
     def on_train_batch_end(self, batch, logs=None):

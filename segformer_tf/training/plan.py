@@ -71,7 +71,7 @@ def make_plan(recipe: Recipe, train: Source, validation: Source) -> Plan:
         if length(source) == 0 or (length(source) is None and next(iter(source.take(1)), None) is None):
             raise ValueError(f"the {name} data set has no pictures, expected some: look at what makes it.")
     steps = recipe.total_steps(count)
-    notes = []
+    notes = [] if recipe.accumulation_steps == 1 else ["the bar, the log and every `step` below count batches"]
     made = steps // recipe.accumulation_steps
     if recipe.warmup_steps > made // 2:
         short = made // 10
@@ -85,10 +85,12 @@ def make_plan(recipe: Recipe, train: Source, validation: Source) -> Plan:
         cost = EVALUATION_COST * pixels / (recipe.batch_size * crop)  # in steps
         every = max(math.ceil(cost / EVALUATION_SHARE), math.ceil(steps / EVALUATIONS))
         every = math.ceil(every / (recipe.save_every or 1)) * (recipe.save_every or 1)
-        notes.append(f"evaluation every {min(every, steps)} steps, so that it takes about a tenth of the time at most")
+        told = recipe.counted(min(every, steps))
+        notes.append(f"evaluation every {told}, so that it takes about a tenth of the time at most")
     every = min(every, steps)
     if recipe.patience is not None and recipe.patience < every:
-        notes.append(f"the patience of {recipe.patience} steps is lengthened to {every}, from evaluation to evaluation")
+        patience = recipe.counted(recipe.patience)
+        notes.append(f"the patience of {patience} is lengthened to {every}, from evaluation to evaluation")
         recipe = dataclasses.replace(recipe, patience=every)
     save = recipe.save_every or math.ceil(every / math.ceil(every / SAVE_STEPS))
     return Plan(recipe, steps, every, min(save, every), count, validation_count, _typical(sizes), tuple(notes))
@@ -149,20 +151,23 @@ def tell_start(
     batches: tf.data.Dataset,
     changed: str | None,
 ) -> None:
-    """Draws the first batch into `train_batch.png`, and says what is going to happen."""
+    """Draws the run's first batch into `train_batch.png`, and says what is going to happen."""
     if not console.speaks:
         return
     recipe, config = plan.recipe, model.config
-    pixel_values, targets = next(iter(batches.take(1)))
-    with whole(run / BATCH_PICTURE) as draft:
-        batch_sheet(pixel_values, targets, class_names(config), recipe.augmentation, class_palette(config)).save(draft)
+    if step == 0 or not (run / BATCH_PICTURE).exists():
+        sheet = batch_sheet(*next(iter(batches)), class_names(config), recipe.augmentation, class_palette(config))
+        with whole(run / BATCH_PICTURE) as draft:
+            sheet.save(draft)
     names = list(class_names(config).values())
     shown = ", ".join(names[:12]) + (f", and {len(names) - 12} more" if len(names) > 12 else "")
     weights = sum(math.prod(weight.shape) for weight in model.trainable_weights)
     variant = next(
         (key for key, row in VARIANTS.items() if row[:2] == (config.depths, config.hidden_sizes)), "SegFormer"
     )
-    length = f"{plan.steps}" if plan.epochs is None else f"{plan.steps}, {plan.epochs:.1f} times every picture"
+    size, parts = recipe.batch_size, recipe.accumulation_steps
+    several = f" ({plan.steps} batches of {size}, {parts} to a step)"
+    passes = "" if plan.epochs is None else f", {plan.epochs:.1f} times every picture"
     averaged = "" if recipe.ema_momentum is None else f", weights averaged ({recipe.ema_momentum})"
     frozen = ", encoder frozen" if recipe.freeze else ""
     if not all(part.trainable for part in parts_of(model)):
@@ -176,7 +181,7 @@ def tell_start(
             ("classes", f"{len(names)}: {shown}"),
             (
                 "steps",
-                f"{length}; batch {recipe.batch_size}, crop "
+                f"{plan.steps // parts}{several if parts > 1 else ''}{passes}; batch {size}, crop "
                 f"{recipe.augmentation.crop[0]} x {recipe.augmentation.crop[1]}",
             ),
             (
@@ -187,8 +192,8 @@ def tell_start(
             ("loss", _loss(recipe, config)),
             (
                 "evaluation",
-                f"every {plan.evaluate_every} steps; checkpoint every {plan.save_every}"
-                + (f"; ends after {recipe.patience} steps without a better score" if recipe.patience else ""),
+                f"every {recipe.counted(plan.evaluate_every)}; checkpoint every {plan.save_every}"
+                + (f"; ends after {recipe.counted(recipe.patience)} without a better score" if recipe.patience else ""),
             ),
             ("output", f"{run}: {BATCH_PICTURE} (look at it), best/, last/, log.csv, report.html"),
         ]

@@ -34,7 +34,8 @@ class Recipe:
         head_multiplier: Learning rate of the head, in those of the encoder.
         clip_norm: Largest norm of all gradients together; None: any.
         accumulation_steps: Batches whose gradients make one optimizer step.
-        ema_momentum: Of the averaged weights, which are then evaluated and saved; None: no averaging.
+        ema_momentum: Of the averaged weights, which are then evaluated and saved; None or 0, which becomes None: no
+            averaging.
         drop_path_rate, dropout_rate: Of the encoder's branches and of the head, in place of the model's own.
         one_logit: For masks of one foreground class (`--binary`): one logit and binary cross-entropy, which has no
             other loss or class weights beside it; False: two classes.
@@ -108,9 +109,14 @@ class Recipe:
         expect("loss", bool(self.loss) and set(self.loss) <= set(LOSSES), f"shares of {', '.join(LOSSES)}")
         shares = self.loss.values()
         expect("loss", min(shares) >= 0 and sum(shares) > 0, "shares of at least 0, one of them above 0")
+        object.__setattr__(self, "ema_momentum", self.ema_momentum or None)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Recipe) and self.to_dict() == other.to_dict()
+
+    def counted(self, batches: int) -> str:
+        """So many batches in words: as steps, where each batch makes one."""
+        return f"{batches} {'steps' if self.accumulation_steps == 1 else 'batches'}"
 
     def total_steps(self, pictures: int | None) -> int:
         """Batches of a run on so many pictures; `pictures` may be None where `epochs` is."""
@@ -130,8 +136,7 @@ class Recipe:
             weight_decay=self.weight_decay,
             head_multiplier=self.head_multiplier,
             global_clipnorm=self.clip_norm,
-            use_ema=self.ema_momentum is not None,
-            ema_momentum=self.ema_momentum or 0.99,
+            **({} if self.ema_momentum is None else {"use_ema": True, "ema_momentum": self.ema_momentum}),
             gradient_accumulation_steps=self.accumulation_steps if self.accumulation_steps > 1 else None,
         )
 
@@ -141,19 +146,31 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Recipe":
-        """The recipe of parsed JSON; a key that it leaves out has its default.
+        """The recipe of parsed JSON, as `to_dict` makes it; a key that it leaves out has its default.
 
         Raises:
             ValueError: A key that no recipe has, or a value that cannot be.
         """
-        return cls().changed(values)
+        return cls()._with(values)
 
     def changed(self, values: Mapping[str, Any]) -> "Recipe":
         """The recipe with other values, as in JSON: the augmentation's in a dictionary, or as `augmentation.crop`.
 
+        Of a recipe that counts epochs, other steps are its length from then on.
+
         Raises:
-            ValueError: A key that no recipe has (the nearest one is named), or a value that cannot be.
+            ValueError: A key that no recipe has (the nearest one is named), or a value that cannot be; steps and epochs
+                together.
         """
+        epochs = values.get("epochs")
+        if "steps" in values and epochs is not None:
+            raise ValueError(
+                f"the recipe's length is given as steps ({values['steps']!r}) and as epochs ({epochs!r}), expected one "
+                "of them: leave the other out."
+            )
+        return self._with({**values, "epochs": epochs} if "steps" in values else values)
+
+    def _with(self, values: Mapping[str, Any]) -> "Recipe":
         own = {item.name for item in dataclasses.fields(Recipe)}
         of_pictures = {f"augmentation.{item.name}" for item in dataclasses.fields(Augmentation)}
         flat = {key: value for key, value in values.items() if key != "augmentation"}
@@ -179,13 +196,7 @@ class Recipe:
 
     def with_settings(self, settings: Iterable[str]) -> "Recipe":
         """The recipe with settings such as "learning_rate=1e-4" or "augmentation.crop=[256, 320]" (JSON, or a word)."""
-        values = {}
-        for setting in settings:
-            key, equals, text = setting.partition("=")
-            if not equals:
-                raise ValueError(f"the setting {setting!r} has no value, expected KEY=VALUE: give it one.")
-            values[key.strip()] = _value(text.strip())
-        return self.changed(values)
+        return self.changed(read_settings(settings))
 
     def save(self, file: str | Path) -> None:
         """Writes the recipe as JSON, which `load_recipe` and `segformer-tf train --recipe` read."""
@@ -193,6 +204,17 @@ class Recipe:
 
     def __str__(self) -> str:
         return json.dumps(self.to_dict(), indent=2) + "\n"
+
+
+def read_settings(settings: Iterable[str]) -> dict[str, Any]:
+    """Keys and values of settings such as "learning_rate=1e-4"; ValueError for one without a value."""
+    values = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise ValueError(f"the setting {setting!r} has no value, expected KEY=VALUE: give it one.")
+        values[key.strip()] = _value(text.strip())
+    return values
 
 
 def _value(text: str) -> Any:

@@ -106,6 +106,7 @@ def trained(name, looked):
         "--crop 64 96": {f"{name}.recipe.augmentation.crop": (64, 96)},
         "--recipe paper-cityscapes": {f"{name}.recipe.name": "paper-cityscapes", MORE: True},
         "--set patience=70": {f"{name}.recipe.patience": 70},
+        "--set steps=7 | --recipe classifier": {f"{name}.recipe.steps": 7, f"{name}.recipe.epochs": None},
         "--evaluate-every 7": {f"{name}.recipe.evaluate_every": 7},
         "--freeze encoder": {f"{name}.recipe.freeze": "encoder"},
         "--binary": {f"{looked}.binary": True},

@@ -85,7 +85,7 @@ def test_a_classifier_is_not_scored_on_corrupted_pictures(call, tmp_path):
     asked = ("evaluate", "--model", tmp_path / "model", "--data", tmp_path / "classes")
     status, out, told = call(*asked, "--corruptions", "fog")
     assert status == 2 and not out and "--corruptions" in told and "has no masks" in " ".join(told.split())
-    (tmp_path / "map.json").write_text(json.dumps({"a": "b"}))
+    (tmp_path / "map.json").write_text(json.dumps({"a": "b", "b": None}))
     status, out, told = call(*asked, "--map-classes", tmp_path / "map.json")
     assert status == 0 and "1 pictures; whole picture" in out, told
 
@@ -191,10 +191,14 @@ def test_pictures_are_not_turned_for_a_model_that_does_not_turn_them(call, data,
 
 
 @pytest.mark.filterwarnings("ignore:the temperature")  # of random weights
-def test_a_temperature_is_saved_with_the_model(call, data, model, tmp_path):
-    diagram = tmp_path / "diagram.png"
+def test_a_temperature_is_saved_with_the_model(call, data, model, tmp_path, monkeypatch):
+    diagram, draw, titles = tmp_path / "diagram.png", calibration.draw, []
+    monkeypatch.setattr(
+        calibration, "draw", lambda rows, file: (titles.extend(title for title, _ in rows), draw(rows, file))
+    )
     status, out, _ = call("calibrate", model, "--data", data, "--diagram", diagram)
     assert status == 0 and f"saved in {model / 'config.json'}" in out and diagram.is_file()
+    assert titles == ["without a temperature", "calibrated"]
     saved = json.loads((model / "config.json").read_text())["calibration_temperature"]
     assert f"temperature {saved:.4f}, of 4,000 pixels of 2 pictures" in out
     status, _, _ = call("calibrate", model, "--data", data, "--output", tmp_path / "warm")

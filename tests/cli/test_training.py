@@ -102,12 +102,13 @@ def test_a_split_is_written_as_shards(data, tmp_path):
         ("learning_rat=1", "'learning_rat' is unknown, expected learning_rate"),
         ("learning_rate=fast", "learning_rate is 'fast', expected a number"),
         ("steps", "has no value, expected KEY=VALUE"),
+        ("steps=2", "length is given as steps (2) and as epochs (1), expected one of them"),
         ("augmentation=5", "augmentation is 5, expected names and their values"),
         ("one_logit=true", "the recipe's one_logit is true, expected that of masks of one foreground class"),
     ],
 )
 def test_a_wrong_setting_is_a_wrong_call(data, tmp_path, setting, told):
-    found = run("train", "--data", data, "--model", "b0", "--output", tmp_path / "r", "--set", setting)
+    found = run("train", "--data", data, "--model", "b0", "--output", tmp_path / "r", "--epochs", 1, "--set", setting)
     assert found.exit_code == 2 and told in " ".join(found.stderr.replace("│", " ").split())
     assert not (tmp_path / "r").exists()
 

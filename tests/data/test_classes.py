@@ -1,57 +1,15 @@
 from contextlib import nullcontext
 
-import numpy as np
 import pytest
 from people_data import binary, f, text
 
 from segformer_tf import SegformerConfig
 from segformer_tf.data import inspect
-from segformer_tf.data.classes import common, label_map, made_up
+from segformer_tf.data.classes import common
 from segformer_tf.data.findings import differences
+from segformer_tf.data.naming import label_map
 
 UNNAMED = {0: "background", 1: "foreground"}
-CRACK = {0: "background", 1: "crack"}
-
-
-@pytest.mark.parametrize(
-    ("names", "expected"),
-    [
-        (["LABEL_0", "LABEL_1"], True),
-        (["label_0"], True),
-        (["class 0", "class 1"], True),
-        (["class 1", "class 0"], False),
-        (["background", "foreground"], True),
-        (["background", "LABEL_0"], True),
-        (["foreground", "background"], False),
-        (["background", "crack"], False),
-        (["background", "foreground", "sky"], False),
-    ],
-)
-def test_names_that_nobody_gave_are_known(names, expected):
-    assert made_up(names) == expected
-
-
-@pytest.mark.parametrize(
-    ("model", "data"),
-    [
-        (CRACK, UNNAMED),
-        (UNNAMED, CRACK),
-        ({0: "background", 1: "LABEL_0"}, CRACK),
-        ({0: "LABEL_0", 1: "LABEL_1"}, CRACK),
-    ],
-)
-def test_names_that_nobody_gave_fit_any_other_two(model, data):
-    labels = np.array([0, 1, 255])
-    assert label_map(model, data)(labels) is labels
-
-
-@pytest.mark.parametrize(
-    ("model", "data"),
-    [({0: "background", 1: "leaf"}, CRACK), ({0: "sky", 1: "road", 2: "car"}, UNNAMED), (UNNAMED, {**CRACK, 2: "sky"})],
-)
-def test_other_names_and_other_numbers_of_classes_do_not_fit(model, data):
-    with pytest.raises(ValueError, match=r"the data set.s classes are 0 background, .* and the model's are"):
-        label_map(model, data)
 
 
 @pytest.mark.parametrize("names", [{0: "background", 1: "crack"}, {0: "crack"}])

@@ -132,7 +132,10 @@ def test_a_classifier_of_other_classes_needs_a_map(classes, network):
         evaluate(classifier, classes)
     found = evaluate(classifier, classes, processor=small, map_classes={"a": own[1], "b": own[2], "c": None})
     assert found["images"] == 2 and [row["Acc"] for row in found["per_class"]] == [None, 1, 0]
-    assert evaluate(classifier, classes, processor=small, map_classes={})["accuracy"] is None
+    none = dict.fromkeys("abc")
+    assert evaluate(classifier, classes, processor=small, map_classes=none)["accuracy"] is None
+    with pytest.raises(ValueError, match="map_classes does not name 'b', 'c', and the model has no class of that name"):
+        evaluate(classifier, classes, processor=small, map_classes={"a": own[1]})
     with pytest.raises(ValueError, match="map_classes names 'd', which is no class of the data set"):
         evaluate(classifier, classes, map_classes={"d": 0})
     with pytest.raises(ValueError, match="the data set's classes are 0 a, 1 b, 2 c, and the model's are 0 LABEL_0"):
@@ -165,13 +168,16 @@ def test_several_scales_and_mirror_images_average_class_probabilities(data, netw
 def test_classes_are_mapped_before_they_are_counted(data, network):
     """Two of the data set's classes are one of the model's, and the third is left out."""
     split = read_split(data, "val")
-    given = {"wall": "leaf", "box": "wall", "leaf": None}
+    given = {"wall": "leaf", "Box": "wall", "leaf": None}
     found = evaluate(network, split, map_classes=given)
     table = np.full(256, 255)
     table[[0, 1]] = 2, 0
     total = sum(confusion(table[seen.labels], seen.predicted, 3) for seen in predictions(network, split))
     assert found["mIoU"] == pytest.approx(scores(total)["mIoU"], abs=1e-9)
     assert found["per_class"][1]["Acc"] is None and found["mIoU"] != evaluate(network, split)["mIoU"]
+    assert evaluate(network, split, map_classes={"wall": "leaf"}) == evaluate(
+        network, split, map_classes={"wall": "leaf", "box": "box", "leaf": "leaf"}
+    )
 
 
 def test_the_validation_loss_is_the_mean_of_the_pictures_losses(data, network):

@@ -40,7 +40,7 @@ from segformer_tf.training import (
 from segformer_tf.training.console import Console
 from segformer_tf.training.fit import _inspected
 from segformer_tf.training.keeper import Keeper
-from segformer_tf.training.plan import Plan, expected_memory, make_plan
+from segformer_tf.training.plan import Plan, expected_memory, make_plan, tell_start
 from segformer_tf.training.scoring.calibration import write_temperature
 from segformer_tf.training.workers import Workers
 
@@ -458,6 +458,26 @@ def test_the_patience_is_as_long_as_the_interval_of_evaluation(data):
     assert plan.recipe.patience == 4 and "the patience of 3 steps is lengthened to 4" in plan.notes[-1]
     plan = make_plan(dataclasses.replace(RECIPE, patience=5), read_split(data), read_split(data, "val"))
     assert plan.recipe.patience == 5 and not plan.notes
+
+
+def test_a_run_tells_where_batches_are_no_steps_and_draws_its_first_batch_once(data, network, tmp_path, capsys):
+    recipe = dataclasses.replace(RECIPE, steps=40, accumulation_steps=3, patience=2, evaluate_every=None)
+    train_split = read_split(data)
+    plan = make_plan(recipe, train_split, read_split(data, "val"))
+    batches = training_data(train_split, recipe.augmentation, 2, 0)
+    tell_start(Console(), tmp_path, network, plan, 0, batches, None)
+    told = capsys.readouterr().err
+    assert "steps       40 (120 batches of 2, 3 to a step), 34.3 times every" in told
+    every = plan.evaluate_every
+    assert f"every {every} batches; checkpoint every 2; ends after {every} batches without a better score" in told
+    assert "the bar, the log and every `step` below count batches" in told
+    assert f"evaluation every {every} batches, so" in told and "the patience of 2 batches is lengthened to" in told
+    drawn = (tmp_path / "train_batch.png").read_bytes()
+    tell_start(Console(), tmp_path, network, plan, 6, batches.skip(6), None)
+    assert (tmp_path / "train_batch.png").read_bytes() == drawn
+    (tmp_path / "train_batch.png").unlink()
+    tell_start(Console(), tmp_path, network, plan, 6, batches.skip(6), None)
+    assert (tmp_path / "train_batch.png").read_bytes() != drawn
 
 
 def test_patience_is_judged_at_evaluations_alone_and_its_end_is_told(network, tmp_path, capsys):

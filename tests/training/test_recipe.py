@@ -39,6 +39,7 @@ def test_the_optimizer_has_the_recipe_s_numbers():
     optimizer = recipe.make_optimizer(200)
     assert optimizer.global_clipnorm == 0.5 and optimizer.gradient_accumulation_steps == 2 and optimizer.use_ema
     assert optimizer.weight_decay == 0.01 and optimizer.head_multiplier == 10
+    assert optimizer.get_config()["ema_momentum"] == 0.9
     assert recipe.make_optimizer(200)._learning_rate.steps == 100
 
 
@@ -75,6 +76,12 @@ def test_the_optimizer_has_the_recipe_s_numbers():
         ({"augmentation": {"scale": [1, 100]}}, r"scale is \(1, 100\), expected two factors from 1/16 to 16"),
         ({"augmentation": {"image_std": [0, 0, 0]}}, r"image_std is \(0, 0, 0\), expected numbers above 0"),
         ({"augmentation": {"image_mean": [0.5]}}, r"image_mean is \(0.5,\), expected a number for each of 3 channels"),
+        (
+            {"augmentation": {"image_mean": [123.675, 116.28, 103.53]}},
+            r"image_mean is \(123.675, 116.28, 103.53\), expected numbers up to 1, of pixels / 255: divide by 255",
+        ),
+        ({"augmentation": {"image_mean": [-1, 0, 0]}}, r"image_mean is \(-1, 0, 0\), expected numbers up to 1"),
+        ({"augmentation": {"image_std": [58.395, 57.12, 57.375]}}, r"image_std is \(58.395, .*: divide by 255"),
         ({"evaluate_every": 10, "save_every": 4}, "evaluate_every is 10, expected a multiple of save_every = 4"),
     ],
 )
@@ -104,6 +111,30 @@ def test_settings_are_typed_as_the_recipe_s_values():
     assert changed.patience is None and changed.rand_augment is True and changed.steps == 4000
     with pytest.raises(ValueError, match="the setting 'steps' has no value, expected KEY=VALUE"):
         changed.with_settings(["steps"])
+
+
+def test_steps_are_the_length_of_a_recipe_that_counted_epochs():
+    """A recipe that comes from a file, as a run's own does, has both, and epochs count."""
+    recipe = RECIPES["classifier"]
+    for longer in (recipe.changed({"steps": 7}), recipe.with_settings(["steps=7"])):
+        assert longer.epochs is None and longer.total_steps(1000) == 7
+    assert recipe.changed({"epochs": 2}).epochs == 2 and recipe.changed({"epochs": None, "steps": 7}).steps == 7
+    again = type(recipe).from_dict(recipe.to_dict())
+    assert (
+        again.epochs == 300
+        and again.changed({"steps": 9}).epochs is None
+        and recipe.changed({"batch_size": 8}).epochs == 300
+    )
+    with pytest.raises(ValueError, match=r"given as steps \(7\) and as epochs \(2\), expected one of them"):
+        recipe.with_settings(["steps=7", "epochs=2"])
+
+
+def test_a_momentum_of_0_is_no_averaging():
+    recipe = RECIPES["fine-tune"].changed({"ema_momentum": 0})
+    assert recipe == RECIPES["fine-tune"].changed({"ema_momentum": None}) and recipe.ema_momentum is None
+    assert recipe.make_optimizer(10).use_ema is False
+    with pytest.raises(ValueError, match="ema_momentum is False, expected a number or null"):
+        RECIPES["fine-tune"].changed({"ema_momentum": False})
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)

@@ -47,9 +47,9 @@ def _write(draft: Path, run: Path, model, source: Source, processor, plan: Plan,
     blocks: list[Block] = [
         Heading(f"Training run {run.resolve().name}", 1),
         Text(
-            f"Recipe {plan.recipe.name}, {rows[-1]['step']} of {plan.steps} steps, {duration(rows[-1]['seconds'])}. "
-            f"Best {score} {best['score']:.4f} at step {best['step']} (`best/`), last {rows[-1]['score']:.4f} "
-            "(`last/`). What follows is about the best weights."
+            f"Recipe {plan.recipe.name}, {rows[-1]['step']} of {plan.recipe.counted(plan.steps)}, "
+            f"{duration(rows[-1]['seconds'])}. Best {score} {best['score']:.4f} at step {best['step']} (`best/`), last "
+            f"{rows[-1]['score']:.4f} (`last/`). What follows is about the best weights."
         ),
     ]
     with_charts = can_draw()

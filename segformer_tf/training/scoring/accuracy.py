@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from segformer_tf.config import SegformerConfig
-from segformer_tf.data.classes import label_map
+from segformer_tf.data.naming import label_map
 from segformer_tf.data.splits import Split
 from segformer_tf.images import SegformerImageProcessor
 from segformer_tf.pipelines import overlap
@@ -28,8 +28,11 @@ def accuracy(
 ) -> dict[str, Any]:
     """`accuracy`, `per_class` [{"id", "name", "Acc"}], `protocol`, `images`, which counts those of mapped classes.
 
+    Args:
+        map_classes: As `evaluate` takes it.
+
     Raises:
-        ValueError: The model has one class, or others than the data set.
+        ValueError: The model has one class, or others than the data set and `map_classes` does not say which.
     """
     if config.num_labels == 1:
         raise ValueError(f"{runtime.source} has one class, expected several: a score of one has no accuracy.")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from segformer_tf.data.naming import id_of
 from segformer_tf.models.metrics import scores
 from segformer_tf.storage.read import read_json
 
@@ -53,13 +54,13 @@ def read_groups(source: str | Path | Groups, id2label: Mapping[int, str]) -> dic
 
 
 def _id(name: str | int, group: str, id2label: Mapping[int, str]) -> int:
-    for number, known in id2label.items():
-        if name == known or (name == number and not isinstance(name, bool)):
-            return number
-    raise ValueError(
-        f"the group {group!r} has the class {name!r}, expected classes of the model, {', '.join(id2label.values())}: "
-        "correct it."
-    )
+    found = id_of(name, id2label)
+    if found is None:
+        raise ValueError(
+            f"the group {group!r} has the class {name!r}, expected classes of the model, "
+            f"{', '.join(id2label.values())}: correct it."
+        )
+    return found
 
 
 def group_matrix(matrix: np.ndarray, groups: Mapping[str, Sequence[int]]) -> np.ndarray:

@@ -116,12 +116,20 @@ def test_cityscapes_categories_are_known_by_name():
     assert sorted(i for ids in found.values() for i in ids) == list(range(19))
 
 
+def test_classes_of_a_group_are_known_by_other_spellings_and_by_id():
+    assert read_groups({"a": ["Traffic_Light", "2"], "b": [0]}, {0: "sky", 1: "traffic light", 2: "box"}) == {
+        "a": [1, 2],
+        "b": [0],
+    }
+
+
 @pytest.mark.parametrize(
     ("groups", "told"),
     [
         ({"a": ["wall", "door"]}, "the group 'a' has the class 'door', expected classes of the model, wall, box, leaf"),
         ({"a": ["wall"], "b": ["box", 0]}, "the class 'wall' is in the groups 'a' and 'b', expected it in one"),
         ({"a": []}, r"the group 'a' is \[\], expected a list of classes"),
+        ({"a": [True]}, "the group 'a' has the class True, expected classes of the model"),
         ({}, "names no group"),
     ],
 )
