@@ -121,6 +121,26 @@ def test_the_classifier_and_the_encoder_alone_too(cls, reference_class, size, tm
         assert relative_difference(map_, expected_map.numpy()) < CLOSE
 
 
+@pytest.mark.parametrize("task", ["Model", "ForImageClassification", "ForSemanticSegmentation"])
+def test_the_last_stage_comes_as_tokens_where_it_does_there(task, tmp_path):
+    import segformer_tf
+
+    config = SegformerConfig.from_variant("b0", num_labels=5, reshape_last_stage=False)
+    model = getattr(segformer_tf, f"TFSegformer{task}")(config, data_format="channels_first")
+    randomise(model)
+    model.save_pretrained(tmp_path)
+    reference = loaded_without_a_rest(getattr(transformers, f"Segformer{task}"), tmp_path)
+    # transformers' decode head makes a map of tokens only where there are as many as channels, a square number
+    pixels = pictures(512, 512) if task == "ForSemanticSegmentation" else pictures(96, 128)
+    with torch.no_grad():
+        expected = reference(torch.from_numpy(pixels), output_hidden_states=True)
+    found = model(pixels, output_hidden_states=True)
+    assert found.hidden_states[-1].shape[1:] == ((256, 256) if task == "ForSemanticSegmentation" else (12, 256))
+    assert relative_difference(found[0], expected[0].numpy()) < CLOSE
+    for map_, expected_map in zip(found.hidden_states, expected.hidden_states, strict=True):
+        assert relative_difference(map_, expected_map.numpy()) < CLOSE
+
+
 def at_boundary(map_, data_format: str):
     return map_.transpose(0, 2, 3, 1) if data_format == "channels_last" else map_
 
