@@ -141,6 +141,21 @@ def test_the_last_stage_comes_as_tokens_where_it_does_there(task, tmp_path):
         assert relative_difference(map_, expected_map.numpy()) < CLOSE
 
 
+@pytest.mark.parametrize("odd", [
+    {"mlp_ratios": [4.0, 4, 2.0, 1.0]},
+    {"initializer_range": 0, "layer_norm_eps": 0, "drop_path_rate": 0},
+    dict.fromkeys(("reshape_last_stage", "output_attentions", "output_hidden_states", "return_dict")),
+    {"reshape_last_stage": 0, "return_dict": 1},
+    {"id2label": {"0": "sky", "1": 7}},
+])  # fmt: skip
+def test_what_this_package_accepts_passes_the_strict_types_there(odd, tmp_path):
+    config = SegformerConfig(**odd)
+    config.save_pretrained(tmp_path)
+    there = transformers.SegformerConfig.from_pretrained(tmp_path)
+    for key in odd:
+        assert getattr(there, key) == getattr(config, key)
+
+
 def at_boundary(map_, data_format: str):
     return map_.transpose(0, 2, 3, 1) if data_format == "channels_last" else map_
 
