@@ -3,6 +3,7 @@
 The largest are far beyond any SegFormer: they keep a stranger's file from asking for all the memory there is.
 """
 
+import json
 from typing import Any
 
 # transformers' names of activations that a SegFormer config may carry; what each is stands in layers.py.
@@ -21,7 +22,7 @@ _PER_STAGE = {
 }
 _RATES = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout_prob", "drop_path_rate")
 _SMALL = ("initializer_range", "layer_norm_eps", "encoder_norm_eps")
-_SWITCHES = ("reshape_last_stage", "output_attentions", "output_hidden_states", "return_dict")
+_SWITCHES = {"reshape_last_stage": True, "output_attentions": False, "output_hidden_states": False, "return_dict": True}
 
 
 def check(config: Any) -> None:
@@ -58,10 +59,24 @@ def check(config: Any) -> None:
     for key in _SMALL:
         expect(_number(getattr(config, key)) and 0 <= getattr(config, key) <= 1, key, "a number from 0 to 1")
     for key in _SWITCHES:
-        expect(getattr(config, key) in (True, False, None), key, "true or false")
-    expect(isinstance(config.semantic_loss_ignore_index, int), "semantic_loss_ignore_index", "a whole number")
-    ids, last = set(config.id2label), max(len(config.id2label) - 1, 0)
-    expect(ids == set(range(last + 1)), "id2label", f"one name for every id from 0 to {last}")
+        expect(isinstance(getattr(config, key), bool), key, "true or false")
+    ignored = "semantic_loss_ignore_index"
+    expect(type(getattr(config, ignored)) is int, ignored, "a whole number")
+
+
+def stored(key: str, value: Any) -> Any:
+    """A value of a key as a file has it, in the types that transformers 5 insists on; a switch of None is as usual."""
+    value = plain(value)
+    if key in _SWITCHES:
+        value = _SWITCHES[key] if value is None else value
+        return bool(value) if value in (0, 1) else value
+    if key in _SMALL:
+        return float(value) if type(value) is int and value in (0, 1) else value
+    if key in ("merge_queries", "merge_keys"):
+        return value or None  # []: no stage
+    if key == "mlp_ratios" and isinstance(value, list):
+        return [int(each) if isinstance(each, float) and each.is_integer() else each for each in value]
+    return _names(value) if key == "id2label" else value
 
 
 def plain(value: Any) -> Any:
@@ -70,8 +85,22 @@ def plain(value: Any) -> Any:
     return [plain(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
-def switch(text: str) -> bool | str:
-    """What a text says of a switch, as transformers' configurations read it; another text is left as it is."""
+def from_text(key: str, text: str, old: Any, may_be_none: bool) -> Any:
+    """What a text says of a key whose value is `old`, as transformers' configurations read it.
+
+    ValueError where it is of another type.
+    """
+    try:
+        value = _switch(text) if isinstance(old, bool) else json.loads(text)
+    except ValueError:
+        value = text
+    value = float(value) if type(old) is float and type(value) is int else value
+    if old is None or type(value) is type(old) or (value is None and may_be_none):
+        return value
+    raise ValueError(f"{key} is {text!r}, expected a {type(old).__name__} such as {old!r}: correct it.")
+
+
+def _switch(text: str) -> bool | str:
     yes, no = ("true", "1", "y", "yes"), ("false", "0", "n", "no")
     return text.lower() in yes if text.lower() in yes + no else text
 
@@ -89,11 +118,11 @@ def names_by_id(id2label: Any, label2id: Any) -> dict[int, str]:
     ids = {} if label2id is None else _pairs("label2id", label2id, str, int)
     if id2label is None:
         names = {i: name for name, i in ids.items()}
-        if names.keys() != set(range(len(ids))):
-            wanted = f"every id from 0 to {len(ids) - 1} once"
+        if names.keys() != set(range(max(len(ids), 1))):
+            wanted = f"every id from 0 to {max(len(ids), 1) - 1} once"
             raise ValueError(f"label2id is {label2id!r:.300}, expected {wanted}: correct this key.")
         return names
-    names = _pairs("id2label", id2label, int, str)
+    names = _names(id2label)
     same = ids.keys() == {*names.values()} and all(names.get(i) == name for name, i in ids.items())
     if label2id is not None and not same:
         wanted = f"the ids of id2label = {names!r:.300}"
@@ -111,6 +140,15 @@ def contradictions(names: dict[int, str], num_labels: Any, label2id: Any) -> lis
     except ValueError as error:
         found.append(str(error).rpartition(": ")[0])
     return found
+
+
+def _names(id2label: Any) -> dict[int, str]:
+    names = _pairs("id2label", id2label, int, str)
+    last = max(len(names) - 1, 0)
+    if names.keys() != set(range(last + 1)):
+        wanted = f"one name for every id from 0 to {last}"
+        raise ValueError(f"id2label is {id2label!r:.300}, expected {wanted}: correct this key.")
+    return names
 
 
 def _pairs(key: str, given: Any, first: Any, second: Any) -> dict[Any, Any]:

@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from segformer_tf.bounds import MOST, check, contradictions, is_whole, names_by_id, plain, switch
+from segformer_tf.bounds import MOST, check, contradictions, from_text, is_whole, names_by_id, stored
 from segformer_tf.storage import find, publish
 from segformer_tf.storage.keywords import also_called, check_keywords, drop_without_effect, keywords_of, spell_checked
 from segformer_tf.storage.whole import write_text
@@ -85,7 +85,7 @@ class SegformerConfig:
         given = {key: value for key, value in locals().items() if key in self.KEYS and "label" not in key}
         self._keys = [*given, "id2label", "label2id", *of_transformers]
         for key, value in {**given, **of_transformers}.items():
-            setattr(self, key, plain(copy.deepcopy(value)))
+            setattr(self, key, copy.deepcopy(value))
         if id2label is None and label2id is None:
             self.num_labels = 2 if num_labels is None else num_labels
         else:
@@ -93,10 +93,12 @@ class SegformerConfig:
             if num_labels is not None and num_labels != len(self.id2label):
                 key = "label2id" if id2label is None else "id2label"
                 raise ValueError(f"{key} has {len(self.id2label)} entries, expected num_labels = {num_labels}.")
-        self.merge_queries, self.merge_keys = self.merge_queries or None, self.merge_keys or None  # []: no stage
         check(self)
 
     KEYS = (*keywords_of(__init__), *_OF_TRANSFORMERS)
+
+    def __setattr__(self, key: str, value: Any) -> None:
+        super().__setattr__(key, stored(key, value))
 
     def merged_blocks(self, stage: int) -> tuple[int, int]:
         """The sides of the blocks whose queries, and whose keys, a stage (from 0) averages; 1: none."""
@@ -110,7 +112,6 @@ class SegformerConfig:
 
     @num_labels.setter
     def num_labels(self, value: int) -> None:
-        value = plain(value)
         if not is_whole(value, MOST["num_labels"]):
             wanted = f"a whole number of at least 1 and at most {MOST['num_labels']}"
             raise ValueError(f"num_labels is {value!r}, expected {wanted}: count your classes.")
@@ -241,16 +242,8 @@ class SegformerConfig:
             key, equals, text = part.partition("=")
             if not equals or not hasattr(self, key):
                 raise ValueError(f"update_str has {part!r}, expected KEY=VALUE with a key of this config: correct it.")
-            old = getattr(self, key)
-            try:
-                value = switch(text) if isinstance(old, bool) else json.loads(text)
-            except ValueError:
-                value = text
-            value = float(value) if type(old) is float and type(value) is int else value
-            nothing = value is None and key not in _CLASSES  # `from_dict` says which keys may be None
-            if old is not None and type(value) is not type(old) and not nothing:
-                raise ValueError(f"{key} is {text!r}, expected a {type(old).__name__} such as {old!r}: correct it.")
-            new[key] = value
+            # of the classes `from_dict` leaves None out
+            new[key] = from_text(key, text, getattr(self, key), may_be_none=key not in _CLASSES)
         self.update(new)
 
     def __eq__(self, other: object) -> bool:

@@ -89,7 +89,7 @@ def convert(
             formats.write_torch(draft, tensors, meta)
         return [file]
     with staged(file.parent) as stage:
-        (stage / "config.json").write_text(config_text(config, variables), "utf-8")
+        (stage / "config.json").write_text(config_text(config, variables, FORMATS[format][1]), "utf-8")
         write = {"safetensors": formats.write_safetensors, "h5": hdf5.write_h5, "bin": formats.write_torch}[format]
         write(stage / file.name, tensors)
     return [file.parent / "config.json", file]

@@ -107,6 +107,16 @@ def test_names_may_be_given_as_label2id_alone():
     assert config.id2label == names
 
 
+def test_names_that_are_set_later_are_by_numbers_and_checked():
+    config = SegformerConfig()
+    config.id2label = {"0": "sky", "1": 7, "2": "tree"}
+    assert config.id2label == {0: "sky", 1: "7", 2: "tree"} and config.label2id == {"sky": 0, "7": 1, "tree": 2}
+    for wrong in ({0: "sky", 2: "tree"}, {}, None, ["sky"]):
+        with pytest.raises(ValueError, match=r"id2label is .*, expected .*: correct this key"):
+            config.id2label = wrong
+    assert config.num_labels == 3
+
+
 def test_two_classes_of_one_name_have_either_id_in_label2id():
     names = {0: "crane", 1: "bolt", 2: "crane"}
     for ids in ({"crane": 0, "bolt": 1}, {"crane": 2, "bolt": 1}):
@@ -147,7 +157,7 @@ def test_names_win_over_other_ids_in_a_file_and_that_is_told(ids, tmp_path):
         ({"label2id": {"sky": "zero"}}, r"label2id is .*, expected class ids and names as an object"),
         ({"label2id": {"sky": 0, "tree": 2}}, r"label2id is .*, expected every id from 0 to 1 once"),
         ({"label2id": {"sky": 0, "tree": 0}}, r"label2id is .*, expected every id from 0 to 1 once"),
-        ({"label2id": {}}, r"num_labels is 0, expected a whole number of at least 1"),
+        ({"label2id": {}}, r"label2id is {}, expected every id from 0 to 0 once"),
         ({"num_labels": 3, "label2id": {"a": 0}}, r"label2id has 1 entries, expected num_labels = 3"),
         (
             {"id2label": {0: "a", 1: "b"}, "label2id": {"a": 1, "b": 0}},
@@ -197,6 +207,35 @@ def test_what_to_dict_gives_makes_the_same_configuration_by_keywords():
     assert SegformerConfig(name_or_path="here").name_or_path == SegformerConfig(_name_or_path="here").name_or_path
     with pytest.raises(ValueError, match="model_type is 'bert', expected \"segformer\""):
         SegformerConfig(model_type="bert")
+
+
+ODD = {
+    "mlp_ratios": [4.0, 4, 2.0, 1.0],
+    "initializer_range": 0,
+    "layer_norm_eps": 1,
+    "encoder_norm_eps": 0,
+    "reshape_last_stage": None,
+    "output_attentions": 0,
+    "output_hidden_states": None,
+    "return_dict": None,
+}
+STRICT = {
+    **dict(mlp_ratios=[4, 4, 2, 1], initializer_range=0.0, layer_norm_eps=1.0, encoder_norm_eps=0.0),
+    **dict(reshape_last_stage=True, output_attentions=False, output_hidden_states=False, return_dict=True),
+}
+
+
+def test_values_have_the_types_that_transformers_insists_on():
+    changed = SegformerConfig()
+    for key, value in ODD.items():
+        setattr(changed, key, value)
+    for config in (SegformerConfig(**ODD), SegformerConfig.from_dict(ODD), changed):
+        for key, value in STRICT.items():
+            assert repr(getattr(config, key)) == repr(value)
+    assert SegformerConfig(mlp_ratios=[1.5, 4, 4, 4]).mlp_ratios == [1.5, 4, 4, 4]
+    for key, value in (("semantic_loss_ignore_index", True), ("layer_norm_eps", True), ("return_dict", 2)):
+        with pytest.raises(ValueError, match=f"{key} is {value}, expected"):
+            SegformerConfig(**{key: value})
 
 
 def test_numbers_and_arrays_of_numpy_become_pythons(tmp_path):

@@ -37,6 +37,18 @@ def test_safetensors_to_tf_and_back_is_exact(fixtures, tmp_path, name):
     assert load(tmp_path / "hub").config == load(fixtures / name).config
 
 
+def test_a_tf_model_h5_comes_with_the_name_of_gelu_that_its_classes_know(fixtures, tmp_path):
+    """The two names are one function, by tanh."""
+    changed = {"hidden_act": "gelu_pytorch_tanh"}
+    convert(fixtures / "hf4-seg", tmp_path / "converted", format="h5", **changed)
+    checkpoint = load(fixtures / "hf4-seg")
+    checkpoints.save_h5(tmp_path / "saved", {**checkpoint.config, **changed}, checkpoint.variables)
+    for name in ("converted", "saved"):
+        assert load(tmp_path / name).config["hidden_act"] == "gelu_new"
+    convert(fixtures / "hf4-seg", tmp_path / "hub", **changed)
+    assert load(tmp_path / "hub").config["hidden_act"] == "gelu_pytorch_tanh"
+
+
 def test_the_suffix_of_the_destination_names_the_format(fixtures, tmp_path):
     convert(fixtures / "hf4-seg", tmp_path / "mine.h5")
     assert load(tmp_path / "mine.h5").layout == "tf"

@@ -120,7 +120,7 @@ def save_h5(
             "max_shard_size out, or write safetensors, which come in shards."
         )
     with staged(directory) as stage:
-        (stage / "config.json").write_text(config_text(config, variables), "utf-8")
+        (stage / "config.json").write_text(config_text(config, variables, "tf"), "utf-8")
         hdf5.write_h5(stage / "tf_model.h5", names.from_variables(variables, "tf"))
     if preferred := [file for file in (SINGLE, INDEX) if (Path(directory) / file).exists()]:
         warnings.warn(
@@ -131,11 +131,14 @@ def save_h5(
         )
 
 
-def config_text(config: Mapping[str, Any], variables: Mapping[str, np.ndarray]) -> str:
+def config_text(config: Mapping[str, Any], variables: Mapping[str, np.ndarray], layout: str = "hub") -> str:
     """The text of config.json, which names the architecture and the type that these variables are.
 
-    transformers 5 computes in the type that the file names, so that of a half-precision source must not stay.
+    transformers 5 computes in the type that the file names, so that of a half-precision source must not stay. Its old
+    TensorFlow classes, which read the layout "tf", know one function under one of its two names alone.
     """
+    if layout == "tf" and config.get("hidden_act") == "gelu_pytorch_tanh":
+        config = {**config, "hidden_act": "gelu_new"}
     dtype = next((str(array.dtype) for array in variables.values()), "float32")
     values = {
         **config,

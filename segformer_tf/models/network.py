@@ -4,7 +4,9 @@ Channels-first exists only here, at the network's two ends; inside, maps are cha
 """
 
 import copy
-from collections.abc import Callable
+import math
+import operator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from keras import ops
@@ -84,21 +86,28 @@ class Network:
 
     def __call__(self, pixel_values, hidden_states: bool = False, attentions: bool = False) -> dict[str, Any]:
         """The fields asked for, as a dictionary without those that were not."""
+        maps, weights = self.maps(pixel_values, attentions)
+        fields = (
+            {"last_hidden_state": self.last(maps[-1])}
+            if self.head is None
+            else {"logits": self._to_boundary(self.head(maps))}
+        )
+        if hidden_states:
+            states = [self._to_boundary(map_) for map_ in maps[:-1]]
+            fields["hidden_states"] = (*states, self.last(maps[-1]))
+        if attentions:
+            fields["attentions"] = tuple(weights)
+        return fields
+
+    def maps(self, pixel_values, attentions: bool = False) -> tuple[list[Any], list[Any]]:
+        """The stages' maps (B, H_i, W_i, C_i), and the attention maps if asked for."""
         x = from_boundary(pixel_values, self.data_format)
         maps, weights = [], []
         for stage in self.stages:
             x, found = stage(x, attentions)
             maps.append(x)
             weights += found
-        fields = (
-            {"last_hidden_state": self.last(x)} if self.head is None else {"logits": self._to_boundary(self.head(maps))}
-        )
-        if hidden_states:
-            states = [self._to_boundary(map_) for map_ in maps[:-1]]
-            fields["hidden_states"] = (*states, self.last(x))
-        if attentions:
-            fields["attentions"] = tuple(weights)
-        return fields
+        return maps, weights
 
     def without_head(self) -> "Network":
         """The encoder over the same layers."""
@@ -107,8 +116,8 @@ class Network:
         return encoder
 
     def last(self, x):
-        """The deepest map at the boundary; of an encoder by itself as tokens (B, N, C), if the config says so."""
-        if self.head is None and not self.config.reshape_last_stage:
+        """The deepest map at the boundary; as tokens (B, N, C) if the config says so."""
+        if not self.config.reshape_last_stage:
             return ops.reshape(x, (ops.shape(x)[0], -1, x.shape[-1]))
         return self._to_boundary(x)
 
@@ -137,6 +146,37 @@ def decode_head(config: SegformerConfig, dtype=None) -> DecodeHead:
         name="decode_head",
         dtype=dtype,
     )
+
+
+def as_maps(states: Sequence[Any], config: SegformerConfig, data_format: str) -> list[Any]:
+    """An encoder's hidden states at the boundary, all as maps: tokens (B, N, C) take their size from the map before.
+
+    ValueError for states that are not one a stage, and for tokens whose size cannot be told.
+    """
+    first, shapes = data_format == "channels_first", [tuple(state.shape) for state in states]
+    layout = "(batch, channels, height, width)" if first else "(batch, height, width, channels)"
+    ranks, sizes = [len(shape) for shape in shapes], config.hidden_sizes
+    found = [shape[1 if first and len(shape) == 4 else -1] for shape in shapes]
+    same = len(found) == len(sizes) and all(map(operator.contains, ((None, size) for size in sizes), found))
+    if not same or {*ranks[:-1]} - {4} or ranks[-1] not in (3, 4):
+        raise ValueError(
+            f"The hidden states have shapes {shapes}, expected {layout} with {sizes} channels: give all "
+            "that an encoder of this configuration and data format returns."
+        )
+    *before, last = states
+    if ranks[-1] == 4:
+        return [*before, last]
+    patch, stride = config.patch_sizes[-1], config.strides[-1]
+    above = (ops.shape(before[-1])[2:] if first else ops.shape(before[-1])[1:3]) if before else ()
+    sides = [(side + patch // 2 * 2 - patch) // stride + 1 for side in above]
+    known = all(isinstance(each, int) for each in (*sides, last.shape[1]))
+    if not before or (known and math.prod(sides) != last.shape[1]):
+        told = f"{sides[0]} x {sides[1]} as the map before it has" if before else "a map, for there is none before it"
+        raise ValueError(
+            f"The tokens of the last stage have shape {shapes[-1]}, expected {told}: make the encoder with "
+            "reshape_last_stage=True."
+        )
+    return [*before, to_boundary(ops.reshape(last, (-1, *sides, sizes[-1])), data_format)]
 
 
 def from_boundary(map_, data_format: str):

@@ -12,7 +12,7 @@ from segformer_tf.models.base import SegformerBase
 from segformer_tf.models.checkpointed import Pretrained, as_config, checked
 from segformer_tf.models.inputs import as_pair
 from segformer_tf.models.metrics import LabelAccuracy, MeanIoU
-from segformer_tf.models.network import MeanTokenClassifier, decode_head, from_boundary, to_boundary
+from segformer_tf.models.network import MeanTokenClassifier, as_maps, decode_head, from_boundary, to_boundary
 from segformer_tf.models.outputs import EncoderOutput, TaskOutput
 from segformer_tf.storage.keywords import also_called, spell_checked
 
@@ -175,8 +175,8 @@ class TFSegformerForSemanticSegmentation(WithHead):
 class TFSegformerDecodeHead(Pretrained, keras.Model):
     """The decode head by itself: list of maps `(B, H_i, W_i, hidden_sizes[i]) -> logits (B, H_0, W_0, num_labels)`.
 
-    Takes what a `TFSegformerModel` of the same data format gives as `hidden_states`. Its checkpoints are segmentation
-    ones; the encoder's tensors in them are left out.
+    Takes what a `TFSegformerModel` of the same data format gives as `hidden_states`, the deepest also as tokens. Its
+    checkpoints are segmentation ones; the encoder's tensors in them are left out.
     """
 
     checkpoint_part = "decode_head/"
@@ -204,8 +204,15 @@ class TFSegformerDecodeHead(Pretrained, keras.Model):
         outputs = to_boundary(logits, data_format)
         super().__init__(inputs=inputs, outputs=outputs, name=name or "tfsegformerdecodehead", **kwargs)
         self.dtype_policy = policy
+        self.input_spec = None  # the deepest may be tokens
         self.config = config
         self.data_format = data_format
 
     def call(self, encoder_hidden_states, training: bool | None = None):
-        return super().call(encoder_hidden_states, training=training)
+        states = keras.tree.flatten(encoder_hidden_states)
+        return super().call(as_maps(states, self.config, self.data_format), training=training)
+
+    def compute_output_spec(self, encoder_hidden_states, training: bool | None = None):
+        *before, last = keras.tree.flatten(encoder_hidden_states)
+        last = keras.KerasTensor(self.inputs[-1].shape, last.dtype) if len(last.shape) == 3 else last
+        return super().compute_output_spec([*before, last])

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from segformer_tf.images import SegformerImageProcessor
-from segformer_tf.models.network import from_boundary, to_boundary
+from segformer_tf.models.network import to_boundary
 from segformer_tf.training.augment import Augmentation, normalize
 from segformer_tf.training.evaluate import evaluate
 from segformer_tf.training.sources import Source, chosen, readers
@@ -35,9 +35,8 @@ class Statistics:
         def take(pixel_values):
             for variable in moving:
                 variable.assign(tf.zeros_like(variable))
-            pixel_values = to_boundary(pixel_values, model.data_format)
-            maps = model(pixel_values, output_hidden_states=True, training=False).hidden_states
-            model.decode_head([from_boundary(map_, model.data_format) for map_ in maps], training=True)
+            maps, _ = model.network.maps(to_boundary(pixel_values, model.data_format))
+            model.decode_head(maps, training=True)
             return [tf.convert_to_tensor(variable) / (1.0 - self.norm.momentum) for variable in moving]
 
         self._take = tf.function(take, autograph=False, reduce_retracing=True)

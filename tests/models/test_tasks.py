@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from reference import TINY, relative_difference
+from reference import ONE_STAGE, SMALL, TINY, relative_difference
 
 from segformer_tf import (
     SegformerConfig,
@@ -110,6 +110,55 @@ def test_the_last_stage_as_tokens(pixels):
     model = TFSegformerModel(SegformerConfig(**TINY, reshape_last_stage=False))
     output = model(pixels, output_hidden_states=True)
     assert output.last_hidden_state.shape == (2, 6, 32) == output.hidden_states[-1].shape
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("cls", [TFSegformerForImageClassification, TFSegformerForSemanticSegmentation])
+def test_the_last_stage_of_a_model_with_a_head_is_tokens_too(tiny_config, pixels, cls, data_format):
+    pixels = pixels.transpose(0, 3, 1, 2) if data_format == "channels_first" else pixels
+    whole = cls(tiny_config, data_format=data_format)
+    expected = whole(pixels, output_hidden_states=True)
+    model = cls(SegformerConfig(**TINY, reshape_last_stage=False), data_format=data_format)
+    model.set_weights(whole.get_weights())
+    found = model(pixels, output_hidden_states=True)
+    deepest = np.asarray(expected.hidden_states[-1])
+    deepest = deepest.transpose(0, 2, 3, 1) if data_format == "channels_first" else deepest
+    np.testing.assert_array_equal(found.hidden_states[-1], deepest.reshape(2, 6, 32))
+    np.testing.assert_array_equal(found.logits, expected.logits)
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_the_decode_head_takes_the_tokens_of_any_picture(data_format):
+    config = SegformerConfig(**TINY, reshape_last_stage=False)
+    whole = TFSegformerForSemanticSegmentation(config, data_format=data_format)
+    head = TFSegformerDecodeHead(config, data_format=data_format)
+    head.set_weights(whole.get_layer("decode_head").get_weights())
+    shape = (2, 3, 70, 101) if data_format == "channels_first" else (2, 70, 101, 3)
+    pixels = np.random.default_rng(2).normal(size=shape).astype("float32")
+    output = whole(pixels, output_hidden_states=True)
+    assert output.hidden_states[-1].shape == (2, 12, 32)
+    assert relative_difference(head(output.hidden_states), output.logits) < 1e-6
+    inputs = keras.Input(shape[1:])
+    joined = keras.Model(inputs, head(whole.segformer(inputs, output_hidden_states=True).hidden_states))
+    assert joined.outputs[0].shape[1 if data_format == "channels_first" else -1] == 5
+    assert relative_difference(joined(pixels), output.logits) < 1e-6
+
+
+def test_what_the_decode_head_cannot_take_is_named_by_its_shape(small_config, pixels):
+    head = TFSegformerDecodeHead(small_config)
+    states = TFSegformerModel(SegformerConfig(**SMALL, reshape_last_stage=False))(
+        pixels, output_hidden_states=True
+    ).hidden_states
+    for wrong in (states[1:], states[::-1], [*states, states[-1]], states[0]):
+        with pytest.raises(
+            ValueError, match=r"The hidden states have shapes .* with \[8, 16\] channels: give all that"
+        ):
+            head(wrong)
+    with pytest.raises(ValueError, match=r"have shape \(2, 95, 16\), expected 8 x 12 .* reshape_last_stage=True"):
+        head([states[0], states[1][:, 1:]])
+    alone = SegformerConfig(**ONE_STAGE, reshape_last_stage=False)
+    with pytest.raises(ValueError, match=r"have shape \(2, 384, 16\), expected a map.* reshape_last_stage=True"):
+        TFSegformerDecodeHead(alone)(TFSegformerModel(alone)(pixels, output_hidden_states=True).hidden_states)
 
 
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])

@@ -14,6 +14,7 @@ from random_weights import randomise
 from reference import FIXTURES, TINY, relative_difference
 
 import segformer_tf
+from segformer_tf.bounds import ACTIVATIONS
 from segformer_tf.checkpoints import names
 from segformer_tf.convert import convert
 
@@ -219,3 +220,14 @@ def test_what_was_broken_there_is_broken_still_so_that_the_page_says_true(tmp_pa
     with pytest.raises(TypeError, match="safe_open"):
         transformers.TFSegformerForSemanticSegmentation.from_pretrained(pytorch)
     assert segformer_tf.TFSegformerForSemanticSegmentation.from_pretrained(pytorch).num_parameters() > 0
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_every_activation_loads_in_the_tensorflow_class(name, tmp_path):
+    model = segformer_tf.TFSegformerForSemanticSegmentation(
+        segformer_tf.SegformerConfig(**TINY, hidden_act=name), data_format="channels_first"
+    )
+    randomise(model)
+    model.save_pretrained(tmp_path, safe_serialization=False)
+    old = transformers.TFSegformerForSemanticSegmentation.from_pretrained(tmp_path)
+    assert relative_difference(model(PIXELS).logits, old(PIXELS).logits) < CLOSE

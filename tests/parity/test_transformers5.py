@@ -121,6 +121,41 @@ def test_the_classifier_and_the_encoder_alone_too(cls, reference_class, size, tm
         assert relative_difference(map_, expected_map.numpy()) < CLOSE
 
 
+@pytest.mark.parametrize("task", ["Model", "ForImageClassification", "ForSemanticSegmentation"])
+def test_the_last_stage_comes_as_tokens_where_it_does_there(task, tmp_path):
+    import segformer_tf
+
+    config = SegformerConfig.from_variant("b0", num_labels=5, reshape_last_stage=False)
+    model = getattr(segformer_tf, f"TFSegformer{task}")(config, data_format="channels_first")
+    randomise(model)
+    model.save_pretrained(tmp_path)
+    reference = loaded_without_a_rest(getattr(transformers, f"Segformer{task}"), tmp_path)
+    # transformers' decode head makes a map of tokens only where there are as many as channels, a square number
+    pixels = pictures(512, 512) if task == "ForSemanticSegmentation" else pictures(96, 128)
+    with torch.no_grad():
+        expected = reference(torch.from_numpy(pixels), output_hidden_states=True)
+    found = model(pixels, output_hidden_states=True)
+    assert found.hidden_states[-1].shape[1:] == ((256, 256) if task == "ForSemanticSegmentation" else (12, 256))
+    assert relative_difference(found[0], expected[0].numpy()) < CLOSE
+    for map_, expected_map in zip(found.hidden_states, expected.hidden_states, strict=True):
+        assert relative_difference(map_, expected_map.numpy()) < CLOSE
+
+
+@pytest.mark.parametrize("odd", [
+    {"mlp_ratios": [4.0, 4, 2.0, 1.0]},
+    {"initializer_range": 0, "layer_norm_eps": 0, "drop_path_rate": 0},
+    dict.fromkeys(("reshape_last_stage", "output_attentions", "output_hidden_states", "return_dict")),
+    {"reshape_last_stage": 0, "return_dict": 1},
+    {"id2label": {"0": "sky", "1": 7}},
+])  # fmt: skip
+def test_what_this_package_accepts_passes_the_strict_types_there(odd, tmp_path):
+    config = SegformerConfig(**odd)
+    config.save_pretrained(tmp_path)
+    there = transformers.SegformerConfig.from_pretrained(tmp_path)
+    for key in odd:
+        assert getattr(there, key) == getattr(config, key)
+
+
 def at_boundary(map_, data_format: str):
     return map_.transpose(0, 2, 3, 1) if data_format == "channels_last" else map_
 

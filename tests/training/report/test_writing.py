@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from reference import SMALL
 from small_data import tiny_network
 
-from segformer_tf import SegformerImageProcessor
+from segformer_tf import SegformerConfig, SegformerImageProcessor, TFSegformerForSemanticSegmentation
 from segformer_tf.data.pictures import read_picture
 from segformer_tf.training import RECIPES, Augmentation, evaluate, read_split
 from segformer_tf.training.augment import normalize
@@ -104,6 +105,17 @@ def test_the_report_scores_pictures_as_the_run_does(data, tmp_path, capsys):
         f"mIoU {own:.4f} on 3 pictures with its running statistics, {own:.4f} with"
         in (tmp_path / "run/report.md").read_text()
     ), capsys.readouterr().err
+
+
+def test_statistics_are_the_same_where_the_last_stage_comes_as_tokens(pixels):
+    found = []
+    for reshape in (True, False):
+        network = TFSegformerForSemanticSegmentation(SegformerConfig(**SMALL, reshape_last_stage=reshape))
+        network.set_weights(found[0][1] if found else network.get_weights())
+        weights = network.get_weights()
+        Statistics(network, [(tf.constant(pixels),)]).take()
+        found.append((network.decode_head.batch_norm.moving_variance.numpy(), weights))
+    np.testing.assert_array_equal(found[0][0], found[1][0])
 
 
 def test_tensorboard_shows_what_the_run_s_own_processor_gives(data, tmp_path, monkeypatch):
