@@ -67,14 +67,14 @@ def _look_at_picture(file: Path, found: Look, value_range: tuple[float, float] |
     data = file.read_bytes()
     found.digest = hashlib.blake2b(data, digest_size=16).digest()
     try:
-        image = Image.open(io.BytesIO(data))
+        image: Any = Image.open(io.BytesIO(data))
         found.mode, found.pages = image.mode, getattr(image, "n_frames", 1)
         size = image.size
         turned = 1 if image.format == "PNG" else orientation(image)
         if image.format == "JPEG":
             image.draft("L", (size[0] // 8, size[1] // 8))  # every byte is decoded, but few pixels are made
         if image.format == "TIFF":
-            open_image(file)  # refuses pages and bands that training does not read
+            image = open_image(file, exif=False)  # refuses pages and bands that training does not read
         else:
             image.load()
     except Exception:
@@ -90,7 +90,7 @@ def _look_at_picture(file: Path, found: Look, value_range: tuple[float, float] |
             read_picture(file, value_range)
         except ValueError as error:
             raise OSError(str(error)) from None  # no picture for training: it may be left out as a damaged one
-    if image.format == "PNG":
+    if getattr(image, "format", None) == "PNG":
         turned = orientation(image)  # what says it may stand behind the pixels
     turned = turned if turn else 1
     found.turned = turned != 1
