@@ -147,7 +147,7 @@ def is_lossy(source: Any) -> bool:
     if data is None:
         return False
     try:
-        return _is_lossy(Image.open(BytesIO(data)), data)
+        return _is_lossy(tiff.by_pillow(data), data)
     except Exception:  # whoever opens it says what is wrong with it
         return False
 

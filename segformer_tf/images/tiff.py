@@ -34,6 +34,13 @@ def check_pixels(height: int, width: int, name: str) -> None:
         raise OSError(f"{name} has {height * width:,} pixels, expected at most {limit:,}; {HIGHER}.")
 
 
+def by_pillow(data: bytes) -> Image.Image:
+    """`Image.open`; UnidentifiedImageError for a BigTIFF of big-endian order, whose tags Pillow warns of one by one."""
+    if data.startswith(STARTS[-1]):
+        raise UnidentifiedImageError
+    return Image.open(BytesIO(data))
+
+
 def open_tiff(
     data: bytes, name: str, page: int | None, channels: int, deep: bool, turn: bool
 ) -> Image.Image | np.ndarray:
@@ -56,7 +63,7 @@ def open_tiff(
         return values
 
     try:
-        image: Any = Image.open(BytesIO(data))
+        image: Any = by_pillow(data)
     except UnidentifiedImageError:
         return by_tifffile()
     pages = _pages(image)

@@ -309,3 +309,19 @@ def test_class_ids_of_16_bits_are_taken_as_they_are_stored(tmp_path, order):
     for kind in ("minisblack", "miniswhite"):
         tifffile.imwrite(tmp_path / "a.tif", ids, photometric=kind, byteorder=order)
         np.testing.assert_array_equal(to_class_ids(tmp_path / "a.tif"), ids)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("count", [1, 3, 4])
+def test_a_bigtiff_of_either_order_is_read_without_a_warning(tmp_path, order, count, recwarn):
+    values = bands(count)
+    kind = "rgb" if count > 1 else "minisblack"
+    values = values if count > 1 else values[..., 0]
+    extra = ["unassalpha"] if count == 4 else None
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric=kind, bigtiff=True, byteorder=order, extrasamples=extra)
+    found = to_pixels(tmp_path / "a.tif", 3, None, strict=True)
+    np.testing.assert_array_equal(found, np.repeat(values[..., None], 3, -1) if count == 1 else values[..., :3])
+    if count == 1:
+        np.testing.assert_array_equal(to_class_ids(tmp_path / "a.tif"), values)
+        assert not is_lossy(tmp_path / "a.tif")
+    assert not [str(warning.message) for warning in recwarn]

@@ -222,6 +222,16 @@ def test_a_picture_of_16_bits_plane_by_plane_is_looked_at_and_read(data, count):
     np.testing.assert_array_equal(read_picture(file)[..., -1], values[-1])
 
 
+@pytest.mark.parametrize(("dtype", "options"), [("uint8", {"bigtiff": True, "byteorder": ">"}), ("float64", {})])
+def test_a_picture_that_pillow_does_not_open_is_looked_at_and_read(data, dtype, options, recwarn):
+    next(data.glob("images/train/p0.*")).unlink()
+    values = np.random.default_rng(0).integers(0, 256, (48, 72, 3), np.uint8)
+    tifffile.imwrite(data / "images/train/p0.tif", values.astype(dtype), photometric="rgb", **options)
+    assert not inspect(read_split(data)).errors
+    np.testing.assert_array_equal(read_picture(data / "images/train/p0.tif"), values)
+    assert not [warning for warning in recwarn if "metadata" in str(warning.message).lower()]
+
+
 def test_a_mask_lies_as_its_own_exif_tag_says(tmp_path):
     mask = picture_and_mask(0)[1]
     Image.fromarray(mask).save(tmp_path / "m.png", **turned(6))
