@@ -1,7 +1,6 @@
 """Every file of a split read once, in threads: sizes, kinds, the values of the masks, and what cannot be read."""
 
 import hashlib
-import io
 import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from segformer_tf.data.shapes import Shapes
 from segformer_tf.data.splits import Split
 from segformer_tf.images.opening import GREY_16, open_image
 from segformer_tf.images.orientation import orientation
+from segformer_tf.images.tiff import by_pillow
 
 DEEP = (*GREY_16, "I")
 
@@ -67,19 +67,20 @@ def _look_at_picture(file: Path, found: Look, value_range: tuple[float, float] |
     data = file.read_bytes()
     found.digest = hashlib.blake2b(data, digest_size=16).digest()
     try:
-        image = Image.open(io.BytesIO(data))
+        image: Any = by_pillow(data)
         found.mode, found.pages = image.mode, getattr(image, "n_frames", 1)
         size = image.size
         turned = 1 if image.format == "PNG" else orientation(image)
         if image.format == "JPEG":
             image.draft("L", (size[0] // 8, size[1] // 8))  # every byte is decoded, but few pixels are made
         if image.format == "TIFF":
-            open_image(file)  # refuses pages and bands that training does not read
+            image = open_image(file, exif=False)  # refuses pages and bands that training does not read
         else:
             image.load()
     except Exception:
-        open_image(file)  # says in a sentence what is wrong
-        raise OSError(f"{file} is damaged or cut off and cannot be decoded.") from None
+        # Says what is wrong in a sentence, where it is no TIFF that Pillow alone does not open.
+        found.size = read_picture(file, value_range, turn).shape[:2]
+        return
     refused = found.mode == "F"  # perhaps
     if found.mode in DEEP:
         values = np.asarray(image)
@@ -90,7 +91,7 @@ def _look_at_picture(file: Path, found: Look, value_range: tuple[float, float] |
             read_picture(file, value_range)
         except ValueError as error:
             raise OSError(str(error)) from None  # no picture for training: it may be left out as a damaged one
-    if image.format == "PNG":
+    if getattr(image, "format", None) == "PNG":
         turned = orientation(image)  # what says it may stand behind the pixels
     turned = turned if turn else 1
     found.turned = turned != 1

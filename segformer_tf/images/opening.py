@@ -52,7 +52,7 @@ def open_image(
     if isinstance(source, Image.Image):
         return upright(source) if exif else source
     if data := _bytes(source):
-        return _turned(_decode(data, name_of(source), page, channels, deep), exif)
+        return _turned(_decode(data, name_of(source), page, channels, deep, exif), exif)
     if hasattr(source, "__array__"):  # tensors
         return to_array(source)
     raise TypeError(f"image is a {type(source).__name__}; expected a path, bytes, a PIL image, an array or a tensor.")
@@ -99,10 +99,12 @@ def _bytes(source: Any) -> bytes | None:
     return data
 
 
-def _decode(data: bytes, name: str, page: int | None, channels: int, deep: bool) -> Image.Image | np.ndarray:
+def _decode(
+    data: bytes, name: str, page: int | None, channels: int, deep: bool, exif: bool | None
+) -> Image.Image | np.ndarray:
     try:
         if data.startswith(tiff.STARTS):
-            image = tiff.open_tiff(data, name, page, channels, deep)
+            image = tiff.open_tiff(data, name, page, channels, deep, exif is not False)
             if isinstance(image, np.ndarray):
                 return image
         else:
@@ -145,7 +147,7 @@ def is_lossy(source: Any) -> bool:
     if data is None:
         return False
     try:
-        return _is_lossy(Image.open(BytesIO(data)), data)
+        return _is_lossy(tiff.by_pillow(data), data)
     except Exception:  # whoever opens it says what is wrong with it
         return False
 
@@ -198,6 +200,7 @@ def _plain(image: np.ndarray, name: str, value_range: tuple[float, float] | None
         image = image.astype(np.float32)
     if image.dtype.kind not in "uif":
         raise ValueError(f"image has dtype {image.dtype}; expected integers or floats.")
+    image = image.astype(image.dtype.newbyteorder("="), copy=False)  # `>u2` is not equal to `np.uint16`
     if image.dtype.kind == "f" and not np.isfinite(image).all():
         raise ValueError("image has NaN or infinite values; expected finite ones.")
     if value_range is not None and image.dtype != np.uint8:
@@ -208,6 +211,8 @@ def _plain(image: np.ndarray, name: str, value_range: tuple[float, float] | None
 
 
 def _from_pil(image: Image.Image, channels: int, stretched: bool) -> np.ndarray:
+    if image.mode in GREY_16 and tiff.WHITE in image.info:
+        return image.info[tiff.WHITE] - np.asarray(image)
     if image.mode in (*GREY_16, "F") or (stretched and image.mode == "I"):
         return np.asarray(image)
     if image.mode == "I":
@@ -232,7 +237,7 @@ def to_class_ids(source: Any, exif: bool | None = None, page: int | None = None)
     name = name_of(source)
     name = "segmentation map" if name == "image" else name
     data = None if isinstance(source, np.ndarray | Image.Image) else _bytes(source)
-    opened = source if data is None else _decode(data, name, page, 3, False)
+    opened = source if data is None else _decode(data, name, page, 3, False, exif)
     if _is_lossy(opened, data or b""):
         raise ValueError(f"{name} is a lossy picture, which smears class ids; expected a PNG: export the mask again.")
     ids = open_image(source, exif) if data is None else _turned(opened, exif)

@@ -1,5 +1,6 @@
 """How an opened picture lies, as it says itself, and the picture as viewers show it."""
 
+import numpy as np
 from PIL import ExifTags, Image
 
 TURN = Image.Transpose
@@ -32,3 +33,13 @@ def upright(image: Image.Image) -> Image.Image:
     for key in SAYS:  # Pillow's `exif_transpose` writes the rest of it anew, and fails where that is damaged
         image.info.pop(key, None)
     return image
+
+
+def turned(values: np.ndarray, number: int) -> np.ndarray:
+    """(H, W, bands) -> as `upright` does with a picture of that orientation."""
+    if number not in TURNS:
+        return values
+    if number > 4:
+        values = values.swapaxes(0, 1)
+    down, across = number in (3, 4, 7, 8), number in (2, 3, 6, 7)
+    return values[:: -1 if down else 1, :: -1 if across else 1]

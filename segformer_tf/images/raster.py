@@ -6,20 +6,23 @@ Orthophotos are the commonest: what their pixels lie on (reference system and tr
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from segformer_tf.images.tiff import STARTS, SUBFILE, directories, own_pages, pages_of
+from segformer_tf.images.tiff import ORIENTATION, STARTS, STRAIGHT, SUBFILE, directories, own_pages, pages_of
 
 LARGE = 2**24  # pixels from which on a file is read window by window: decoded whole it would take 50 MB and more
 LARGEST = 2**31  # pixels, whose label map takes 8 GB
 CACHE = 64  # MB of decoded tiles; GDAL would take a twentieth of the machine's memory
 TILE = 512
-ORIENTATION = 274
+BITS = 8
 KINDS = ("MINISBLACK", "RGB", "YCBCR")
 ALPHA_COLORS = 4  # bands of a picture with an alpha band, which is dropped
 INSTALL = "pip install 'segformer-tf[geo]'"
@@ -63,15 +66,15 @@ class Regions:
 def open_regions(source: Any, channels: int) -> Regions | None:
     """A large TIFF on disk of plain 8-bit grey or colours; None for all else, which is decoded whole.
 
-    Whole are also decoded: files of several pages, turned ones, palettes, other bands than the model's, and all where
-    rasterio is not installed. Raises ValueError for a file over `LARGEST`.
+    Whole are also decoded: files of several pages, turned ones, palettes, 1 to 4 bits, other bands than the model's,
+    colours multiplied by their alpha, names that GDAL does not take, and all where rasterio is not installed. Raises
+    ValueError for a file over `LARGEST`.
     """
     if not isinstance(source, str | os.PathLike) or not _is_tiff(Path(source)):
         return None
     try:
         import rasterio
         import tifffile
-        from rasterio.enums import ColorInterp
     except ImportError:
         return None
     try:
@@ -79,13 +82,15 @@ def open_regions(source: Any, channels: int) -> Regions | None:
             pages = pages_of(file)
             turned = pages[0].tags.get(ORIENTATION)
             first = len(pages) == 1 and pages[0].index == 0  # which is what GDAL opens, be it a smaller copy
-            plain = first and (turned is None or turned.value == 1) and pages[0].photometric.name in KINDS
+            upright = turned is None or turned.value == 1
+            plain = first and upright and pages[0].photometric.name in KINDS and pages[0].bitspersample == BITS
+            straight = pages[0].extrasamples[-1:] == (STRAIGHT,)
         if not plain:
             return None
         dataset = _opened(source)
-    except (tifffile.TiffFileError, rasterio.errors.RasterioIOError):
+    except (tifffile.TiffFileError, rasterio.errors.RasterioIOError, UnicodeEncodeError):
         return None
-    with_alpha = channels == 3 and dataset.count == ALPHA_COLORS and dataset.colorinterp[-1] == ColorInterp.alpha
+    with_alpha = channels == 3 and dataset.count == ALPHA_COLORS and straight
     known = dataset.count in (1, channels) or with_alpha  # a fourth band may be infrared as well
     pixels = dataset.height * dataset.width
     if not known or channels not in (1, 3) or set(dataset.dtypes) != {"uint8"} or pixels < LARGE:
@@ -111,6 +116,20 @@ def _is_tiff(path: Path) -> bool:
         return file.read(4) in STARTS
 
 
+@contextmanager
+def _spelt(path: Path) -> Iterator[str]:
+    """A name of a file for GDAL, which takes UTF-8 only: its own, or that of a link to it."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        with tempfile.TemporaryDirectory() as directory:
+            link = Path(directory, "link.tif")
+            link.symlink_to(path.absolute())
+            yield str(link)
+    else:
+        yield str(path)
+
+
 def _opened(source: Any) -> Any:
     import rasterio
 
@@ -134,6 +153,7 @@ def write_labels(
     except ImportError:
         raise ImportError(f"A label map as TIFF needs rasterio, which is not installed: {INSTALL}.") from None
     many = len(palette) > 256
+    path.touch()  # a link to it may be what is written to
     profile = {
         "driver": "GTiff", "height": labels.shape[0], "width": labels.shape[1], "count": 1,
         "dtype": "uint16" if many else "uint8", "tiled": True, "blockxsize": TILE, "blockysize": TILE,
@@ -141,7 +161,7 @@ def write_labels(
     }  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        with rasterio.open(path, "w", **profile) as file:
+        with _spelt(path) as name, rasterio.open(name, "w", **profile) as file:
             file.update_tags(TIFFTAG_SOFTWARE=made_by)
             if not many:
                 file.write_colormap(1, {index: (*map(int, color), 255) for index, color in enumerate(palette)})
@@ -151,17 +171,19 @@ def write_labels(
 
 
 def _georeference(source: Any, page: int | None) -> dict[str, Any]:
-    """Reference system with transform or ground control points, of the page of a TIFF that has them."""
+    """Reference system with transform, control points or coefficients (RPC), of the page of a TIFF that has them."""
     if source is None or not _is_tiff(Path(source)):
         return {}
     with Path(source).open("rb") as file:
         tags = [(each.get(SUBFILE, 0), each.get(ORIENTATION, 1)) for each in directories(file)]
     number = own_pages([kind for kind, _ in tags])[(page or 1) - 1]
-    with _opened(f"GTIFF_DIR:{number + 1}:{source}" if number else source) as file:
+    with _spelt(Path(source)) as name, _opened(f"GTIFF_DIR:{number + 1}:{name}" if number else name) as file:
         points, system = file.gcps
         found = {"gcps": points, "crs": system} if points else {"crs": file.crs}
         if not points and not file.transform.is_identity:
             found["transform"] = file.transform
+        if file.rpcs:
+            found["rpcs"] = file.rpcs
     if tags[number][1] != 1 and len(found) > 1:
         warnings.warn(
             f"{source} is turned by its Orientation tag, so its labels get no georeference: turn its pixels and save "

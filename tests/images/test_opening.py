@@ -136,6 +136,7 @@ def test_16_bit_greys_are_scaled_and_not_cut():
     values = np.array([[0, 128, 257], [32768, 65000, 65535]], np.uint16)
     expected = [[0, 0, 1], [128, 253, 255]]
     sources = [Image.fromarray(values), Image.fromarray(values.astype(np.int32)), values, values[..., None]]
+    sources.append(values.astype(">u2"))  # of another processor, or of a file that is mapped
     for source in sources:
         result = pixels(source)
         assert result.shape == (2, 3, 3)

@@ -1,6 +1,7 @@
 """Large TIFFs read window by window, and label maps that lie where their picture lies."""
 
 import copy
+import os
 import pickle
 import warnings
 
@@ -12,6 +13,7 @@ from PIL import Image
 from rasterio.transform import Affine
 
 from segformer_tf.images import open_image, palette_for, raster
+from segformer_tf.images.opening import to_pixels
 from segformer_tf.images.raster import open_regions, write_labels
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (90, 130, 4), dtype=np.uint8)
@@ -192,3 +194,83 @@ def test_a_reference_system_without_a_place_is_kept(tmp_path):
         write_labels(tmp_path / "labels.tif", np.zeros((90, 130), np.int32), palette_for(2), "segformer-tf 1", source)
         with rasterio.open(tmp_path / "labels.tif") as file:
             assert file.crs == rasterio.crs.CRS.from_epsg(32633) and file.transform.is_identity
+
+
+GREY, COLOURS = PIXELS[..., :1], PIXELS[..., :3]
+STORED = {
+    "grey": (GREY, {}),
+    "1 bit": (GREY // 128, {"nbits": 1}),
+    "2 bits": (GREY // 64, {"nbits": 2}),
+    "4 bits": (GREY // 16, {"nbits": 4}),
+    "white is zero": (GREY, {"photometric": "MINISWHITE"}),
+    "grey and alpha": (PIXELS[..., :2], {"ALPHA": "YES"}),
+    "colours": (COLOURS, {"photometric": "RGB"}),
+    "bands": (COLOURS, {"photometric": "MINISBLACK"}),
+    "alpha": (PIXELS, {"photometric": "RGB", "ALPHA": "YES"}),
+    "multiplied alpha": (PIXELS, {"photometric": "RGB", "ALPHA": "PREMULTIPLIED"}),
+    "inks": (PIXELS, {"photometric": "CMYK"}),
+    "without data": (COLOURS, {"photometric": "RGB", "nodata": 7}),
+    "JPEG": (COLOURS, {"photometric": "RGB", "compress": "jpeg"}),
+    "other order": (COLOURS, {"photometric": "RGB", "endianness": "BIG", "bigtiff": "YES"}),
+    "differences": (COLOURS, {"photometric": "RGB", "compress": "deflate", "predictor": 2}),
+}
+IN_WINDOWS = {
+    "grey",
+    "colours",
+    "bands",
+    "alpha",
+    "without data",
+    "JPEG",
+    "other order",
+    "differences",
+}
+
+
+@pytest.mark.parametrize("interleave", ["pixel", "band"])
+@pytest.mark.parametrize("kind", STORED)
+def test_in_windows_a_file_has_the_pixels_that_it_has_whole(tmp_path, small_is_large, kind, interleave):
+    values, how = STORED[kind]
+    if interleave == "band" and how.get("nbits", 8) in (2, 4):
+        pytest.skip("needs imagecodecs")
+    file = write(tmp_path / "a.tif", values, interleave=interleave, **how)
+    regions = open_regions(file, 3)
+    assert (regions is not None) == (kind in IN_WINDOWS)
+    whole = to_pixels(file, 3, None, strict=True)
+    if regions is not None:
+        np.testing.assert_array_equal(np.asarray(regions), whole)
+    if "nbits" in how:
+        assert whole.max() == 255
+
+
+def test_a_name_that_is_no_utf8_is_one_for_labels_too(tmp_path, small_is_large):
+    folder = tmp_path / os.fsdecode(b"f\xff")
+    folder.mkdir()
+    source = write(tmp_path / "a.tif", COLOURS, **PLACE).rename(folder / os.fsdecode(b"\xe4.tif"))
+    assert open_regions(source, 3) is None
+    labels = np.random.default_rng(0).integers(0, 5, (90, 130), np.int32)
+    target = folder / os.fsdecode(b"\xe4_labels.tif")
+    write_labels(target, labels, palette_for(5), "me", source)
+    assert not target.is_symlink()
+    with rasterio.open(target.rename(tmp_path / "labels.tif")) as file:
+        assert file.transform == PLACE["transform"]
+        np.testing.assert_array_equal(file.read(1), labels)
+
+
+def test_coefficients_of_a_satellites_picture_go_on_to_its_labels(tmp_path):
+    line, sample = [0.0, 1.0] + [0.0] * 18, [0.0, 0.0, 1.0] + [0.0] * 17
+    ones = [1.0] + [0.0] * 19
+    place = {
+        "height_off": 0.0,
+        "height_scale": 1.0,
+        "lat_off": 52.0,
+        "lat_scale": 1.0,
+        "long_off": 13.0,
+        "long_scale": 1.0,
+    }
+    pixel = {"line_off": 45.0, "line_scale": 45.0, "samp_off": 65.0, "samp_scale": 65.0}
+    terms = {"line_num_coeff": line, "line_den_coeff": ones, "samp_num_coeff": sample, "samp_den_coeff": ones}
+    known = rasterio.rpc.RPC(**place, **pixel, **terms)
+    source = write(tmp_path / "a.tif", COLOURS, rpcs=known)
+    write_labels(tmp_path / "labels.tif", np.zeros((90, 130), np.int32), palette_for(2), "me", source)
+    with rasterio.open(tmp_path / "labels.tif") as file:
+        assert file.rpcs.to_gdal().items() >= known.to_gdal().items()

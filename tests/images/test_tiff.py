@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+import rasterio
 import tifffile
 from PIL import Image
 
@@ -201,3 +202,126 @@ def test_inks_of_sixteen_bits_are_refused_where_a_range_is_given(tmp_path):
     tifffile.imwrite(tmp_path / "b.tif", bands(4), photometric="separated")
     expected = np.asarray(Image.open(tmp_path / "b.tif").convert("RGB"))
     np.testing.assert_array_equal(to_pixels(tmp_path / "b.tif", 3, None, True, value_range=(0, 65535)), expected)
+
+
+KINDS = {
+    "grey": (1, {"photometric": "minisblack"}),
+    "white is zero": (1, {"photometric": "miniswhite"}),
+    "grey, alpha": (2, {"photometric": "minisblack", "extrasamples": ["unassalpha"]}),
+    "RGB": (3, {"photometric": "rgb"}),
+    "RGB, alpha": (4, {"photometric": "rgb", "extrasamples": ["unassalpha"]}),
+    "RGB, multiplied": (4, {"photometric": "rgb", "extrasamples": ["assocalpha"]}),
+    "CMYK": (4, {"photometric": "separated"}),
+}
+
+
+def stored(values, planar):
+    return np.moveaxis(values, -1, 0) if planar == "separate" and values.shape[-1] > 1 else values
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize("tile", [None, (16, 16)])
+def test_a_picture_is_the_same_however_its_values_are_stored(tmp_path, kind, bits, planar, tile):
+    count, how = KINDS[kind]
+    shown = bands(count)
+    if kind == "RGB, multiplied":
+        shown[..., 3] = shown[..., 3] // 2 + 128
+        values = np.concatenate([(shown[..., :3].astype(float) * shown[..., 3:] / 255).round(), shown[..., 3:]], -1)
+    else:
+        values = 255 - shown if kind == "white is zero" else shown
+    values = values.astype(f"uint{bits}") * (257 if bits == 16 else 1)
+    expected = np.repeat(shown[..., :1], 3, -1) if count < 3 else shown[..., :3]
+    if kind == "CMYK":
+        inks = [Image.fromarray(np.ascontiguousarray(shown[..., band])) for band in range(4)]
+        expected = np.asarray(Image.merge("CMYK", inks).convert("RGB"))
+    for order in "<>":
+        for packed in (None, "adobe_deflate"):
+            how = how | {"planarconfig": planar} if count > 1 else how
+            options = {"byteorder": order, "compression": packed, "tile": tile, **how}
+            tifffile.imwrite(tmp_path / "a.tif", stored(values, planar), **options)
+            found = to_pixels(tmp_path / "a.tif", 3, None, strict=True).astype(int)
+            near = 2 if kind == "RGB, multiplied" else 0  # of rounded products
+            assert found.shape == expected.shape and np.abs(found - expected).max() <= near, options
+            if kind == "CMYK":
+                continue
+            found = to_pixels(tmp_path / "a.tif", 3, None, strict=True, value_range=(0, 65535)).astype(int)
+            assert np.abs(found - expected).max() <= near, (options, "with a range of values")
+
+
+@pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
+@pytest.mark.parametrize("order", ["LITTLE", "BIG"])
+@pytest.mark.parametrize("kind", ["MINISBLACK", "MINISWHITE"])
+@pytest.mark.parametrize(
+    ("dtype", "bits"), [("uint8", 1), ("uint8", 8), ("uint16", 16), ("int32", 32), ("float32", 32)]
+)
+def test_a_lone_band_that_is_said_to_be_a_plane_is_read(tmp_path, order, kind, dtype, bits):
+    values = RANDOM.integers(0, 2 ** min(bits, 8), (1, 30, 40)).astype(dtype)
+    values = values * 257 if bits == 16 else values
+    shape = {"height": 30, "width": 40, "count": 1, "dtype": dtype}
+    how = {"photometric": kind, "endianness": order, **({"nbits": 1} if bits == 1 else {})}
+    with rasterio.open(tmp_path / "a.tif", "w", driver="GTiff", interleave="band", **shape, **how) as file:
+        file.write(values)
+    shown = values[0].astype(float) / {1: 1 / 255, 16: 257}.get(bits, 1)
+    shown = 255 - shown if kind == "MINISWHITE" and dtype.startswith("u") else shown
+    np.testing.assert_array_equal(to_pixels(tmp_path / "a.tif", 3, None, strict=True)[..., 1], shown)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64", "int64", "uint64"])
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_numbers_that_pillow_has_no_mode_for_are_read(tmp_path, dtype, count):
+    shown = bands(count)
+    values = (shown / 255 if dtype.startswith("float") else shown).astype(dtype)
+    how = {"photometric": "minisblack" if count < 3 else "rgb", "planarconfig": "contig" if count > 1 else None}
+    extra = ["unassalpha"] if count in (2, 4) else None
+    tifffile.imwrite(tmp_path / "a.tif", values if count > 1 else values[..., 0], extrasamples=extra, **how)
+    expected = np.repeat(shown[..., :1], 3, -1) if count < 3 else shown[..., :3]
+    found = to_pixels(tmp_path / "a.tif", 3, None, strict=True)
+    assert np.abs(found.astype(int) - expected).max() <= (1 if dtype == "float16" else 0)
+
+
+def test_values_that_are_no_grey_and_no_rgb_are_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", bands(3, np.uint16), photometric="cielab")
+    with pytest.raises(ValueError, match=r"a\.tif holds CIELAB of 16 bits, expected grey or RGB: convert it"):
+        to_pixels(tmp_path / "a.tif", 3, None, strict=True)
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+@pytest.mark.parametrize("count", [3, 5])
+def test_what_tifffile_reads_is_turned_as_pillow_turns(tmp_path, number, count):
+    tags = [(274, "H", 1, number, True)]
+    values = bands(count)
+    how = {"photometric": "rgb", "extratags": tags, "extrasamples": ["unspecified"] * (count - 3)}
+    tifffile.imwrite(
+        tmp_path / "a.tif", np.moveaxis(values, -1, 0).astype(np.uint16) * 257, planarconfig="separate", **how
+    )
+    tifffile.imwrite(tmp_path / "b.tif", values[..., :3], photometric="rgb", extratags=tags)
+    found = to_pixels(tmp_path / "a.tif", count, None, strict=True)
+    np.testing.assert_array_equal(found[..., :3], to_pixels(tmp_path / "b.tif", 3, None, strict=True))
+    lying = to_pixels(tmp_path / "a.tif", count, None, strict=True, exif=False)
+    np.testing.assert_array_equal(lying, values)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_class_ids_of_16_bits_are_taken_as_they_are_stored(tmp_path, order):
+    ids = RANDOM.integers(0, 300, (30, 40), np.uint16)
+    for kind in ("minisblack", "miniswhite"):
+        tifffile.imwrite(tmp_path / "a.tif", ids, photometric=kind, byteorder=order)
+        np.testing.assert_array_equal(to_class_ids(tmp_path / "a.tif"), ids)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("count", [1, 3, 4])
+def test_a_bigtiff_of_either_order_is_read_without_a_warning(tmp_path, order, count, recwarn):
+    values = bands(count)
+    kind = "rgb" if count > 1 else "minisblack"
+    values = values if count > 1 else values[..., 0]
+    extra = ["unassalpha"] if count == 4 else None
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric=kind, bigtiff=True, byteorder=order, extrasamples=extra)
+    found = to_pixels(tmp_path / "a.tif", 3, None, strict=True)
+    np.testing.assert_array_equal(found, np.repeat(values[..., None], 3, -1) if count == 1 else values[..., :3])
+    if count == 1:
+        np.testing.assert_array_equal(to_class_ids(tmp_path / "a.tif"), values)
+        assert not is_lossy(tmp_path / "a.tif")
+    assert not [str(warning.message) for warning in recwarn]

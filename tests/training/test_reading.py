@@ -1,8 +1,10 @@
 import io
+import warnings
 from contextlib import nullcontext
 
 import numpy as np
 import pytest
+import rasterio
 import tensorflow as tf
 import tifffile
 from people_data import save
@@ -204,6 +206,30 @@ def test_values_that_training_cannot_take_are_found_before_it_and_name_their_fil
     number = [image.name for image in split.images].index("p0.tif")
     with pytest.raises(tf.errors.InvalidArgumentError, match=rf"p0\.tif: .*{message}"):
         tf.function(load_pair(split))(tf.constant(number))
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_picture_of_16_bits_plane_by_plane_is_looked_at_and_read(data, count):
+    next(data.glob("images/train/p0.*")).unlink()
+    values = np.random.default_rng(0).integers(0, 256, (count, 48, 72), np.uint16)
+    shape = {"height": 48, "width": 72, "count": count, "dtype": "uint16", "photometric": "RGB" if count > 1 else None}
+    file = data / "images/train/p0.tif"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        with rasterio.open(file, "w", driver="GTiff", interleave="band", **shape) as written:
+            written.write(values * 257)
+    assert not inspect(read_split(data)).errors
+    np.testing.assert_array_equal(read_picture(file)[..., -1], values[-1])
+
+
+@pytest.mark.parametrize(("dtype", "options"), [("uint8", {"bigtiff": True, "byteorder": ">"}), ("float64", {})])
+def test_a_picture_that_pillow_does_not_open_is_looked_at_and_read(data, dtype, options, recwarn):
+    next(data.glob("images/train/p0.*")).unlink()
+    values = np.random.default_rng(0).integers(0, 256, (48, 72, 3), np.uint8)
+    tifffile.imwrite(data / "images/train/p0.tif", values.astype(dtype), photometric="rgb", **options)
+    assert not inspect(read_split(data)).errors
+    np.testing.assert_array_equal(read_picture(data / "images/train/p0.tif"), values)
+    assert not [warning for warning in recwarn if "metadata" in str(warning.message).lower()]
 
 
 def test_a_mask_lies_as_its_own_exif_tag_says(tmp_path):
