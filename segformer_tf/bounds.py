@@ -6,6 +6,8 @@ The largest are far beyond any SegFormer: they keep a stranger's file from askin
 import json
 from typing import Any
 
+SMALLEST_SIDE = 32  # pixels of the smallest picture that a model of the paper's strides and reductions takes
+
 # transformers' names of activations that a SegFormer config may carry; what each is stands in layers.py.
 ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "swish", "tanh", "sigmoid")
 PROBLEM_TYPES = (None, "regression", "single_label_classification", "multi_label_classification")
@@ -20,6 +22,7 @@ _PER_STAGE = {
     "num_attention_heads": 1024,
     "mlp_ratios": 64,
 }
+_MOST_SMALLEST = 4096  # pictures are filled up to what a model takes
 _RATES = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout_prob", "drop_path_rate")
 _SMALL = ("initializer_range", "layer_norm_eps", "encoder_norm_eps")
 _SWITCHES = {"reshape_last_stage": True, "output_attentions": False, "output_hidden_states": False, "return_dict": True}
@@ -44,6 +47,11 @@ def check(config: Any) -> None:
         else:
             within = all(is_whole(value, most) for value in values)
             expect(within, key, f"whole numbers of at least 1 and at most {most}")
+    smallest = smallest_side(config)
+    wanted = (
+        f"ones that a picture of {_MOST_SMALLEST} pixels a side is large enough for (with these strides {smallest})"
+    )
+    expect(smallest <= _MOST_SMALLEST, "sr_ratios", wanted)
     for size, heads in zip(config.hidden_sizes, config.num_attention_heads, strict=True):
         wanted = f"numbers that divide hidden_sizes = {config.hidden_sizes} ({heads} does not divide {size})"
         expect(size % heads == 0, "num_attention_heads", wanted)
@@ -77,6 +85,18 @@ def stored(key: str, value: Any) -> Any:
     if key == "mlp_ratios" and isinstance(value, list):
         return [int(each) if isinstance(each, float) and each.is_integer() else each for each in value]
     return _names(value) if key == "id2label" else value
+
+
+def smallest_side(config: Any) -> int:
+    """Pixels of the smallest side of a picture whose map in every stage has room for the stage's `sr_ratio`.
+
+    At least 32, which is what the paper's strides and ratios need. TensorFlow does not refuse a kernel that is larger
+    than its map where it sees the sizes only as it runs: it answers with memory that nobody has written to.
+    """
+    side = 1
+    for ratio, stride, patch in list(zip(config.sr_ratios, config.strides, config.patch_sizes, strict=True))[::-1]:
+        side = max((max(side, ratio) - 1) * stride + patch % 2, 1)  # padded by patch // 2 at both ends
+    return max(side, SMALLEST_SIDE)
 
 
 def plain(value: Any) -> Any:

@@ -15,14 +15,14 @@ BELOW = {
     "config": {"bounds", "storage"},
     "checkpoints": {"config", "storage"},
     "images": {"storage"},
-    "models": {"checkpoints", "config", "storage"},
+    "models": {"checkpoints", "config", "bounds", "storage"},
     "convert": {"models", "checkpoints", "config", "storage"},
-    "pipelines": {"models", "checkpoints", "config", "storage", "images"},
+    "pipelines": {"models", "checkpoints", "config", "bounds", "storage", "images"},
     "batch": {"pipelines", "models", "checkpoints", "config", "storage", "images"},
     "page": {"pipelines", "storage", "images"},
-    "export": {"pipelines", "models", "checkpoints", "config", "storage", "images"},
+    "export": {"pipelines", "models", "checkpoints", "config", "bounds", "storage", "images"},
     "data": {"config", "storage", "images"},
-    "training": {"data", "pipelines", "models", "checkpoints", "config", "storage", "images"},
+    "training": {"data", "pipelines", "models", "checkpoints", "config", "bounds", "storage", "images"},
     "serving": set(),
 }
 ROOMS = (*BELOW, "cli")

@@ -1,10 +1,15 @@
+import itertools
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from segformer_tf import SegformerConfig
+from segformer_tf.bounds import smallest_side
 from segformer_tf.checkpoints.infer import expected_shapes
 
 # Table 6 and 7 of the paper: encoder with its ImageNet classifier, millions of parameters.
@@ -167,12 +172,30 @@ def test_names_win_over_other_ids_in_a_file_and_that_is_told(ids, tmp_path):
         ({"id2label": {0: "a", 2: "b"}}, r"id2label is .*, expected one name for every id from 0 to 1"),
         ({"strides": [4, 2, 2, 0]}, r"strides is \[4, 2, 2, 0\], expected whole numbers"),
         ({"drop_path_rate": 1.5}, r"drop_path_rate is 1.5, expected a rate"),
+        ({"sr_ratios": [8, 4, 2, 64], "strides": [8, 8, 8, 8]}, r"sr_ratios is .* 4096 pixels .*strides 258049\)"),
         ({"problem_type": "other"}, r"problem_type is 'other', expected one of"),
     ],
 )
 def test_impossible_values_are_named(wrong, message):
     with pytest.raises(ValueError, match=message):
         SegformerConfig(**wrong)
+
+
+@given(st.data())
+def test_the_smallest_side_is_the_least_that_leaves_every_reduction_its_room(data):
+    def draw(least, most):
+        return data.draw(st.lists(st.integers(least, most), min_size=3, max_size=3))
+
+    config = SimpleNamespace(sr_ratios=draw(1, 8), strides=draw(1, 4), patch_sizes=draw(1, 8))
+
+    def has_room(side):
+        for ratio, stride, patch in zip(config.sr_ratios, config.strides, config.patch_sizes, strict=True):
+            side = (side + 2 * (patch // 2) - patch) // stride + 1
+            if side < ratio:
+                return False
+        return True
+
+    assert smallest_side(config) == next(side for side in itertools.count(32) if has_room(side))
 
 
 def test_another_models_config_and_an_unknown_variant_are_refused(tmp_path):

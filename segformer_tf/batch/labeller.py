@@ -71,7 +71,8 @@ class Labeller:
         self.pipeline = SegmentationPipeline.from_pretrained(model, runtime=runtime)
         self.predictor = Predictor(self.pipeline.runtime, self.pipeline.processor, batch_size)
         self.store, self.how = store, how or How()
-        self.how.windows(self.pipeline.runtime.size)  # what cannot be is told before the first picture
+        opened = self.pipeline.runtime
+        self.how.windows(opened.size, opened.smallest_side)  # what cannot be is told before the first picture
 
     def rows(self, pictures: Iterable[tuple[int | None, str, Any]]) -> Iterator[Row]:
         """One row for each (number, name, picture), in order.

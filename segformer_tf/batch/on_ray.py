@@ -194,7 +194,7 @@ class _Actor:
 def _processor(model: str, runtime: str, how: How) -> SegformerImageProcessor:
     if file := exported_file(model):
         opened = open_exported(file, runtime)
-        how.windows(opened.size)  # here, before workers start
+        how.windows(opened.size, opened.smallest_side)  # here, before workers start
         _check_task(model, opened.description.task)
         return opened.description.image_processor() or SegformerImageProcessor()
     head = task_of(checkpoints.load(model).variables)

@@ -4,18 +4,26 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from segformer_tf.bounds import SMALLEST_SIDE
 from segformer_tf.export.formats import FILES, WEIGHTS
 from segformer_tf.export.picture_bytes import MAX_PIXELS
+from segformer_tf.images.processor import SegformerImageProcessor
 from segformer_tf.models.base import SegformerBase
-from segformer_tf.models.inputs import SMALLEST_SIDE
 
 FORMATS = ("saved_model", *FILES)
 BATCHED = ("onnx", "openvino")  # formats whose file may be bound to a batch
 CONVERTED = ("onnx", "openvino", "litert")  # formats that a converter writes
 
 
-def check(format: str, size: tuple[int, int] | None, batch: int | None, weights: str, dtype: str) -> None:
-    """Raises ValueError for arguments of `export` that do not fit each other, whatever the model is."""
+def check(
+    format: str,
+    size: tuple[int, int] | None,
+    batch: int | None,
+    weights: str,
+    dtype: str,
+    smallest: int = SMALLEST_SIDE,
+) -> None:
+    """Raises ValueError for arguments of `export` that do not fit each other; `smallest` is the model's, if known."""
     if format not in FORMATS:
         raise ValueError(f"format is {format!r}, expected one of {', '.join(FORMATS)}: choose one of these.")
     choices = FILES[format].weights if format in FILES else ("float32",)
@@ -28,8 +36,8 @@ def check(format: str, size: tuple[int, int] | None, batch: int | None, weights:
         raise ValueError(f"batch is {batch} for {format}, expected none: it binds files of {' or '.join(BATCHED)}.")
     if batch is not None and batch < 1:
         raise ValueError(f"batch is {batch}, expected a number above 0: leave it out, or correct it.")
-    if size is not None and min(size) < SMALLEST_SIDE:
-        raise ValueError(f"size is {size[0]} x {size[1]}, expected at least {SMALLEST_SIDE} a side: enlarge it.")
+    if size is not None and min(size) < smallest:
+        raise ValueError(f"size is {size[0]} x {size[1]}, expected at least {smallest} a side: enlarge it.")
     if dtype != "float32" and format in CONVERTED:
         raise ValueError(
             f"dtype is {dtype!r} for {format}, expected 'float32', which converters read: weights=\"float16\" makes a "
@@ -56,6 +64,16 @@ def check_scope(
             raise ValueError(f"{key} is {value!r:.100} for {format}, expected none: it is for saved_model.")
     if max_pixels < 1:
         raise ValueError(f"max_pixels is {max_pixels}, expected a number above 0: leave it out, or correct it.")
+
+
+def check_resized(processor: SegformerImageProcessor, smallest: int) -> None:
+    """Raises ValueError for a processor that makes pictures too small for the model."""
+    size = processor.size
+    if processor.do_resize and min(size.values()) < smallest:  # a shortest edge, or height and width
+        raise ValueError(
+            f"The processor's size is {size}, expected at least {smallest} pixels a side, the smallest picture that "
+            "the model takes: enlarge it."
+        )
 
 
 def check_program(model: SegformerBase, format: str, program: str) -> None:

@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from segformer_tf.bounds import smallest_side
 from segformer_tf.checkpoints import check_finite
 from segformer_tf.export import signatures
-from segformer_tf.export.arguments import check, check_program, check_scope
+from segformer_tf.export.arguments import check, check_program, check_resized, check_scope
 from segformer_tf.export.formats import FILES
 from segformer_tf.export.picture_bytes import MAX_PIXELS
 from segformer_tf.export.quantized import REPORT, Calibration, Quantized, quantize
@@ -101,7 +102,8 @@ def export(
         ImportError: The format needs a package that is not installed.
     """
     directory, processor = Path(directory), processor or SegformerImageProcessor()
-    check(format, size, batch, weights, model.dtype_policy.name)
+    smallest = smallest_side(model.config)
+    check(format, size, batch, weights, model.dtype_policy.name, smallest)
     check_scope(format, size, picture, names, labels_at, max_pixels)
     if modes := {*quantization_modes(model).values()}:
         raise ValueError(
@@ -111,6 +113,7 @@ def export(
     check_finite({weight.path: np.asarray(weight) for weight in model.weights}, "The model")
     if size is not None:
         processor = at_size(processor, size)
+    check_resized(processor, smallest)
     if calibration and (weights != "int8" or format != "openvino"):
         raise ValueError(
             f'calibration is for weights "int8" and openvino; weights is {weights!r} for {format}: leave it out, or '

@@ -26,7 +26,7 @@ _FORMATS = {
 def read_picture(
     data: tf.Tensor, max_pixels: int = MAX_PIXELS, min_side: int = MIN_SIDE, turn: bool = True
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """One JPEG or PNG, string () -> (uint8 (H, W, 3), error text ()); with an error the picture is 32 x 32 and black.
+    """One JPEG or PNG, string () -> (uint8 (H, W, 3), error text ()); with an error the picture is black.
 
     Pixels are Pillow's to the last bit, as `SegformerImageProcessor` takes them from the same file: grey is repeated,
     palettes are looked up, alpha is dropped, 16-bit grey is divided by 257. The picture lies as its EXIF or XMP says,
@@ -39,20 +39,20 @@ def read_picture(
         [(is_jpeg, lambda: _or_else(_jpeg_header, data, [0, 0, 0, 0])), (is_png, lambda: _png_header(data))],
         default=lambda: tf.constant([0, 0, 0, 0]),
     )
-    known = is_jpeg | is_png
+    known, nothing = is_jpeg | is_png, _nothing(min_side)
     error = tf.cond(known, lambda: _header_error(header, max_pixels, min_side), lambda: _format_error(data))
 
     def decode():
         grey_16 = is_png & (header[3] == 1) & (header[2] == 1)
         return tf.case(
             [
-                (is_jpeg, lambda: _safely(_decode_jpeg, data, turn)),
-                (grey_16, lambda: _safely(_decode_grey_16, data, turn)),
+                (is_jpeg, lambda: _safely(_decode_jpeg, data, turn, nothing)),
+                (grey_16, lambda: _safely(_decode_grey_16, data, turn, nothing)),
             ],
-            default=lambda: _safely(_decode_png, data, turn),
+            default=lambda: _safely(_decode_png, data, turn, nothing),
         )
 
-    picture, whole = tf.cond(error == "", decode, lambda: (_nothing(), True))
+    picture, whole = tf.cond(error == "", decode, lambda: (nothing, True))
     return picture, tf.where(whole, error, _DAMAGED)
 
 
@@ -66,18 +66,19 @@ def _or_else(read: Callable, data: tf.Tensor, otherwise):
     return results.concatenate(tf.data.Dataset.from_tensors(otherwise)).take(1).get_single_element()
 
 
-def _safely(decode: Callable, data: tf.Tensor, turn: bool):
-    """(the picture, whether it could be read)."""
+def _safely(decode: Callable, data: tf.Tensor, turn: bool, nothing: tf.Tensor):
+    """(the picture, whether it could be read); `nothing` in place of what could not."""
 
     def read(data):
         picture = decode(data)
         return upright(picture, orientation(data)) if turn else picture, True
 
-    return _or_else(read, data, (_nothing(), False))
+    return _or_else(read, data, (nothing, False))
 
 
-def _nothing() -> tf.Tensor:
-    return tf.zeros((32, 32, 3), tf.uint8)
+def _nothing(min_side: int) -> tf.Tensor:
+    """A picture that a model takes, which runs in place of one that cannot be read."""
+    return tf.zeros((max(min_side, 32), max(min_side, 32), 3), tf.uint8)
 
 
 def _jpeg_header(data: tf.Tensor) -> tf.Tensor:

@@ -5,10 +5,11 @@ from typing import Any
 
 import tensorflow as tf
 
+from segformer_tf.bounds import SMALLEST_SIDE, smallest_side
+from segformer_tf.export.arguments import check_resized
 from segformer_tf.export.picture_bytes import MAX_PIXELS, read_picture
 from segformer_tf.images.postprocess import label_map
 from segformer_tf.models.base import SegformerBase
-from segformer_tf.models.inputs import SMALLEST_SIDE
 from segformer_tf.models.kernels import final_weights
 from segformer_tf.models.network import from_boundary, to_boundary
 from segformer_tf.models.outputs import ALONE
@@ -36,10 +37,12 @@ def build(
             or "input" (the model's input).
 
     Raises:
-        ValueError: No signature, one that the model does not have, or another `labels_at`.
+        ValueError: No signature, one that the model does not have, another `labels_at`, or a processor that makes
+            pictures too small for the model.
     """
     if labels_at not in ("map", "input"):
         raise ValueError(f'labels_at is {labels_at!r}, expected "map" or "input": choose one of these.')
+    check_resized(processor, smallest_side(model.config))
     run = _shared(model)
     if isinstance(model, TFSegformerForSemanticSegmentation):
         makers = _segmentation(model, run, processor, labels_at, max_pixels)
@@ -64,6 +67,7 @@ def build(
 
 
 def _segmentation(model, run: Callable, processor, labels_at: str, max_pixels: int) -> dict[str, Callable]:
+    least = _least_file(model, processor)
     kind = tf.uint8 if model.config.num_labels <= 256 else tf.uint16
     channels = model.config.num_channels
 
@@ -83,7 +87,7 @@ def _segmentation(model, run: Callable, processor, labels_at: str, max_pixels: i
 
     def segment_one_by_one(image_bytes):
         def one(data):
-            picture, error = read_picture(data, max_pixels, SMALLEST_SIDE, processor.do_exif_transpose is not False)
+            picture, error = read_picture(data, max_pixels, least, processor.do_exif_transpose is not False)
             logits = run(processor.preprocess_tensor(picture)[tf.newaxis])
             return mask(logits[0], tf.shape(picture)[:2], error), error
 
@@ -91,7 +95,7 @@ def _segmentation(model, run: Callable, processor, labels_at: str, max_pixels: i
         return {"mask_bytes": masks, "error": errors}
 
     def segment_tensor(images):
-        with tf.control_dependencies(_check_sides(images, "images", 1, 1)):
+        with tf.control_dependencies(_check_sides(images, "images", 1)):
             pixel_values = processor.preprocess_tensor(tf.identity(images))
         return {"labels": labels_of(run(pixel_values), tf.shape(images)[1:3])}
 
@@ -105,6 +109,7 @@ def _segmentation(model, run: Callable, processor, labels_at: str, max_pixels: i
 
 def _classification(model, run: Callable, processor, max_pixels: int) -> dict[str, Callable]:
     names = [model.config.id2label[i] for i in range(model.config.num_labels)]
+    least = _least_file(model, processor)
     several = model.config.problem_type == "multi_label_classification" or len(names) == 1
 
     def top(logits):
@@ -117,7 +122,7 @@ def _classification(model, run: Callable, processor, max_pixels: int) -> dict[st
 
     def classify_one_by_one(image_bytes):
         def one(data):
-            picture, error = read_picture(data, max_pixels, SMALLEST_SIDE, processor.do_exif_transpose is not False)
+            picture, error = read_picture(data, max_pixels, least, processor.do_exif_transpose is not False)
             return run(processor.preprocess_tensor(picture)[tf.newaxis])[0], error
 
         specs = (tf.TensorSpec((len(names),), tf.float32), tf.TensorSpec((), tf.string))
@@ -159,6 +164,11 @@ def _shared(model) -> Callable:
     return tf.function(logits, input_signature=[spec], autograph=False)
 
 
+def _least_file(model, processor) -> int:
+    """The smallest side of files that come one by one: what the model takes, where they are not resized."""
+    return SMALLEST_SIDE if processor.do_resize else smallest_side(model.config)
+
+
 def _read_batch(image_bytes, processor, max_pixels: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """(B,) files of any sizes -> pixel_values (B, h, w, 3), sizes (B, 2), error texts (B,)."""
 
@@ -174,10 +184,10 @@ def _read_batch(image_bytes, processor, max_pixels: int) -> tuple[tf.Tensor, tf.
     return tf.map_fn(one, image_bytes, fn_output_signature=specs)
 
 
-def _check_sides(pixels: tf.Tensor, name: str, first_side: int, smallest: int = SMALLEST_SIDE) -> list[tf.Operation]:
-    """What stops a run whose pictures, which all have one size, are too small or too large."""
+def _check_sides(pixels: tf.Tensor, name: str, first_side: int) -> list[tf.Operation]:
+    """What stops a run whose pictures, which all have one size, are empty or too large; the model stops small ones."""
     sides = tf.shape(pixels, tf.int64)[first_side : first_side + 2]
-    small = f"{name} have a side of under {smallest} pixels: enlarge or pad the picture."
+    empty = f"{name} have a side of no pixels: send a picture."
     large = (
         f"{name} have over {MAX_TENSOR_PIXELS} pixels a picture, or over {8 * MAX_TENSOR_PIXELS} in all, which are the "
         "limits: send smaller or fewer pictures."
@@ -187,7 +197,7 @@ def _check_sides(pixels: tf.Tensor, name: str, first_side: int, smallest: int = 
     fits = tf.reduce_all(sides <= MAX_TENSOR_PIXELS) & (area <= MAX_TENSOR_PIXELS)
     fits &= count * tf.minimum(area, MAX_TENSOR_PIXELS) <= 8 * MAX_TENSOR_PIXELS
     return [
-        tf.debugging.assert_greater_equal(sides, tf.constant(smallest, tf.int64), small),
+        tf.debugging.assert_positive(sides, empty),
         tf.debugging.Assert(fits, [large]),
     ]
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import keras
 
+from segformer_tf.bounds import smallest_side
 from segformer_tf.config import SegformerConfig
+from segformer_tf.models.kernels.plain import check_sides
 from segformer_tf.models.private import in_stateless_scope
 from segformer_tf.storage.keywords import check_keywords
-
-SMALLEST_SIDE = 32
 
 
 def out_of_mapping(inputs: Mapping, given: dict[str, Any], known: Iterable[str]) -> dict[str, Any]:
@@ -65,12 +65,7 @@ def check_pixels(pixel_values, config: SegformerConfig, data_format: str) -> Non
             f"pixel_values have shape {shape}, expected {layout} with {config.num_channels} channels: "
             'transpose them, or make the model with data_format="channels_first" or "channels_last" as they lie.'
         )
-    sides = shape[2:] if first else shape[1:3]
-    if any(side is not None and side < SMALLEST_SIDE for side in sides):
-        raise ValueError(
-            f"pixel_values are {sides[0]} x {sides[1]} pixels, expected at least {SMALLEST_SIDE} a side: enlarge "
-            "or pad the picture."
-        )
+    check_sides(shape[2:] if first else shape[1:3], smallest_side(config))
 
 
 def check_logits(logits, made: tuple[int | None, ...]) -> None:

@@ -16,12 +16,13 @@ from segformer_tf.models.primitives import REFERENCE_EPS, BatchNorm, Block, drop
 class OverlapPatchEmbeddings(Block):
     """Overlapping patches, each to a vector: `(B, H, W, C) -> (B, ceil(H/stride), ceil(W/stride), channels)`.
 
-    Zeros pad patch_size // 2 on every side, so any size fits (section 3.1, overlapped patch merging).
+    Zeros pad patch_size // 2 on every side, so any size from `smallest` fits (section 3.1, overlapped
+    patch merging).
     """
 
-    def __init__(self, in_channels: int, channels: int, patch_size: int, stride: int, **kwargs):
+    def __init__(self, in_channels: int, channels: int, patch_size: int, stride: int, smallest: int = 1, **kwargs):
         super().__init__(**kwargs)
-        self.margin = patch_size // 2
+        self.margin, self.smallest = patch_size // 2, smallest
         self.proj = self.conv("proj", in_channels, channels, patch_size, stride)
         self.layer_norm = self.norm("layer_norm", channels)
 
@@ -30,7 +31,7 @@ class OverlapPatchEmbeddings(Block):
         return self.proj.compute_output_shape((batch, *(side and side + 2 * self.margin for side in sides), channels))
 
     def call(self, x, training=None):
-        padded = ops.pad(x, ((0, 0), *2 * [(self.margin, self.margin)], (0, 0)))
+        padded = ops.pad(kernels.at_least(x, self.smallest), ((0, 0), *2 * [(self.margin, self.margin)], (0, 0)))
         return self.layer_norm(self.proj(padded), training=training)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from keras import ops
 
+from segformer_tf.bounds import smallest_side
 from segformer_tf.config import SegformerConfig
 from segformer_tf.models.layers import DecodeHead, EncoderLayer, OverlapPatchEmbeddings
 from segformer_tf.models.primitives import LayerNorm, dense
@@ -33,6 +34,7 @@ class Stage:
             channels,
             config.patch_sizes[index],
             config.strides[index],
+            1 if index else smallest_side(config),
             name=f"patch_embeddings_{index}",
             dtype=dtype,
         )

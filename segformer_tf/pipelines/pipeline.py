@@ -201,7 +201,9 @@ class SegmentationPipeline(Pipeline):
         check_scales(scales)  # before `tuple` takes one apart
         how = How(mode, None, window, stride, tuple(scales), flip, scores, tuple(kinds.values()), blend)
         if mode == "slide":
-            how.windows(self.runtime.size)  # what cannot be is told before the first picture
+            how.windows(
+                self.runtime.size, self.runtime.smallest_side
+            )  # what cannot be is told before the first picture
 
         def result(picture: Any, pixels: np.ndarray, merged: Any) -> Any:
             made = SegmentationResult(

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from segformer_tf.bounds import SMALLEST_SIDE
 from segformer_tf.images.merging import BLENDS, Box, Merger
 from segformer_tf.images.processor import SegformerImageProcessor
 from segformer_tf.images.resize import pillow_resize, target_size
 from segformer_tf.pipelines.runtimes import Runtime
 from segformer_tf.pipelines.windows import (
-    SMALLEST_SIDE,
     WINDOW,
     ade20k_size,
     check_scales,
@@ -76,13 +76,15 @@ class How:
         blend = None if self.blend == "mean" else self.blend
         check_slides(self.mode, window=self.window, stride=self.stride, blend=blend)
 
-    def windows(self, only: tuple[int, int] | None = None) -> tuple[tuple[int, int], tuple[int, int]]:
+    def windows(
+        self, only: tuple[int, int] | None = None, smallest: int = SMALLEST_SIDE
+    ) -> tuple[tuple[int, int], tuple[int, int]]:
         """Window and stride as (height, width), where a runtime takes pictures of the size `only`, None: of any.
 
-        ValueError where the stride is larger than the window.
+        ValueError where the stride is larger than the window, or this under `smallest`.
         """
         window = self.window or only or WINDOW
-        return check_windows(window, self.stride or steps_of(window))
+        return check_windows(window, self.stride or steps_of(window), smallest)
 
     def size(
         self, picture: tuple[int, int], processor: SegformerImageProcessor, scale: float = 1.0
@@ -195,7 +197,9 @@ class Predictor:
             elif how.mode == "whole" or resized:
                 whole = self._values(pixels, sides if resized else None)
             # A picture taken whole is a window of its own size.
-            window, stride = how.windows(self.runtime.size) if how.mode == "slide" else (sides, sides)
+            window, stride = (
+                how.windows(self.runtime.size, self.runtime.smallest_side) if how.mode == "slide" else (sides, sides)
+            )
             for mirrored in (False, True) if how.flip else (False,):
                 for top, bottom in spans(sides[0], window[0], stride[0]):
                     for left, right in spans(sides[1], window[1], stride[1]):
@@ -205,7 +209,7 @@ class Predictor:
     def _window(self, pixels, whole, edges, sides, size, variant: int, mirrored: bool) -> Window:
         """A window of the resized picture `whole`, or if that is None of the picture as it is, normalised if needed."""
         top, bottom, left, right = edges
-        shape = tuple(max(side, SMALLEST_SIDE) for side in (bottom - top, right - left))
+        shape = tuple(max(side, self.runtime.smallest_side) for side in (bottom - top, right - left))
         shape = self._fitted(shape)
         # A mirrored picture's windows are counted from its left; here they are where they lie in the upright one.
         place = slice(top, bottom), slice(sides[1] - right, sides[1] - left) if mirrored else slice(left, right)

@@ -3,6 +3,7 @@
 All are called alike, (B, H, W, C) float32 -> (B, h, w, num_labels), or a classifier's (B, num_labels).
 """
 
+import functools
 import os
 import warnings
 from collections.abc import Iterable
@@ -11,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from segformer_tf.bounds import smallest_side
+from segformer_tf.config import SegformerConfig
 from segformer_tf.pipelines import openvino_files
 from segformer_tf.pipelines.description import Description
 
@@ -38,6 +41,11 @@ class Runtime:
     def classifies(self) -> bool:
         """Whether it is a classifier: one vector a picture, no map."""
         return self.description.task == "classification"
+
+    @functools.cached_property
+    def smallest_side(self) -> int:
+        """Pixels of the smallest side that it takes; smaller pictures are filled up with zeros, the mean pixel."""
+        return smallest_side(SegformerConfig.from_dict(self.description.config))
 
     def __call__(self, pixel_values: np.ndarray) -> np.ndarray:
         first = self.description.data_format == "channels_first"

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from numbers import Real
 from typing import Any
 
+from segformer_tf.bounds import SMALLEST_SIDE
+
 ADE20K_SIDES = (2048, 512)  # long and short side that ADE20K's pictures are fitted into
-SMALLEST_SIDE = 32  # what a model takes; pictures under it are filled up with zeros, the mean pixel
 LARGEST_SCALE = 16
 WINDOW, STRIDE = (1024, 1024), (768, 768)  # as the authors' evaluation of Cityscapes has them
 
@@ -34,13 +35,15 @@ def steps_of(window: tuple[int, int]) -> tuple[int, int]:
     return max(window[0] * 3 // 4, 1), max(window[1] * 3 // 4, 1)
 
 
-def check_windows(window: Any, stride: Any) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Both as (height, width). Raises ValueError unless they are so, in pixels, and windows leave no gap."""
+def check_windows(window: Any, stride: Any, smallest: int = SMALLEST_SIDE) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Both as (height, width). Raises ValueError unless they are so, in pixels, and windows leave no gap.
+
+    `smallest` is the smallest side of a picture that the model takes, if it is known.
+    """
     window, stride = sides_of("window", window), sides_of("stride", stride)
-    if min(window) < SMALLEST_SIDE:
+    if min(window) < smallest:
         raise ValueError(
-            f"window is {window}; expected at least {SMALLEST_SIDE} pixels a side, the smallest picture that a model "
-            "takes."
+            f"window is {window}; expected at least {smallest} pixels a side, the smallest picture that a model takes."
         )
     if any(step > side for step, side in zip(stride, window, strict=True)):
         raise ValueError(f"stride is {stride}; expected at most the window, {window}, or pixels are missed.")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from segformer_tf.bounds import SMALLEST_SIDE
 from segformer_tf.images.scaling import IMAGENET_MEAN, IMAGENET_STD
 from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.training.distortion import distort, weather
@@ -51,15 +52,17 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         crop, scale = self.crop, self.scale
-        if len(crop) != 2 or min(crop) < 32:
-            raise ValueError(f"crop is {crop}, expected a height and a width of at least 32: enlarge it.")
+        if len(crop) != 2 or min(crop) < SMALLEST_SIDE:
+            raise ValueError(f"crop is {crop}, expected a height and a width of at least {SMALLEST_SIDE}: enlarge it.")
         if len(scale) != 2 or not 1 / MOST_SCALED <= scale[0] <= scale[1] <= MOST_SCALED:
             raise ValueError(
                 f"scale is {scale}, expected two factors from 1/{MOST_SCALED} to {MOST_SCALED}, the smaller first: "
                 "correct them."
             )
-        if self.fit_within is not None and (len(self.fit_within) != 2 or min(self.fit_within) < 32):
-            raise ValueError(f"fit_within is {self.fit_within}, expected two sides of at least 32: enlarge them.")
+        if self.fit_within is not None and (len(self.fit_within) != 2 or min(self.fit_within) < SMALLEST_SIDE):
+            raise ValueError(
+                f"fit_within is {self.fit_within}, expected two sides of at least {SMALLEST_SIDE}: enlarge them."
+            )
         for key in ("image_mean", "image_std"):
             if len(getattr(self, key)) != 3:
                 raise ValueError(

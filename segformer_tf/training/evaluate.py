@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from segformer_tf.bounds import smallest_side
 from segformer_tf.config import SegformerConfig
 from segformer_tf.data.files import names_below
 from segformer_tf.data.naming import label_map
@@ -200,7 +201,8 @@ class ValidationLoss:
 
     def __init__(self, model: keras.Model, source: Source, how: Augmentation):
         self._how = how
-        self._readers = list(itertools.islice(readers(source, model.config.semantic_loss_ignore_index), LOSS_PICTURES))
+        found = readers(source, model.config.semantic_loss_ignore_index, smallest_side(model.config))
+        self._readers = list(itertools.islice(found, LOSS_PICTURES))
 
         def loss(pixel_values, labels):
             return model(to_boundary(pixel_values, model.data_format), labels=labels, training=False).loss

@@ -2,6 +2,7 @@
 
 import keras
 
+from segformer_tf.bounds import smallest_side
 from segformer_tf.config import SegformerConfig
 from segformer_tf.data.splits import Split
 from segformer_tf.models import private
@@ -18,6 +19,12 @@ HEADS = ("decode_head", "classifier")
 def check_suited(recipe: Recipe, config: SegformerConfig, source: Source) -> None:
     """Raises ValueError where a recipe asks for what the data set or the model is not made for."""
     by_class = isinstance(source, Split) and not source.has_masks
+    crop, smallest = recipe.augmentation.crop, smallest_side(config)
+    if min(crop) < smallest:
+        raise ValueError(
+            f"the recipe's augmentation.crop is {crop}, expected at least {smallest} a side, the smallest picture that "
+            f"a model with sr_ratios {config.sr_ratios} takes: enlarge it."
+        )
     check_mixing(recipe.augmentation, by_class, recipe.batch_size)
     if by_class:
         return

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from segformer_tf.bounds import SMALLEST_SIDE
 from segformer_tf.data.inspection import Inspection
 from segformer_tf.data.layouts import read_split
 from segformer_tf.data.pictures import pair_of
@@ -19,7 +20,6 @@ from segformer_tf.training import shards
 from segformer_tf.training.augment import IMAGENET_MEAN
 from segformer_tf.training.reading import load_pair
 
-LEAST = 32  # pixels of a side that a model needs
 MEAN_PIXEL = np.rint(np.array(IMAGENET_MEAN) * 255).astype(np.int32)  # 0 after normalising, but for the rounding
 Source = Split | tf.data.Dataset
 
@@ -81,10 +81,10 @@ def untuned(data: tf.data.Dataset) -> tf.data.Dataset:
     return data.with_options(options)
 
 
-def pictures(source: Source, ignore_index: int = UNLABELLED) -> tf.data.Dataset:
+def pictures(source: Source, ignore_index: int = UNLABELLED, least: int = SMALLEST_SIDE) -> tf.data.Dataset:
     """The pictures as they are, in order: (H, W, 3) uint8 and (H, W) int32 or a class id.
 
-    Beside a picture under 32 pixels high or wide, which no model takes, they are padded: the mask with `ignore_index`.
+    A picture under `least` pixels high or wide, which the model does not take, is padded, its mask with `ignore_index`.
     """
     if isinstance(source, tf.data.Dataset):
         pairs = source.map(checked_pair)
@@ -94,7 +94,7 @@ def pictures(source: Source, ignore_index: int = UNLABELLED) -> tf.data.Dataset:
         pairs = tf.data.Dataset.range(len(source)).map(load_pair(source), num_parallel_calls=tf.data.AUTOTUNE)
     if not (isinstance(source, Split) and not source.has_masks):
         pairs = pairs.map(
-            lambda image, mask: _padded(image, mask, ignore_index) if mask.shape.rank == 2 else (image, mask)
+            lambda image, mask: _padded(image, mask, ignore_index, least) if mask.shape.rank == 2 else (image, mask)
         )
     return untuned(pairs)
 
@@ -111,15 +111,19 @@ def chosen(source: Source, numbers: Collection[int], ignore_index: int = UNLABEL
     return pairs.filter(lambda i, _: tf.reduce_any(wanted == i)).map(lambda _, pair: pair)
 
 
-def readers(source: Source, ignore_index: int = UNLABELLED) -> Iterator[Callable[[], tuple[np.ndarray, Any]]]:
+def readers(
+    source: Source, ignore_index: int = UNLABELLED, least: int = SMALLEST_SIDE
+) -> Iterator[Callable[[], tuple[np.ndarray, Any]]]:
     """Functions that read the pictures and masks of `pictures` as arrays, each in whatever thread calls it.
 
     A split's files are decoded there and then by Pillow, to the same values. `tf.data` would decode them in threads
     that have no priority of their own, and hold up the model's.
     """
     if isinstance(source, tf.data.Dataset) or source.shards:
-        return (lambda pair=pair: tuple(part.numpy() for part in pair) for pair in pictures(source, ignore_index))
-    return (functools.partial(_read_pair, source, number, ignore_index) for number in range(len(source)))
+        return (
+            lambda pair=pair: tuple(part.numpy() for part in pair) for pair in pictures(source, ignore_index, least)
+        )
+    return (functools.partial(_read_pair, source, number, ignore_index, least) for number in range(len(source)))
 
 
 @dataclasses.dataclass
@@ -136,25 +140,25 @@ def items(source: Source, ignore_index: int = UNLABELLED) -> Iterator[Item]:
     return (Item(number, read) for number, read in enumerate(readers(source, ignore_index)))
 
 
-def _read_pair(split: Split, number: int, ignore_index: int) -> tuple[np.ndarray, Any]:
+def _read_pair(split: Split, number: int, ignore_index: int, least: int) -> tuple[np.ndarray, Any]:
     image, target = pair_of(split, number)
     if isinstance(target, int):
         return image, target
-    around = _around(target.shape)
+    around = _around(target.shape, least)
     target = np.pad(target, around, constant_values=UNLABELLED) if around else target
-    return filled(image), for_the_model(target, ignore_index)
+    return filled(image, least), for_the_model(target, ignore_index)
 
 
-def filled(image: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 as a model takes it: below and right of a smaller picture the mean pixel, to 32 pixels a side."""
-    if not (around := _around(image.shape[:2])):
+def filled(image: np.ndarray, least: int = SMALLEST_SIDE) -> np.ndarray:
+    """(H, W, 3) uint8 as a model takes it: below and right of a smaller picture the mean pixel, to `least` a side."""
+    if not (around := _around(image.shape[:2], least)):
         return image
     return np.stack([np.pad(image[..., i], around, constant_values=MEAN_PIXEL[i]) for i in range(3)], -1)
 
 
-def _around(size: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+def _around(size: tuple[int, ...], least: int) -> tuple[tuple[int, int], ...]:
     """Rows and columns that are put around a picture of this (height, width); () where it is large enough."""
-    return tuple((0, max(LEAST - side, 0)) for side in size) if min(size) < LEAST else ()
+    return tuple((0, max(least - side, 0)) for side in size) if min(size) < least else ()
 
 
 def for_the_model(labels: Any, ignore_index: int) -> Any:
@@ -163,8 +167,8 @@ def for_the_model(labels: Any, ignore_index: int) -> Any:
     return labels if ignore_index == UNLABELLED else where(labels == UNLABELLED, ignore_index, labels)
 
 
-def _padded(image: tf.Tensor, mask: tf.Tensor, ignore_index: int):
-    below, right = tf.unstack(tf.maximum(LEAST - tf.shape(mask), 0))
+def _padded(image: tf.Tensor, mask: tf.Tensor, ignore_index: int, least: int):
+    below, right = tf.unstack(tf.maximum(least - tf.shape(mask), 0))
     around = ((0, below), (0, right))
 
     def pad():

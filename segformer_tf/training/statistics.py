@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from segformer_tf.bounds import smallest_side
 from segformer_tf.images import SegformerImageProcessor
 from segformer_tf.models.network import to_boundary
 from segformer_tf.training.augment import Augmentation, normalize
@@ -66,7 +67,7 @@ def both_scores(
     """
     ignored = model.config.semantic_loss_ignore_index
     some = chosen(source, range(BOTH_PICTURES), ignored)
-    images = (read()[0] for read in readers(some, ignored))
+    images = (read()[0] for read in readers(some, ignored, smallest_side(model.config)))
     statistics = Statistics(model, ((normalize(tf.cast(image, tf.float32), how)[None],) for image in images))
     moving = statistics.norm.moving_mean, statistics.norm.moving_variance
     kept = [variable.numpy() for variable in moving]

@@ -307,6 +307,45 @@ def test_what_a_graph_cannot_run_is_refused_with_its_cause():
         built["serving_default"](image_bytes=tf.fill([65], b""))
 
 
+def test_pictures_too_small_for_the_models_reduction_are_refused_one_by_one():
+    """57 pixels a side: the smallest that leaves a kernel of 8 x 8 its map in the second stage."""
+    network = random_model(sr_ratios=[4, 8])
+    built = signatures.build(network, processor(do_resize=False))
+    files = [encoded(picture(56, 64)), b"no picture", encoded(picture(57, 64))[:200], encoded(picture(57, 64))]
+    small, least = np.asarray(picture(56, 64)), np.asarray(picture(57, 64))
+    answer = built["serving_default"](image_bytes=tf.constant(files))
+    errors = answer["error"].numpy()
+    assert errors[0].startswith(b"The picture is 64 x 56 pixels, expected at least 57 a side") and errors[1:3].all()
+    assert errors[3] == b"" and [*answer["mask_bytes"].numpy()[:3]] == [b""] * 3
+    expected = SegmentationPipeline(network, processor(do_resize=False), runtime="tensorflow")(least).labels
+    np.testing.assert_array_equal(decoded(answer["mask_bytes"].numpy()[3]), expected)
+    np.testing.assert_array_equal(built["segment_tensor"](images=tf.constant(least[None]))["labels"][0], expected)
+    too_small = {
+        "segment_tensor": {"images": tf.constant(small[None])},
+        "logits": {"pixel_values": tf.zeros((1, 56, 64, 3))},
+        "transformers": {"pixel_values": tf.zeros((1, 3, 64, 56))},
+    }
+    for name, inputs in too_small.items():
+        with pytest.raises(tf.errors.InvalidArgumentError, match="a side of under 57 pixels: enlarge or pad"):
+            built[name](**inputs)
+    classifier = random_model(TFSegformerForImageClassification, sr_ratios=[4, 8])
+    answer = signatures.build(classifier, processor(do_resize=False))["serving_default"](image_bytes=tf.constant(files))
+    assert [error != b"" for error in answer["error"].numpy()] == [True, True, True, False]
+
+
+@pytest.mark.parametrize("size", [16, (64, 31), {"shortest_edge": 16}])
+def test_a_processor_that_makes_pictures_too_small_is_refused_before_the_work(tmp_path, size):
+    made = SegformerImageProcessor(size=size)
+    with pytest.raises(ValueError, match=r"The processor's size is .*, expected at least 32 pixels a side"):
+        signatures.build(model(), made, ["serving_default"])
+    for format in ("saved_model", "keras", "litert"):
+        with pytest.raises(ValueError, match=r"The processor's size is .*, expected at least 32 pixels a side"):
+            export(model(), tmp_path, format, processor=made)
+    with pytest.raises(ValueError, match=r"size is 56 x 64, expected at least 57 a side"):
+        export(random_model(sr_ratios=[4, 8]), tmp_path, size=(56, 64))
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

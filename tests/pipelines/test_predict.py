@@ -288,6 +288,22 @@ def test_options_that_make_no_sense_are_named(options, message):
         How(**options)
 
 
+@pytest.mark.parametrize("runtime", [None, "numpy"])
+def test_pictures_are_filled_up_to_what_the_models_own_reduction_takes(runtime):
+    """With the mean pixel, 0 after normalising: 57 pixels a side for a kernel of 8 x 8 in the second stage."""
+    made = TFSegformerForSemanticSegmentation(SegformerConfig(**{**SMALL, "sr_ratios": [4, 8]}), "channels_last")
+    random = np.random.default_rng(1)
+    made.set_weights([random.normal(0, 0.3, value.shape) ** 2 for value in made.get_weights()])
+    values = SegformerImageProcessor(do_resize=False)(PICTURE[:40, :90], return_tensors="np").pixel_values
+    logits = np.asarray(made(np.pad(values, [(0, 0), (0, 17), (0, 0), (0, 0)])).logits)[0]
+    expected = bilinear(logits, (57, 90))[:40].argmax(-1)
+    segment = SegmentationPipeline(made, SegformerImageProcessor(do_resize=False), runtime=runtime or "tensorflow")
+    for options in ({}, {"mode": "slide"}):
+        assert (segment(PICTURE[:40, :90], **options).labels == expected).mean() > 0.999
+    with pytest.raises(ValueError, match=r"window is \(48, 64\); expected at least 57 pixels a side"):
+        segment(PICTURE, mode="slide", window=(48, 64))
+
+
 @pytest.mark.parametrize("scale", [0.6, 1.3])
 def test_windows_of_a_resized_picture_are_those_of_the_picture_at_that_size(model, scale):
     """Kept as 8 bits, a quarter of the memory, which is what Pillow makes of it anyway."""

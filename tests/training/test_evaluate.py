@@ -4,9 +4,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from reference import SMALL
 from small_data import tiny_network
 
-from segformer_tf import SegformerConfig, SegformerImageProcessor, TFSegformerForImageClassification
+from segformer_tf import (
+    SegformerConfig,
+    SegformerImageProcessor,
+    TFSegformerForImageClassification,
+    TFSegformerForSemanticSegmentation,
+)
 from segformer_tf.export.export import export
 from segformer_tf.training import Augmentation, Protocol, confusion, evaluate, read_split, scores
 from segformer_tf.training.evaluate import ValidationLoss, predictions
@@ -187,6 +193,19 @@ def test_the_validation_loss_is_the_mean_of_the_pictures_losses(data, network):
         pixels = SegformerImageProcessor(do_resize=False)(Image.open(image), return_tensors="np")["pixel_values"]
         losses.append(float(network(pixels, labels=np.asarray(Image.open(mask))[None].astype("int32")).loss))
     assert ValidationLoss(network, split, Augmentation()).take() == pytest.approx(np.mean(losses), rel=1e-4)
+
+
+def test_the_validation_loss_takes_pictures_that_are_small_for_the_models_reduction(data):
+    """57 pixels a side, where the pictures have 48 x 72: beside them nothing counts."""
+    model = TFSegformerForSemanticSegmentation(SegformerConfig(**{**SMALL, "num_labels": 3, "sr_ratios": [4, 8]}))
+    split, losses = read_split(data, "val"), []
+    for image, mask in zip(split.images, split.targets, strict=True):
+        pixels = SegformerImageProcessor(do_resize=False)(Image.open(image), return_tensors="np")["pixel_values"]
+        height, width = pixels.shape[1:3]
+        around = [(0, 0), (0, max(57 - height, 0)), (0, max(57 - width, 0))]
+        labels = np.pad(np.asarray(Image.open(mask))[None].astype("int32"), around, constant_values=255)
+        losses.append(float(model(np.pad(pixels, [*around, (0, 0)]), labels=labels).loss))
+    assert ValidationLoss(model, split, Augmentation()).take() == pytest.approx(np.mean(losses), rel=1e-3)
 
 
 @pytest.mark.long

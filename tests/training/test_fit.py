@@ -366,6 +366,14 @@ def test_a_model_that_no_copy_can_learn_for_is_refused_at_the_start(network, tmp
     refused(r"is quantized \(int8\), expected floats")
 
 
+def test_a_crop_too_small_for_the_models_reduction_is_refused_before_the_run(data, network, tmp_path):
+    config = SegformerConfig.from_dict(network.config.to_dict(), sr_ratios=[8] * len(network.config.depths))
+    model = TFSegformerForSemanticSegmentation(config)
+    with pytest.raises(ValueError, match=r"augmentation\.crop is \(32, 48\), expected at least \d+ a side"):
+        train(model, data, tmp_path / "run", RECIPE, verbose=0)
+    assert not (tmp_path / "run").exists()
+
+
 def test_one_logit_is_not_trained_where_the_model_has_classes(data, network, tmp_path):
     with pytest.raises(ValueError, match=r"one_logit is True, expected False for a model of 3 classes: give --binary"):
         train(network, data, tmp_path / "run", dataclasses.replace(RECIPE, one_logit=True), verbose=0)

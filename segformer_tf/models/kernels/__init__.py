@@ -78,6 +78,14 @@ def choose(in_training: bool | None = None) -> ModuleType:
     return onednn if not tensorflow.on_gpu() and onednn.fuses_layer_norm() else tensorflow
 
 
+def at_least(x, side: int):
+    """`x`, (B, H, W, C); an error where its height or width is under `side`, told now or as the graph runs.
+
+    Graphs of unknown size that converters or XLA read, and other backends than TensorFlow, tell nothing.
+    """
+    return choose().at_least(x, side)
+
+
 def by_token(run: Callable, x):
     """`run(x)`, where `run` treats all tokens of the map alike: `(B, H, W, C) -> (B, H, W, C')`."""
     return choose().by_token(run, x)

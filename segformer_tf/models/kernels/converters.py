@@ -4,6 +4,7 @@ from keras import ops
 
 from segformer_tf.models.kernels import plain
 from segformer_tf.models.kernels.plain import (  # noqa: F401, the rest of the table
+    at_least,
     attention,
     batch_norm,
     recomputed,

@@ -7,6 +7,7 @@ import tensorflow as tf
 from segformer_tf.models.kernels import plain
 from segformer_tf.models.kernels.tensorflow import (  # noqa: F401, the rest of the table
     activation,
+    at_least,
     attention,
     batch_norm,
     by_token,

@@ -10,6 +10,20 @@ if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
 
 
+def at_least(x, side):
+    check_sides(x.shape[1:3], side)
+    return x
+
+
+def check_sides(sides, smallest: int) -> None:
+    """ValueError where a side that is known is under `smallest` pixels."""
+    if any(isinstance(side, int) and side < smallest for side in sides):
+        raise ValueError(
+            f"pixel_values are {sides[0]} x {sides[1]} pixels, expected at least {smallest} a side: enlarge or pad the "
+            "picture."
+        )
+
+
 def by_token(run: Callable, x):
     return run(x)
 

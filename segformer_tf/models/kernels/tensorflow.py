@@ -24,6 +24,16 @@ def on_gpu() -> bool:
     return bool(tf.config.get_visible_devices("GPU"))
 
 
+def at_least(x, side):
+    """A comparison of two numbers in graphs of any size, where TensorFlow's convolutions refuse nothing."""
+    x = plain.at_least(x, side)
+    if side <= 1 or None not in x.shape[1:3]:
+        return x
+    told = f"pixel_values have a side of under {side} pixels: enlarge or pad the picture."
+    with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(tf.shape(x)[1:3] >= side), [told])]):
+        return tf.identity(x)
+
+
 def dense(x, kernel, bias):
     """A product of matrices with its bias, which the graph optimizer fuses; Keras' `tensordot` hides the bias."""
     rows = _rows(x, kernel, bias)

@@ -11,6 +11,7 @@ from keras import ops
 
 from segformer_tf.models.kernels import plain
 from segformer_tf.models.kernels.tensorflow import (  # noqa: F401, the rest of the table
+    at_least,
     batch_norm,
     by_token,
     dense,

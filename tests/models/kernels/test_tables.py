@@ -48,6 +48,7 @@ def sums_of_rows(table, x):
 
 # How a kernel is called on a map and what else it takes: "m" a matrix, "v" a vector, "p" a vector of positive numbers.
 CASES = {
+    "at_least": (lambda table, x: table.at_least(x, 2), ""),
     "by_token": (sums_of_rows, ""),
     "dense": (lambda table, x, kernel, bias: table.dense(x, kernel, bias), "mv"),
     "layer_norm": (lambda table, x, gamma, beta: table.layer_norm(x, gamma, beta, 1e-5), "pv"),
