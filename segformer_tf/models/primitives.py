@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from segformer_tf.models import distribution, kernels
+from segformer_tf.models import distribution, kernels, layer_states, private
 
 REFERENCE_EPS = 1e-5  # of every norm in transformers' SegFormer
 CHANNELS_LAST = "channels_last"  # inside the model, whatever the boundary says
@@ -128,3 +128,14 @@ class Block(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape
+
+    @private.adds_to_arguments
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "frozen": layer_states.frozen(self)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]):
+        frozen = config.get("frozen", [])
+        layer: Any = super().from_config({key: value for key, value in config.items() if key != "frozen"})
+        layer_states.restore(layer, quantized={}, frozen=frozen)
+        return layer
