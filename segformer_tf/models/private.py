@@ -111,6 +111,13 @@ def in_stateless_scope() -> bool:
     return stateless_scope.in_stateless_scope()
 
 
+def training_around() -> bool | None:
+    """The `training` of the Keras layer that is being called now, which it hands on to those inside; None if none is."""
+    from keras.src.backend.common import global_state
+
+    return getattr(global_state.get_global_attribute("current_call_ctx"), "training", None)
+
+
 def register_with_torch(cls: type) -> None:
     """Makes a class with `tree_flatten` and `tree_unflatten` a structure to Keras on PyTorch."""
     from torch.utils import _pytree

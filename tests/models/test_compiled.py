@@ -154,6 +154,53 @@ def test_subclasses_run_their_own_call(small_config, pixels):
     assert Doubled.calls == 3 and traced(model) == 1
 
 
+class Short(TFSegformerForSemanticSegmentation):
+    """Keras hands `training` on past a `call` that has none."""
+
+    def call(self, pixel_values, labels=None):
+        return super().call(pixel_values, labels)
+
+
+class Around(keras.Model):
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def call(self, x):
+        return self.inner(x).logits
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["training first", "inference first"])
+def test_training_around_a_call_that_has_none_is_training_and_no_graph(small_config, pixels, first):
+    small_config.classifier_dropout_prob = 0.5
+    model = Short(small_config, data_format="channels_last")
+    around = Around(model)
+    expected = np.asarray(by_layers(model, pixels).logits)
+    moving = model.decode_head.batch_norm.moving_mean
+    for training in (first, not first):
+        before = np.array(moving)
+        found = np.asarray(around(pixels, training=training))
+        assert np.any(np.asarray(moving) != before) == training
+        if training:
+            assert np.abs(found - expected).max() > 0.01 * np.abs(expected).max()
+            moving.assign(before)
+            model.decode_head.batch_norm.moving_variance.assign(np.ones(moving.shape))
+        else:
+            close(found, expected)
+    close(model(pixels).logits, expected)
+
+
+def test_a_subclass_may_say_what_mode_its_layers_run_in(small_config, pixels):
+    class Dropping(TFSegformerForSemanticSegmentation):
+        def call(self, pixel_values, labels=None, training=None):
+            return super().call(pixel_values, labels, training=True)
+
+    small_config.classifier_dropout_prob = 0.5
+    model = Dropping(small_config, data_format="channels_last")
+    one, other = (np.asarray(model(pixels, training=False).logits) for _ in range(2))
+    assert np.abs(one - other).max() > 0.01 * np.abs(one).max()
+
+
 def test_stateless_calls_see_the_values_that_they_are_given(model, pixels):
     before = model(pixels).logits
     values = [variable.value for variable in model.trainable_variables]
