@@ -19,7 +19,8 @@ class Dense(keras.layers.Dense):
     def call(self, inputs, training=None):
         if self.quantization_mode or self.lora_enabled or not self.use_bias:
             return kernels.by_token(functools.partial(super().call, training=training), inputs)
-        return kernels.dense(inputs, self.kernel, self.bias)
+        product = kernels.dense(inputs, self.kernel, self.bias)
+        return product if self.activation in (None, keras.activations.linear) else self.activation(product)
 
     def quantize(self, mode=None, type_check: bool = True, **kwargs):
         """As Keras' own, which leaves subclasses out unless told not to check."""

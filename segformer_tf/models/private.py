@@ -112,7 +112,7 @@ def in_stateless_scope() -> bool:
 
 
 def training_around() -> bool | None:
-    """The `training` of the Keras layer that is being called now, which it hands on to those inside; None if none is."""
+    """The `training` of the Keras layer that is being called now, which those inside take too; None if none is."""
     from keras.src.backend.common import global_state
 
     return getattr(global_state.get_global_attribute("current_call_ctx"), "training", None)
