@@ -86,7 +86,7 @@ def _state(model: Any) -> list[Any] | None:
     # These lists are no layers' own, so that a layer put into one is known to nobody else.
     held = [part for stage in network.stages for part in (stage.patch_embeddings, *stage.blocks, stage.layer_norm)]
     layers = [layer for layer in private.parts_of(model) if layer is not model]
-    state = [model.dtype_policy, *vars(network).values(), *held]
+    state = [model.dtype_policy, bool(network.config.reshape_last_stage), *vars(network).values(), *held]
     kinds = {type(layer) for layer in [*layers, *held]}
     if not all(kind.__module__.startswith(OWN) for kind in kinds):
         return None

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from segformer_tf import TFSegformerForSemanticSegmentation
+from segformer_tf import TFSegformerForSemanticSegmentation, TFSegformerModel
 from segformer_tf.models import compiled
 
 
@@ -152,6 +152,13 @@ def test_subclasses_run_their_own_call(small_config, pixels):
     same(model, pixels)
     model(pixels)
     assert Doubled.calls == 3 and traced(model) == 1
+
+
+def test_the_config_may_change_how_the_last_stage_comes(small_config, pixels):
+    model = TFSegformerModel(small_config, data_format="channels_last")
+    assert len(model(pixels).last_hidden_state.shape) == 4
+    model.config.reshape_last_stage = False
+    assert model(pixels).last_hidden_state.shape == by_layers(model, pixels).last_hidden_state.shape == (2, 96, 16)
 
 
 class Short(TFSegformerForSemanticSegmentation):
