@@ -97,7 +97,8 @@ class SegformerBase(Pretrained, Mended):
         kwargs = {name: bool(value) if isinstance(value, np.bool_) else value for name, value in kwargs.items()}
         if not any(isinstance(x, keras.KerasTensor) for x in keras.tree.flatten((args, kwargs))):
             return super().__call__(*args, **kwargs)
-        options = inspect.signature(self.call).bind(*args, **kwargs).arguments
+        taken = {name: value for name, value in kwargs.items() if name != "training" or name in known}
+        options = inspect.signature(self.call).bind(*args, **taken).arguments
         fields = self.compute_output_spec(**options)
         if len(keras.tree.flatten(fields)) == len(self.outputs):
             return super().__call__(*args, **kwargs)

@@ -161,7 +161,8 @@ class Pretrained(TransformersInterface):
             self.push_to_hub(repo_id, max_shard_size=max_shard_size, **hub_arguments)
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
-        check_keywords("The model", keywords, keywords_of(self.call))
+        # Keras hands `training` to every layer, and leaves it out where `call` has none.
+        check_keywords("The model", keywords, (*keywords_of(self.call), "training"))
         return super().__call__(*args, **keywords)
 
     def variable_arrays(self) -> dict[str, Any]:

@@ -197,6 +197,19 @@ def test_training_around_a_call_that_has_none_is_training_and_no_graph(small_con
     close(model(pixels).logits, expected)
 
 
+def test_a_call_without_training_is_part_of_a_functional_model_and_takes_it(small_config, pixels):
+    small_config.classifier_dropout_prob = 0.5
+    model = Short(small_config, data_format="channels_last")
+    inputs = keras.Input((64, 96, 3))
+    outer = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(model(inputs, training=True).logits))
+    outer.compile("sgd", "mse")
+    outer.fit(pixels, np.zeros((2, 5)), verbose=0)
+    one, other = (np.asarray(model(pixels, training=True).logits) for _ in range(2))
+    assert np.abs(one - other).max() > 0.01 * np.abs(one).max()
+    with pytest.raises(TypeError, match="unknown keyword 'trainin': did you mean 'training'"):
+        model(pixels, trainin=True)
+
+
 def test_a_subclass_may_say_what_mode_its_layers_run_in(small_config, pixels):
     class Dropping(TFSegformerForSemanticSegmentation):
         def call(self, pixel_values, labels=None, training=None):
