@@ -20,7 +20,7 @@ from segformer_tf.models.metrics import MeanIoU
 from segformer_tf.models.network import Network, from_boundary
 from segformer_tf.models.outputs import CallWithOptions, ModelOutput, alone
 from segformer_tf.models.predicted import likeliest
-from segformer_tf.models.private import forget_compiled, has_compiled_loss, has_fed_metrics
+from segformer_tf.models.private import forget_compiled, has_compiled_loss, has_fed_metrics, training_around
 from segformer_tf.storage.keywords import check_keywords, keywords_of, spell_checked
 
 
@@ -71,11 +71,10 @@ class SegformerBase(Pretrained, Mended):
             pixel_values = pixel_values[0]
         pixel_values = ops.cast(ops.convert_to_tensor(pixel_values), "float32")
         check_pixels(pixel_values, self.config, self.data_format)
-        # Keras hands `training` on to every layer that is called from here.
         fields = fields_of(
             self,
             pixel_values,
-            training,
+            training_around() if training is None else training,  # a subclass's `call` may hand none on
             hidden_states=_default(output_hidden_states, self.config.output_hidden_states),
             attentions=_default(output_attentions, self.config.output_attentions),
         )
@@ -98,7 +97,8 @@ class SegformerBase(Pretrained, Mended):
         kwargs = {name: bool(value) if isinstance(value, np.bool_) else value for name, value in kwargs.items()}
         if not any(isinstance(x, keras.KerasTensor) for x in keras.tree.flatten((args, kwargs))):
             return super().__call__(*args, **kwargs)
-        options = inspect.signature(self.call).bind(*args, **kwargs).arguments
+        taken = {name: value for name, value in kwargs.items() if name != "training" or name in known}
+        options = inspect.signature(self.call).bind(*args, **taken).arguments
         fields = self.compute_output_spec(**options)
         if len(keras.tree.flatten(fields)) == len(self.outputs):
             return super().__call__(*args, **kwargs)

@@ -11,7 +11,7 @@ import numpy as np
 
 from segformer_tf import checkpoints
 from segformer_tf.config import SegformerConfig
-from segformer_tf.models import private
+from segformer_tf.models import layer_states, private
 from segformer_tf.models.compat import TransformersInterface
 from segformer_tf.storage import find, publish
 from segformer_tf.storage.keywords import also_called, check_keywords, drop_without_effect, keywords_of
@@ -161,7 +161,8 @@ class Pretrained(TransformersInterface):
             self.push_to_hub(repo_id, max_shard_size=max_shard_size, **hub_arguments)
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
-        check_keywords("The model", keywords, keywords_of(self.call))
+        # Keras hands `training` to every layer, and leaves it out where `call` has none.
+        check_keywords("The model", keywords, (*keywords_of(self.call), "training"))
         return super().__call__(*args, **keywords)
 
     def variable_arrays(self) -> dict[str, Any]:
@@ -169,7 +170,7 @@ class Pretrained(TransformersInterface):
 
         ValueError for a quantized model, whose kernels are no longer those of the checkpoint.
         """
-        if modes := {*quantization_modes(self).values()}:
+        if modes := {*layer_states.quantization_modes(self).values()}:
             raise ValueError(
                 f"The model is quantized ({', '.join(modes)}), and the Hub's files hold floats: save it by "
                 "`model.save(...)` as .keras or by `save_weights`, or save_pretrained it before `quantize`."
@@ -215,7 +216,8 @@ class Pretrained(TransformersInterface):
             "name": self.name,
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
             "trainable": self.trainable,
-            "quantized": quantization_modes(self),
+            "quantized": layer_states.quantization_modes(self),
+            "frozen": layer_states.frozen(self),
         }
 
     @classmethod
@@ -224,18 +226,10 @@ class Pretrained(TransformersInterface):
         if not isinstance(config, dict) or "config" not in config:
             return cls(config, **kwargs)
         config = {**config, "config": SegformerConfig.from_dict(config["config"]), **kwargs}
-        quantized = config.pop("quantized", {})
+        states = {"quantized": config.pop("quantized", {}), "frozen": config.pop("frozen", [])}
         model = cls(**config)
-        for layer in private.parts_of(model) if quantized else ():
-            if layer.path in quantized:
-                layer.quantize(quantized[layer.path])
+        layer_states.restore(model, **states)
         return model
-
-
-def quantization_modes(model: Any) -> dict[str, str]:
-    """The mode of each layer that `quantize` changed, by the layer's path."""
-    modes = ((layer.path, getattr(layer, "quantization_mode", None)) for layer in private.parts_of(model))
-    return {str(path): mode for path, mode in modes if mode}
 
 
 def as_config(config: Any) -> SegformerConfig:

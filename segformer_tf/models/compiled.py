@@ -50,10 +50,10 @@ def _wished(how: str) -> Iterator[None]:
 
 
 def fields_of(model: Any, pixel_values, training: bool | None, **wanted: bool) -> dict[str, Any]:
-    """`model.network(pixel_values, **wanted)`, by a graph where that changes nothing but the time."""
+    """`model.network(pixel_values, training=training, **wanted)`, by a graph where that changes the time alone."""
     state = None if training or not _worthwhile(model, pixel_values) else _state(model)
     if state is None:
-        return model.network(pixel_values, **wanted)
+        return model.network(pixel_values, training=training, **wanted)
     key = tuple(wanted.items())
     with _making:
         known = _graphs.get(model)
@@ -86,7 +86,7 @@ def _state(model: Any) -> list[Any] | None:
     # These lists are no layers' own, so that a layer put into one is known to nobody else.
     held = [part for stage in network.stages for part in (stage.patch_embeddings, *stage.blocks, stage.layer_norm)]
     layers = [layer for layer in private.parts_of(model) if layer is not model]
-    state = [model.dtype_policy, *vars(network).values(), *held]
+    state = [model.dtype_policy, bool(network.config.reshape_last_stage), *vars(network).values(), *held]
     kinds = {type(layer) for layer in [*layers, *held]}
     if not all(kind.__module__.startswith(OWN) for kind in kinds):
         return None
@@ -108,7 +108,7 @@ def _traced(model: Any, wanted: dict[str, bool]) -> Any:
     shape = (channels, None, None) if model.data_format == "channels_first" else (None, None, channels)
 
     def run(pixel_values):
-        return network()(pixel_values, **wanted)
+        return network()(pixel_values, training=False, **wanted)  # whatever the call around says
 
     signature = [tf.TensorSpec((None, *shape), tf.float32)]
     # TensorFlow counts tracings by code, and warns of five: a `partial` counts by itself, each model's its own.

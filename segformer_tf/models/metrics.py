@@ -59,7 +59,7 @@ def _classes(predictions, valid, classes: int):
 
 def _counts(labels: np.ndarray, predictions: np.ndarray, classes: int, ignore_index: int) -> np.ndarray:
     """The same by numpy, in a tenth of the time."""
-    labels = labels if labels.dtype.kind in "iub" else ops.convert_to_numpy(whole_ids(labels))
+    labels = labels if labels.dtype.kind in "iub" else np.asarray(ops.convert_to_numpy(whole_ids(labels)))
     ignored = labels == ignore_index
     ids = np.where(ignored, np.int32(classes), labels)  # ignored pixels are counted last, and dropped
     if ids.size and (ids.min() < 0 or ids.max() > classes or np.count_nonzero(ids == classes) > ignored.sum()):

@@ -58,16 +58,16 @@ class Stage:
         ]
         self.layer_norm = LayerNorm(epsilon=config.encoder_norm_eps, name=f"layer_norm_{index}", dtype=dtype)
 
-    def __call__(self, x, attentions: bool = False):
+    def __call__(self, x, attentions: bool = False, **mode: bool):
         found = []
-        x = self.patch_embeddings(x)
+        x = self.patch_embeddings(x, **mode)
         for block in self.blocks:
             if attentions:
-                x, weights = block(x, output_attentions=True)
+                x, weights = block(x, output_attentions=True, **mode)
                 found.append(weights)
             else:
-                x = block(x)
-        return self.layer_norm(x), found
+                x = block(x, **mode)
+        return self.layer_norm(x, **mode), found
 
 
 class Network:
@@ -86,13 +86,16 @@ class Network:
         self.stages = [Stage(config, i, dtype) for i in range(config.num_encoder_blocks)]
         self.head = head
 
-    def __call__(self, pixel_values, hidden_states: bool = False, attentions: bool = False) -> dict[str, Any]:
+    def __call__(
+        self, pixel_values, hidden_states: bool = False, attentions: bool = False, training: bool | None = None
+    ) -> dict[str, Any]:
         """The fields asked for, as a dictionary without those that were not."""
-        maps, weights = self.maps(pixel_values, attentions)
+        mode = {} if training is None else {"training": training}  # Keras takes a None for the caller's word
+        maps, weights = self.maps(pixel_values, attentions, **mode)
         fields = (
             {"last_hidden_state": self.last(maps[-1])}
             if self.head is None
-            else {"logits": self._to_boundary(self.head(maps))}
+            else {"logits": self._to_boundary(self.head(maps, **mode))}
         )
         if hidden_states:
             states = [self._to_boundary(map_) for map_ in maps[:-1]]
@@ -101,12 +104,12 @@ class Network:
             fields["attentions"] = tuple(weights)
         return fields
 
-    def maps(self, pixel_values, attentions: bool = False) -> tuple[list[Any], list[Any]]:
-        """The stages' maps (B, H_i, W_i, C_i), and the attention maps if asked for."""
+    def maps(self, pixel_values, attentions: bool = False, **mode) -> tuple[list[Any], list[Any]]:
+        """The stages' maps (B, H_i, W_i, C_i), and the attention maps if asked for; `mode` has `training`, if told."""
         x = from_boundary(pixel_values, self.data_format)
         maps, weights = [], []
         for stage in self.stages:
-            x, found = stage(x, attentions)
+            x, found = stage(x, attentions, **mode)
             maps.append(x)
             weights += found
         return maps, weights
@@ -133,8 +136,8 @@ class MeanTokenClassifier:
     def __init__(self, config: SegformerConfig, dtype=None):
         self.classifier = dense(config.num_labels, config.initializer_range, name="classifier", dtype=dtype)
 
-    def __call__(self, maps):
-        return ops.cast(self.classifier(ops.mean(maps[-1], axis=(1, 2))), "float32")
+    def __call__(self, maps, **mode: bool):
+        return ops.cast(self.classifier(ops.mean(maps[-1], axis=(1, 2)), **mode), "float32")
 
 
 def decode_head(config: SegformerConfig, dtype=None) -> DecodeHead:

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from segformer_tf.models import distribution, kernels
+from segformer_tf.models import distribution, kernels, layer_states, private
 
 REFERENCE_EPS = 1e-5  # of every norm in transformers' SegFormer
 CHANNELS_LAST = "channels_last"  # inside the model, whatever the boundary says
@@ -19,7 +19,8 @@ class Dense(keras.layers.Dense):
     def call(self, inputs, training=None):
         if self.quantization_mode or self.lora_enabled or not self.use_bias:
             return kernels.by_token(functools.partial(super().call, training=training), inputs)
-        return kernels.dense(inputs, self.kernel, self.bias)
+        product = kernels.dense(inputs, self.kernel, self.bias)
+        return product if self.activation in (None, keras.activations.linear) else self.activation(product)
 
     def quantize(self, mode=None, type_check: bool = True, **kwargs):
         """As Keras' own, which leaves subclasses out unless told not to check."""
@@ -128,3 +129,14 @@ class Block(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape
+
+    @private.adds_to_arguments
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "frozen": layer_states.frozen(self)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]):
+        frozen = config.get("frozen", [])
+        layer: Any = super().from_config({key: value for key, value in config.items() if key != "frozen"})
+        layer_states.restore(layer, quantized={}, frozen=frozen)
+        return layer

@@ -37,6 +37,17 @@ def parts_of(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     return list(layer._flatten_layers())
 
 
+def children_of(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """The layers that stand right inside the layer."""
+    return list(layer._flatten_layers(include_self=False, recursive=False))
+
+
+def adds_to_arguments(get_config: Callable) -> Callable:
+    """A decorator of a layer's `get_config`: its `super()` gives what Keras makes of the layer's arguments."""
+    get_config._is_default = True
+    return get_config
+
+
 def kernel_beside_lora(layer: keras.layers.Layer) -> keras.Variable:
     """The kernel of a layer without LoRA's product, which `layer.kernel` adds."""
     return layer._kernel
@@ -98,6 +109,13 @@ def in_stateless_scope() -> bool:
     from keras.src.backend.common import stateless_scope
 
     return stateless_scope.in_stateless_scope()
+
+
+def training_around() -> bool | None:
+    """The `training` of the Keras layer that is being called now, which those inside take too; None if none is."""
+    from keras.src.backend.common import global_state
+
+    return getattr(global_state.get_global_attribute("current_call_ctx"), "training", None)
 
 
 def register_with_torch(cls: type) -> None:

@@ -49,6 +49,8 @@ class EncoderOf(TFSegformerModel):
         outputs = {"last_hidden_state": network.last(deepest)}
         super(SegformerBase, self).__init__(inputs=whole.inputs[0], outputs=outputs, name=self.base_model_prefix)
         self._describe(network, config, whole.data_format, whole.dtype_policy)
+        if not any(layer.trainable for layer in self.layers if layer.weights):
+            self.trainable = False  # as the one of the model that this was copied or loaded from
 
     @classmethod
     def from_config(cls, config, custom_objects=None, **kwargs):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from segformer_tf import TFSegformerForSemanticSegmentation
+from segformer_tf import TFSegformerForSemanticSegmentation, TFSegformerModel
 from segformer_tf.models import compiled, kernels
 
 
@@ -152,6 +152,73 @@ def test_subclasses_run_their_own_call(small_config, pixels):
     same(model, pixels)
     model(pixels)
     assert Doubled.calls == 3 and traced(model) == 1
+
+
+def test_the_config_may_change_how_the_last_stage_comes(small_config, pixels):
+    model = TFSegformerModel(small_config, data_format="channels_last")
+    assert len(model(pixels).last_hidden_state.shape) == 4
+    model.config.reshape_last_stage = False
+    assert model(pixels).last_hidden_state.shape == by_layers(model, pixels).last_hidden_state.shape == (2, 96, 16)
+
+
+class Short(TFSegformerForSemanticSegmentation):
+    """Keras hands `training` on past a `call` that has none."""
+
+    def call(self, pixel_values, labels=None):
+        return super().call(pixel_values, labels)
+
+
+class Around(keras.Model):
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def call(self, x):
+        return self.inner(x).logits
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["training first", "inference first"])
+def test_training_around_a_call_that_has_none_is_training_and_no_graph(small_config, pixels, first):
+    small_config.classifier_dropout_prob = 0.5
+    model = Short(small_config, data_format="channels_last")
+    around = Around(model)
+    expected = np.asarray(by_layers(model, pixels).logits)
+    moving = model.decode_head.batch_norm.moving_mean
+    for training in (first, not first):
+        before = np.array(moving)
+        found = np.asarray(around(pixels, training=training))
+        assert np.any(np.asarray(moving) != before) == training
+        if training:
+            assert np.abs(found - expected).max() > 0.01 * np.abs(expected).max()
+            moving.assign(before)
+            model.decode_head.batch_norm.moving_variance.assign(np.ones(moving.shape))
+        else:
+            close(found, expected)
+    close(model(pixels).logits, expected)
+
+
+def test_a_call_without_training_is_part_of_a_functional_model_and_takes_it(small_config, pixels):
+    small_config.classifier_dropout_prob = 0.5
+    model = Short(small_config, data_format="channels_last")
+    inputs = keras.Input((64, 96, 3))
+    outer = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(model(inputs, training=True).logits))
+    outer.compile("sgd", "mse")
+    outer.fit(pixels, np.zeros((2, 5)), verbose=0)
+    one, other = (np.asarray(model(pixels, training=True).logits) for _ in range(2))
+    assert np.abs(one - other).max() > 0.01 * np.abs(one).max()
+    with pytest.raises(TypeError, match="unknown keyword 'trainin': did you mean 'training'"):
+        model(pixels, trainin=True)
+
+
+def test_a_subclass_may_say_what_mode_its_layers_run_in(small_config, pixels):
+    class Dropping(TFSegformerForSemanticSegmentation):
+        def call(self, pixel_values, labels=None, training=None):
+            return super().call(pixel_values, labels, training=True)
+
+    small_config.classifier_dropout_prob = 0.5
+    model = Dropping(small_config, data_format="channels_last")
+    one, other = (np.asarray(model(pixels, training=False).logits) for _ in range(2))
+    assert np.abs(one - other).max() > 0.01 * np.abs(one).max()
 
 
 def test_stateless_calls_see_the_values_that_they_are_given(model, pixels):

@@ -1,7 +1,9 @@
+import functools
 import os
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -77,6 +79,33 @@ def test_quantized_head_falls_back_to_the_published_form(head, maps):
     for layer in [*head.linear_c, head.linear_fuse]:
         layer.quantize("int8")
     assert 0 < relative_difference(head(maps), exact) < 0.1
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_parts_whose_call_was_replaced_are_called(head, maps, training):
+    expected, seen = head(maps, training=training), []
+    for name in ("linear_fuse", "batch_norm", "classifier"):
+        part = getattr(head, name)
+        part.call = functools.partial(
+            lambda own, name, *args, **more: (seen.append(name), own(*args, **more))[1], part.call, name
+        )
+    found = head(maps, training=training)
+    assert seen == ["linear_fuse", "batch_norm", "classifier"]
+    if not training:
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_activations_of_the_parts_count(head, maps, training):
+    head.dropout.rate = 0.0
+    before = np.array(head(maps, training=training))
+    head.classifier.activation = keras.activations.sigmoid
+    np.testing.assert_allclose(head(maps, training=training), 1 / (1 + np.exp(-before)), rtol=1e-3, atol=1e-4)
+    head.classifier.activation = keras.activations.linear
+    for part in (*head.linear_c, head.linear_fuse):
+        part.activation = keras.activations.tanh
+        assert np.abs(np.array(head(maps, training=training)) - before).max() > 1e-3
+        part.activation = keras.activations.linear
 
 
 def test_frozen_batch_norm_stays_as_it_is_in_training(head, maps):

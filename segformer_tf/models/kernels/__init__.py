@@ -156,9 +156,10 @@ def resize_bilinear(x, size):
 def fuse(maps: list, linear_c: list, linear_fuse, norm, training: bool | None = None):
     """`relu(norm(linear_fuse(concatenate(resize(linear_c[i](maps[i]))))))`, (B, H_0, W_0, C): as `head.fold` says.
 
-    As it is written above where a layer is quantized: an int8 kernel cannot be multiplied into another.
+    As it is written above where a layer has an activation or a `call` of others, or is quantized: an int8 kernel
+    cannot be multiplied into another.
     """
-    if any(layer.quantization_mode for layer in [*linear_c, linear_fuse]):
+    if not all(map(head.foldable, [*linear_c, linear_fuse, norm])):
         return head.published(maps, linear_c, linear_fuse, norm, training)
     normalise, table = bool(training) and norm.trainable, choose(training)
     bias, *kernels = constants(lambda: head.fold(linear_c, linear_fuse, None if normalise else norm))

@@ -1,5 +1,6 @@
 """The head's algebra, which is every table's: linear, resize, concatenate and fuse as one product a stage."""
 
+import keras
 from keras import ops
 
 from segformer_tf.models.kernels.plain import resize_bilinear
@@ -10,6 +11,18 @@ def published(maps, linear_c, linear_fuse, norm, training=None):
     size = ops.shape(maps[0])[1:3]
     resized = [resize_bilinear(linear(map_), size) for linear, map_ in zip(linear_c, maps, strict=True)]
     return ops.relu(norm(linear_fuse(ops.concatenate(resized[::-1], axis=-1)), training=training))
+
+
+def foldable(layer) -> bool:
+    """Whether a part of the head computes what its weights say: linear, not quantized, without a `call` of others."""
+    own, kind = vars(layer), type(layer)
+    return (
+        kind.call.__module__.startswith(("keras.", "segformer_tf."))
+        and not {"call", "__call__"} & own.keys()
+        and own.get("activity_regularizer") is None
+        and own.get("activation") in (None, keras.activations.linear)
+        and not layer.quantization_mode
+    )
 
 
 def fold(linear_c, linear_fuse, norm) -> list:

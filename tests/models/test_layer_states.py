@@ -1,0 +1,109 @@
+"""What is frozen stays so in copies and files, as in Keras' own functional models."""
+
+import copy
+import pickle
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from segformer_tf import TFSegformerForSemanticSegmentation
+from segformer_tf.models import layer_states
+
+
+def through_a_file(model, tmp_path):
+    model.save(tmp_path / "model.keras")
+    loaded: Any = keras.saving.load_model(tmp_path / "model.keras")
+    return loaded
+
+
+WAYS = {
+    "deepcopy": lambda model, _: copy.deepcopy(model),
+    "pickle": lambda model, _: pickle.loads(pickle.dumps(model)),
+    "clone": lambda model, _: keras.models.clone_model(model),
+    "config": lambda model, _: type(model).from_config(model.get_config()),
+    "file": through_a_file,
+}
+
+
+def mean(model):
+    """A functional model that ends in the mean of another's logits."""
+    pixels = keras.Input((64, 96, 3))
+    return keras.Model(pixels, keras.layers.GlobalAveragePooling2D()(model(pixels).logits))
+
+
+def learning(model):
+    """The variables that learn, without the names of the models around them."""
+    return [variable.path.removeprefix(model.name) for variable in model.trainable_variables]
+
+
+@pytest.fixture
+def model(small_config):
+    """The encoder is frozen but for one of its attentions, and in the head the BatchNorm is."""
+    made = TFSegformerForSemanticSegmentation(small_config, data_format="channels_last", name="mine")
+    made.segformer.trainable = False
+    made.network.stages[1].blocks[0].attention.trainable = True
+    made.decode_head.batch_norm.trainable = False
+    return made
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=list(WAYS))
+@pytest.mark.parametrize("whole", [lambda model: model, mean], ids=["itself", "nested"])
+def test_copies_keep_what_is_frozen(model, tmp_path, whole, way):
+    original = whole(model)
+    found = way(original, tmp_path)
+    assert learning(found) == learning(original)
+    assert 0 < len(learning(found)) < len(original.weights) / 2
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["all", "the encoder"])
+def test_a_copy_of_a_frozen_model_or_encoder_is_frozen(small_config, whole):
+    model = TFSegformerForSemanticSegmentation(small_config)
+    (model if whole else model.segformer).trainable = False
+    found = copy.deepcopy(model)
+    assert found.trainable is not whole and not found.segformer.trainable
+    assert found.segformer.trainable_variables == []
+    assert len(found.trainable_variables) == len(model.trainable_variables)
+    assert copy.deepcopy(model.segformer).trainable_variables == []
+
+
+def test_training_goes_on_in_a_loaded_model_as_in_the_one_that_was_kept(tmp_path, model, pixels, labels):
+    model.compile(keras.optimizers.Adam(1e-3, epsilon=1e-3))
+    model.fit(pixels, labels, verbose=0)
+    loaded = through_a_file(model, tmp_path)
+    before = dict(zip(layer_states.places(model), map(_arrays, layer_states.places(model).values()), strict=True))
+    assert len(loaded.optimizer.variables) == len(model.optimizer.variables)
+    for each in (model, loaded):
+        keras.utils.set_random_seed(3)
+        each.fit(pixels, labels, verbose=0)
+    for one, other in zip(model.weights, loaded.weights, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)  # threads add in no fixed order
+    parts = layer_states.places(loaded)
+    for place in ("block_0_0/mlp", "patch_embeddings_1", "decode_head/batch_norm"):
+        for one, other in zip(before[place], _arrays(parts[place]), strict=True):
+            np.testing.assert_array_equal(one, other)
+    place = "block_1_0/attention/query"
+    assert any((a != b).any() for a, b in zip(before[place], _arrays(parts[place]), strict=True))
+
+
+def _arrays(layer):
+    return [np.array(weight) for weight in layer.weights]
+
+
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
+def test_places_are_the_same_inside_another_layer(small_config):
+    class Around(keras.layers.Layer):
+        def build(self, _):
+            self.inner = TFSegformerForSemanticSegmentation(small_config, data_format="channels_last")
+
+        def call(self, x):
+            return self.inner(x).logits
+
+    around = Around()
+    around(np.zeros((1, 64, 64, 3), "float32"))
+    model = around.inner
+    model.decode_head.classifier.quantize("int8")
+    assert model.decode_head.classifier.path != "decode_head/classifier"
+    found = copy.deepcopy(model)
+    assert layer_states.quantization_modes(found) == {"decode_head/classifier": "int8"}
