@@ -327,6 +327,7 @@ INSIDE_A_DRAFT = {
     "export/onnx_weights.py:compress",
     "export/saved_model.py:write_saved_model",
     "export/warmup.py:write_warmup",
+    "images/raster.py:_spelt",  # a link in a temporary directory
     "images/raster.py:write_labels",
     "pipelines/description.py:append",
     "pipelines/files.py:write_png",
