@@ -88,5 +88,6 @@ def test_two_devices_of_jax_learn_what_one_does(tmp_path):
         found.append(np.load(result))
     one, two = found
     assert set(one) == set(two) and len(one) > 40
-    for name in one:  # a bias that no output depends on is of rounding alone, 1e-15
-        assert np.abs(two[name] - one[name]).max() < 1e-4 * max(np.abs(one[name]).max(), 1e-6), name
+    assert (one["decode_head/batch_norm/moving_variance"] < 0.9).all(), "the statistics are not learnt"
+    for name in one:  # a bias that BatchNorm takes out again is of rounding alone, 4e-8
+        assert np.abs(two[name] - one[name]).max() < 1e-4 * max(np.abs(one[name]).max(), 1e-3), name
