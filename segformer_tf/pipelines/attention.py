@@ -47,8 +47,10 @@ def attention_map(
         ("layer", layer, config.depths[stage] if 0 <= stage < len(config.depths) else 1),
         ("head", head or 0, config.num_attention_heads[stage] if 0 <= stage < len(config.depths) else 1),
     ):
-        if not (-count if name == "layer" else 0) <= value < count:
-            raise ValueError(f"{name} is {value}; expected 0 to {count - 1}.")
+        back = name == "layer"
+        if not (-count if back else 0) <= value < count:
+            last = f", or -{count} to -1, from the last" if back else ""
+            raise ValueError(f"{name} is {value}; expected 0 to {count - 1}{last}.")
     pixels = pipeline.processor.pixels(picture, strict=True)
     settings = {"return_tensors": "np", "input_data_format": "channels_last", "data_format": pipeline.model.data_format}
     values = pipeline.processor(pixels, **settings).pixel_values

@@ -1,8 +1,11 @@
-"""What a video's file says of its pictures: which track is meant, how they lie, and when each is shown."""
+"""What a video's file says of its pictures: which track is meant, how they lie, when each is shown, when they end."""
 
+import os
 import struct
 import warnings
+from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +14,54 @@ BACK = 0.1  # seconds by which times jump back where another recording begins; F
 STILL = 0x400 | 0x800 | 0x100000  # of a track's disposition: attached picture, thumbnails, still picture
 # Of PyAV's rotation, in quarters of a turn: the corner of a display matrix.
 TURNED = {0: (1, 0, 0, 1), 1: (0, -1, 1, 0), 2: (-1, 0, 0, -1), 3: (0, 1, -1, 0)}
+
+
+MISSING = 0.5  # seconds, or three frames, by which an AVI may end before its end
+AGAIN = "it is cut off, copy it anew"
+SEGMENT = b"\x18\x53\x80\x67"  # of Matroska, which holds all but a short header
+
+
+def packets(container: Any, track: Any, name: str, path: Path | None) -> Iterator[Any]:
+    """The track's packets; OSError at their end where the file says that there would be more.
+
+    MP4 and MOV list all packets, whatever a decoder or an edit list leaves out of them; AVI says how long it is, and
+    Matroska (at `path`; None: a stream) how many bytes it has. MPEG-TS and others say nothing.
+    """
+    kind = container.format.name
+    entries = getattr(track, "index_entries", ()) if "mp4" in kind else ()  # of PyAV before 14 there are none
+    listed, read, end = sum(entry.size > 0 for entry in entries), 0, 0.0
+    for packet in container.demux(track):
+        if listed and packet.is_corrupt:  # its end is missing
+            continue
+        if packet.size:
+            read += 1
+            end = max(end, float((packet.pts or packet.dts or 0) * packet.time_base))
+        yield packet
+    if read < listed:
+        raise OSError(f"{name} ends after {read} of {listed} frames: {AGAIN}.")
+    told = float(track.frames * track.time_base) if kind == "avi" else 0
+    if end < told - max(MISSING, 3 * end / max(read - 1, 1)):  # frames that repeat the one before have no packets
+        raise OSError(f"{name} ends after {end:.1f} of {told:.1f} seconds: {AGAIN}.")
+    if path and "matroska" in kind and (size := path.stat().st_size) < (told := _bytes(path)):
+        raise OSError(f"{name} has {size:,} of {told:,} bytes: {AGAIN}.")
+
+
+def _bytes(path: Path) -> int:
+    """The size that a Matroska file says it has; 0 where it does not, as it was written as a stream."""
+    with path.open("rb") as file:
+
+        def number() -> int:  # its length is the first byte's, up to the highest bit that is set; all others: not known
+            first = file.read(1)
+            more = 8 - int.from_bytes(first, "big").bit_length()
+            bits = 7 * (more + 1)
+            value = int.from_bytes(first + file.read(more), "big") & (1 << bits) - 1
+            return -1 if value == (1 << bits) - 1 else value
+
+        file.read(4)
+        file.seek(number(), os.SEEK_CUR)
+        segment = file.read(4)
+        size = number()
+        return file.tell() + size if segment == SEGMENT and size >= 0 else 0
 
 
 class Clock:

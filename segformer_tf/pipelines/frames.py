@@ -16,13 +16,16 @@ import numpy as np
 from PIL import Image
 
 from segformer_tf.images import SegformerImageProcessor
-from segformer_tf.pipelines.decoding import Clock, picture_track, upright
+from segformer_tf.pipelines.decoding import Clock, packets, picture_track, upright
 from segformer_tf.pipelines.folders import pictures_in
 from segformer_tf.pipelines.painting import Frame
 
 RATE = 25  # frames a second of what does not say it
 RATES = 0.01, 1000  # that may be given; labels have times in thousandths of a second
 INSTALL = "pip install 'segformer-tf[video]'"
+LATE = (
+    " An MP4 whose index is at its end cannot come through a pipe: give the file, or write it with -movflags faststart."
+)
 
 
 @dataclass
@@ -75,7 +78,7 @@ def open_frames(source: str | os.PathLike | int, rate: float | None = None) -> F
     if rate is not None:
         raise ValueError(f"rate is {rate:g}, and {source} has its own; leave it out: it is for folders and cameras.")
     if text == "-":
-        return _container(sys.stdin.buffer, "stdin")
+        return _piped()
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist; expected a video, a folder of pictures or a camera's number.")
     return _animation(path) or _container(path, str(path))
@@ -126,12 +129,21 @@ def _camera(number: int, rate: Fraction) -> Frames:
     return Frames(f"camera {number}", rate, None, iterate)
 
 
-def _container(source: Any, name: str) -> Frames:
+def _piped() -> Frames:
+    file: Any = sys.stdin.buffer if sys.stdin else None  # None: it was closed
+    start = file.peek(8) if hasattr(file, "peek") else b"?"
+    if not (file and start):
+        raise ValueError("- is the video on stdin, which has no bytes: give one, as in `video - < street.mp4`.")
+    late = start[4:8] == b"ftyp" and not file.seekable()
+    return _container(file, "stdin", LATE if late else "")
+
+
+def _container(source: Any, name: str, hint: str = "") -> Frames:
     av = load_av()
     try:
         container = av.open(source)
     except av.error.FFmpegError as error:
-        raise OSError(f"{name} is no video that FFmpeg reads, or is cut off ({error.strerror}).") from error
+        raise OSError(f"{name} is no video that FFmpeg reads, or is cut off ({error.strerror}).{hint}") from error
     if not container.streams.video:
         container.close()
         raise ValueError(f"{name} has no pictures; expected a video.")
@@ -139,21 +151,25 @@ def _container(source: Any, name: str) -> Frames:
     stream.thread_type = "AUTO"
     rate = stream.average_rate or Fraction(RATE)
     clock = Clock(rate)
+    path = source if isinstance(source, Path) else None
 
     def iterate() -> Iterator[tuple[np.ndarray, float]]:
+        number = -1
         with container:
             try:
-                for number, frame in enumerate(container.decode(stream)):
+                read = packets(container, stream, name, path)
+                decoded = (frame for packet in read for frame in packet.decode())
+                for number, frame in enumerate(decoded):
                     pixels, moved, swapped = upright(frame)
                     if number == 0 and swapped and frames.ratio:
                         frames.ratio = 1 / frames.ratio
                     yield Frame.of(pixels, None if moved else frame), clock.at(frame.time)
             except av.error.FFmpegError as error:
-                raise OSError(f"{name} is damaged or cut off and cannot be decoded ({error.strerror}).") from error
+                told = f"{name} is damaged or cut off and cannot be decoded ({error.strerror})."
+                raise OSError(told + hint * (number < 0)) from error
 
-    sound = source if isinstance(source, Path) else None
     ratio = stream.sample_aspect_ratio or None
-    frames = Frames(name, rate, stream.frames or None, iterate, sound, ratio=ratio, jumps=clock.jumps)
+    frames = Frames(name, rate, stream.frames or None, iterate, path, ratio=ratio, jumps=clock.jumps)
     return frames
 
 

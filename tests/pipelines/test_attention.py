@@ -56,7 +56,8 @@ def test_a_picture_of_floats_is_shown_as_it_is(segment):
     ("which", "told"),
     [
         ({"stage": 4}, "stage is 4; expected 0 to 3"),
-        ({"stage": 1, "layer": 2}, "layer is 2; expected 0 to 1"),
+        ({"stage": 1, "layer": 2}, "layer is 2; expected 0 to 1, or -2 to -1, from the last"),
+        ({"stage": 1, "layer": -3}, "layer is -3; expected 0 to 1, or -2 to -1, from the last"),
         ({"stage": 0, "head": 5}, "head is 5; expected 0 to 0"),
         ({"stage": 1.5}, r"stage is 1\.5; expected a whole number"),
         ({"point": (65.5, 45.2)}, r"point is \(65\.5, 45\.2\); expected \(x, y\), two whole numbers"),

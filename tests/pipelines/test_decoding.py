@@ -1,12 +1,98 @@
-"""Which track of a video is meant, how its frames lie, and when they are shown."""
+"""Which track of a video is meant, how its frames lie, when they are shown, and when they end."""
 
+import struct
 from fractions import Fraction
 from types import SimpleNamespace
 
+import av
 import numpy as np
 import pytest
 
 from segformer_tf.pipelines.decoding import Clock, picture_track, upright
+from segformer_tf.pipelines.frames import open_frames
+
+# Container, codec, options of the container, what is said where it is cut off (None: nothing can be known).
+CONTAINERS = {
+    "mp4": ("mp4", "mpeg4", {"movflags": "faststart"}, r"ends after \d+ of 40 frames: it is cut off"),
+    "mp4 of parts": ("mp4", "mpeg4", {"movflags": "frag_keyframe"}, r"ends after \d+ of \d+ frames: it is cut off"),
+    "mp4 with B-frames": ("mp4", "libx264", {"movflags": "faststart"}, r"ends after \d+ of 40 frames: it is cut off"),
+    "mov": ("mov", "mpeg4", {"movflags": "faststart"}, r"ends after \d+ of 40 frames: it is cut off"),
+    "avi": ("avi", "mpeg4", {}, r"ends after 2\.\d of 4\.0 seconds: it is cut off"),
+    "mkv": ("matroska", "mpeg4", {}, r"has [\d,]+ of [\d,]+ bytes: it is cut off"),
+    "webm": ("webm", "libvpx-vp9", {}, r"has [\d,]+ of [\d,]+ bytes: it is cut off"),
+    "mkv of a stream": ("matroska", "mpeg4", {"live": "1"}, None),
+    "ts": ("mpegts", "mpeg4", {}, None),
+    "flv": ("flv", "flv1", {}, None),
+}
+
+
+def write_noise(path, kind, codec, options, sounding=True):
+    """Forty frames, four seconds, and sound for half a second more."""
+    random = np.random.default_rng(0)
+    with av.open(str(path), "w", format=kind, options=options) as file:
+        video = file.add_stream(codec, rate=10, bit_rate=2_000_000)
+        video.height, video.width, video.pix_fmt, video.codec_context.gop_size = 64, 96, "yuv420p", 10
+        heard = file.add_stream("libopus" if kind == "webm" else "mp2", rate=48000) if sounding else None
+        for _ in range(40):
+            noise = random.integers(0, 256, (64, 96, 3), np.uint8)
+            file.mux(video.encode(av.VideoFrame.from_ndarray(noise, "rgb24")))
+            if heard:
+                frame = av.AudioFrame.from_ndarray(np.zeros((1, 9600), np.int16), format="s16", layout="stereo")
+                frame.sample_rate = 48000
+                file.mux(heard.encode(frame))
+        file.mux(video.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("sounding", [False, True])
+@pytest.mark.parametrize("case", CONTAINERS)
+def test_a_file_that_is_cut_off_is_told_after_its_frames_and_a_whole_one_is_not(tmp_path, case, sounding):
+    kind, codec, options, told = CONTAINERS[case]
+    data = write_noise(tmp_path / "a", kind, codec, options, sounding and kind != "flv").read_bytes()
+    assert len(list(open_frames(tmp_path / "a"))) == 40
+    (tmp_path / "a").write_bytes(data[: len(data) * 6 // 10])
+    read = iter(open_frames(tmp_path / "a"))
+    found = [next(read) for _ in range(15)]
+    if told is None:
+        found += list(read)
+        assert len(found) < 40
+    else:
+        with pytest.raises(OSError, match=told):
+            found += list(read)
+
+
+@pytest.mark.parametrize("name", ["a.avi", "a.mkv", "a.mp4"])
+def test_a_whole_file_of_frames_that_come_unevenly_is_whole(tmp_path, name):
+    with av.open(str(tmp_path / name), "w") as file:
+        video = file.add_stream("mpeg4", rate=10)
+        video.height, video.width, video.pix_fmt = 64, 96, "yuv420p"
+        video.codec_context.time_base = Fraction(1, 1000)
+        for time in (0, 100, 500, 600, 2000, 2100, 3000, 5000):
+            frame = av.VideoFrame.from_ndarray(np.zeros((64, 96, 3), np.uint8), "rgb24")
+            frame.pts, frame.time_base = time, Fraction(1, 1000)
+            file.mux(video.encode(frame))
+        file.mux(video.encode(None))
+    assert len(list(open_frames(tmp_path / name))) == 8
+
+
+@pytest.mark.parametrize(("begin", "seconds", "count"), [(0.75, 2.5, 25), (0.2, 1.0, 10), (0.2, 9.0, 40)])
+def test_frames_that_an_edit_list_leaves_out_are_not_missing(tmp_path, begin, seconds, count):
+    data = bytearray(write_noise(tmp_path / "a.mp4", "mp4", "libx264", {}, sounding=False).read_bytes())
+    place = data.index(b"elst") + 12
+    (scale,) = struct.unpack_from(">I", data, data.index(b"mdhd") + 16)
+    struct.pack_into(">Ii", data, place, round(seconds * 1000), round(begin * scale))
+    (tmp_path / "a.mp4").write_bytes(data)
+    assert len(list(open_frames(tmp_path / "a.mp4"))) == count
+
+
+def test_frames_before_the_first_key_frame_are_not_missing(tmp_path):
+    whole = write_noise(tmp_path / "a.mp4", "mp4", "libx264", {}, sounding=False)
+    with av.open(str(whole)) as source, av.open(str(tmp_path / "b.mp4"), "w") as file:
+        track = file.add_stream_from_template(source.streams.video[0])
+        for packet in list(source.demux(video=0))[5:-1]:
+            packet.stream = track
+            file.mux(packet)
+    assert 20 < len(list(open_frames(tmp_path / "b.mp4"))) < 40
 
 
 def test_times_go_on_where_those_of_the_file_jump_back_or_are_not_said():

@@ -254,6 +254,46 @@ def test_a_stream_comes_from_stdin(tmp_path, monkeypatch):
     assert frames.name == "stdin" and len(list(frames)) == 7
 
 
+def as_stdin(monkeypatch, data, seekable):
+    class Pipe(io.BytesIO):
+        def seekable(self):
+            return seekable
+
+        def seek(self, *where):
+            if not seekable:
+                raise io.UnsupportedOperation("seek")
+            return super().seek(*where)
+
+        def peek(self, size):
+            return self.getbuffer()[self.tell() :][:size].tobytes()
+
+    monkeypatch.setattr("sys.stdin", types.SimpleNamespace(buffer=Pipe(data)))
+
+
+def test_an_mp4_whose_index_is_at_its_end_is_told_of_where_it_comes_through_a_pipe(tmp_path, monkeypatch):
+    noise = np.random.default_rng(0).integers(0, 256, (25, 256, 320, 3), dtype=np.uint8)
+    data = write_video(tmp_path / "a.mp4", noise).read_bytes()
+    as_stdin(monkeypatch, data, seekable=True)
+    assert len(list(open_frames("-"))) == 25
+    as_stdin(monkeypatch, data, seekable=False)
+    with pytest.raises(
+        OSError, match=r"stdin is .* cannot come through a pipe: give the file, or write it with -movfl"
+    ):
+        list(open_frames("-"))
+    as_stdin(monkeypatch, b"no video" * 99, seekable=False)
+    with pytest.raises(OSError, match=r"stdin is no video that FFmpeg reads, or is cut off \([^)]*\)\.$"):
+        list(open_frames("-"))
+
+
+def test_stdin_without_bytes_is_told(monkeypatch):
+    as_stdin(monkeypatch, b"", seekable=False)
+    with pytest.raises(ValueError, match="- is the video on stdin, which has no bytes: give one, as in"):
+        open_frames("-")
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(ValueError, match="- is the video on stdin, which has no bytes: give one, as in"):
+        open_frames("-")
+
+
 def test_without_smoothing_nothing_changes_and_with_it_probabilities_are_averaged(segment):
     pixels = np.random.default_rng(1).normal(size=(4, 64, 64, 3)).astype("float32")
     plain = segment.runtime(pixels)
@@ -439,6 +479,16 @@ def test_an_animated_webp_is_a_video(segment, tmp_path):
     assert label_video(segment, tmp_path / "a.webp", tmp_path / "out")["frames"] == 3
     first.save(tmp_path / "one.webp")
     assert len(list(open_frames(tmp_path / "one.webp"))) == 1
+
+
+def test_a_video_that_is_cut_off_keeps_its_frames_and_is_not_complete(segment, tmp_path):
+    data = write_video(tmp_path / "a.mkv", np.repeat(FRAMES, 4, 0)).read_bytes()
+    (tmp_path / "a.mkv").write_bytes(data[: len(data) // 2])
+    with pytest.raises(OSError, match=r"a\.mkv has [\d,]+ of [\d,]+ bytes: it is cut off, copy it anew"):
+        label_video(segment, tmp_path / "a.mkv", tmp_path / "out")
+    first, *frames = (tmp_path / "out/a_frames.jsonl").read_text().splitlines()
+    assert not json.loads(first)["complete"] and 10 < len(frames) < 20
+    assert len(read_labels(tmp_path / "out/a_labels.mkv")) == len(frames)
 
 
 def test_what_is_no_video_is_named_and_writes_nothing(segment, tmp_path):
