@@ -6,6 +6,7 @@ import stat
 import sys
 import warnings
 from contextlib import suppress
+from typing import get_args
 
 from segformer_tf.cli import (  # noqa: F401  (they register commands)
     batch,
@@ -34,7 +35,6 @@ arrange(
     }
 )
 INTERRUPTED = 130  # what typer makes of a KeyboardInterrupt, whichever signal it came of
-SEVERAL = ("--scales", "--merge-queries", "--merge-keys")  # options that take numbers until there are no more
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -73,6 +73,7 @@ def _run(arguments: list[str]) -> object:
 
 def _several_values(arguments: list[str]) -> list[str]:
     """`--scales 0.5 1 2`, or `0.5,1,2`, as `--scales 0.5 --scales 1 --scales 2`, which is how typer reads lists."""
+    several = _lists_of_numbers(*arguments[:1])
     changed: list[str] = []
     taking = None
     for argument in arguments:
@@ -81,9 +82,17 @@ def _several_values(arguments: list[str]) -> list[str]:
             first = changed[-1] == taking
             changed += [word for value in values for word in (taking, value)][first:]
         else:
-            taking = argument if argument in SEVERAL else None
+            taking = argument if argument in several else None
             changed.append(argument)
     return changed
+
+
+def _lists_of_numbers(name: str = "") -> set[str]:
+    """A command's options that take numbers until there are no more."""
+    callback = next((command.callback for command in app.registered_commands if command.name == name), None)
+    hints = getattr(callback, "__annotations__", {})
+    lists = list[int] | None, list[float] | None
+    return {f"--{key.replace('_', '-')}" for key, hint in hints.items() if (get_args(hint) or (None,))[0] in lists}
 
 
 def _is_number(text: str) -> bool:

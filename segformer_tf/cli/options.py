@@ -17,6 +17,9 @@ Page = Annotated[
     int | None, typer.Option(help="Of TIFFs of several pages the one that is meant.", min=1, show_default=False)
 ]
 EXPORTED = (".xml", ".onnx", ".tflite")  # files that are run without TensorFlow
+Scales = Annotated[
+    list[float] | None, typer.Option(help="Sizes to average over, such as 0.75 1 1.25.", show_default=False)
+]
 BatchSize = Annotated[int, typer.Option(help="Pictures that are computed together at most.", min=1)]
 
 

@@ -22,6 +22,7 @@ from segformer_tf.cli.options import (
     Page,
     Recursive,
     Runtime,
+    Scales,
     directory_for,
     how_of,
     kinds_of,
@@ -73,9 +74,7 @@ def segment(
     stride: Annotated[
         tuple[int, int] | None, typer.Option(help="slide: steps between windows, down and across.", show_default=False)
     ] = None,
-    scales: Annotated[
-        list[float] | None, typer.Option(help="Sizes to average over, such as 0.75 1 1.25.", show_default=False)
-    ] = None,
+    scales: Scales = None,
     flip: Annotated[bool, typer.Option("--flip", help="Average with the mirrored picture.")] = False,
     merge_queries: MergeQueries = None,
     merge_keys: MergeKeys = None,

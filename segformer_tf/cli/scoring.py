@@ -8,6 +8,7 @@ import typer
 
 from segformer_tf.cli.app import MergeKeys, MergeQueries, app, load_tensorflow, merged, say
 from segformer_tf.cli.opened import Opened, load_model, open_both, say_left_out
+from segformer_tf.cli.options import Scales
 
 Data = Annotated[Path, typer.Option(help="Directory of a data set, in one of the layouts of docs/training.md.")]
 Binary = Annotated[bool, typer.Option("--binary", help="Masks of one foreground class, as for `train`.")]
@@ -24,9 +25,7 @@ def evaluate(
     protocol: Annotated[str, typer.Option(help=PROTOCOLS)] = "plain",
     window: Annotated[tuple[int, int] | None, typer.Option(help="Height and width of a window, for slide.")] = None,
     stride: Annotated[tuple[int, int] | None, typer.Option(help="Steps between windows, for slide.")] = None,
-    scales: Annotated[
-        list[float] | None, typer.Option(help="A size beside the picture's own, such as 0.75; repeat it.")
-    ] = None,
+    scales: Scales = None,
     flip: Annotated[bool, typer.Option("--flip", help="Mirror images too; probabilities are averaged.")] = False,
     map_classes: Annotated[
         Path | None,
@@ -54,7 +53,7 @@ def evaluate(
         str | None, typer.Option(help="Score corrupted pictures: cityscapes-c, or names with commas between them.")
     ] = None,
     severity: Annotated[
-        list[int] | None, typer.Option(help="A strength of --corruptions, 1 to 5; repeat it. All if not given.")
+        list[int] | None, typer.Option(help="Strengths of --corruptions, such as 1 3; 1 to 5 if not given.")
     ] = None,
     output: Annotated[
         Path | None, typer.Option(help="JSON file of --corruptions: written after each score, gone on with.")

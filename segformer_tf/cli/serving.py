@@ -23,7 +23,7 @@ def serve(
     max_batch_size: Annotated[int, typer.Option(help="Pictures that run together at most.", min=1)] = 8,
     batch_timeout_ms: Annotated[float, typer.Option(help="How long a batch waits for more.", min=0)] = 5.0,
     version: Annotated[
-        list[int] | None, typer.Option(help="Only this version; may be given several times. The highest by default.")
+        list[int] | None, typer.Option(help="Only these versions, such as 1 2. The highest by default.")
     ] = None,
     label: Labels = None,
     config: Annotated[

@@ -103,7 +103,7 @@ def test_every_command_has_its_heading_and_its_help_has_examples_that_could_be_t
         for line in examples:
             words = shlex.split(line.partition("     ")[0].partition(" <")[0])[2:]
             # What is parsed may name files that are not there; that they are looked for comes later.
-            command.make_context(name, cli._several_values(words), resilient_parsing=True)
+            command.make_context(name, cli._several_values([name, *words])[1:], resilient_parsing=True)
             options = {word for word in words if word.startswith("--")}
             assert options <= {option for parameter in command.params for option in parameter.opts}, line
 
@@ -191,13 +191,28 @@ def test_a_wrong_call_is_one_line_and_status_2(call, tmp_path, monkeypatch, argu
     assert list(tmp_path.iterdir()) == []
 
 
-def test_several_values_of_scales_are_taken():
+def test_several_values_are_taken_of_every_list_of_numbers(commands):
     taken = cli._several_values(["segment", "a.jpg", "--scales", "0.75", "1", "b.jpg", "--scales", "1,2"])
     assert taken == ["segment", "a.jpg", "--scales", "0.75", "--scales", "1", "b.jpg", "--scales", "1", "--scales", "2"]
-    assert cli._several_values(["--scales", "a.jpg"]) == ["--scales", "a.jpg"]
-    taken = cli._several_values(["--merge-queries", "1", "2", "--merge-keys", "3", "4", "--scales", "1"])
+    assert cli._several_values(["segment", "--scales", "a.jpg"]) == ["segment", "--scales", "a.jpg"]
+    taken = cli._several_values(["segment", "--merge-queries", "1", "2", "--merge-keys", "3", "4", "--scales", "1"])
     queries, keys = ["--merge-queries", "1", "--merge-queries", "2"], ["--merge-keys", "3", "--merge-keys", "4"]
-    assert taken == [*queries, *keys, "--scales", "1"]
+    assert taken == ["segment", *queries, *keys, "--scales", "1"]
+    alone = ["corrupt", "--severity", "3", "2024", "out"]  # one number, then a directory
+    assert cli._several_values(alone) == alone
+    lists = {"evaluate": ("scales", "severity", "merge_queries"), "serve": ("version",)}
+    for name, parameter in [(name, parameter) for name, parameters in lists.items() for parameter in parameters]:
+        option = f"--{parameter.replace('_', '-')}"
+        assert cli._several_values([name, option, "1", "2"]) == [name, option, "1", option, "2"]
+        told = next(own.help for own in commands[name].params if own.name == parameter)
+        assert "such as " in told and "repeat" not in told and "several times" not in told, told
+
+
+def test_evaluate_says_of_its_scales_what_segment_says(commands):
+    told = {
+        option.help for name in ("segment", "evaluate") for option in commands[name].params if option.name == "scales"
+    }
+    assert told == {"Sizes to average over, such as 0.75 1 1.25."}
 
 
 def test_what_a_terminal_cannot_show_is_escaped():

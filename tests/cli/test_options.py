@@ -282,7 +282,7 @@ TABLE = {
         "--binary": {"inspect.binary": True, MORE: True},
         "--skip-broken": {"inspect.broken": "skip"},
         "--corruptions snow": {"robustness.names": ("snow",), "evaluate.corruption": ("snow", 1)},
-        "--severity 2 --severity 3": {"robustness.severities": (2, 3)},
+        "--severity 2 3": {"robustness.severities": (2, 3)},
         "--output scores.json": {"robustness.file": "scores.json"},
         **dict.fromkeys(
             ["--boundary", "--intervals", "--groups groups.json", "--calibration", "--folds drive", "--dump there"],
