@@ -110,7 +110,7 @@ def test_install_lines_quote_extras():
 @pytest.mark.parametrize("page", [*PAGES, *NOTEBOOKS], ids=lambda page: str(page.relative_to(ROOT)))
 def test_install_lines_work_in_a_clone(page):
     """The package is on no index; the sentence that says so names what messages say."""
-    text = page.read_text("utf-8").replace("where a message says `pip install 'segformer-tf[serve]'`", "")
+    text = page.read_text("utf-8").replace("Where a message says `pip install 'segformer-tf[serve]'`", "")
     assert re.findall(r"pip install [^`\n]*segformer-tf\b[^`\n]*", text) == []
 
 

@@ -29,7 +29,8 @@ class Augmentation:
         flip_rate: Rate of horizontal flips.
         photometric: Whether brightness, contrast, saturation and hue are distorted, each at rate 0.5.
         light_rate: Rate of pictures with other tones, white balance and a slope of brightness, as at another hour.
-        blur_rate, noise_rate: Rates of pictures blurred by 0.4 to 1.6 pixels, and with noise of up to 16 grey levels.
+        blur_rate, noise_rate: Rates of pictures blurred by 0.4 to 1.6 pixels, and with Gaussian noise
+            whose standard deviation is up to 16 grey levels.
         image_mean, image_std: Of the pixels / 255, a number a channel: what they are normalised with.
         cut_rate, paste_rate: Rates of crops that are laid over with a box of another crop of the batch, and with the
             pixels of half of its classes; for segmentation.
