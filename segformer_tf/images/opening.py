@@ -162,7 +162,7 @@ def _is_lossy(image: Any, data: bytes = b"") -> bool:
 
 def to_pixels(
     source: Any,
-    channels: int,
+    channels: int | None,
     data_format: str | None,
     strict: bool,
     exif: bool | None = None,
@@ -171,21 +171,22 @@ def to_pixels(
 ) -> np.ndarray:
     """Anything `open_image` takes -> (H, W, C): uint8, or the array's own type where that is float or a wider integer.
 
-    PIL images are converted to RGB for `channels` 3 and to grey for 1; alpha is dropped, not blended. With
+    PIL images are converted to RGB for `channels` 3 and to grey for 1; alpha is dropped, not blended. `channels` None
+    is 3 for pictures, and for arrays and tensors as many as they have. With
     `value_range` (low, high) everything but 8-bit values is stretched from there to 0 to 255. Without, 16-bit greys are
     divided by 257: always for mode "I;16" and uint16 arrays, for mode "I" if a value is over 255. Floats of grey and
     colour pictures, of files and in PIL images, are 0 to 1 or 0 to 255 and become 8 bits too; those of arrays, and of
     other bands, stay.
     Raises ValueError, naming a file, for NaN, infinite or out-of-range values and for other channels.
     """
-    image = open_image(source, exif, page, channels, value_range is not None)
+    image = open_image(source, exif, page, channels or 3, value_range is not None)
     name = name_of(source)
     drawn = isinstance(image, Image.Image) or not (isinstance(source, np.ndarray) or hasattr(source, "__array__"))
     if drawn:  # a picture, of a file where it is an array by now; not an array of the caller's
-        data_format = "channels_last"
+        data_format, channels = "channels_last", channels or 3
     try:
         if isinstance(image, Image.Image):
-            image = _from_pil(image, channels, value_range is not None)
+            image = _from_pil(image, channels or 3, value_range is not None)
         return to_channels_last(_plain(image, name, value_range, drawn), channels, data_format, strict)
     except ValueError as error:
         if name == "image":

@@ -112,12 +112,13 @@ class SegformerImageProcessor(Settings):
         self, image = self._with({}), tf.convert_to_tensor(image)
         if image.dtype != tf.uint8 or image.shape.rank not in (3, 4):
             raise ValueError(f"image is {image.dtype.name} {image.shape}; expected uint8 (H, W, C) or (B, H, W, C).")
-        if self.do_normalize and image.shape[-1] not in (None, self.channels):
-            raise ValueError(f"image has {image.shape[-1]} channels (shape {image.shape}); expected {self.channels}.")
+        grey, channels = image.shape[-1] == 1 and self.channels == 3, self.channels
+        if self.do_normalize and channels and not grey and image.shape[-1] not in (None, channels):
+            raise ValueError(f"image has {image.shape[-1]} channels (shape {image.shape}); expected {channels}.")
         if self.do_resize:
             shape = [known or dynamic for known, dynamic in zip(image.shape, tf.unstack(tf.shape(image)), strict=True)]
             image = resize(image, target_size(self.size, *shape[-3:-1], choose=tf.where), METHOD[self.resample])
-        return scale_tensor(image, self._scaling())
+        return scale_tensor(tf.repeat(image, 3, axis=-1) if grey else image, self._scaling())
 
     @spell_checked
     def post_process_semantic_segmentation(
@@ -143,7 +144,7 @@ class SegformerImageProcessor(Settings):
     def _all_pixel_values(self, sources: list[Any], input_data_format: str | None) -> np.ndarray | list[np.ndarray]:
         """One array an image, or where the size is fixed one for all; made on all cores, as Pillow and NumPy allow."""
         made = None
-        if self.do_resize and self.do_normalize and "height" in self.size:
+        if self.do_resize and self.do_normalize and self.channels and "height" in self.size:
             shape = self._shape(self.size["height"], self.size["width"], self.channels)
             made = np.empty((len(sources), *shape), np.float32)
 

@@ -113,17 +113,19 @@ def resolve_data_format(data_format: str | None) -> str:
     return value
 
 
-def to_channels_last(image: np.ndarray, channels: int, data_format: str | None, strict: bool) -> np.ndarray:
+def to_channels_last(image: np.ndarray, channels: int | None, data_format: str | None, strict: bool) -> np.ndarray:
     """(H, W), (H, W, C) or (C, H, W) -> (H, W, C), with a grey image repeated to `channels` = 3.
 
-    With `data_format` None the axis of `channels` (else of 1, else of 3) values is taken, the first if both ends fit.
+    With `data_format` None the axis of `channels` (else of 1, else of 3) values is taken, the first if both ends fit;
+    `channels` None is any number, and the axis then one of 1, 3 or 4.
     Raises ValueError where no axis fits, or `strict` and the count is not `channels`.
     """
     if image.ndim == 2:
         image, data_format = image[..., np.newaxis], "channels_last"
     if image.ndim != 3 or 0 in image.shape:
         raise ValueError(f"image has shape {image.shape}; expected (H, W), (H, W, C) or (C, H, W) with no side of 0.")
-    wanted = f"{channels} channels" if strict else f"{channels}, 1 or 3 channels"
+    strict = strict and channels is not None
+    wanted = f"{channels} channels" if strict else f"{channels or 4}, 1 or 3 channels"
     if data_format is None:
         data_format = _infer(image.shape, channels)
     if data_format is None:
@@ -141,8 +143,8 @@ def to_channels_last(image: np.ndarray, channels: int, data_format: str | None, 
     return image
 
 
-def _infer(shape: tuple[int, ...], channels: int) -> str | None:
-    for count in (channels, 1, 3):
+def _infer(shape: tuple[int, ...], channels: int | None) -> str | None:
+    for count in (channels, 1, 3) if channels else (1, 3, 4):
         first, last = shape[0] == count, shape[-1] == count
         if first and last:
             warnings.warn(

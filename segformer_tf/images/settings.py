@@ -52,8 +52,8 @@ class Settings:
     """An image processor's arguments, under the keys of the Hub's files.
 
     `size` is height and width; it may also be an int (square), a pair, or {"shortest_edge": n} (keeps the ratio).
-    Images of another number of channels than 3 need `image_mean` and `image_std` of that length. `data_format` None is
-    Keras' own setting.
+    Images of another number of channels than 3 need `image_mean` and `image_std` of that length; a number alone is for
+    as many channels as an array or tensor has, or a pipeline's model takes. `data_format` None is Keras' own setting.
     `do_exif_transpose` None turns files and bytes as their EXIF tag says, and leaves arrays and PIL images as they lie.
     `value_range` is (black, white) of data of over 8 bits, such as (0, 4095); without it 16 bits are 0 to 65535. `page`
     of a TIFF of several counts from 1. `reduce_labels` is the old name of `do_reduce_labels`, which wins where both are
@@ -124,8 +124,17 @@ class Settings:
         self.do_reduce_labels = value
 
     @property
-    def channels(self) -> int:
-        return len(self.image_mean) if isinstance(self.image_mean, list) else 3
+    def channels(self) -> int | None:
+        """How many every image has; None: as many as an array has, files and PIL images 3."""
+        return len(self.image_mean) if isinstance(self.image_mean, list) else None
+
+    def for_channels(self, number: int) -> Self:
+        """This, or where `image_mean` is a number alone a copy for images of so many channels."""
+        if self.channels is not None:
+            return self
+        changed = copy.copy(self)
+        changed.image_mean, changed.image_std = [self.image_mean] * number, [self.image_std] * number
+        return changed
 
     @property
     def fixed_size(self) -> tuple[int, int] | None:

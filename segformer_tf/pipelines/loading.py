@@ -105,7 +105,7 @@ def fastest(runtime: Any, processor: SegformerImageProcessor, backend: str) -> R
     Says which; where the model cannot be converted, or not run there, why.
     """
     height, width = processor.fixed_size or (512, 512)
-    sample = np.random.default_rng(0).normal(size=(1, height, width, processor.channels)).astype(np.float32)
+    sample = np.random.default_rng(0).normal(size=(1, height, width, processor.channels or 3)).astype(np.float32)
     try:
         made = converted(runtime.model, backend, processor.fixed_size)
         agrees = (votes(runtime(sample)) == votes(made(sample))).mean() >= 0.999

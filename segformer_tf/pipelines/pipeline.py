@@ -61,9 +61,10 @@ class Pipeline:
                 f"{name or own.source} is a {own.description.model}; {type(self).__name__} needs a {self.class_name}."
             )
         self.model: Any = None if isinstance(model, Runtime) else model
-        self.processor = processor or own.description.image_processor() or images.SegformerImageProcessor()
+        processor = processor or own.description.image_processor() or images.SegformerImageProcessor()
         self.name = name
         self.config = model.config if self.model is not None else SegformerConfig.from_dict(own.description.config)
+        self.processor = processor.for_channels(self.config.num_channels)
         other = self.model is not None and runtime not in ("auto", "tensorflow")
         self.runtime = converted(model, runtime, self.processor.fixed_size) if other else own
         self._may_convert = runtime == "auto" and self.model is not None
@@ -223,7 +224,7 @@ class SegmentationPipeline(Pipeline):
 
         def read(picture: Any) -> tuple[Any, None]:
             plain = mode == "slide" and self.processor.page is None
-            regions = open_regions(picture, self.processor.channels) if plain else None
+            regions = open_regions(picture, self.processor.channels or 3) if plain else None
             return self._read(picture) if regions is None else (regions, None)
 
         return overlap.Task(read, result, how)

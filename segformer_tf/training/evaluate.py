@@ -76,6 +76,7 @@ def predictions(
         else ignore_index
     )
     processor = processor or runtime.description.image_processor() or SegformerImageProcessor()
+    processor = processor.for_channels(runtime.description.config.get("num_channels", 3))
     source = as_read_by(source, processor)
 
     def read(item: Item):

@@ -152,6 +152,41 @@ def test_class_ids_over_255_survive_resizing():
     np.testing.assert_array_equal(labels, np.kron(ids, np.ones((2, 2), int)))
 
 
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_one_number_as_mean_is_for_as_many_channels_as_an_array_has(channels):
+    image = np.random.default_rng(0).integers(0, 256, (40, 60, channels), np.uint8)
+    processor = SegformerImageProcessor(size=SMALL, image_mean=0.3, image_std=0.7)
+    expected = processor(image, return_tensors="np").pixel_values
+    assert expected.shape == (1, 16, 24, channels)
+    same = SegformerImageProcessor(size=SMALL, image_mean=[0.3] * channels, image_std=[0.7] * channels)
+    for found in (
+        same(image, return_tensors="np").pixel_values,
+        processor.preprocess_tensor(image)[None],
+        processor(tf.constant(image), return_tensors="tf").pixel_values,
+        np.moveaxis(processor(image, return_tensors="np", data_format="channels_first").pixel_values, 1, -1),
+    ):
+        np.testing.assert_array_equal(found, expected)
+    assert processor(image[..., 0]).pixel_values[0].shape == (16, 24, 1)
+    with pytest.raises(ValueError, match=r"shape \(40, 60, 5\); expected 4, 1 or 3 channels as first or last axis"):
+        processor(np.zeros((40, 60, 5), np.uint8))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P"])
+def test_one_number_as_mean_leaves_pictures_in_colours(mode, image):
+    picture = Image.fromarray(image).convert(mode)
+    found = SegformerImageProcessor(size=SMALL, image_mean=0.3, image_std=0.7)(picture).pixel_values[0]
+    expected = SegformerImageProcessor(size=SMALL, image_mean=[0.3] * 3, image_std=[0.7] * 3)(picture).pixel_values[0]
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("switches", [{}, {"do_normalize": False}, {"do_resize": False}], ids=str)
+def test_the_graph_repeats_a_grey_image_as_the_call_does(switches, image):
+    processor = SegformerImageProcessor(size=SMALL, **switches)
+    expected = processor(image[..., :1]).pixel_values[0]
+    assert expected.shape[-1] == 3
+    np.testing.assert_array_equal(processor.preprocess_tensor(image[..., :1]), expected)
+
+
 def test_other_channel_counts_follow_image_mean():
     image = np.random.default_rng(0).integers(0, 256, (20, 30, 5), np.uint8)
     processor = SegformerImageProcessor(size=SMALL, image_mean=[0.5] * 5, image_std=[0.2] * 5)

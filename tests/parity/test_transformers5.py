@@ -14,6 +14,7 @@ from reference import FIXTURES, relative_difference
 
 from segformer_tf import (
     SegformerConfig,
+    SegformerImageProcessor,
     TFSegformerForImageClassification,
     TFSegformerForSemanticSegmentation,
     TFSegformerModel,
@@ -154,6 +155,18 @@ def test_what_this_package_accepts_passes_the_strict_types_there(odd, tmp_path):
     there = transformers.SegformerConfig.from_pretrained(tmp_path)
     for key in odd:
         assert getattr(there, key) == getattr(config, key)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_one_number_as_mean_gives_the_bits_of_transformers(channels):
+    from transformers.models.segformer.image_processing_pil_segformer import SegformerImageProcessorPil
+
+    image = np.random.default_rng(channels).integers(0, 256, (40, 60, channels), np.uint8)
+    # It hands arrays of four channels to Pillow as RGBA, which weighs colours by the last of them.
+    settings = {"image_mean": 0.3, "image_std": 0.7, "size": {"height": 17, "width": 23}, "do_resize": channels < 4}
+    expected = SegformerImageProcessorPil(**settings)(image, input_data_format="channels_last", return_tensors="np")
+    found = SegformerImageProcessor(**settings, data_format="channels_first")(image, return_tensors="np")
+    np.testing.assert_array_equal(found.pixel_values, expected.pixel_values)
 
 
 def at_boundary(map_, data_format: str):

@@ -132,10 +132,12 @@ def test_a_model_of_one_class_tells_it_from_the_rest():
         assert set(np.unique(segment(PICTURE, **options).labels)) == {0, 1}
 
 
-def test_grey_models_take_grey_pictures():
-    processor = SegformerImageProcessor(size=64, image_mean=[0.5], image_std=[0.5])
+@pytest.mark.parametrize("number", [[0.5], 0.5], ids=str)
+def test_grey_models_take_grey_pictures(number):
+    processor = SegformerImageProcessor(size=64, image_mean=number, image_std=number)
     segment = SegmentationPipeline(random_model(num_channels=1), processor)
     result = segment(Image.fromarray(PICTURE))
+    np.testing.assert_array_equal(segment(np.asarray(Image.fromarray(PICTURE).convert("L"))).labels, result.labels)
     assert result.labels.shape == (50, 70) and result.overlay(legend=False).size == (70, 50)
 
 
