@@ -55,6 +55,8 @@ def check(config: Any) -> None:
     for size, heads in zip(config.hidden_sizes, config.num_attention_heads, strict=True):
         wanted = f"numbers that divide hidden_sizes = {config.hidden_sizes} ({heads} does not divide {size})"
         expect(size % heads == 0, "num_attention_heads", wanted)
+    wide = all(int(size * ratio) for size, ratio in zip(config.hidden_sizes, config.mlp_ratios, strict=True))
+    expect(wide, "mlp_ratios", f"numbers that leave a unit or more of hidden_sizes = {config.hidden_sizes}")
     for key in ("merge_queries", "merge_keys"):
         merged = getattr(config, key)
         numbered = not merged or (isinstance(merged, list) and all(is_whole(number, stages) for number in merged))

@@ -153,6 +153,10 @@ def test_names_win_over_other_ids_in_a_file_and_that_is_told(ids, tmp_path):
     ("wrong", "message"),
     [
         ({"depths": [2, 2]}, r"depths is \[2, 2\], expected a list of num_encoder_blocks = 4 numbers"),
+        (
+            {"hidden_sizes": [1, 64, 160, 256], "num_attention_heads": [1] * 4, "mlp_ratios": [0.5, 4, 4, 4]},
+            r"mlp_ratios is \[0\.5, 4, 4, 4\], expected numbers that leave a unit or more of hidden_sizes",
+        ),
         ({"hidden_sizes": [32, 64, 161, 256]}, r"num_attention_heads is .*\(5 does not divide 161\)"),
         ({"hidden_act": "mish"}, r"hidden_act is 'mish', expected one of gelu, "),
         ({"num_labels": 0}, r"num_labels is 0, expected a whole number of at least 1"),

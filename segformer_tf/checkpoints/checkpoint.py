@@ -62,6 +62,7 @@ def understand(
             variables, unexpected = names.to_variables(tensors, layout)
         if config is None:
             config = infer.infer_config(variables, layout, metadata)
+            infer.check_inferred(config, variables, layout, source)
     return Checkpoint(config, variables, source, layout, unexpected)
 
 

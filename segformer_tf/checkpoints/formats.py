@@ -17,6 +17,8 @@ from segformer_tf.storage.read import read_index, understanding
 
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "U8": "u1", "BOOL": "?"}
 
+WRAPPED = ("state_dict", "model_state_dict", "model")  # where training scripts put a state dict
+
 
 def read(path: str | os.PathLike, check: Check | None = None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Tensors and metadata of one weight file, or of the shards that an `.index.json` lists; floating point as float32.
@@ -126,8 +128,8 @@ def _read_torch(path: Path, check: Check) -> tuple[dict[str, np.ndarray], dict[s
     state, meta = content, {}
     if isinstance(content, dict):
         meta = content.get("meta") or {}
-        key = next((key for key in ("state_dict", "model") if isinstance(content.get(key), dict)), None)
-        state = content if key is None else content[key]
+        key = next((key for key in WRAPPED if isinstance(content.get(key), dict)), None)
+        state = _tensors(content) if key is None else content[key]
         others = [other for other, value in content.items() if other != key and _is_state(value) and value]
         if key and others:
             warnings.warn(
@@ -136,10 +138,8 @@ def _read_torch(path: Path, check: Check) -> tuple[dict[str, np.ndarray], dict[s
                 UserWarning,
                 stacklevel=4,
             )
-    if not _is_state(state):
-        raise ValueError(
-            f'{path} holds no tensors by name; expected a state dict, bare or under "state_dict" or "model".'
-        )
+    if not (_is_state(state) and state):
+        raise ValueError(f"{path} holds no tensors by name; expected a state dict, bare or under {', '.join(WRAPPED)}.")
     for name, tensor in state.items():
         if tensor.layout != torch.strided:
             raise ValueError(f"{path}: tensor {name} is sparse; expected a dense one: save what its to_dense() gives.")
@@ -151,6 +151,13 @@ def _read_torch(path: Path, check: Check) -> tuple[dict[str, np.ndarray], dict[s
         tensor = tensor.detach()
         tensors[name] = (tensor.float() if tensor.is_floating_point() else tensor).numpy()
     return tensors, meta if isinstance(meta, dict) else {}
+
+
+def _tensors(content: dict[str, Any]) -> dict[str, Any]:
+    """A state dict without what stands among its tensors, such as the epoch."""
+    import torch
+
+    return {name: value for name, value in content.items() if isinstance(value, torch.Tensor)}
 
 
 def _is_state(value: Any) -> bool:

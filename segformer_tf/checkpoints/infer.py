@@ -1,14 +1,17 @@
 """A configuration read off the shapes of the tensors, for files that carry none."""
 
 import math
+import re
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from segformer_tf.checkpoints.names import task_of
-from segformer_tf.config import SegformerConfig
+from segformer_tf.checkpoints.layouts import LAYOUTS
+from segformer_tf.checkpoints.names import task_of, tensor_name
+from segformer_tf.config import VARIANTS, SegformerConfig
 from segformer_tf.storage.read import understanding
 
 ARCHITECTURES = {
@@ -16,6 +19,8 @@ ARCHITECTURES = {
     "classifier": "SegformerForImageClassification",
     None: "SegformerModel",
 }
+FIRST_BIAS = "block_{}_0/mlp/dense1/bias"
+OF_STAGE = re.compile(r"(?:patch_embeddings|block|layer_norm|decode_head/linear_c)_(\d+)")
 
 
 def infer_config(
@@ -39,9 +44,10 @@ def infer_config(
         )
     proj = [variables[f"patch_embeddings_{s}/proj/kernel"].shape for s in range(stages)]
     sizes = [shape[-1] for shape in proj]
-    depths = [len({path.split("/")[0] for path in variables if path.startswith(f"block_{s}_")}) for s in range(stages)]
+    blocks = [match for path in variables if (match := re.match(r"block_(\d+)_(\d+)/", path))]
+    depths = [1 + max((int(block[2]) for block in blocks if int(block[1]) == s), default=-1) for s in range(stages)]
     sr = [variables.get(f"block_{s}_0/attention/sr/kernel", np.empty((1,))).shape[0] for s in range(stages)]
-    hidden = [variables.get(f"block_{s}_0/mlp/dense1/bias", np.empty((0,))).shape[0] for s in range(stages)]
+    hidden = [variables.get(FIRST_BIAS.format(s), np.empty((0,))).shape[0] for s in range(stages)]
     ratios = [wide // size if wide % size == 0 else wide / size for wide, size in zip(hidden, sizes, strict=True)]
     task = task_of(variables)
     config: dict[str, Any] = {
@@ -67,6 +73,27 @@ def infer_config(
     if layout == "keras_hub":
         config["hidden_act"] = "gelu_pytorch_tanh"
     return config
+
+
+def check_inferred(config: Mapping[str, Any], variables: Mapping[str, np.ndarray], layout: str, source: Path) -> None:
+    """Of a config read off tensors: ValueError where a stage is missing, a warning where no published model has it."""
+    stages = {*range(4), *(int(match[1]) for path in variables if (match := OF_STAGE.match(path)))}
+    needed = [path.format(s) for s in sorted(stages) for path in ("patch_embeddings_{}/proj/kernel", FIRST_BIAS)]
+    if lost := [path for path in needed if path not in variables]:
+        name = tensor_name(lost[0], layout if layout in LAYOUTS else "hub", task_of(variables))
+        raise ValueError(
+            f"{source} has no tensor {name}, expected one for each stage, 4 where no configuration says otherwise: "
+            "take the whole file, or put a config.json beside it."
+        )
+    read = {key: config[key] for key in ("depths", "sr_ratios")}
+    if read["depths"] not in [depths for depths, *_ in VARIANTS.values()] or read["sr_ratios"] != [8, 4, 2, 1]:
+        told = ", ".join(f"{key}={value}" for key, value in read.items())
+        warnings.warn(
+            f"The configuration of {source} is read off its tensors, and no published SegFormer has {told}: where "
+            "tensors are missing, the model is smaller than it was; put its config.json beside it.",
+            UserWarning,
+            stacklevel=6,
+        )
 
 
 def _labels(number: int, metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from segformer_tf.checkpoints.layouts import HEADS, LAYOUTS
 
-WRAPPERS = ("module.", "_orig_mod.", "model.")
+WRAPPERS = 3  # modules that a model may stand in, one in another
 _WEIGHT = {"kernel": "weight", "bias": "bias"}
 _NORM = {"gamma": "weight", "beta": "bias"}
 _BATCH_NORM = {**_NORM, "moving_mean": "running_mean", "moving_variance": "running_var"}
@@ -119,11 +119,14 @@ def detect_layout(names: Iterable[str]) -> str:
 
 
 def unwrapped(tensors: Mapping[str, Any]) -> dict[str, Any]:
-    """The tensors without what PyTorch's wrappers (DataParallel, compile, a module around it) put before every name."""
-    tensors = dict(tensors)
-    while tensors and (before := next((each for each in WRAPPERS if all(n.startswith(each) for n in tensors)), None)):
-        tensors = {name.removeprefix(before): tensor for name, tensor in tensors.items()}
-    return tensors
+    """The tensors without what the modules around a model put before its names (DataParallel, compile, Lightning)."""
+    for around in range(WRAPPERS + 1):
+        for name in tensors:
+            own = name.split(".", around)[-1]
+            if name.count(".") >= around and any(_place_of_tensor(own, layout) for layout in LAYOUTS):
+                before = name[: len(name) - len(own)]
+                return {name.removeprefix(before): tensor for name, tensor in tensors.items()}
+    return dict(tensors)
 
 
 def to_variables(tensors: Mapping[str, np.ndarray], layout: str) -> tuple[dict[str, np.ndarray], list[str]]:

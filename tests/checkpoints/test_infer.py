@@ -1,12 +1,17 @@
 """Configurations read off tensors."""
 
+import re
+import warnings
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from random_checkpoints import checkpoints, random_variables
 
-from segformer_tf.checkpoints import infer, load
-from segformer_tf.config import SegformerConfig
+from segformer_tf.checkpoints import checkpoint as whole_checkpoint
+from segformer_tf.checkpoints import infer, load, names
+from segformer_tf.config import VARIANTS, SegformerConfig
 
 TINY = {"depths": [1] * 4, "hidden_sizes": [2, 4, 5, 8], "decoder_hidden_size": 3, "num_labels": 2}
 
@@ -40,6 +45,52 @@ def test_class_names_of_another_number_are_not_used():
 def test_a_ratio_that_is_not_whole_is_kept():
     config = {**TINY, "mlp_ratios": [4, 4, 4, 2.5]}
     assert infer.infer_config(random_variables(config, None), "hub")["mlp_ratios"] == [4, 4, 4, 2.5]
+
+
+def without(variables, *parts):
+    return {path: array for path, array in variables.items() if not any(part in path for part in parts)}
+
+
+def told(variables, layout="nvlabs"):
+    """The warnings for a file of these tensors and no configuration."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        whole_checkpoint.understand(names.from_variables(variables, layout), None, {}, Path("a.pth"))
+    return [str(each.message) for each in caught]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_published_models_are_read_off_their_tensors_without_a_word(variant):
+    narrow = {"hidden_sizes": [2, 4, 5, 8], "depths": VARIANTS[variant][0], "decoder_hidden_size": 3}
+    assert told(random_variables(narrow, "decode_head")) == []
+
+
+def test_what_was_read_is_told_where_blocks_or_reductions_may_be_missing():
+    whole = random_variables({**TINY, "depths": [3, 4, 6, 3]}, "decode_head")
+    for parts, read in (
+        (["block_1_3"], r"depths=\[3, 3, 6, 3\], sr_ratios=\[8, 4, 2, 1\]"),
+        (["attention/sr", "attention/layer_norm"], r"depths=\[3, 4, 6, 3\], sr_ratios=\[1, 1, 1, 1\]"),
+    ):
+        (warning,) = told(without(whole, *parts))
+        assert re.match(
+            f"The configuration of a.pth is read off its tensors, and no published SegFormer has {read}", warning
+        )
+    assert infer.infer_config(without(whole, "block_1_2"), "hub")["depths"] == [3, 4, 6, 3]  # the gap is missing
+
+
+@pytest.mark.parametrize("layout", ["nvlabs", "hub"])
+@pytest.mark.parametrize(("parts", "nvlabs", "hub"), [
+    (["patch_embeddings_2"], "patch_embed3.proj.weight", "encoder.patch_embeddings.2.proj.weight"),
+    (["block_1_"], "block2.0.mlp.fc1.bias", "encoder.block.1.0.mlp.dense1.bias"),
+    (["_3"], "patch_embed4.proj.weight", "encoder.patch_embeddings.3.proj.weight"),
+])  # fmt: skip
+def test_a_stage_that_is_missing_is_named_by_its_tensor(parts, nvlabs, hub, layout):
+    variables = without(random_variables({**TINY, "depths": [2] * 4}, None), *parts)
+    name = {"nvlabs": nvlabs, "hub": hub}[layout]
+    with pytest.raises(
+        ValueError, match=rf"^a\.pth has no tensor {re.escape(name)}, expected one for each stage, 4 where"
+    ):
+        told(variables, layout)
 
 
 def test_tensors_without_an_encoder_give_an_error():

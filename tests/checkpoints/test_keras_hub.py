@@ -7,6 +7,9 @@ import pytest
 from segformer_tf import TFSegformerForImageClassification, TFSegformerForSemanticSegmentation
 from segformer_tf.checkpoints import keras_hub, load
 
+# Of tiny models, beside which keras-hub writes no configuration that is read here.
+pytestmark = pytest.mark.filterwarnings("ignore:The configuration of .* is read off its tensors")
+
 
 @pytest.fixture
 def here(fixtures):

@@ -133,13 +133,24 @@ def test_names_without_a_place_are_returned_not_lost(fixtures):
     assert unexpected == ["segformer.encoder.block.0.0.attention.self.gate.weight", "optimizer.step"]
 
 
-@pytest.mark.parametrize("before", ["module.", "_orig_mod.", "model.", "module._orig_mod.", "model.module."])
-def test_what_a_wrapper_of_pytorch_puts_before_every_name_is_taken_off(before):
-    tensors = names.from_variables(random_variables(TINY, "decode_head"), "nvlabs")
-    assert names.unwrapped({before + name: array for name, array in tensors.items()}).keys() == tensors.keys()
-    assert names.unwrapped(tensors).keys() == tensors.keys() and names.unwrapped({}) == {}
-    mixed = {f"{before}a": 1, "b": 2}
-    assert names.unwrapped(mixed) == mixed
+@pytest.mark.parametrize(
+    "before", ["module.", "_orig_mod.", "model.", "net.", "module._orig_mod.", "net.model.module."]
+)
+@pytest.mark.parametrize(
+    ("layout", "task"), [("hub", "decode_head"), ("transformers5", None), ("nvlabs", "classifier"), ("mmseg", None)]
+)
+def test_what_a_wrapper_of_pytorch_puts_before_names_is_taken_off(before, layout, task):
+    tensors = names.from_variables(random_variables(TINY, task), layout)
+    wrapped = {before + name: array for name, array in tensors.items()}
+    assert names.unwrapped(wrapped).keys() == tensors.keys()
+    others = {"criterion.weight": 1, "val_iou.confmat": 2}  # of a module that holds a loss and a metric too
+    assert names.unwrapped(others | wrapped).keys() == {*tensors, *others}
+    assert names.unwrapped(tensors | {f"{before}a": 1}).keys() == {*tensors, f"{before}a"}
+
+
+def test_names_of_no_segformer_are_left():
+    for tensors in ({}, {"model.a": 1, "b": 2}, {"a.b.c.d.e.f": 1}):
+        assert names.unwrapped(tensors) == tensors
 
 
 def test_a_joined_tensor_that_cannot_be_split_is_named():

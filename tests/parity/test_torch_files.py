@@ -13,6 +13,8 @@ from segformer_tf import SegformerImageProcessor
 from segformer_tf.checkpoints import formats, load, names, save
 from segformer_tf.convert import convert
 
+# The fixtures of NVlabs' code are tiny models.
+pytestmark = pytest.mark.filterwarnings("ignore:The configuration of .* is read off its tensors")
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 CLASSES = {
     "hf4-seg": transformers.SegformerForSemanticSegmentation,
@@ -100,7 +102,13 @@ def test_half_precision_legacy_files_and_other_wrappings_are_read(tmp_path, lega
         "head.weight": torch.nn.Parameter(torch.tensor([[1.5, -2.0]]).bfloat16()),
         "head.bias": torch.ones(1).half(),
     }
-    for content in (state, {"model": state}, {"state_dict": state, "meta": None}):
+    for content in (
+        state,
+        {"model": state},
+        {"model_state_dict": state, "epoch": 3},
+        {"state_dict": state, "meta": None},
+        {**state, "epoch": 3, "optimizer": {"lr": 0.1}},
+    ):
         torch.save(content, tmp_path / "m.pth", _use_new_zipfile_serialization=not legacy)
         tensors, _ = formats.read(tmp_path / "m.pth")
         np.testing.assert_array_equal(tensors["head.weight"], np.array([[1.5, -2.0]], np.float32))
@@ -116,7 +124,17 @@ def test_of_several_sets_of_weights_the_one_taken_is_told(tmp_path):
         assert tensors["head.weight"].all()
 
 
-@pytest.mark.parametrize("before", ["module.", "_orig_mod.", "model."])
+@pytest.mark.parametrize("content", [{"epoch": 3}, {"state_dict": {}}, {"model": {"a": 1}}, [1]], ids=str)
+def test_a_file_without_tensors_by_name_says_where_they_are_looked_for(tmp_path, content):
+    torch.save(content, tmp_path / "m.pth")
+    keys = "state_dict, model_state_dict, model"
+    with pytest.raises(
+        ValueError, match=rf"m\.pth holds no tensors by name; expected a state dict, bare or under {keys}"
+    ):
+        formats.read(tmp_path / "m.pth")
+
+
+@pytest.mark.parametrize("before", ["module.", "_orig_mod.", "model.", "net."])
 def test_the_names_of_wrapped_modules_are_read(tmp_path, before):
     state = torch.load(FIXTURES / "nvlabs" / "segformer.pth", weights_only=True)["state_dict"]
     torch.save({"state_dict": {before + key: value for key, value in state.items()}}, tmp_path / "m.pth")

@@ -18,6 +18,8 @@ from segformer_tf.bounds import ACTIVATIONS
 from segformer_tf.checkpoints import names
 from segformer_tf.convert import convert
 
+# The fixtures of NVlabs' code are tiny models.
+pytestmark = pytest.mark.filterwarnings("ignore:The configuration of .* is read off its tensors")
 CLOSE = 1e-5  # of the largest expected value; 1e-6 is reached
 AFTER_TEN_STEPS = 1e-4  # every step doubles what rounding made of the one before
 NO_DROPPING = {"drop_path_rate": 0.0, "classifier_dropout_prob": 0.0}

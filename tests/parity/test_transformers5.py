@@ -21,6 +21,8 @@ from segformer_tf import (
 )
 from segformer_tf.convert import convert
 
+# The fixtures of NVlabs' code are tiny models.
+pytestmark = pytest.mark.filterwarnings("ignore:The configuration of .* is read off its tensors")
 VARIANTS = [f"b{i}" for i in range(6)] if os.environ.get("SEGFORMER_TF_PARITY") == "long" else ["b0", "b2"]
 SIZES = ((512, 512), (287, 421))
 TASKS = {
