@@ -25,7 +25,7 @@ def label_map(
 
     Args:
         model, data: Names by id. A data set without names, and names that were never given (LABEL_0 ...; background and
-            foreground of `--binary`), fit anything.
+            foreground of `--binary`), fit anything; of two classes with one name, "background" fits any other.
         given: The model's class of each class of the data set, both by name or id; None leaves a class out. A class
             that it does not name is the model's class of the same name.
 
@@ -78,7 +78,9 @@ def _check_same(model: Classes, data: Classes) -> None:
     names, own = ([classes[i] for i in sorted(classes)] for classes in (model, data))
     if not data or (made_up(names) and len(own) <= len(names)) or (made_up(own) and len(own) == len(names)):
         return
-    if all(i in model and plain(model[i]) == plain(name) for i, name in data.items()):
+    same = {i for i, name in data.items() if i in model and plain(model[i]) == plain(name)}
+    rest = {0} if len(names) == len(own) == 2 and TWO[0] in (plain(names[0]), plain(own[0])) else set()
+    if same | rest == set(data):
         return
     raise ValueError(
         f"the data set's classes are {_listed(data)}, and the model's are {_listed(model)}: take data with the model's "

@@ -165,8 +165,14 @@ def class_palette(config: SegformerConfig) -> np.ndarray:
     return palette_with(names, {i: own[name] for i, name in names.items() if name in own})
 
 
-def set_colors(config: SegformerConfig, colors: Mapping[int, Sequence[int]]) -> None:
-    """Keeps the colours that a data set gives its classes, by id; without any, those that the config has."""
+def set_classes(config: SegformerConfig, names: Mapping[int, str], colors: Mapping[int, Sequence[int]]) -> None:
+    """Keeps the names that a data set gives its classes, by id, where the config has LABEL_0 ..., and their colours.
+
+    Names of another number, and no colours, leave those that the config has.
+    """
+    unnamed = all(name == f"LABEL_{i}" for i, name in config.id2label.items())
+    if unnamed and names.keys() == class_names(config).keys():
+        config.id2label = dict(names) if config.num_labels > 1 else {0: names[1]}
     own = {name: list(map(int, colors[i])) for i, name in class_names(config).items() if i in colors}
     if own:
         setattr(config, COLORS, own)

@@ -11,7 +11,7 @@ from segformer_tf.data.inspection import Inspection, inspect
 from segformer_tf.data.splits import Split
 from segformer_tf.images import SegformerImageProcessor
 from segformer_tf.models import private
-from segformer_tf.pipelines.description import TEMPERATURE, set_colors
+from segformer_tf.pipelines.description import TEMPERATURE, set_classes
 from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.training import state
 from segformer_tf.training.console import Console
@@ -20,11 +20,11 @@ from segformer_tf.training.evaluate import ValidationLoss
 from segformer_tf.training.keeper import Keeper
 from segformer_tf.training.learner import (
     check_model,
-    check_suited,
     compile_learner,
     make_learner,
     make_loss,
     make_statistics,
+    suited,
 )
 from segformer_tf.training.plan import Plan, make_plan, processor_for, tell_start
 from segformer_tf.training.recipe import Recipe
@@ -97,9 +97,14 @@ def train(
     console = Console(verbose != 0 and workers.chief)
     sources = {"train": data, "val": data if validation is None else validation}
     train_source, val_source, found = _inspected(sources, model.config, broken, processor)
-    check_suited(recipe, model.config, train_source)
+    asked, recipe = recipe, suited(recipe, model.config, train_source)
     for text in [*found.warnings, *found.notes]:
         console.line(text)
+    if recipe != asked:
+        console.line(
+            f"The recipe's loss {asked.loss} and class_weight_power {asked.class_weight_power} are left out: "
+            "a classifier and a model of one class (one_logit) have a loss of their own."
+        )
     counts = found.counts("train") if "train" in found.splits else None
     workers.check_same(model, recipe, seed, {"train": train_source, "val": val_source})
     plan = make_plan(recipe, train_source, val_source)
@@ -137,7 +142,8 @@ def train(
         if tensorboard and workers.chief:
             callbacks.append(TensorBoard(run / "tensorboard", keeper))
         vars(model.config).pop(TEMPERATURE, None)  # it belongs to the weights that the model had until here
-        set_colors(model.config, found.colours)
+        names = train_source.id2label if isinstance(train_source, Split) else {}
+        set_classes(model.config, names, found.colours)
         if resume and workers.chief:
             keeper.go_on(trained)
         begun = keeper.step

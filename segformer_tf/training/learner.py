@@ -1,5 +1,7 @@
 """What learns in a run: a copy of the model in the recipe's precision, its optimizer, its loss, its statistics."""
 
+import dataclasses
+
 import keras
 
 from segformer_tf.bounds import smallest_side
@@ -16,8 +18,11 @@ from segformer_tf.training.statistics import PICTURES, Statistics
 HEADS = ("decode_head", "classifier")
 
 
-def check_suited(recipe: Recipe, config: SegformerConfig, source: Source) -> None:
-    """Raises ValueError where a recipe asks for what the data set or the model is not made for."""
+def suited(recipe: Recipe, config: SegformerConfig, source: Source) -> Recipe:
+    """The recipe with the loss that the model learns by: a classifier and a model of one class have their own.
+
+    Raises ValueError where the recipe asks for what the data set or the model is not made for.
+    """
     by_class = isinstance(source, Split) and not source.has_masks
     crop, smallest = recipe.augmentation.crop, smallest_side(config)
     if min(crop) < smallest:
@@ -26,14 +31,16 @@ def check_suited(recipe: Recipe, config: SegformerConfig, source: Source) -> Non
             f"a model with sr_ratios {config.sr_ratios} takes: enlarge it."
         )
     check_mixing(recipe.augmentation, by_class, recipe.batch_size)
-    if by_class:
-        return
-    check_masks(recipe)
+    if not by_class:
+        check_masks(recipe)
     if recipe.one_logit and config.num_labels != 1:
         raise ValueError(
             f"the recipe's one_logit is True, expected False for a model of {config.num_labels} classes: give --binary "
             "(masks of one foreground class) and a model of one logit, or set it to false."
         )
+    if by_class or config.num_labels == 1:
+        return dataclasses.replace(recipe, loss={"cross_entropy": 1.0}, class_weight_power=0.0)
+    return recipe
 
 
 def check_model(model, recipe: Recipe) -> None:
@@ -90,9 +97,8 @@ def make_loss(recipe: Recipe, source: Source, counts: list[int] | None, config: 
     """A Keras loss, or None for the model's own."""
     if recipe.mixup_alpha:
         return keras.losses.CategoricalCrossentropy(from_logits=True)
-    by_class = isinstance(source, Split) and not source.has_masks
     weighted = recipe.class_weight_power != 0
-    if by_class or config.num_labels == 1 or (recipe.loss == {"cross_entropy": 1.0} and not weighted):
+    if recipe.loss == {"cross_entropy": 1.0} and not weighted:
         return None
     if weighted and counts is None:
         raise ValueError(

@@ -33,6 +33,8 @@ def test_names_that_nobody_gave_are_known(names, expected):
         (CRACK, UNNAMED),
         (UNNAMED, CRACK),
         ({0: "background", 1: "LABEL_0"}, CRACK),
+        (CRACK, {0: "concrete", 1: "Crack"}),
+        ({0: "concrete", 1: "Crack"}, CRACK),
         ({0: "LABEL_0", 1: "LABEL_1"}, CRACK),
     ],
 )

@@ -6,7 +6,7 @@ import pytest
 from reference import SMALL
 
 from segformer_tf import SegformerConfig, SegformerImageProcessor
-from segformer_tf.pipelines.description import Description, class_palette, class_rows, set_colors
+from segformer_tf.pipelines.description import Description, class_palette, class_rows, set_classes
 
 CONFIG = SegformerConfig(**SMALL)
 ABOUT = Description(
@@ -56,9 +56,9 @@ def test_shapes_of_another_model_are_told(pixel_values, logits, message):
 def test_colours_travel_in_the_config_by_name_and_others_keep_off_them(tmp_path):
     config = SegformerConfig(id2label={0: "oben", 1: "unten", 2: "mitte"})
     before = class_palette(config).tolist()
-    set_colors(config, {})
+    set_classes(config, {}, {})
     assert "class_colors" not in config.to_dict()
-    set_colors(config, {0: before[1], 2: (0, 0, 255)})
+    set_classes(config, {}, {0: before[1], 2: (0, 0, 255)})
     config.save_pretrained(tmp_path)
     found = SegformerConfig.from_pretrained(tmp_path)
     palette = class_palette(found).tolist()
@@ -70,9 +70,22 @@ def test_colours_travel_in_the_config_by_name_and_others_keep_off_them(tmp_path)
     assert class_palette(SegformerConfig.from_pretrained(tmp_path, num_labels=4)).tolist()[:3] == before
 
 
+def test_names_of_a_data_set_take_the_place_of_label_n_alone():
+    def named(own, data):
+        config = SegformerConfig(id2label=own)
+        set_classes(config, data, {})
+        return config.id2label
+
+    sky = {0: "sky", 1: "road"}
+    assert named({0: "LABEL_0", 1: "LABEL_1"}, sky) == sky
+    for own in ({0: "LABEL_0", 1: "road"}, {0: "LABEL_0", 1: "LABEL_1", 2: "LABEL_2"}):
+        assert named(own, sky) == own and named(own, {}) == own
+    assert named({0: "LABEL_0"}, sky) == {0: "road"}
+
+
 def test_the_colours_of_one_logit_are_of_the_rest_too():
     config = SegformerConfig(id2label={0: "crack"})
-    set_colors(config, {0: [9, 9, 9], 1: [200, 0, 0]})
+    set_classes(config, {}, {0: [9, 9, 9], 1: [200, 0, 0]})
     assert class_palette(config).tolist() == [[9, 9, 9], [200, 0, 0]]
 
 

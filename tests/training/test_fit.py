@@ -24,6 +24,7 @@ from segformer_tf import (
     TFSegformerForSemanticSegmentation,
 )
 from segformer_tf.data.pictures import ids_of
+from segformer_tf.data.splits import Split
 from segformer_tf.images import palette_for
 from segformer_tf.models.private import parts_of, rate_of
 from segformer_tf.training import (
@@ -40,6 +41,7 @@ from segformer_tf.training import (
 from segformer_tf.training.console import Console
 from segformer_tf.training.fit import _inspected
 from segformer_tf.training.keeper import Keeper
+from segformer_tf.training.learner import suited
 from segformer_tf.training.plan import Plan, expected_memory, make_plan, tell_start
 from segformer_tf.training.scoring.calibration import write_temperature
 from segformer_tf.training.workers import Workers
@@ -378,6 +380,43 @@ def test_one_logit_is_not_trained_where_the_model_has_classes(data, network, tmp
     with pytest.raises(ValueError, match=r"one_logit is True, expected False for a model of 3 classes: give --binary"):
         train(network, data, tmp_path / "run", dataclasses.replace(RECIPE, one_logit=True), verbose=0)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_model_of_one_class_learns_by_its_own_loss_which_run_and_report_say(data, tmp_path, capsys):
+    (data / "classes.json").write_text(json.dumps(["rest", "box"]))
+    for mask in data.glob("annotations/*/*.png"):
+        ids = np.asarray(Image.open(mask))
+        Image.fromarray(np.where(ids == 2, 0, ids).astype(np.uint8)).save(mask)
+    network, run = tiny_network(id2label={0: "LABEL_0"}), tmp_path / "run"
+    recipe = dataclasses.replace(RECIPE, one_logit=True, steps=2, evaluate_every=2, class_weight_power=1.0)
+    train(network, data, run, recipe, verbose=1)
+    assert f"The recipe's loss {recipe.loss} and class_weight_power 1.0 are left out" in capsys.readouterr().err
+    kept = json.loads((run / "recipe.json").read_text())
+    assert (kept["loss"], kept["class_weight_power"]) == ({"cross_entropy": 1.0}, 0)
+    assert network.config.id2label == {0: "box"}
+    train(network, data, run, dataclasses.replace(recipe, steps=4), resume=True, verbose=0)
+
+
+def test_a_classifier_learns_by_its_own_loss():
+    pictures, recipe = Split("train", [Path("a.png")], [0]), RECIPES["from-scratch"]
+    assert suited(recipe, SegformerConfig(num_labels=2), pictures).loss == {"cross_entropy": 1.0}
+    assert suited(recipe, SegformerConfig(num_labels=2), own_dataset()) is recipe
+
+
+def test_a_model_without_names_gets_the_data_sets(data, tmp_path):
+    def named(names, run):
+        network = tiny_network(id2label=names)
+        train(network, data, run, dataclasses.replace(RECIPE, steps=2, evaluate_every=2), verbose=0)
+        return json.loads((run / "best/config.json").read_text())
+
+    given = named({i: f"LABEL_{i}" for i in range(3)}, tmp_path / "run")
+    assert given["id2label"] == {"0": "wall", "1": "box", "2": "leaf"}
+    assert given["class_colors"].keys() == {"wall", "box", "leaf"}
+    assert "| wall |" in (tmp_path / "run/report.md").read_text()
+    own = {0: "Wall", 1: "BOX", 2: "leaf"}
+    assert named(own, tmp_path / "other")["id2label"] == {str(i): name for i, name in own.items()}
+    (data / "classes.json").unlink()  # "class 0" would be no name
+    assert named({i: f"LABEL_{i}" for i in range(3)}, tmp_path / "third")["id2label"]["0"] == "LABEL_0"
 
 
 def test_a_run_shows_the_classes_in_the_data_sets_colours_and_its_label_png_is_read_as_written(data, network, tmp_path):
