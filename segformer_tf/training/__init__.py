@@ -3,7 +3,7 @@
 from segformer_tf.data import Inspection, Split, inspect, read_split
 from segformer_tf.models.metrics import MeanIoU, confusion, scores
 from segformer_tf.training.augment import Augmentation
-from segformer_tf.training.datasets import evaluation_data, training_data
+from segformer_tf.training.datasets import training_data
 from segformer_tf.training.evaluate import evaluate
 from segformer_tf.training.fit import train
 from segformer_tf.training.losses import SegmentationLoss, class_weights
@@ -28,7 +28,6 @@ __all__ = [
     "confusion",
     "draw_batch",
     "evaluate",
-    "evaluation_data",
     "inspect",
     "load_recipe",
     "make_strategy",

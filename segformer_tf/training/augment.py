@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from segformer_tf.bounds import SMALLEST_SIDE
+from segformer_tf.data.splits import UNLABELLED
 from segformer_tf.images.scaling import IMAGENET_MEAN, IMAGENET_STD
 from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.training.distortion import distort, weather
@@ -82,10 +83,10 @@ class Augmentation:
                 raise ValueError(f"{key} is {getattr(self, key)}, expected a rate from 0 to 1: correct it.")
 
 
-def augment(image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, how: Augmentation, ignore_index: int = 255):
+def augment(image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, how: Augmentation):
     """(H, W, 3) uint8 and (H, W) ids -> (*crop, 3) float32 normalised and (*crop) int32.
 
-    Beside a picture smaller than the crop, the image is 0 after normalising and the mask `ignore_index`.
+    Beside a picture smaller than the crop, the image is 0 after normalising and the mask unlabelled (255).
 
     Args:
         seed: Two whole numbers, another pair for every element and epoch.
@@ -96,7 +97,7 @@ def augment(image: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, how: Augmentatio
     image, mask = (tf.cond(flip, lambda x=x: tf.reverse(x, [1]), lambda x=x: x) for x in (image, mask))
     size = tf.shape(image)[:2]
     resized = _resized_size(size, how.scale[0] + draws[1] * (how.scale[1] - how.scale[0]), how.fit_within)
-    offset, mask = _crop(mask, resized, draws[2:5], seed, how, ignore_index)
+    offset, mask = _crop(mask, resized, draws[2:5], seed, how)
     inside = tf.minimum(resized - offset, tf.constant(how.crop))  # what of the crop lies in the picture
     image = _part_of_resized(image, resized, offset, inside)
     image = _distorted(image, draws[5:], seed, how)
@@ -147,19 +148,19 @@ def _resized_size(size, factor, fit_within):
     return tf.maximum(tf.cast(tf.cast(size, tf.float32) * factor + 0.5, tf.int32), 1)
 
 
-def _crop(mask, resized, draws, seed, how: Augmentation, ignore_index):
+def _crop(mask, resized, draws, seed, how: Augmentation):
     """Where the crop begins in the resized picture, over a class or where no class covers too much; its labels."""
     margin = tf.maximum(resized - tf.constant(how.crop), 0)
     tries = tf.random.stateless_uniform((CROP_TRIES + 1, 2), seed + 1)
     offsets = tf.cast(tries * tf.cast(margin + 1, tf.float32), tf.int32)
 
     def labels_at(offset):
-        return _crop_labels(mask, resized, offset, how.crop, ignore_index)
+        return _crop_labels(mask, resized, offset, how.crop)
 
     def anywhere():
         def too_uniform(i, labels):
-            counts = tf.math.bincount(labels, minlength=ignore_index + 1)
-            counts = tf.concat([counts[:ignore_index], counts[ignore_index + 1 :]], 0)
+            counts = tf.math.bincount(labels, minlength=UNLABELLED + 1)
+            counts = tf.concat([counts[:UNLABELLED], counts[UNLABELLED + 1 :]], 0)
             share = tf.reduce_max(counts) / tf.maximum(tf.reduce_sum(counts), 1)
             return (i < CROP_TRIES) & ((share >= how.max_class_share) | (tf.math.count_nonzero(counts) < 2))
 
@@ -170,7 +171,7 @@ def _crop(mask, resized, draws, seed, how: Augmentation, ignore_index):
 
     def over_class():
         present, _ = tf.unique(tf.reshape(mask, (-1,)))
-        present = tf.boolean_mask(present, present != ignore_index)
+        present = tf.boolean_mask(present, present != UNLABELLED)
         count = tf.shape(present)[0]
         places = tf.where(mask == present[tf.cast(draws[1] * tf.cast(count, tf.float32), tf.int32)])
         place = places[tf.cast(draws[2] * tf.cast(tf.shape(places)[0], tf.float32), tf.int32)]
@@ -181,7 +182,7 @@ def _crop(mask, resized, draws, seed, how: Augmentation, ignore_index):
 
     if how.class_crop_rate == 0:
         return anywhere()
-    chosen = (draws[0] < how.class_crop_rate) & tf.reduce_any(mask != ignore_index)
+    chosen = (draws[0] < how.class_crop_rate) & tf.reduce_any(mask != UNLABELLED)
     return tf.cond(chosen, over_class, anywhere)
 
 
@@ -217,8 +218,8 @@ def _scaled(image, size, scale, translation):
     )[0]
 
 
-def _crop_labels(mask, resized, offset, crop, ignore_index):
-    """The crop of the mask resized to the nearest pixel, int32, `ignore_index` outside."""
+def _crop_labels(mask, resized, offset, crop):
+    """The crop of the mask resized to the nearest pixel, int32, unlabelled outside."""
     rows, columns = (
         tf.cast((tf.cast(tf.range(crop[axis]) + offset[axis], tf.float32) + 0.5) / factor, tf.int32)
         for axis, factor in enumerate(tf.unstack(_factors(mask, resized)))
@@ -227,7 +228,7 @@ def _crop_labels(mask, resized, offset, crop, ignore_index):
     labels = tf.gather(mask, tf.minimum(rows, size[0] - 1))
     # Columns as rows of the transpose: a gather copies whole rows, but columns pixel by pixel.
     labels = tf.transpose(tf.gather(tf.transpose(labels), tf.minimum(columns, size[1] - 1)))
-    return tf.where(_inside(resized, offset, crop)[..., 0], tf.cast(labels, tf.int32), ignore_index)
+    return tf.where(_inside(resized, offset, crop)[..., 0], tf.cast(labels, tf.int32), UNLABELLED)
 
 
 def _inside(resized, offset, crop):

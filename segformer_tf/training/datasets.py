@@ -11,11 +11,11 @@ from segformer_tf.data.splits import UNLABELLED, Split
 from segformer_tf.models.private import parts_of
 from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.training import shards
-from segformer_tf.training.augment import Augmentation, augment, augment_for_classes, normalize
+from segformer_tf.training.augment import Augmentation, augment, augment_for_classes
 from segformer_tf.training.reading import load_pair
 from segformer_tf.training.recipe import Recipe
 from segformer_tf.training.regions import lay_over
-from segformer_tf.training.sources import Source, checked_pair, for_the_model, pictures, untuned
+from segformer_tf.training.sources import Source, checked_pair, for_the_model, untuned
 
 STEPS_APART = 1_000_003  # a layer draws several times a step, and must not meet the next step's numbers
 ENDLESS = np.iinfo(np.int64).max
@@ -122,14 +122,6 @@ def check_masks(recipe: Recipe) -> None:
             "and False for masks: they move or mix pictures without their masks; the augmentation's cut_rate and "
             "paste_rate are for segmentation."
         )
-
-
-@spell_checked
-def evaluation_data(source: Source, how: Augmentation | None = None, ignore_index: int = UNLABELLED) -> tf.data.Dataset:
-    """Whole pictures one by one, normalised, at their own size: (1, H, W, 3) float32 and (1, H, W) int32 or (1,)."""
-    how = how or Augmentation()
-    pairs = pictures(source, ignore_index)
-    return pairs.map(lambda image, target: (normalize(tf.cast(image, tf.float32), how), target)).batch(1).prefetch(2)
 
 
 def _numbered_elements(source: Source, seed: int, start: int, share: Share) -> tf.data.Dataset:

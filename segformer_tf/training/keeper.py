@@ -62,7 +62,6 @@ class Keeper(keras.callbacks.Callback):
         self.partial: tuple[float, int] = tuple(about["partial"])  # loss and steps since the last evaluation
         self.since = self.step  # the step at which Keras' mean of the loss began
         self.begin = self.checked = time.monotonic()
-        self.evaluating = 0.0
         self.interrupted = False
 
     @property
@@ -140,11 +139,9 @@ class Keeper(keras.callbacks.Callback):
         raise state.NotFinite(f"{told}: lower the learning rate{state.kept(self.run)}.")
 
     def _evaluate(self, loss: float) -> None:
-        begin = time.monotonic()
         self.copy_weights(self.model)
         self._check_evaluated()
         found = self._score()
-        self.evaluating += time.monotonic() - begin
         row = {"step": self.step, "seconds": self.seconds, "learning_rate": self._rate(), "loss": loss, **found}
         self.rows.append(row)
         self._save(loss)  # before the weights, so that a stop between the two loses none

@@ -194,10 +194,6 @@ class Recipe:
                 )
         return dataclasses.replace(self, **flat, augmentation=dataclasses.replace(self.augmentation, **how))
 
-    def with_settings(self, settings: Iterable[str]) -> "Recipe":
-        """The recipe with settings such as "learning_rate=1e-4" or "augmentation.crop=[256, 320]" (JSON, or a word)."""
-        return self.changed(read_settings(settings))
-
     def save(self, file: str | Path) -> None:
         """Writes the recipe as JSON, which `load_recipe` and `segformer-tf train --recipe` read."""
         write_text(file, str(self))
@@ -207,7 +203,10 @@ class Recipe:
 
 
 def read_settings(settings: Iterable[str]) -> dict[str, Any]:
-    """Keys and values of settings such as "learning_rate=1e-4"; ValueError for one without a value."""
+    """Keys and values for `changed`, of settings such as "learning_rate=1e-4" or "augmentation.crop=[256, 320]".
+
+    A value is JSON, or a word. Raises ValueError for a setting without one.
+    """
     values = {}
     for setting in settings:
         key, equals, text = setting.partition("=")

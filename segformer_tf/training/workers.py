@@ -28,7 +28,7 @@ HOSTS = re.compile(r"(?:[^,\[]|\[[^\]]*\])+")  # what commas outside brackets pa
 
 
 @spell_checked
-def make_strategy(kind: str, environment: Mapping[str, str] = os.environ) -> tf.distribute.Strategy | None:
+def make_strategy(kind: str) -> tf.distribute.Strategy | None:
     """The strategy of `--distribute`; None for "none". Make it before any tensor: TensorFlow takes no workers later.
 
     "mirrored": all GPUs of this machine, or all logical CPU devices. "multiworker": the processes that `TF_CONFIG`,
@@ -46,9 +46,9 @@ def make_strategy(kind: str, environment: Mapping[str, str] = os.environ) -> tf.
     if kind == "mirrored":
         devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
         return tf.distribute.MirroredStrategy([device.name for device in devices])
-    found = cluster(environment)
+    found = cluster(os.environ)
     os.environ["TF_CONFIG"] = json.dumps(found)
-    return _joined(found["cluster"]["worker"], environment.get("WORKER_SECONDS", WAIT_SECONDS))
+    return _joined(found["cluster"]["worker"], os.environ.get("WORKER_SECONDS", WAIT_SECONDS))
 
 
 # Run beside a process that waits for its workers: TensorFlow waits for an hour, does not say for whom, and lets no

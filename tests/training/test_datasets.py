@@ -3,7 +3,8 @@ import pytest
 from PIL import Image
 from small_data import as_shards, assert_same, own_dataset, source_of, tiny_network
 
-from segformer_tf.training import Augmentation, evaluation_data, read_split, training_data
+from segformer_tf.training import Augmentation, read_split, training_data
+from segformer_tf.training.sources import pictures
 
 HOW = Augmentation(crop=(32, 40))
 
@@ -36,12 +37,6 @@ def test_a_batch_has_the_crop_s_size_and_the_labels_of_the_masks(data):
     assert set(np.unique(y)) <= {0, 1, 2, 255}
 
 
-def test_evaluation_sees_whole_pictures_in_their_order(data):
-    found = take(evaluation_data(read_split(data, "val")), 3)
-    assert [x.shape for x, _ in found] == [(1, 48, 72, 3)] * 3
-    np.testing.assert_array_equal(found[1][1][0], np.asarray(Image.open(data / "annotations/val/p1.png")))
-
-
 def test_a_class_folder_gives_pictures_and_ids(tmp_path):
     for i, name in enumerate("ab"):
         (tmp_path / "train" / name).mkdir(parents=True)
@@ -65,7 +60,7 @@ def test_255_on_disk_becomes_the_model_s_ignore_index(data, ignore_index):
     plain, other = (next(iter(training_data(split, how, 7, 3, 0, index)))[1].numpy() for index in (255, ignore_index))
     np.testing.assert_array_equal(other, np.where(plain == 255, ignore_index, plain))
     assert (plain[:, 48:] == 255).all()  # beside the pictures
-    whole = next(iter(evaluation_data(split, ignore_index=ignore_index)))[1].numpy()[0]
+    whole = next(iter(pictures(split, ignore_index)))[1].numpy()
     mask = np.asarray(Image.open(split.targets[0])).astype(int)
     np.testing.assert_array_equal(whole, np.where(mask == 255, ignore_index, mask))
 
@@ -79,7 +74,7 @@ def test_a_model_with_another_ignore_index_trains_on_padded_crops(data):
 @pytest.mark.parametrize("kind", ["files", "shards", "own"])
 def test_no_data_set_waits_for_the_tuner_where_it_ends(data, tmp_path, kind):
     source = source_of(kind, data, tmp_path)
-    for made in (training_data(source, HOW, 2), evaluation_data(source)):
+    for made in (training_data(source, HOW, 2), pictures(source)):
         assert made.options().autotune.enabled is False
 
 

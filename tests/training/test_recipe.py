@@ -5,6 +5,7 @@ import pytest
 
 from segformer_tf.training import state
 from segformer_tf.training.augment import Augmentation
+from segformer_tf.training.recipe import read_settings
 from segformer_tf.training.recipes import RECIPES, load_recipe
 
 
@@ -105,18 +106,18 @@ def test_settings_are_typed_as_the_recipe_s_values():
         "rand_augment=true",
         "clip_norm=.5",
     ]
-    changed = RECIPES["fine-tune"].with_settings(settings)
+    changed = RECIPES["fine-tune"].changed(read_settings(settings))
     assert (changed.learning_rate, changed.augmentation.crop, changed.freeze) == (1e-4, (64, 96), "encoder")
     assert changed.clip_norm == 0.5
     assert changed.patience is None and changed.rand_augment is True and changed.steps == 4000
     with pytest.raises(ValueError, match="the setting 'steps' has no value, expected KEY=VALUE"):
-        changed.with_settings(["steps"])
+        read_settings(["steps"])
 
 
 def test_steps_are_the_length_of_a_recipe_that_counted_epochs():
     """A recipe that comes from a file, as a run's own does, has both, and epochs count."""
     recipe = RECIPES["classifier"]
-    for longer in (recipe.changed({"steps": 7}), recipe.with_settings(["steps=7"])):
+    for longer in (recipe.changed({"steps": 7}), recipe.changed(read_settings(["steps=7"]))):
         assert longer.epochs is None and longer.total_steps(1000) == 7
     assert recipe.changed({"epochs": 2}).epochs == 2 and recipe.changed({"epochs": None, "steps": 7}).steps == 7
     again = type(recipe).from_dict(recipe.to_dict())
@@ -126,7 +127,7 @@ def test_steps_are_the_length_of_a_recipe_that_counted_epochs():
         and recipe.changed({"batch_size": 8}).epochs == 300
     )
     with pytest.raises(ValueError, match=r"given as steps \(7\) and as epochs \(2\), expected one of them"):
-        recipe.with_settings(["steps=7", "epochs=2"])
+        recipe.changed(read_settings(["steps=7", "epochs=2"]))
 
 
 def test_a_momentum_of_0_is_no_averaging():

@@ -10,6 +10,7 @@ import numpy as np
 
 from segformer_tf.data.splits import UNLABELLED
 from segformer_tf.images import SegformerImageProcessor
+from segformer_tf.images.bilinear import neighbours
 from segformer_tf.images.merging import Box
 from segformer_tf.pipelines.description import TEMPERATURE
 from segformer_tf.pipelines.predict import Predictor
@@ -72,9 +73,9 @@ class Sampler:
         """Logits (h, w, C) of a box, resized bilinearly with half-pixel centres."""
         if logits.shape[-1] == 1:
             logits = np.concatenate([np.zeros_like(logits), logits], -1)
-        sides = [_between(self.rows, box.top, box.height, logits.shape[0])]
-        sides.append(_between(self.columns, box.left, box.width, logits.shape[1]))
-        (top, bottom, down), (left, right, across) = sides
+        top, bottom, down = neighbours(self.rows, box.top, box.height, logits.shape[0])
+        left, right, across = neighbours(self.columns, box.left, box.width, logits.shape[1])
+        down, across = down[:, np.newaxis], across[:, np.newaxis]
         above = logits[top, left] * (1 - across) + logits[top, right] * across
         below = logits[bottom, left] * (1 - across) + logits[bottom, right] * across
         inside = (self.rows >= box.top) & (self.rows < box.bottom)
@@ -89,12 +90,6 @@ class Sampler:
     def logits(self) -> np.ndarray:
         """(N, C) of the pixels."""
         return self.total / self.count
-
-
-def _between(pixels: np.ndarray, start: float, extent: float, length: int):
-    place = np.clip((pixels + 0.5 - start) * (length / extent) - 0.5, 0, length - 1)
-    before = np.minimum(place.astype(int), length - 1)
-    return before, np.minimum(before + 1, length - 1), (place - before)[:, np.newaxis]
 
 
 def sampled_logits(
