@@ -1,6 +1,5 @@
 """A training run in a directory: fit, evaluate, keep the best, stop at any moment and go on."""
 
-import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -10,30 +9,18 @@ from segformer_tf.config import SegformerConfig
 from segformer_tf.data.inspection import Inspection, inspect
 from segformer_tf.data.splits import Split
 from segformer_tf.images import SegformerImageProcessor
-from segformer_tf.models import private
-from segformer_tf.pipelines.description import TEMPERATURE, set_classes
 from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.training import state
+from segformer_tf.training.attempts import Attempts
 from segformer_tf.training.console import Console
-from segformer_tf.training.datasets import Share, mixed, training_data
 from segformer_tf.training.evaluate import ValidationLoss
-from segformer_tf.training.keeper import Keeper
-from segformer_tf.training.learner import (
-    check_model,
-    compile_learner,
-    make_learner,
-    make_loss,
-    make_statistics,
-    suited,
-)
-from segformer_tf.training.plan import Plan, make_plan, processor_for, tell_start
+from segformer_tf.training.keeper import Tools
+from segformer_tf.training.learner import check_model, make_loss, make_statistics, suited
+from segformer_tf.training.plan import make_plan, processor_for
 from segformer_tf.training.recipe import Recipe
 from segformer_tf.training.recipes import RECIPES
-from segformer_tf.training.report.tensorboard import TensorBoard
-from segformer_tf.training.report.writing import write_report
 from segformer_tf.training.run import Run
 from segformer_tf.training.sources import Source, as_read_by, identity, open_split
-from segformer_tf.training.watch import Watch
 from segformer_tf.training.workers import Workers
 
 
@@ -111,82 +98,29 @@ def train(
     loss = make_loss(recipe, train_source, counts, model.config)
     pictures = {"train": identity(train_source), "val": identity(val_source)}
     lengthened = state.check(run, recipe, seed, resume, pictures) if workers.chief else None
-    processor = processor or processor_for(plan, val_source)
-    statistics = make_statistics(model, recipe, train_source, seed)
     masks = not isinstance(val_source, Split) or val_source.has_masks
-    validation_loss = ValidationLoss(model, val_source, recipe.augmentation) if masks else None
-
-    slower = 0  # how often the learning rate is halved, by this process or before it was resumed
-
-    def learn(resume: bool) -> Run:
-        nonlocal slower
-        keras.utils.set_random_seed(seed)
-        with strategy.scope() if strategy is not None else contextlib.nullcontext():
-            trained = make_learner(model, recipe)
-            optimizer = compile_learner(trained, plan, loss)
-        about = state.restore(run, trained) if resume else state.nothing()
-        about["slower"] = slower = max(slower, about.get("slower", 0))
-        private.rate_of(optimizer).learning_rate *= 0.5**slower
-        ignored = model.config.semantic_loss_ignore_index
-
-        def shared(size: int, worker: int = 0, count: int = 1):
-            share = Share(recipe.batch_size, worker, count)
-            made = training_data(train_source, recipe.augmentation, size, seed, about["step"], ignored, share)
-            return mixed(made, recipe, model.config.num_labels, seed, about["step"])
-
-        # Several devices would count its steps several times; there the loss and what is saved are looked at.
-        watch = Watch(trained, about["step"], train_source, recipe.batch_size, seed) if strategy is None else None
-        beside = validation_loss, console, watch, workers
-        keeper = Keeper(run, model, val_source, plan, about, processor, statistics, *beside)
-        callbacks: list[keras.callbacks.Callback] = [keeper]
-        if tensorboard and workers.chief:
-            callbacks.append(TensorBoard(run / "tensorboard", keeper))
-        vars(model.config).pop(TEMPERATURE, None)  # it belongs to the weights that the model had until here
-        names = train_source.id2label if isinstance(train_source, Split) else {}
-        set_classes(model.config, names, found.colours)
-        if resume and workers.chief:
-            keeper.go_on(trained)
-        begun = keeper.step
-        if not keeper.done():
-            if workers.chief:
-                state.begin(run, recipe, seed, {**found.to_dict(), "identity": pictures})  # with the splits drawn
-            tell_start(console, run, model, plan, keeper.step, shared(recipe.batch_size), lengthened)
-            with keeper.stoppable(), console.running(keeper.step, plan.steps):
-                trained.fit(
-                    workers.distributed(shared, recipe.batch_size),
-                    steps_per_epoch=plan.steps - keeper.step,
-                    callbacks=callbacks,
-                    shuffle=False,  # the data comes shuffled
-                    verbose=0,
-                )
-        keeper.tell_end()
-        told = keeper.step == begun and (run / "report.html").exists()  # nothing came since
-        return _finish(run, model, trained, keeper, plan, told) if workers.chief else Run(run, {})
-
-    retries = recipe.retries if strategy is None else 0  # the chief alone sees it, and the others would wait
-    for _ in range(retries):
-        try:
-            return learn(resume)
-        except state.NotFinite as error:
-            console.line(f"{error} Back to the last checkpoint, with half the learning rate.")
-        slower, resume = slower + 1, True
-    return learn(resume)
-
-
-def _finish(run: Path, model, trained, keeper: Keeper, plan: Plan, told: bool) -> Run:
-    """Leaves the last weights in the model, and the report of the best ones in the run, unless that is `told`."""
-    keeper.copy_weights(trained)
-    if keeper.interrupted:
-        keeper.publish("last")
-    if keeper.rows and not told:
-        last = model.get_weights()
-        if keeper.best["step"] != keeper.step:
-            state.read_weights(run / "best", model)
-        write_report(run, model, keeper.source, keeper.processor, plan, keeper.rows, keeper.console)
-        model.set_weights(last)
-    if keeper.interrupted and not keeper.done():
-        raise KeyboardInterrupt(f"stopped at step {keeper.step} of {plan.steps}, which {run / 'last'} holds")
-    return Run(run, keeper.best)
+    tools = Tools(
+        statistics=make_statistics(model, recipe, train_source, seed),
+        validation_loss=ValidationLoss(model, val_source, recipe.augmentation) if masks else None,
+        console=console,
+        workers=workers,
+    )
+    return Attempts(
+        run=run,
+        model=model,
+        recipe=recipe,
+        plan=plan,
+        seed=seed,
+        train=train_source,
+        validation=val_source,
+        found=found,
+        pictures=pictures,
+        processor=processor or processor_for(plan, val_source),
+        loss=loss,
+        tools=tools,
+        changed=lengthened,
+        tensorboard=tensorboard,
+    ).until_one_ends(resume)
 
 
 def _inspected(

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,28 @@ CHECK_SECONDS = 1.0  # between two looks at the loss
 DRIFT = 0.5  # deviations that running statistics may be off before it is told
 
 
+@dataclass(frozen=True)
+class Tools:
+    """What a keeper works with beside the model and the plan.
+
+    Args:
+        statistics: For averaged weights; None: the running ones are right.
+        watch: Tells whether the weights are still numbers.
+    """
+
+    statistics: Statistics | None = None
+    validation_loss: ValidationLoss | None = None
+    console: Console = field(default_factory=lambda: Console(False))
+    watch: Watch | None = None
+    workers: Workers = field(default_factory=Workers)
+
+
 class Keeper(keras.callbacks.Callback):
     """Saves the state, evaluates `model` with the weights that are trained, logs, keeps the best; says when to stop.
 
     Args:
         model: The one that is evaluated and saved; the one that is trained is Keras' `self.model`.
         about: What `state.restore` gave, or `state.nothing()` for a new run.
-        statistics: For averaged weights; None: the running ones are right.
-        watch: Tells whether the weights are still numbers.
     """
 
     def __init__(
@@ -44,17 +59,14 @@ class Keeper(keras.callbacks.Callback):
         plan: Plan,
         about: dict[str, Any],
         processor: SegformerImageProcessor,
-        statistics: Statistics | None = None,
-        validation_loss: ValidationLoss | None = None,
-        console: Console | None = None,
-        watch: Watch | None = None,
-        workers: Workers | None = None,
+        tools: Tools | None = None,
     ):
         super().__init__()
         self.run, self.evaluated, self.source, self.plan = run, model, source, plan
-        self.processor, self.statistics, self.validation_loss = processor, statistics, validation_loss
-        self.console, self.watch = console or Console(False), watch
-        self.workers = workers or Workers()
+        self.processor = processor
+        tools = tools or Tools()
+        self.statistics, self.validation_loss = tools.statistics, tools.validation_loss
+        self.console, self.watch, self.workers = tools.console, tools.watch, tools.workers
         self.slower: int = about.get("slower", 0)  # how often the learning rate was halved
         self.step: int = about["step"]
         self.rows: list[dict[str, Any]] = about["rows"]

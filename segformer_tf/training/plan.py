@@ -159,6 +159,21 @@ def tell_start(
         sheet = batch_sheet(*next(iter(batches)), class_names(config), recipe.augmentation, class_palette(config))
         with whole(run / BATCH_PICTURE) as draft:
             sheet.save(draft)
+    console.table(_rows(run, model, plan))
+    for note in plan.notes:
+        console.line(note)
+    if step:
+        console.line(f"goes on at step {step}")
+    if changed:
+        console.line(
+            f"changed since the start: {changed}; the learning rate falls to 0 at step {plan.steps}, so at step {step} "
+            f"it is {_rate(plan, step):.2e}"
+        )
+
+
+def _rows(run: Path, model: keras.Model, plan: Plan) -> list[tuple[str, str]]:
+    """What is going to happen, as names and what they are."""
+    recipe, config = plan.recipe, model.config
     names = list(class_names(config).values())
     shown = ", ".join(names[:12]) + (f", and {len(names) - 12} more" if len(names) > 12 else "")
     weights = sum(math.prod(weight.shape) for weight in model.trainable_weights)
@@ -172,41 +187,30 @@ def tell_start(
     frozen = ", encoder frozen" if recipe.freeze else ""
     if not all(part.trainable for part in parts_of(model)):
         frozen += ", some layers frozen"
-    console.table(
-        [
-            ("device", f"{device()}; {recipe.precision}"),
-            ("memory", f"about {expected_memory(model, recipe) / 1e9:.1f} GB expected"),
-            ("model", f"{variant}, {weights / 1e6:.1f} M weights{frozen}"),
-            ("pictures", f"{plan.pictures or '?'} to train on, {plan.validation_pictures or '?'} to validate on"),
-            ("classes", f"{len(names)}: {shown}"),
-            (
-                "steps",
-                f"{plan.steps // parts}{several if parts > 1 else ''}{passes}; batch {size}, crop "
-                f"{recipe.augmentation.crop[0]} x {recipe.augmentation.crop[1]}",
-            ),
-            (
-                "recipe",
-                f"{recipe.name}: {recipe.optimizer}, learning rate {recipe.learning_rate:g} after "
-                f"{recipe.warmup_steps} steps of warm-up, weight decay {recipe.weight_decay:g}{averaged}",
-            ),
-            ("loss", _loss(recipe, config)),
-            (
-                "evaluation",
-                f"every {recipe.counted(plan.evaluate_every)}; checkpoint every {plan.save_every}"
-                + (f"; ends after {recipe.counted(recipe.patience)} without a better score" if recipe.patience else ""),
-            ),
-            ("output", f"{run}: {BATCH_PICTURE} (look at it), best/, last/, log.csv, report.html"),
-        ]
-    )
-    for note in plan.notes:
-        console.line(note)
-    if step:
-        console.line(f"goes on at step {step}")
-    if changed:
-        console.line(
-            f"changed since the start: {changed}; the learning rate falls to 0 at step {plan.steps}, so at step {step} "
-            f"it is {_rate(plan, step):.2e}"
-        )
+    return [
+        ("device", f"{device()}; {recipe.precision}"),
+        ("memory", f"about {expected_memory(model, recipe) / 1e9:.1f} GB expected"),
+        ("model", f"{variant}, {weights / 1e6:.1f} M weights{frozen}"),
+        ("pictures", f"{plan.pictures or '?'} to train on, {plan.validation_pictures or '?'} to validate on"),
+        ("classes", f"{len(names)}: {shown}"),
+        (
+            "steps",
+            f"{plan.steps // parts}{several if parts > 1 else ''}{passes}; batch {size}, crop "
+            f"{recipe.augmentation.crop[0]} x {recipe.augmentation.crop[1]}",
+        ),
+        (
+            "recipe",
+            f"{recipe.name}: {recipe.optimizer}, learning rate {recipe.learning_rate:g} after "
+            f"{recipe.warmup_steps} steps of warm-up, weight decay {recipe.weight_decay:g}{averaged}",
+        ),
+        ("loss", _loss(recipe, config)),
+        (
+            "evaluation",
+            f"every {recipe.counted(plan.evaluate_every)}; checkpoint every {plan.save_every}"
+            + (f"; ends after {recipe.counted(recipe.patience)} without a better score" if recipe.patience else ""),
+        ),
+        ("output", f"{run}: {BATCH_PICTURE} (look at it), best/, last/, log.csv, report.html"),
+    ]
 
 
 def expected_memory(model: keras.Model, recipe: Recipe) -> float:

@@ -40,7 +40,7 @@ from segformer_tf.training import (
 )
 from segformer_tf.training.console import Console
 from segformer_tf.training.fit import _inspected
-from segformer_tf.training.keeper import Keeper
+from segformer_tf.training.keeper import Keeper, Tools
 from segformer_tf.training.learner import suited
 from segformer_tf.training.plan import Plan, expected_memory, make_plan, tell_start
 from segformer_tf.training.scoring.calibration import write_temperature
@@ -130,12 +130,13 @@ sys.path.insert(0, sys.argv[1])
 from small_data import tiny_network
 from test_fit import RECIPE
 from segformer_tf.training import fit
-step_made = fit.Keeper.on_train_batch_end
+from segformer_tf.training.keeper import Keeper
+step_made = Keeper.on_train_batch_end
 def killed(self, batch, logs=None):
     step_made(self, batch, logs)
     if self.step == 5:
         os.kill(os.getpid(), signal.SIGKILL)
-fit.Keeper.on_train_batch_end = killed
+Keeper.on_train_batch_end = killed
 fit.train(tiny_network(), sys.argv[2], sys.argv[3], RECIPE, seed=3, verbose=0)
 """
 
@@ -530,7 +531,7 @@ def test_a_run_tells_where_batches_are_no_steps_and_draws_its_first_batch_once(d
 def test_patience_is_judged_at_evaluations_alone_and_its_end_is_told(network, tmp_path, capsys):
     plan = Plan(dataclasses.replace(RECIPE, patience=5), 40, 4, 2, 7, 3, (48, 72))
     about = {**state.nothing(), "step": 11, "rows": [{"step": 4, "score": 0.5}, {"step": 8, "score": 0.4}]}
-    keeper = Keeper(tmp_path, network, None, plan, about, SegformerImageProcessor(), console=Console())
+    keeper = Keeper(tmp_path, network, None, plan, about, SegformerImageProcessor(), Tools(console=Console()))
     assert not keeper.done()  # 7 steps after the best, but nobody has looked since step 8
     keeper.tell_end()
     assert capsys.readouterr().err == ""
