@@ -16,6 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 OUT = ROOT / "out" / "bench"
 PAGE = ROOT / "docs" / "benchmarks.md"
+ELSEWHERE = {"before": ROOT / "docs" / "notes" / "benchmarks.md"}  # tables that do not stand on that page
 THREADS = int(os.environ.get("BENCH_THREADS", "2"))
 FEWEST_SECONDS = 0.05  # a run that is shorter is repeated and divided
 COLD_SECONDS = 1.0  # a run that is shorter has one before it that is not timed: another's data are in the caches
@@ -201,7 +202,7 @@ def command_line(doc: str, name: str, runs: int | None) -> argparse.ArgumentPars
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=runs)
     parser.add_argument("--json", type=Path, default=OUT / f"{name}.json", help="where the figures are kept")
-    write_option(parser, PAGE, (f"<!-- {name} -->",) * 2)
+    write_option(parser, ELSEWHERE.get(name, PAGE), (f"<!-- {name} -->",) * 2)
     OUT.mkdir(parents=True, exist_ok=True)
     return parser
 

@@ -107,14 +107,3 @@ def test_the_rows_of_merging_are_those_of_the_page(script):
     assert rows == [merging.in_words(way) for way in merging.SCORED]
     assert merging.settings("q1,2,3 k1") == {"merge_queries": [1, 2, 3], "merge_keys": [1]}
     assert merging.settings("qk1,2") == {"merge_queries": [1, 2], "merge_keys": [1, 2]} and merging.settings("") == {}
-
-
-@pytest.mark.long
-def test_the_page_of_moves_is_of_this_code(script):
-    """To a tenth: a call more or less changes no word there."""
-    page = (ROOT / "docs/notes/moves.md").read_text("utf-8")
-    told = [int(line.split("|")[2]) for line in page.splitlines() if line.startswith("|") and line[-3].isdigit()]
-    moves = script("moves")
-    segment = moves.SegmentationPipeline.from_pretrained(runtime="tensorflow")
-    found = [len(moves.moves(lambda: segment(moves.PICTURE))) for _ in range(3)]
-    assert found == pytest.approx(told[1:], rel=0.1) and f"is {found[2] / told[0]:.1f}" in page
