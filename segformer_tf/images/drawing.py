@@ -32,14 +32,15 @@ def colorize(labels: np.ndarray, palette: np.ndarray) -> np.ndarray:
 
 def _known(labels: np.ndarray, count: int) -> np.ndarray:
     """The ids, with `count` for every id outside [0, count)."""
-    labels = _check(labels)
+    labels = _as_ids(labels)
     if labels.dtype.kind == "i" and count > np.iinfo(labels.dtype).max:
         labels = labels.astype(np.int64)
     unsigned = labels.view(labels.dtype.str.replace("i", "u"))  # what is below 0 is then above every id
     return np.minimum(unsigned, min(count, np.iinfo(unsigned.dtype).max))
 
 
-def _check(labels: np.ndarray) -> np.ndarray:
+def _as_ids(labels: np.ndarray) -> np.ndarray:
+    """The labels as an array; ValueError where they are not integers (H, W)."""
     labels = to_array(labels)
     if labels.ndim != 2 or labels.dtype.kind not in "iu":
         raise ValueError(f"labels are {labels.dtype} of shape {labels.shape}; expected integers (H, W).")
@@ -52,7 +53,7 @@ def label_image(labels: np.ndarray, palette: np.ndarray) -> Image.Image:
 
     Id 255 has no colour of its own (black) unless there are 256 classes. Raises ValueError for ids that do not fit.
     """
-    labels, palette = _check(labels), checked_palette(palette)
+    labels, palette = _as_ids(labels), checked_palette(palette)
     count = len(palette)
     limit = 255 if count <= 256 else 65535
     if labels.size and (labels.min() < 0 or labels.max() > limit):
@@ -71,7 +72,7 @@ def class_table(labels: np.ndarray, id2label: Names = None, scores: np.ndarray |
     `share` is of all pixels, 0 to 1; `score` the mean of `scores` (H, W) over the class's pixels, None without them.
     Ids that `id2label` does not have, such as 255, are left out.
     """
-    labels = _check(labels)
+    labels = _as_ids(labels)
     names = class_names(id2label)
     flat = labels.ravel()
     if flat.size and flat.min() >= 0 and (top := int(flat.max())) <= 65535:  # counting is much faster than sorting
@@ -155,7 +156,7 @@ def overlay_pixels(
     """`overlay` as RGB (H, W, 3) uint8; `found` is the labels' `class_table`, where there is one already."""
     if legend not in (True, False, *PLACES):
         raise ValueError(f'legend is {legend!r}; expected True, False, "outside" or "inside".')
-    labels, palette = _check(labels), checked_palette(palette)
+    labels, palette = _as_ids(labels), checked_palette(palette)
     bands = _bands(image, labels, palette, names, alpha, skip, outline)
     if not legend:
         found = []
@@ -177,7 +178,6 @@ def _named(names: Names, count: int) -> dict[int, str]:
 def _bands(image, labels, palette, names, alpha, skip, outline) -> Iterator[tuple[int, np.ndarray]]:
     """The first row of each band of rows, and its pixels (h, W, 3) with the classes over them."""
     check_alpha(alpha)
-    labels, palette = _check(labels), np.asarray(palette, np.uint8)
     told = isinstance(image, np.ndarray | Regions) and image.shape == (*labels.shape, 3) and image.dtype == np.uint8
     pixels = image if told else to_pixels(image, 3, None, strict=True)
     if pixels.shape[:2] != labels.shape:

@@ -199,7 +199,7 @@ def stretch(values: np.ndarray, value_range: tuple[float, float]) -> np.ndarray:
     return np.rint(np.clip((values.astype(np.float64) - low) / (high - low), 0, 1) * 255).astype(np.uint8)
 
 
-def check_range(value_range: Any) -> tuple[float, float] | None:
+def check_value_range(value_range: Any) -> tuple[float, float] | None:
     """(low, high) as numbers, or None."""
     if value_range is None:
         return None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segformer_tf.images.resize import METHOD
-from segformer_tf.images.scaling import IMAGENET_MEAN, IMAGENET_STD, check_range, resolve_data_format
+from segformer_tf.images.scaling import IMAGENET_MEAN, IMAGENET_STD, check_value_range, resolve_data_format
 from segformer_tf.images.sizes import parse_size
 from segformer_tf.storage import find
 from segformer_tf.storage.keywords import also_called, check_keywords, drop_without_effect, keywords_of, spell_checked
@@ -36,14 +36,12 @@ def newer_names(values: dict[str, Any]) -> dict[str, Any]:
     return values if old is None else {"do_reduce_labels": old, **values}
 
 
-def _newer_wins(init: Any) -> Any:
-    """A constructor in which `do_reduce_labels` wins; inside, its default would hide whether it was given."""
+def _by_newer_names(init: Any) -> Any:
+    """A constructor whose signature has the old name too; inside, defaults would hide which was given."""
 
     @functools.wraps(init)
     def call(self: Any, *args: Any, **keywords: Any) -> None:
-        if "do_reduce_labels" in keywords:
-            keywords.pop("reduce_labels", None)
-        init(self, *args, **keywords)
+        init(self, *args, **newer_names(keywords))
 
     return call
 
@@ -60,7 +58,7 @@ class Settings:
     given. What else a file has is kept and written back by `save_pretrained`.
     """
 
-    @_newer_wins
+    @_by_newer_names
     def __init__(
         self,
         do_resize: bool = True,
@@ -77,11 +75,11 @@ class Settings:
         value_range: tuple[float, float] | None = None,
         page: int | None = None,
         *,
-        reduce_labels: bool | None = None,
+        reduce_labels: bool | None = None,  # `_by_newer_names` has made it the newer one
     ):
         switches = {"do_resize": do_resize, "do_rescale": do_rescale, "do_normalize": do_normalize}
-        switches |= {"do_reduce_labels": do_reduce_labels, "reduce_labels": reduce_labels or False}
-        for name, value in {**switches, "do_exif_transpose": do_exif_transpose or False}.items():
+        switches |= {"do_reduce_labels": do_reduce_labels, "do_exif_transpose": do_exif_transpose or False}
+        for name, value in switches.items():
             if not isinstance(value, (bool, np.bool_)):
                 raise ValueError(f"{name} is {value!r:.100}; expected true or false.")
         if not isinstance(rescale_factor, Real) or not np.isfinite(rescale_factor):
@@ -101,10 +99,10 @@ class Settings:
         self.do_normalize = _own(do_normalize)
         self.image_mean = _numbers(IMAGENET_MEAN if image_mean is None else image_mean)
         self.image_std = _numbers(IMAGENET_STD if image_std is None else image_std)
-        self.do_reduce_labels = _own(do_reduce_labels if reduce_labels is None else reduce_labels)
+        self.do_reduce_labels = _own(do_reduce_labels)
         self.data_format = data_format
         self.do_exif_transpose = _own(do_exif_transpose)
-        self.value_range = check_range(value_range)
+        self.value_range = check_value_range(value_range)
         self.page = _own(page)
         self.other: dict[str, Any] = {}
         if np.size(self.image_mean) != np.size(self.image_std):
