@@ -15,7 +15,7 @@ UNNAMED = np.iinfo(np.int64).min  # in a table of ids: nothing says which class 
 Classes = Mapping[int, str]
 
 
-def label_map(
+def ids_to_model(
     model: Classes,
     data: Classes,
     given: Mapping[str | int, str | int | None] | None = None,

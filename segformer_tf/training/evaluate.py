@@ -15,7 +15,7 @@ import tensorflow as tf
 from segformer_tf.bounds import smallest_side
 from segformer_tf.config import SegformerConfig
 from segformer_tf.data.files import names_below
-from segformer_tf.data.naming import label_map
+from segformer_tf.data.naming import ids_to_model
 from segformer_tf.data.splits import UNLABELLED, Split
 from segformer_tf.images import SegformerImageProcessor, label_image
 from segformer_tf.models.network import to_boundary
@@ -164,7 +164,7 @@ def evaluate(
         return accuracy(runtime, config, source, processor, map_classes, batch_size)
     names = class_names(config)
     data_names = source.id2label if isinstance(source, Split) else {}
-    ids_of = label_map(names, data_names, map_classes, config.semantic_loss_ignore_index)
+    ids_of = ids_to_model(names, data_names, map_classes, config.semantic_loss_ignore_index)
     chosen = None if groups is None else read_groups(groups, names)
     tally = Tally(names, config.semantic_loss_ignore_index, boundary, intervals, chosen)
     unlabelled = None if map_classes is None else UNLABELLED  # as the data set's own ids have it, until they are mapped

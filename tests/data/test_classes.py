@@ -7,7 +7,7 @@ from segformer_tf import SegformerConfig
 from segformer_tf.data import inspect
 from segformer_tf.data.classes import common
 from segformer_tf.data.findings import differences
-from segformer_tf.data.naming import label_map
+from segformer_tf.data.naming import ids_to_model
 
 UNNAMED = {0: "background", 1: "foreground"}
 
@@ -36,7 +36,7 @@ def test_one_rule_says_whether_two_names_are_one(mine, yours):
     assert (differences(rows, config) == []) == same
     assert (common({"train": rows, "val": [rows[0], {"id": 1, "name": mine}]})[1] == []) == same
     with nullcontext() if same else pytest.raises(ValueError, match="the data set's classes are"):
-        label_map(config.id2label, {0: "sea", 1: yours})
+        ids_to_model(config.id2label, {0: "sea", 1: yours})
 
 
 def test_a_split_that_lacks_classes_can_be_scored(tmp_path):

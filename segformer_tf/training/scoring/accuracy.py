@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from segformer_tf.config import SegformerConfig
-from segformer_tf.data.naming import label_map
+from segformer_tf.data.naming import ids_to_model
 from segformer_tf.data.splits import Split
 from segformer_tf.images import SegformerImageProcessor
 from segformer_tf.pipelines import overlap
@@ -36,7 +36,7 @@ def accuracy(
     """
     if config.num_labels == 1:
         raise ValueError(f"{runtime.source} has one class, expected several: a score of one has no accuracy.")
-    ids_of = label_map(class_names(config), split.id2label, map_classes, LEFT_OUT)
+    ids_of = ids_to_model(class_names(config), split.id2label, map_classes, LEFT_OUT)
     processor = processor or runtime.description.image_processor() or SegformerImageProcessor()
     hits, total = np.zeros(config.num_labels), np.zeros(config.num_labels)
 
