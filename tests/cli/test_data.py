@@ -1,6 +1,5 @@
 import json
 
-import pytest
 from people_data import HALF, folders, save
 from typer.testing import CliRunner
 
@@ -50,7 +49,6 @@ def test_convert_masks_says_that_a_split_without_masks_is_left_out(tmp_path, cal
     assert not (tmp_path / "dst/images/test").exists()
 
 
-@pytest.mark.parametrize("name", ["nowhere"])
-def test_a_directory_that_is_not_there_is_named(tmp_path, name):
-    found = run("inspect", tmp_path / name)
+def test_a_directory_that_is_not_there_is_named(tmp_path):
+    found = run("inspect", tmp_path / "nowhere")
     assert "is not a directory" in str(found.exception)
