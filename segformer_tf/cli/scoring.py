@@ -10,7 +10,7 @@ from segformer_tf.cli.app import MergeKeys, MergeQueries, app, load_tensorflow, 
 from segformer_tf.cli.opened import Opened, load_model, open_both, say_left_out
 from segformer_tf.cli.options import Scales
 
-Data = Annotated[Path, typer.Option(help="Directory of a data set, in one of the layouts of docs/training.md.")]
+Data = Annotated[Path, typer.Option(help="Directory of a data set, in one of the layouts of docs/data.md.")]
 Binary = Annotated[bool, typer.Option("--binary", help="Masks of one foreground class, as for `train`.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 PROTOCOLS = "plain, processor, hf-512, ade20k, ade20k-aligned, cityscapes, cityscapes-whole or slide."

@@ -14,7 +14,7 @@ from segformer_tf.cli import stopping
 from segformer_tf.cli.app import app, load_tensorflow, say
 from segformer_tf.cli.opened import processor_of
 
-Data = Annotated[Path, typer.Option(help="Directory of a data set, in one of the layouts of docs/training.md.")]
+Data = Annotated[Path, typer.Option(help="Directory of a data set, in one of the layouts of docs/data.md.")]
 MOST_SEED = 2**32 - 1  # that NumPy takes
 
 
