@@ -19,6 +19,7 @@ from segformer_tf.training.datasets import Share, mixed, training_data
 from segformer_tf.training.evaluate import ValidationLoss
 from segformer_tf.training.keeper import Keeper
 from segformer_tf.training.learner import (
+    check_kind,
     check_model,
     compile_learner,
     make_learner,
@@ -97,6 +98,7 @@ def train(
     console = Console(verbose != 0 and workers.chief)
     sources = {"train": data, "val": data if validation is None else validation}
     train_source, val_source, found = _inspected(sources, model.config, broken, processor)
+    check_kind(model, train_source)
     asked, recipe = recipe, suited(recipe, model.config, train_source)
     for text in [*found.warnings, *found.notes]:
         console.line(text)
