@@ -121,7 +121,7 @@ def _show(found: dict[str, Any]) -> None:
         print(f"{row['id']:4} {row['name']:24} {_line(row)}{_interval(interval)}")
     for row in found.get("groups", ()):
         print(f"     {row['name']:24} {_line(row)}")
-    keys = ("mIoU", "mAcc", "aAcc", "accuracy", "mBoundaryIoU", "mIoU_groups")
+    keys = ("mIoU", "mAcc", "aAcc", "accuracy", "top5", "mBoundaryIoU", "mIoU_groups")
     print(
         "  ".join(f"{key} {found[key]:.4f}{_interval(between.get(key))}" for key in keys if found.get(key) is not None)
     )
@@ -207,19 +207,19 @@ def _by_group(
         _check_folds(model, rule, runs)
     for group, run in runs.items():
         state.check_pictures(run, {"val": identity(found.splits[group])}, ("names",))
-    rows = []
+    rows, told_protocol = [], str(protocol)
     for group, pictures in found.splits.items():
         if left_out:
             opened = load_model(str(runs[group] / "last"), pictures.has_masks, merging)
         result = score(opened.network, pictures, protocol, opened.processor, None, mapping)
-        key = "IoU" if "mIoU" in result else "Acc"
+        key, told_protocol = "IoU" if "mIoU" in result else "Acc", result["protocol"]
         classes = {row["name"]: row[key] for row in result["per_class"]}
         mean = result.get("mIoU", result.get("accuracy"))
         rows.append({"name": group, "images": result["images"], "score": mean, "classes": classes})
     whose = "each group by the last weights of the run that left it out" if left_out else "all groups by one model"
-    result = {**summary(rows), "models": whose, "protocol": str(protocol)}
+    result = {**summary(rows), "models": whose, "protocol": told_protocol}
     if as_json:
         print(json.dumps(result, indent=2))
     else:
         told = [text for text in found.warnings if not text.startswith("left out:")]
-        print("\n".join([*told, table(result), f"{whose}; {protocol}"]))
+        print("\n".join([*told, table(result), f"{whose}; {told_protocol}"]))

@@ -108,7 +108,7 @@ def train(
     given = {"epochs": epochs, "steps": steps, "batch_size": batch_size, "freeze": freeze, "augmentation.crop": crop}
     given["evaluate_every"] = evaluate_every
     try:
-        chosen, chosen_seed = load_recipe(recipe or ("from-scratch" if model in VARIANTS else "fine-tune")), seed or 0
+        chosen, chosen_seed = load_recipe(recipe or _default_recipe(model, data)), seed or 0
         first = output if folds is None else next(output.glob("fold-*"), output)
         if resume and (first / state.RECIPE).is_file():
             started, started_seed = state.read_recipe(first)
@@ -158,6 +158,19 @@ def train(
         f"report {output / 'report.html'}; best model {output / 'best'} ({name} {best['score']:.4f} at step "
         f"{best['step']}); next: segformer-tf {command} PICTURE --model {shlex.quote(str(output))}"
     )
+
+
+def _default_recipe(model: str, data: Path) -> str:
+    from segformer_tf.config import VARIANTS
+    from segformer_tf.data import layout_of
+    from segformer_tf.data.layouts import class_folders
+
+    try:
+        if layout_of(data) is class_folders.LAYOUT:
+            return "classify"
+    except (OSError, ValueError):
+        pass  # which `inspect` tells, with all else that is wrong
+    return "from-scratch" if model in VARIANTS else "fine-tune"
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from segformer_tf.training.attempts import Attempts
 from segformer_tf.training.console import Console
 from segformer_tf.training.evaluate import ValidationLoss
 from segformer_tf.training.keeper import Tools
-from segformer_tf.training.learner import check_model, make_loss, make_statistics, suited
+from segformer_tf.training.learner import check_kind, check_model, make_loss, make_statistics, suited
 from segformer_tf.training.plan import make_plan, processor_for
 from segformer_tf.training.recipe import Recipe
 from segformer_tf.training.recipes import RECIPES
@@ -84,6 +84,7 @@ def train(
     console = Console(verbose != 0 and workers.chief)
     sources = {"train": data, "val": data if validation is None else validation}
     train_source, val_source, found = _inspected(sources, model.config, broken, processor)
+    check_kind(model, train_source)
     asked, recipe = recipe, suited(recipe, model.config, train_source)
     for text in [*found.warnings, *found.notes]:
         console.line(text)

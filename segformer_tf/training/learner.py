@@ -18,6 +18,22 @@ from segformer_tf.training.statistics import PICTURES, Statistics
 HEADS = ("decode_head", "classifier")
 
 
+def check_kind(model, source: Source) -> None:
+    """Raises ValueError where a model is not of the data's kind: masks, or one of several classes a picture."""
+    by_class = isinstance(source, Split) and not source.has_masks
+    if by_class == hasattr(model, "decode_head"):
+        data_has = "a class for each picture" if by_class else "masks"
+        raise ValueError(
+            f"the model is a {type(model).__name__}, and the data has {data_has}: give a model of the data's kind."
+        )
+    problem = model.config.problem_type or "single_label_classification"
+    if by_class and (model.config.num_labels == 1 or problem != "single_label_classification"):
+        raise ValueError(
+            f"the classifier has num_labels {model.config.num_labels} and problem_type {problem!r}, expected two "
+            "classes or more and 'single_label_classification' for folders of classes: make it so, or use its fit."
+        )
+
+
 def suited(recipe: Recipe, config: SegformerConfig, source: Source) -> Recipe:
     """The recipe with the loss that the model learns by: a classifier and a model of one class have their own.
 

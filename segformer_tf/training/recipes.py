@@ -11,6 +11,7 @@ from segformer_tf.training.recipe import Recipe
 ADE20K_PICTURES = Augmentation(fit_within=(2048, 512))
 CITYSCAPES_PICTURES = Augmentation(crop=(1024, 1024), fit_within=(2048, 1024))
 SMALL_CROPS = Augmentation(crop=(256, 320), scale=(0.5, 1.5), max_class_share=1.0, class_crop_rate=0.5)
+OWN_OBJECTS = Augmentation(crop=(224, 224), scale=(1.0, 2.0))
 OBJECTS = Augmentation(crop=(224, 224), scale=(1.0, 3.0), photometric=False)
 
 
@@ -85,6 +86,23 @@ class FromScratch(FineTune):
 
 
 @dataclass(frozen=True, eq=False)
+class Classify(FineTune):
+    """Your own folders of classes, from a checkpoint or from random weights: crops of 224 x 224 and mixed colours.
+
+    segformer-tf train --data FOLDERS --model nvidia/mit-b0 --output RUN
+
+    Time and score are your data's; no pretrained encoder could be had to measure one here.
+    """
+
+    name: str = "classify"
+    steps: int = 2000
+    batch_size: int = 32
+    learning_rate: float = 3e-4
+    patience: int | None = 500
+    augmentation: Augmentation = OWN_OBJECTS
+
+
+@dataclass(frozen=True, eq=False)
 class Classifier(Recipe):
     """An encoder on folders of classes, as the paper's on ImageNet.
 
@@ -107,7 +125,8 @@ class Classifier(Recipe):
 
 
 RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe for recipe in (PaperADE20K(), PaperCityscapes(), FineTune(), FromScratch(), Classifier())
+    recipe.name: recipe
+    for recipe in (PaperADE20K(), PaperCityscapes(), FineTune(), FromScratch(), Classify(), Classifier())
 }
 
 

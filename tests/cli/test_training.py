@@ -179,3 +179,13 @@ def test_no_picture_of_a_training_with_another_seed_is_evaluated(data, recipe, c
     assert not set(evaluated.images) & set(found.splits["train"].images)
     assert found.splits["val"].images == evaluated.images
     assert found.to_dict()["drawn"]["val"]["seed"] == 0  # what RUN/data.json says
+
+
+def test_the_recipe_that_nobody_named_is_the_datas_and_the_models(data, tmp_path):
+    for split in ("train", "val"):
+        (tmp_path / "flowers" / split / "rose").mkdir(parents=True)
+    assert commands._default_recipe("b0", tmp_path / "flowers") == "classify"
+    assert commands._default_recipe("nvidia/mit-b0", tmp_path / "flowers") == "classify"
+    assert commands._default_recipe("b0", data) == "from-scratch"
+    assert commands._default_recipe("nvidia/mit-b0", data) == "fine-tune"
+    assert commands._default_recipe("b0", tmp_path / "nowhere") == "from-scratch"

@@ -123,6 +123,15 @@ def test_a_classifier_s_score_is_its_accuracy(classes, network):
     classifier = classifier_of(network, id2label=classes.id2label)
     found = evaluate(classifier, classes, processor=SegformerImageProcessor(size=(32, 32)))
     assert found["accuracy"] == pytest.approx(1 / 3) and [row["Acc"] for row in found["per_class"]] == [0, 1, 0]
+    assert "top5" not in found
+    many = classifier_of(network, id2label={i: name for i, name in enumerate("abcdefg")})
+    many.get_layer("classifier").bias.assign([0, 9, 0, 8, 7, 6, 5])  # c is the last of seven
+    many.get_layer("classifier").kernel.assign(np.zeros_like(many.get_layer("classifier").kernel))
+    found = evaluate(many, classes, processor=SegformerImageProcessor(size=(32, 32)), map_classes={})
+    assert (found["accuracy"], found["top5"]) == (pytest.approx(1 / 3), pytest.approx(1 / 3))
+    many.get_layer("classifier").bias.assign([5, 9, 4, 8, 7, 6, 0])
+    found = evaluate(many, classes, processor=SegformerImageProcessor(size=(32, 32)), map_classes={})
+    assert found["top5"] == pytest.approx(2 / 3)
     with pytest.raises(ValueError, match="is a segmentation model, and the data has a class for each picture: give"):
         evaluate(network, classes)
     with pytest.raises(ValueError, match=r"dump, boundary, .* are of masks, and the data set has none"):

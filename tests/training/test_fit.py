@@ -41,7 +41,7 @@ from segformer_tf.training import (
 from segformer_tf.training.console import Console
 from segformer_tf.training.fit import _inspected
 from segformer_tf.training.keeper import Keeper, Tools
-from segformer_tf.training.learner import suited
+from segformer_tf.training.learner import check_kind, suited
 from segformer_tf.training.plan import Plan, expected_memory, make_plan, tell_start
 from segformer_tf.training.scoring.calibration import write_temperature
 from segformer_tf.training.workers import Workers
@@ -599,6 +599,28 @@ def test_a_classifier_trains_with_mixing_and_saves_a_processor_of_its_size(tmp_p
     best = train(classifier, tmp_path / "data", tmp_path / "run", recipe, verbose=0)
     assert best["accuracy"] == 1.0
     assert SegformerImageProcessor.from_pretrained(tmp_path / "run/best").size == {"height": 32, "width": 32}
+    report = (tmp_path / "run/report.md").read_text()
+    assert "| dark | 4 | 1.0000 | 1.0000 |" in report and "None: every picture was given its class." in report
+    assert "class weights" not in report
+
+
+def test_a_model_of_another_kind_than_the_data_is_told_before_the_run_begins(data, network, tmp_path):
+    pictures = Split("train", [Path("a.png")], [0])
+    check_kind(network, own_dataset())
+    own = TFSegformerForImageClassification(SegformerConfig.from_dict(network.config.to_dict()))
+    check_kind(own, pictures)
+    with pytest.raises(ValueError, match="is a TFSegformerForSemanticSegmentation, and the data has a class for each"):
+        check_kind(network, pictures)
+    with pytest.raises(ValueError, match="is a TFSegformerForImageClassification, and the data has masks"):
+        train(own, data, tmp_path / "run", RECIPE, verbose=0)
+    for change, told in (
+        ({"problem_type": "multi_label_classification"}, "problem_type 'multi_label_classification', expected two"),
+        ({"id2label": {0: "a"}}, "num_labels 1 and problem_type"),
+    ):
+        odd = TFSegformerForImageClassification(SegformerConfig.from_dict(network.config.to_dict(), **change))
+        with pytest.raises(ValueError, match=told):
+            check_kind(odd, pictures)
+    assert not (tmp_path / "run").exists()
 
 
 def test_plain_fit_takes_the_room_s_data_and_metric(data, network):

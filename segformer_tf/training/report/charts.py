@@ -90,13 +90,13 @@ def _column(rows: Sequence[dict[str, Any]], key: str) -> list[float]:
     return [float("nan") if row.get(key) is None else row[key] for row in rows]
 
 
-def draw_confusion(matrix, names: Sequence[str], file: Path) -> None:
-    """Each row a true class, each cell the percentage of its pixels that were given the column's class."""
+def draw_confusion(matrix, names: Sequence[str], file: Path, what: str = "pixels") -> None:
+    """Each row a true class, each cell the percentage of its pixels (or `what`) that were given the column's class."""
     with _fonts(names):
-        _draw_confusion(matrix, names, file)
+        _draw_confusion(matrix, names, file, what)
 
 
-def _draw_confusion(matrix, names: Sequence[str], file: Path) -> None:
+def _draw_confusion(matrix, names: Sequence[str], file: Path, what: str) -> None:
     from matplotlib.figure import Figure
 
     matrix = np.asarray(matrix, np.float64)
@@ -108,7 +108,7 @@ def _draw_confusion(matrix, names: Sequence[str], file: Path) -> None:
     names = [_plain(name) for name in names]
     axes.set_xticks(range(len(names)), names, rotation=90 if len(names) > 6 else 0)
     axes.set_yticks(range(len(names)), names)
-    axes.set(xlabel="predicted", ylabel="true", title="Of each true class, % of its pixels")
+    axes.set(xlabel="predicted", ylabel="true", title=f"Of each true class, % of its {what}")
     figure.colorbar(image, ax=axes, shrink=0.8, label="%")
     if len(names) <= NUMBERED:
         for (row, column), share in np.ndenumerate(shares):

@@ -16,6 +16,7 @@ from segformer_tf.training.console import Console, duration
 from segformer_tf.training.evaluate import Prediction, predictions
 from segformer_tf.training.plan import Plan
 from segformer_tf.training.report.charts import can_draw, draw_confusion, draw_curves
+from segformer_tf.training.report.classification import classification
 from segformer_tf.training.report.page import Block, Code, Heading, Picture, Table, Text, write_page
 from segformer_tf.training.report.sheets import side_by_side
 from segformer_tf.training.scoring.protocols import Protocol
@@ -58,7 +59,9 @@ def _write(draft: Path, run: Path, model, source: Source, processor, plan: Plan,
         blocks.append(Picture("curves.png", "loss, score and the classes' scores over the steps"))
     else:
         console.line("report without curves and drawn matrix: pip install 'segformer-tf[report]' for matplotlib")
-    if not (isinstance(source, Split) and not source.has_masks):
+    if isinstance(source, Split) and not source.has_masks:
+        blocks += classification(draft, model, source, processor, with_charts)
+    else:
         blocks += _segmentation(draft, model, source, processor, plan.recipe.augmentation, with_charts, console)
     blocks += [Heading("Recipe"), Code(str(plan.recipe).strip())]
     write_page(draft, "report", blocks)

@@ -1,6 +1,6 @@
 """How often a classifier is right."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from segformer_tf.pipelines.runtimes import Runtime
 from segformer_tf.training.sources import Item, as_read_by, items
 
 LEFT_OUT = -1
+PROTOCOL = "whole picture, resized as the model's processor does (without one, to 512 x 512)"
 
 
 def accuracy(
@@ -28,6 +29,39 @@ def accuracy(
 ) -> dict[str, Any]:
     """`accuracy`, `per_class` [{"id", "name", "Acc"}], `protocol`, `images`, which counts those of mapped classes.
 
+    Of more than five classes also `top5`: how often the true class is among the five most probable.
+    """
+    total, right = np.zeros((2, config.num_labels))
+    first_five = 0
+    for true, logits in outcomes(runtime, config, split, processor, map_classes, batch_size):
+        if true == LEFT_OUT:
+            continue
+        total[true] += 1
+        right[true] += logits.argmax() == true
+        first_five += true in np.argsort(-logits, kind="stable")[:5]
+    count = int(total.sum())
+    per_class = [
+        {"id": i, "name": name, "Acc": right[i] / total[i] if total[i] else None} for i, name in config.id2label.items()
+    ]
+    return {
+        "accuracy": right.sum() / count if count else None,
+        **({"top5": first_five / count if count else None} if config.num_labels > 5 else {}),
+        "per_class": per_class,
+        "protocol": PROTOCOL,
+        "images": count,
+    }
+
+
+def outcomes(
+    runtime: Runtime,
+    config: SegformerConfig,
+    split: Split,
+    processor: SegformerImageProcessor | None,
+    map_classes: Mapping[str | int, str | int | None] | None,
+    batch_size: int,
+) -> Iterator[tuple[int, np.ndarray]]:
+    """The true class (`LEFT_OUT`: none of the model's) and the logits (C,) of each picture, in order.
+
     Args:
         map_classes: As `evaluate` takes it.
 
@@ -38,7 +72,6 @@ def accuracy(
         raise ValueError(f"{runtime.source} has one class, expected several: a score of one has no accuracy.")
     ids_of = ids_to_model(class_names(config), split.id2label, map_classes, LEFT_OUT)
     processor = processor or runtime.description.image_processor() or SegformerImageProcessor()
-    hits, total = np.zeros(config.num_labels), np.zeros(config.num_labels)
 
     def read(item: Item):
         pixels, item.target = item.read()
@@ -46,27 +79,15 @@ def accuracy(
 
     task = overlap.Task(
         read=read,
-        finish=lambda item, pixels, found: (int(ids_of(np.asarray(item.target))), int(found.logits.argmax())),
+        finish=lambda item, pixels, found: (int(ids_of(np.asarray(item.target))), np.asarray(found.logits)),
         how=How(),
     )
     for found in overlap.many(Predictor(runtime, processor, batch_size), task, items(as_read_by(split, processor))):
         if isinstance(found, overlap.Failed):
             raise found.error
-        true, predicted = found
-        if true >= config.num_labels:
+        if (true := found[0]) >= config.num_labels:
             raise ValueError(
                 f"a picture has the class {true}, expected 0 to {config.num_labels - 1}, the model's: take data with "
                 "the model's classes, or say with map_classes which is which."
             )
-        if true != LEFT_OUT:
-            total[true] += 1
-            hits[true] += true == predicted
-    per_class = [
-        {"id": i, "name": name, "Acc": hits[i] / total[i] if total[i] else None} for i, name in config.id2label.items()
-    ]
-    return {
-        "accuracy": hits.sum() / total.sum() if total.any() else None,
-        "per_class": per_class,
-        "protocol": "whole picture, resized as the model's processor does (without one, to 512 x 512)",
-        "images": int(total.sum()),
-    }
+        yield found
