@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from segformer_tf import TFSegformerForSemanticSegmentation
 from segformer_tf.cli import main
-from segformer_tf.cli import training as commands  # noqa: F401  (it registers the commands)
+from segformer_tf.cli import training as commands
 from segformer_tf.cli.app import app
 from segformer_tf.training import read_split
 
