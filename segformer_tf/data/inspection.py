@@ -10,6 +10,7 @@ from typing import Any
 from segformer_tf.config import SegformerConfig
 from segformer_tf.data import binary as two_classes
 from segformer_tf.data import findings
+from segformer_tf.data.class_findings import of_classes
 from segformer_tf.data.classes import common, numbered
 from segformer_tf.data.files import gathered
 from segformer_tf.data.findings import Findings, Mask
@@ -182,6 +183,7 @@ def _judge(found: Inspection, looks: dict[str, list[Look]], config: SegformerCon
         classes = _as_binary(found, looks, classes)
     if any(not split.has_masks for split in splits.values()):
         found.classes = _counted(classes, {name: Counter(split.targets) for name, split in splits.items()}, "pictures")
+        of_classes(found.classes, splits, looks, found)
         return
     masks = []
     for name, seen in looks.items():

@@ -160,6 +160,12 @@ def test_a_classifier_of_other_classes_needs_a_map(classes, network):
         evaluate(classifier_of(network, num_labels=2), unnamed, processor=small)
 
 
+def test_folders_beside_a_model_without_names_are_as_many_as_its_classes(classes, network):
+    unnamed = classifier_of(network, id2label={i: f"LABEL_{i}" for i in range(4)})
+    with pytest.raises(ValueError, match="has 3 folders of classes, and the model 4 classes without names"):
+        evaluate(unnamed, classes)
+
+
 def test_a_classifier_is_not_scored_on_masks(data, network):
     classifier = TFSegformerForImageClassification(SegformerConfig.from_dict(network.config.to_dict()))
     with pytest.raises(ValueError, match="is a classifier, and the data has masks: give data of the model's kind"):

@@ -45,7 +45,7 @@ def layout_of(directory: str | Path) -> Layout:
     shown = ", ".join(there[:8]) + (f" and {len(there) - 8} more" if len(there) > 8 else "")
     raise FileNotFoundError(
         f"{directory} is in no layout that is known: it has {shown or 'nothing'}; expected, for one,\n"
-        f"{folders.TREE}\n{MORE}"
+        f"{folders.TREE}\nor\n{class_folders.TREE}\n{MORE}"
     )
 
 

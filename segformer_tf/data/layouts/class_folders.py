@@ -5,6 +5,7 @@ from pathlib import Path
 
 from segformer_tf.data.classes import numbered
 from segformer_tf.data.files import PICTURES, Found, files_in, split_folder, splits_below
+from segformer_tf.data.naming import plain
 from segformer_tf.data.splits import Layout, Split
 
 TREE = """DIR/train/CLASS/NAME.jpg   (no masks: for classification)
@@ -25,7 +26,10 @@ def found(directory: Path) -> bool:
 
 
 def read(directory: Path, split: str, seed: int) -> Split:
-    """Ids follow the sorted names of the training split's folders, so that every split has the same."""
+    """Ids follow the sorted names of the training split's folders, so that every split has the same.
+
+    Names that differ in capitals, or in space, `_` and `-`, are one class.
+    """
     del seed
     folder = split_folder(directory, split)
     below = _classes_below(folder)
@@ -35,18 +39,24 @@ def read(directory: Path, split: str, seed: int) -> Split:
             f"the splits {', '.join(splits_below(directory))}: add it."
         )
     trained = _classes_below(split_folder(directory, "train")) or below
-    names = list(dict.fromkeys(_name(entry) for entry in trained))
+    spelt: dict[str, str] = {}
+    for entry in trained:
+        spelt.setdefault(plain(_name(entry)), _name(entry))
+    names, places = list(spelt.values()), {name: number for number, name in enumerate(spelt)}
     listed = Found()
     images, ids = [], []
     for entry in below:
-        if _name(entry) not in names:
+        number = places.get(plain(_name(entry)))
+        if number is None:
             listed.problems.append(
                 f"{entry} is a class that the training split has not, expected one of {', '.join(names)}: rename it."
             )
             continue
+        if _name(entry) != names[number]:
+            listed.notes.append(f"{entry} is taken for the class {names[number]!r}.")
         files = files_in(entry, PICTURES, listed)
         images += files
-        ids += [names.index(_name(entry))] * len(files)
+        ids += [number] * len(files)
     return Split(split, images, ids, numbered(names), layout=LAYOUT.name, problems=listed.problems, notes=listed.notes)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from segformer_tf.config import SegformerConfig
-from segformer_tf.data.naming import ids_to_model
+from segformer_tf.data.naming import ids_to_model, made_up
 from segformer_tf.data.splits import Split
 from segformer_tf.images import SegformerImageProcessor
 from segformer_tf.pipelines import overlap
@@ -70,6 +70,12 @@ def outcomes(
     """
     if config.num_labels == 1:
         raise ValueError(f"{runtime.source} has one class, expected several: a score of one has no accuracy.")
+    names = list(config.id2label.values())
+    if map_classes is None and made_up(names) and 0 < len(split.id2label) < len(names):
+        raise ValueError(
+            f"the data set has {len(split.id2label)} folders of classes, and the model {len(names)} classes without "
+            "names: the order of folders says which is which only where there are as many; say it with map_classes."
+        )
     ids_of = ids_to_model(class_names(config), split.id2label, map_classes, LEFT_OUT)
     processor = processor or runtime.description.image_processor() or SegformerImageProcessor()
 
