@@ -80,7 +80,7 @@ def _look(masks: Sequence[Any], decisive: set[int], seen: _Seen) -> _Seen:
             elif mode not in GREY:
                 seen.coloured = True
             elif mode not in ("P", "PA"):  # a palette tells by itself
-                seen.values.update(np.unique(mask_values(Path(file), Coding())).tolist())
+                seen.values.update(np.unique(mask_values(Path(file), Coding(greys=True))).tolist())
         except (OSError, ValueError):
             continue
         if seen.values & decisive:

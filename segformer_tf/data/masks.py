@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from segformer_tf.data.depths import as_held, raw_mode
 from segformer_tf.data.splits import UNLABELLED, Coding
 from segformer_tf.images.opening import GREY_16, is_lossy, open_image
 
@@ -45,10 +46,7 @@ def mask_values(file: Path, coding: Coding) -> np.ndarray:
     opened = open_image(file, channels=1)
     if isinstance(opened, np.ndarray):  # (H, W, 1), of a TIFF whose numbers Pillow does not read
         return _whole(opened[..., 0], file)
-    return values_of(opened, file, coding)
-
-
-def values_of(image: Image.Image, file: Path, coding: Coding) -> np.ndarray:
+    image = as_held(opened, raw_mode(file), file, coding.greys)
     values = _by_colours(image, coding) if _in_colours(image, coding) else _as_they_are(image, file)
     if image.mode not in ("RGBA", "LA", "PA"):
         return values
