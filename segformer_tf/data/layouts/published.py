@@ -50,7 +50,8 @@ def ade20k(directory: Path, split: str, seed: int) -> Split:
 def cityscapes(directory: Path, split: str, seed: int) -> Split:
     del seed
     listed = Found()
-    folders = directory / "leftImg8bit" / split, directory / "gtFine" / split
+    parents = directory / "leftImg8bit", directory / "gtFine"
+    folders = [split_folder(parent, split) or parent / split for parent in parents]
     _check_folders(split, *folders)
     pairs = []
     for folder, ending in zip(folders, ENDINGS, strict=True):
@@ -80,7 +81,7 @@ def _ade20k_splits(directory: Path) -> list[str]:
 
 
 def _cityscapes_splits(directory: Path) -> list[str]:
-    return [split for split in ("train", "val", "test") if (directory / "leftImg8bit" / split).is_dir()]
+    return splits_below(directory / "leftImg8bit")
 
 
 ADE20K = Layout("ADE20K", ADE20K_TREE, is_ade20k, _ade20k_splits, ade20k)
