@@ -120,17 +120,7 @@ def read(directory: Path, split: str, seed: int) -> Split:
     files, partners = pair(pictures, targets, masks, listed)
     if whole and _both(directory):
         chosen, files, partners = drawn_pairs(files, partners, images, split, seed, listed)
-    return Split(
-        split,
-        files,
-        partners,
-        classes,
-        coding,
-        layout=LAYOUT.name,
-        chosen=chosen,
-        problems=listed.problems,
-        notes=listed.notes,
-    )
+    return listed.split(split, files, partners, classes, coding, layout=LAYOUT.name, chosen=chosen)
 
 
 def side_found(directory: Path) -> bool:
@@ -172,17 +162,7 @@ def side_read(directory: Path, split: str, seed: int, name: str = "pictures and 
     chosen = None
     if folder is None:
         chosen, images, targets = drawn_pairs(images, targets, place, split, seed, listed)
-    return Split(
-        split,
-        images,
-        targets,
-        classes,
-        coding,
-        layout=name,
-        chosen=chosen,
-        problems=listed.problems,
-        notes=listed.notes,
-    )
+    return listed.split(split, images, targets, classes, coding, layout=name, chosen=chosen)
 
 
 def has_classes_csv(directory: Path) -> bool:

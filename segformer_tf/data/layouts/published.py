@@ -41,10 +41,7 @@ def ade20k(directory: Path, split: str, seed: int) -> Split:
     classes, _ = read_classes(directory)
     pictures = by_key(files_in(images, PICTURES, listed), images, "picture", listed)
     files, targets = pair(pictures, by_key(files_in(masks, MASKS, listed), masks, "mask", listed), masks, listed)
-    return Split(
-        split, files, targets, classes or rows_of("ade20k"), ADE20K_CODING, layout=ADE20K.name,
-        problems=listed.problems, notes=listed.notes,
-    )  # fmt: skip
+    return listed.split(split, files, targets, classes or rows_of("ade20k"), ADE20K_CODING, layout=ADE20K.name)
 
 
 def cityscapes(directory: Path, split: str, seed: int) -> Split:
@@ -62,10 +59,7 @@ def cityscapes(directory: Path, split: str, seed: int) -> Split:
             f"{folders[1]} has no *{ENDINGS[1]}.png, expected one a picture: run cityscapesScripts."
         )
     files, targets = pair(*pairs, folders[1], listed, (f"{{}}{ENDINGS[1]}.png",))
-    return Split(
-        split, files, targets, rows_of("cityscapes"), layout=CITYSCAPES.name,
-        problems=listed.problems, notes=listed.notes,
-    )  # fmt: skip
+    return listed.split(split, files, targets, rows_of("cityscapes"), layout=CITYSCAPES.name)
 
 
 def _check_folders(split: str, *folders: Path) -> None:

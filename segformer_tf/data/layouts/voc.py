@@ -78,10 +78,7 @@ def read(directory: Path, split: str, seed: int) -> Split:
     if whole:
         chosen, files, found_masks = drawn_pairs(files, found_masks, images, split, seed, listed)
     classes, coding = _classes(directory, listed)
-    return Split(
-        split, files, found_masks, classes, coding, layout=LAYOUT.name, chosen=chosen,
-        problems=listed.problems, notes=listed.notes,
-    )  # fmt: skip
+    return listed.split(split, files, found_masks, classes, coding, layout=LAYOUT.name, chosen=chosen)
 
 
 def _key(line: str, pictures: Container[str]) -> str:
@@ -107,9 +104,7 @@ def _classes(directory: Path, listed: Found) -> tuple[list[dict], Coding]:
         rows = numbered([name.strip("_") for name in names if name and name != "__ignore__"])
         return checked(rows, directory / "class_names.txt"), Coding()
     rows = rows_of("voc")
-    listed.notes.append(
-        f"{directory} has no labelmap.txt or classes.json, so its classes are taken to be VOC's own 21."
-    )
+    listed.notes.append(f"{directory} has no labelmap.txt or classes.json, so VOC's own 21 classes are assumed.")
     return rows, Coding(colours={**coloured(rows).colours, VOID: UNLABELLED})
 
 

@@ -51,6 +51,6 @@ def test_lists_that_are_no_split_s_are_told_and_so_are_voc_s_own_classes(tmp_pat
         write(tmp_path, f"ImageSets/Segmentation/{name}.txt", "p0\n")
     notes = inspect(tmp_path).check().notes
     assert any("Task_7.txt: no list of a split" in note and "default" not in note for note in notes)
-    assert any("its classes are taken to be VOC's own 21" in note for note in notes)
+    assert any("VOC's own 21 classes are assumed" in note for note in notes)
     write(tmp_path, "labelmap.txt", "a:0,0,0::\nb:128,0,0::\n")
     assert not any("VOC's own" in note for note in inspect(tmp_path).notes)
