@@ -57,7 +57,7 @@ def settled(split: Split, others: Callable[[], Iterable[Any]] = tuple) -> Split:
         notes.append(_note(split, f"grey masks hold {listed}, ids and greys of the classes' colours alike"))
     if bits and (greys[0], greys[255]) != (0, 1):
         notes.append(_note(split, "masks of 1 bit are black and white, colours of classes"))
-    coding = Coding(split.coding.colours, split.coding.values, as_colours)
+    coding = dataclasses.replace(split.coding, greys=as_colours)
     return dataclasses.replace(split, coding=coding, notes=notes)
 
 

@@ -2,7 +2,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from people_data import binary, f, text
+from people_data import binary, f, folders, text
 
 from segformer_tf import SegformerConfig
 from segformer_tf.data import inspect
@@ -65,3 +65,11 @@ def test_names_that_capitals_or_separators_alone_tell_apart_are_refused(names, a
         return
     with pytest.raises(ValueError, match="which only capitals or separators tell apart"):
         checked(rows, Path("x"))
+
+
+@pytest.mark.parametrize("name", ["n255", "Unlabelled"])
+def test_a_class_of_the_id_that_means_unlabelled_is_refused_unless_it_is_that(tmp_path, name):
+    folders(tmp_path)
+    text("classes.json", [name if i == 255 else f"n{i}" for i in range(300)])(tmp_path)
+    errors = inspect(tmp_path).errors
+    assert any("the class 'n255'" in error and "has the id 255" in error for error in errors) == (name == "n255")
