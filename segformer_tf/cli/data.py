@@ -161,6 +161,10 @@ def corrupt(
     corruption: Annotated[str, typer.Option(help="One of Cityscapes-C's sixteen, such as gaussian_noise.")],
     severity: Annotated[int, typer.Option(help="1 (slight) to 5.")] = 3,
     split: Annotated[str, typer.Option()] = "val",
+    binary: Binary = False,
+    skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out files that cannot be read.")] = False,
+    value_range: ValueRange = None,
+    seed: Seed = 0,
 ) -> None:
     """Write a split with corrupted pictures, as PNG, and its masks: what `evaluate --corruptions` sees.
 
@@ -179,5 +183,7 @@ def corrupt(
         corruptions.check([corruption], [severity])
     except (FileNotFoundError, ValueError) as error:
         raise typer.BadParameter(str(error)) from None
-    counts = convert_masks(data, out, splits=(split,), change=change)
+    broken = "skip" if skip_broken else "stop"
+    reading: dict[str, Any] = {"binary": binary, "broken": broken, "value_range": value_range, "seed": seed}
+    counts = convert_masks(data, out, splits=(split,), change=change, say=say, **reading)
     print(f"wrote {out}: {split} {counts[split]:,} pictures, {corruption} of strength {severity}")

@@ -191,6 +191,8 @@ def _by_group(
     from segformer_tf.training.folds import summary, table
     from segformer_tf.training.sources import identity, reading_of
 
+    if rule.endswith(".json") and not Path(rule).is_file():
+        raise typer.BadParameter(f"there is no file {rule}, expected groups of pictures.", param_hint="--folds")
     first = min(Path(model).glob("fold-*/last"), default=model)
     opened = load_model(str(first), read_split(data, "val").has_masks, merging)
     binary = binary or (mapping is None and opened.config.num_labels == 1)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from segformer_tf.data.naming import plain
+from segformer_tf.data.naming import one_spelling, plain
 from segformer_tf.data.splits import UNLABELLED, Coding
 from segformer_tf.storage.read import read_json, read_text, understanding
 
@@ -100,6 +100,11 @@ def checked(rows: list[dict[str, Any]], file: Path) -> list[dict[str, Any]]:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(
             f"{file} has the name {twice[0]!r} twice, expected a name of its own for each class: correct it."
+        )
+    if alike := [pair for pair in one_spelling(names).items() if pair[0] != pair[1]]:
+        raise ValueError(
+            f"{file} has the names {alike[0][1]!r} and {alike[0][0]!r}, which only capitals or separators tell apart, "
+            "expected a name of its own for each class: correct it."
         )
     for row in rows:
         if row.get("color") is None:

@@ -30,13 +30,15 @@ def convert_masks(
     binary: bool = False,
     seed: int = 0,
     splits: Sequence[str] | None = None,
+    broken: str = "stop",
+    value_range: tuple[float, float] | None = None,
     change: Change | None = None,
     say: Callable[[str], Any] = lambda sentence: None,
 ) -> dict[str, int]:
     """Writes `dst/images/<split>/`, `dst/annotations/<split>/NAME.png` and `dst/classes.json`; pictures of each split.
 
     Pictures keep their bytes, or with `change(pixels (H, W, 3) uint8, number in its split)` are written as PNG. `dst`
-    appears whole or not at all. `say` is told of what was left out.
+    appears whole or not at all. `say` is told of what was left out. `broken` and `value_range` are `inspect`'s.
 
     Raises:
         DataError: With everything that is wrong with the data set.
@@ -48,11 +50,13 @@ def convert_masks(
         settle(dst)
     if dst.exists() and (not dst.is_dir() or any(not file.name.startswith(PREFIX) for file in dst.iterdir())):
         raise FileExistsError(f"{dst} exists already, expected none or an empty directory: choose another.")
-    found = inspect(src, splits=splits, binary=binary, seed=seed).check()
+    names = None if binary else splits  # what 255 means shows in all splits together
+    found = inspect(src, splits=names, binary=binary, seed=seed, broken=broken, value_range=value_range).check()
     for sentence in found.warnings:
         if sentence.startswith("left out:"):
             say(f"warning: {sentence}")
-    for split in found.splits.values():
+    kept = {name: split for name, split in found.splits.items() if splits is None or name in splits}
+    for split in kept.values():
         if not split.has_masks or split.shards:
             raise ValueError(f"the split {split.name!r} has no mask files, expected pictures with masks in files.")
     colours = _colours(found.classes)
@@ -62,10 +66,10 @@ def convert_masks(
     ]
     palette = np.array([colour or (0, 0, 0) for colour in colours], np.uint8)
     with staged(dst) as stage:
-        for split in found.splits.values():
+        for split in kept.values():
             _write(split, stage, palette, change)
         (stage / "classes.json").write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
-    return {name: len(split) for name, split in found.splits.items()}
+    return {name: len(split) for name, split in kept.items()}
 
 
 def _colours(classes: Sequence[dict[str, Any]]) -> list[list[int] | None]:

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from segformer_tf.data.splits import Split
+
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 MASKS = PICTURES  # those that are lossy are refused by their content
 MASK_ENDINGS = ("_mask", "_masks", "-mask", "_label", "_labels", "_seg")  # of a mask's name, after its picture's
@@ -27,6 +29,10 @@ class Found:
     def __init__(self) -> None:
         self.problems: list[str] = []
         self.notes: list[str] = []
+
+    def split(self, name: str, images: Sequence[Path], targets: Sequence[Any], *classes, **more: Any) -> Split:
+        """The split with what was collected; `classes`, coding and `more` as those of `Split`."""
+        return Split(name, images, targets, *classes, **more, problems=self.problems, notes=self.notes)
 
 
 def files_in(folder: Path, suffixes: Sequence[str], found: Found) -> list[Path]:

@@ -57,7 +57,7 @@ def settled(split: Split, others: Callable[[], Iterable[Any]] = tuple) -> Split:
         notes.append(_note(split, f"grey masks hold {listed}, ids and greys of the classes' colours alike"))
     if bits and (greys[0], greys[255]) != (0, 1):
         notes.append(_note(split, "masks of 1 bit are black and white, colours of classes"))
-    coding = Coding(split.coding.colours, split.coding.values, as_colours)
+    coding = dataclasses.replace(split.coding, greys=as_colours)
     return dataclasses.replace(split, coding=coding, notes=notes)
 
 
@@ -80,7 +80,7 @@ def _look(masks: Sequence[Any], decisive: set[int], seen: _Seen) -> _Seen:
             elif mode not in GREY:
                 seen.coloured = True
             elif mode not in ("P", "PA"):  # a palette tells by itself
-                seen.values.update(np.unique(mask_values(Path(file), Coding())).tolist())
+                seen.values.update(np.unique(mask_values(Path(file), Coding(greys=True))).tolist())
         except (OSError, ValueError):
             continue
         if seen.values & decisive:

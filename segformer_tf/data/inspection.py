@@ -123,7 +123,10 @@ def inspect(
         found.layout = found.layout or split.layout
         found.errors += [problem for problem in split.problems if problem not in found.errors]
         found.notes += [note for note in split.notes if note not in found.notes]
-        split = dataclasses.replace(split, value_range=value_range or split.value_range, turn=turn and split.turn)
+        coding = dataclasses.replace(split.coding, bits=binary)
+        split = dataclasses.replace(
+            split, coding=coding, value_range=value_range or split.value_range, turn=turn and split.turn
+        )
         found.splits[name], looks[name] = _usable(split, look(split), broken, found)
     pairs = {name: list(zip(found.splits[name].images, seen, strict=True)) for name, seen in looks.items()}
     findings.of_pictures(pairs, value_range is not None, found)

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from segformer_tf.data.depths import as_held, raw_mode
 from segformer_tf.data.splits import UNLABELLED, Coding
 from segformer_tf.images.opening import GREY_16, is_lossy, open_image
 
 UNKNOWN = -1  # where a colour or value has no meaning
+BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 TRANSPARENT = -2  # where alpha is 0, which is not labelled whatever the other channels hold
 DEEP = ("I", *GREY_16, "F")
 GREY = ("1", "L", "P", *DEEP, "LA", "PA")
@@ -45,11 +47,8 @@ def mask_values(file: Path, coding: Coding) -> np.ndarray:
     opened = open_image(file, channels=1)
     if isinstance(opened, np.ndarray):  # (H, W, 1), of a TIFF whose numbers Pillow does not read
         return _whole(opened[..., 0], file)
-    return values_of(opened, file, coding)
-
-
-def values_of(image: Image.Image, file: Path, coding: Coding) -> np.ndarray:
-    values = _by_colours(image, coding) if _in_colours(image, coding) else _as_they_are(image, file)
+    image = as_held(opened, raw_mode(file), file, coding.greys)
+    values = _by_colours(image, coding) if _in_colours(image, coding) else _as_they_are(image, file, coding)
     if image.mode not in ("RGBA", "LA", "PA"):
         return values
     clear = np.asarray(image.getchannel("A")) == 0
@@ -87,11 +86,13 @@ def _channels(image: Image.Image) -> np.ndarray:
     return np.asarray(image.convert("RGBA" if image.mode in ("P", "PA") else "RGB"))
 
 
-def _as_they_are(image: Image.Image, file: Path) -> np.ndarray:
+def _as_they_are(image: Image.Image, file: Path, coding: Coding) -> np.ndarray:
     if image.mode in GREY:
         if image.mode in ("LA", "PA"):
             _check_alpha(image, file)
             image = image.getchannel(0)
+        if coding.bits and image.mode == "P" and (white := _is_white(image)) is not None:
+            return white
         return _whole(np.asarray(image), file)
     channels = _channels(image)
     red = channels[..., 0]
@@ -129,14 +130,27 @@ def _check_alpha(image: Image.Image, file: Path) -> None:
         )
 
 
+def _palette(image: Image.Image) -> list[tuple[int, ...]]:
+    """256 colours; those after its end are black."""
+    table = [tuple(colour) for colour in np.reshape(image.getpalette("RGB") or [], (-1, 3)).tolist()]
+    return table + [(0, 0, 0)] * (256 - len(table))
+
+
+def _is_white(image: Image.Image) -> np.ndarray | None:
+    """0 and 1 by black and white, where a palette begins with white and no other colour than these is in use."""
+    table, values = _palette(image), np.asarray(image)
+    if table[0] != WHITE or {table[index] for index in np.unique(values)} - {BLACK, WHITE}:
+        return None
+    return np.array([colour == WHITE for colour in table], np.uint8)[values]
+
+
 def _palette_is_coloured(image: Image.Image, coding: Coding) -> bool:
     """Whether a palette's colours say the classes, and not its indices: some tools order palettes by chance.
 
     They do where all colours in use are classes', or most are and lie at other indices than the classes' ids; then one
     that no class has is an error. A palette of other colours is decoration.
     """
-    table = [tuple(colour) for colour in np.reshape(image.getpalette("RGB") or [], (-1, 3)).tolist()]
-    table += [(0, 0, 0)] * (256 - len(table))
+    table = _palette(image)
     used = np.unique(np.asarray(image.getchannel(0) if image.mode == "PA" else image)).tolist()
     known = {index: coding.colours[table[index]] for index in used if table[index] in coding.colours}
     moved = {index for index, number in known.items() if index != number}

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral
 
 import numpy as np
@@ -125,6 +125,12 @@ def made_up(names: Sequence[str]) -> bool:
 def plain(name: str) -> str:
     """What two spellings of one name share: neither capitals nor space, _ and - between words tell classes apart."""
     return re.sub(r"[\s_-]+", "", unicodedata.normalize("NFC", name).casefold())
+
+
+def one_spelling(names: Iterable[str]) -> dict[str, str]:
+    """Each name -> the first of those that are alike by `plain`, but for separators between digits (1-1 is not 11)."""
+    first: dict[str, str] = {}
+    return {name: first.setdefault(plain(re.sub(r"(?<=\d)[\s_-]+(?=\d)", ".", name)) or name, name) for name in names}
 
 
 def _listed(classes: Classes) -> str:

@@ -60,6 +60,13 @@ def _points(values: Any, least: int, most: int | None = None) -> np.ndarray:
     return numbers.reshape(-1, 2)
 
 
+def flat(points: Any) -> bool:
+    """Whether a polygon has fewer than three points, in pairs or one after the other, and so no area."""
+    if not isinstance(points, (list, tuple)):
+        return False
+    return len(points) < 3 if points and isinstance(points[0], (list, tuple)) else len(points) in (0, 2, 4)
+
+
 def polygon(points: Any, size: tuple[int, int]) -> np.ndarray:
     """At least three x and y in pixels, (N, 2) or (2 N,) -> (H, W) bool: the pixels whose centres lie inside."""
     x, y = _points(points, 3).T

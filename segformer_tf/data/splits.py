@@ -25,12 +25,14 @@ class Coding:
     Args:
         colours: Colour (red, green, blue) -> class id, where masks are pictures in colours; empty: they hold values.
         values: Value -> class id or `UNLABELLED`, for masks whose values are not ids; empty: a value is an id.
+        bits: Whether masks are of one foreground class, so that a palette that begins with white is of black and white.
         greys: Whether grey masks hold the greys of `colours`, and not ids.
     """
 
     colours: Mapping[tuple[int, int, int], int] = field(default_factory=dict)
     values: Mapping[int, int] = field(default_factory=dict)
     greys: bool = False
+    bits: bool = False
 
 
 @spell_checked

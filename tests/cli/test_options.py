@@ -229,6 +229,10 @@ TABLE = {
         "--corruption snow": {"corrupt.name": "snow"},
         "--severity 5": {"corrupt.severity": 5},
         "--split train": {"convert_masks.splits": ("train",)},
+        "--binary": {"convert_masks.binary": True},
+        "--skip-broken": {"convert_masks.broken": "skip"},
+        "--value-range 0 4095": {"convert_masks.value_range": (0.0, 4095.0)},
+        "--seed 7": {"convert_masks.seed": 7},
     },
     "train": {
         **trained("train", "inspect"),

@@ -259,3 +259,8 @@ def test_corrupt_tells_what_is_no_corruption(call, data, tmp_path, given, told):
 def test_a_model_that_is_not_one_s_own_is_calibrated_into_an_output(call, data):
     status, _, line = call("calibrate", "segformer-b0-camvid", "--data", data)
     assert status == 2 and "give --output" in line
+
+
+def test_folds_of_a_file_that_is_not_there_are_a_wrong_call(call, data, model, tmp_path):
+    status, _, error = call("evaluate", "--model", model, "--data", data, "--folds", tmp_path / "nothere.json")
+    assert status == 2 and "there is no file" in error

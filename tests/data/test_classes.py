@@ -1,11 +1,12 @@
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
-from people_data import binary, f, text
+from people_data import binary, f, folders, text
 
 from segformer_tf import SegformerConfig
 from segformer_tf.data import inspect
-from segformer_tf.data.classes import common
+from segformer_tf.data.classes import checked, common, numbered
 from segformer_tf.data.findings import differences
 from segformer_tf.data.naming import ids_to_model
 
@@ -52,3 +53,23 @@ def test_a_split_that_lacks_classes_can_be_scored(tmp_path):
     two = SegformerConfig(id2label={0: "sea", 1: "land"})  # 255 is more likely the second class
     with pytest.raises(ValueError, match="one class is left"):
         inspect(tmp_path, two, splits=("val",)).check(two)
+
+
+@pytest.mark.parametrize(
+    ("names", "alike"), [(("Car", "car"), True), (("a b", "a_b"), True), (("a 1-1", "a 11"), False)]
+)
+def test_names_that_capitals_or_separators_alone_tell_apart_are_refused(names, alike):
+    rows = numbered(names)
+    if not alike:
+        assert checked(rows, Path("x")) == rows
+        return
+    with pytest.raises(ValueError, match="which only capitals or separators tell apart"):
+        checked(rows, Path("x"))
+
+
+@pytest.mark.parametrize("name", ["n255", "Unlabelled"])
+def test_a_class_of_the_id_that_means_unlabelled_is_refused_unless_it_is_that(tmp_path, name):
+    folders(tmp_path)
+    text("classes.json", [name if i == 255 else f"n{i}" for i in range(300)])(tmp_path)
+    errors = inspect(tmp_path).errors
+    assert any("the class 'n255'" in error and "has the id 255" in error for error in errors) == (name == "n255")

@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from people_data import HALF, coco, flat, folders, labelme, photo, put, text, voc, yolo
+from people_data import HALF, binary, coco, flat, folders, labelme, photo, put, text, voc, yolo
 from PIL import Image
 
 from segformer_tf.data import DataError, inspect
@@ -111,3 +111,18 @@ def test_a_sheet_shows_pictures_with_their_masks_over_them(tmp_path):
     sheet = np.asarray(draw_sheet(inspect(tmp_path)))
     picture, over = (sheet[30:60, left : left + 55] for left in (12, 342))
     assert not np.array_equal(picture, over) and np.abs(picture.astype(int) - over).max() <= 160
+
+
+def test_of_one_split_of_binary_masks_the_values_are_those_of_all_splits(tmp_path):
+    folders(tmp_path / "src", binary())
+    assert convert_masks(tmp_path / "src", tmp_path / "dst", splits=("val",), binary=True) == {"val": 2}
+    found = inspect(tmp_path / "dst")
+    assert found.id2label == {0: "background", 1: "foreground"} and list(found.splits) == ["val"]
+
+
+def test_broken_files_are_left_out_where_asked(tmp_path):
+    folders(tmp_path / "src")
+    (tmp_path / "src/images/train/p0.jpg").write_bytes(b"x")
+    told = []
+    assert convert_masks(tmp_path / "src", tmp_path / "dst", broken="skip", say=told.append)["train"] == 1
+    assert len(told) == 1 and "p0.jpg" in told[0]

@@ -191,3 +191,16 @@ def test_the_time_to_tell_pictures_from_their_masks_grows_with_their_number_and_
             times.append(time.process_time() - begin)
         seconds[count] = min(times)
     assert seconds[4000] < 30 * seconds[500]  # 8 times as many; 64 if each were compared with all
+
+
+def test_cityscapes_folders_are_called_as_splits_may_be(tmp_path):
+    touch_png(tmp_path / "leftImg8bit/Validation/ulm/u_leftImg8bit.png", mode="RGB")
+    touch_png(tmp_path / "gtFine/valid/ulm/u_gtFine_labelTrainIds.png")
+    assert len(read_split(tmp_path, "val")) == 1
+
+
+def test_several_folders_of_masks_are_told(data):
+    assert not any("the masks are those of" in note for note in read_split(data).notes)
+    touch_png(data / "masks/train/p0.png")
+    (note,) = (note for note in read_split(data).notes if "the masks are those of" in note)
+    assert note.endswith(f"those of {data / 'annotations'}; {data / 'masks'} is left out.")

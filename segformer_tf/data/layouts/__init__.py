@@ -1,5 +1,6 @@
 """The layouts that data sets come in, told by themselves: one row each, its reader in a file of its own."""
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -7,7 +8,8 @@ from typing import Any
 
 from segformer_tf.data.greys import settled
 from segformer_tf.data.layouts import class_folders, coco, folders, labelme, published, shards, voc, yolo
-from segformer_tf.data.splits import DataError, Layout, Split
+from segformer_tf.data.naming import plain
+from segformer_tf.data.splits import UNLABELLED, DataError, Layout, Split
 from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.storage.switch import settle
 
@@ -25,6 +27,14 @@ LAYOUTS = (
     labelme.LAYOUT,
     class_folders.LAYOUT,
 )
+NO_CLASS = (
+    "unlabelled",
+    "unlabeled",
+    "void",
+    "ignore",
+    "ignored",
+    "unused",
+)  # names for the id 255, without separators
 MORE = "`segformer-tf inspect --layouts` shows every layout."
 
 
@@ -73,6 +83,11 @@ def found_split(directory: str | Path, split: str, seed: int = 0) -> Split:
     if not len(found) and not found.problems:
         raise DataError([f"the split {split!r} of {directory} is empty, expected at least one picture: add some."])
 
+    if found.has_masks and (alone := _hidden_class(found)):
+        where = f"the class {alone!r} of {directory} has the id {UNLABELLED}, which means unlabelled in masks"
+        problem = f"{where}: keep to {UNLABELLED} classes, or give that id to one without pixels, named unlabelled."
+        found = dataclasses.replace(found, problems=[*found.problems, problem])
+
     def other_masks() -> Iterator[Any]:
         for name in layout.splits(Path(directory)):
             if name != split:
@@ -80,3 +95,9 @@ def found_split(directory: str | Path, split: str, seed: int = 0) -> Split:
                     yield from layout.read(Path(directory), name, seed).targets
 
     return settled(found, other_masks)
+
+
+def _hidden_class(split: Split) -> str | None:
+    """The name of a class whose pixels would not be seen, since its id is that of pixels that are not labelled."""
+    name = split.id2label.get(UNLABELLED)
+    return None if name is None or plain(name) in NO_CLASS else name

@@ -57,7 +57,7 @@ def read(directory: Path, split: str, seed: int) -> Split:
         files = files_in(entry, PICTURES, listed)
         images += files
         ids += [number] * len(files)
-    return Split(split, images, ids, numbered(names), layout=LAYOUT.name, problems=listed.problems, notes=listed.notes)
+    return listed.split(split, images, ids, numbered(names), layout=LAYOUT.name)
 
 
 LAYOUT = Layout("folders of classes", TREE, found, splits_below, read)

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from functools import lru_cache, partial
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,8 @@ from segformer_tf.data.files import (
     split_names,
     with_suffix,
 )  # fmt: skip
-from segformer_tf.data.shapes import Shapes, polygon, run_lengths
+from segformer_tf.data.naming import one_spelling
+from segformer_tf.data.shapes import Shapes, flat, polygon, run_lengths
 from segformer_tf.data.splits import Layout, Split
 from segformer_tf.storage.read import MAX_ANNOTATIONS, read_json, understanding
 
@@ -73,11 +74,20 @@ def _parsed(file: Path, *state: int) -> Any:
 
 def _of_split(directory: Path, files: list[Path], split: str) -> Path | None:
     """The file whose name says the split, or one whose name says none in the split's folder below the directory."""
+    return next(iter(_all_of_split(directory, files, split)), None)
+
+
+def _all_of_split(directory: Path, files: list[Path], split: str) -> list[Path]:
+    """All such files, COCO's own instances before keypoints, panoptic segments and the like."""
     names = SPLIT_FOLDERS.get(split, (split,))
     by_name = (file for name in names for file in files if name in _words(file))
     silent = (file for file in files if not any(_words(file) & set(said) for said in SPLIT_FOLDERS.values()))
     by_folder = (f for f in silent if f.parent.parent == directory and f.parent.name.lower() in names)
-    return next(by_name, next(by_folder, None))
+    return sorted(dict.fromkeys(by_name) or by_folder, key=_is_other)
+
+
+def _is_other(file: Path) -> bool:
+    return not file.stem.lower().startswith("instances")
 
 
 def _words(file: Path) -> set[str]:
@@ -105,20 +115,24 @@ def read(directory: Path, split: str, seed: int) -> Split:
 def _read(directory: Path, split: str, seed: int, file: Path | None, files: list[Path], listed: Found) -> Split:
     source = file or files[0]
     content = _content(source)
-    names = _names(directory, files, source)
+    _tell_others(_all_of_split(directory, files, split), listed)
+    alike = one_spelling(_names(directory, files, source))
+    listed.notes += [
+        f"{name!r} and {first!r} are one class, {first!r}." for name, first in alike.items() if name != first
+    ]
+    names = [*dict.fromkeys(alike.values())]
     classes, numbers = after_background(names, source)
     number_of = dict(zip(names, numbers, strict=True))
-    ids = {row["id"]: number_of[str(row["name"])] for row in _categories(content)}
-    if len(set(ids.values())) < len(ids):
-        own = [str(row["name"]) for row in _categories(content)]
-        twice = next(name for name in own if [number_of[other] for other in own].count(number_of[name]) > 1)
+    own = [str(row["name"]) for row in _categories(content)]
+    ids = {_key(row["id"]): number_of[alike[str(row["name"])]] for row in _categories(content)}
+    if twice := next((name for name in own if own.count(name) > 1), ""):
         listed.problems.append(
             f"{source} has two categories {twice!r}, expected a name of its own for each: rename one."
         )
     listed.problems += _astray(content, source)
     shapes = defaultdict(list)
     for annotation in content["annotations"]:
-        shapes[annotation["image_id"]].append(annotation)
+        shapes[_key(annotation["image_id"])].append(annotation)
     images, targets, gone = [], [], []
     for row in sorted(content["images"], key=lambda row: row["file_name"]):
         picture = _picture(directory, source, row["file_name"], split)
@@ -127,7 +141,7 @@ def _read(directory: Path, split: str, seed: int, file: Path | None, files: list
             continue
         size = (int(row["height"]), int(row["width"])) if "height" in row and "width" in row else None
         images.append(picture)
-        targets.append(Shapes(source, partial(_draw, source, shapes[row["id"]], ids), size))
+        targets.append(Shapes(source, partial(_draw, source, shapes[_key(row["id"])], ids), size))
     if twice := [file for file, count in Counter(images).items() if count > 1]:
         listed.problems.append(f"{source} lists {named(twice)} more than once, expected each once: put them together.")
     if gone:
@@ -139,22 +153,39 @@ def _read(directory: Path, split: str, seed: int, file: Path | None, files: list
             f"{source} has {boxes:,} annotations without a segmentation (boxes alone), expected polygons or run "
             "lengths: annotate outlines."
         )
+    outlines = (row["segmentation"] for row in content["annotations"] if isinstance(row.get("segmentation"), list))
+    if empty := sum(flat(points) for outline in outlines if outline for points in _polygons(outline)):
+        listed.notes.append(f"{source}: {empty:,} polygons of fewer than 3 points have no area and are left out.")
     chosen = None
     if file is None:
         chosen, images, targets = drawn_pairs(images, targets, directory, split, seed, listed)
-    return Split(
-        split, images, targets, classes, layout=LAYOUT.name, chosen=chosen, problems=listed.problems, notes=listed.notes
-    )
+    return listed.split(split, images, targets, classes, layout=LAYOUT.name, chosen=chosen)
+
+
+def _key(number: Any) -> str:
+    """An id, which some tools write as text in one list and as a number in the other."""
+    return str(int(number) if isinstance(number, float) and number.is_integer() else number)
+
+
+def _tell_others(files: list[Path], listed: Found) -> None:
+    """A split has one file; other tools' or kinds of annotations beside COCO's instances are left out."""
+    rest = [file for file in files[1:] if _is_other(file) == _is_other(files[0])]
+    if rest:
+        listed.problems.append(
+            f"{named([files[0], *rest])} are of one split, expected one file: put them together, or take others away."
+        )
+    elif files[1:]:
+        listed.notes.append(f"the annotations are those of {files[0]}; {named(files[1:])} is left out.")
 
 
 def _astray(content: Any, source: Path) -> Iterator[str]:
     """A sentence about annotations of pictures that are not listed, and about ids that several of a kind have."""
-    ids = Counter(row["id"] for row in content["images"])
-    if lost := [row for row in content["annotations"] if row["image_id"] not in ids]:
+    ids = Counter(_key(row["id"]) for row in content["images"])
+    if lost := [row for row in content["annotations"] if _key(row["image_id"]) not in ids]:
         listed = named([f"annotation {row.get('id')} of the image_id {row['image_id']!r}" for row in lost])
         yield f"{source} has {listed}, expected the id of one of its images: correct it, or add the image."
     if several := [number for number, count in ids.items() if count > 1]:
-        yield f"{source} has {ids[several[0]]} images of the id {several[0]!r}, expected an id for each: correct it."
+        yield f"{source} has {ids[several[0]]} images of the id {several[0]}, expected an id for each: correct it."
     of_id = defaultdict(list)
     for row in content["categories"]:
         of_id[row["id"]].append(row["name"])
@@ -165,10 +196,10 @@ def _astray(content: Any, source: Path) -> Iterator[str]:
 
 def _categories(content: Any) -> list[dict[str, Any]]:
     """By id; Roboflow's first, a super-category that no annotation has, is left out."""
-    used = {annotation["category_id"] for annotation in content["annotations"]}
+    used = {_key(annotation["category_id"]) for annotation in content["annotations"]}
     rows = sorted(content["categories"], key=lambda row: row["id"])
     parents = {row.get("supercategory") for row in rows}
-    return [row for row in rows if row["id"] in used or row["name"] not in parents or row["id"] != 0]
+    return [row for row in rows if _key(row["id"]) in used or row["name"] not in parents or row["id"] != 0]
 
 
 def _names(directory: Path, files: list[Path], source: Path) -> list[str]:
@@ -187,11 +218,13 @@ def _places(directory: Path, source: Path, split: str) -> list[Path]:
         folder for name in names for folder in (directory / name, directory / f"{name}2017", directory / f"{name}2014")
     ]
     images = directory / "images"
-    return [source.parent, directory, images, *(images / name for name in names), *below]
+    subset = images / source.stem.removeprefix("instances_")  # CVAT's, such as "default"
+    return [source.parent, directory, images, subset, *(images / name for name in names), *below]
 
 
 def _picture(directory: Path, source: Path, name: str, split: str) -> Path | None:
-    places = (folder / part for part in (name, Path(name).name) for folder in _places(directory, source, split))
+    path = PureWindowsPath(name).as_posix()  # either kind of slashes
+    places = (folder / part for part in (name, path, Path(path).name) for folder in _places(directory, source, split))
     return next((file for file in places if file.suffix.lower() in PICTURES and file.is_file()), None)
 
 
@@ -201,9 +234,9 @@ def _draw(source: Path, annotations, ids, size: tuple[int, int]) -> list[tuple[i
     outlined = (row for row in annotations if row.get("segmentation"))
     for annotation in sorted(outlined, key=lambda row: -int(row.get("iscrowd") or 0)):
         try:
-            if annotation["category_id"] not in ids:
+            if (number := _key(annotation["category_id"])) not in ids:
                 raise ValueError(f"it has the category_id {annotation['category_id']!r}, expected {named([*ids])}")
-            masks.append((ids[annotation["category_id"]], _mask(annotation["segmentation"], size)))
+            masks.append((ids[number], _mask(annotation["segmentation"], size)))
         except Exception as error:
             reason = error if isinstance(error, ValueError) else repr(error)
             raise ValueError(
@@ -217,9 +250,11 @@ def _mask(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
         if tuple(segmentation["size"]) != tuple(size):
             raise ValueError(f"its run lengths are of {segmentation['size']}, its picture of {list(size)} pixels")
         return run_lengths(segmentation["counts"], size)
-    if not isinstance(segmentation[0], (list, tuple)):
-        segmentation = [segmentation]  # one polygon without the list around it
-    return np.any([polygon(points, size) for points in segmentation], axis=0)
+    return np.any([np.zeros(size, bool), *(polygon(p, size) for p in _polygons(segmentation) if not flat(p))], axis=0)
+
+
+def _polygons(segmentation: Any) -> list:
+    return segmentation if isinstance(segmentation[0], (list, tuple)) else [segmentation]  # without the list around it
 
 
 LAYOUT = Layout("COCO", TREE, lambda directory: bool(_files(directory)), splits, read)

@@ -1,5 +1,6 @@
 """Pictures and masks of one name: in folders, below or above the split's, or side by side, as Roboflow has them."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from segformer_tf.data.classes import read_classes
@@ -12,6 +13,7 @@ from segformer_tf.data.files import (
     by_key,
     drawn_pairs,
     files_in,
+    named,
     pair,
     split_folder,
     splits_below,
@@ -43,8 +45,11 @@ def image_folder(parent: Path) -> Path | None:
 def mask_folder(parent: Path) -> Path | None:
     """The folder of masks beside `images/`; not one of annotations in text, which other layouts have."""
     folders = [parent / name for name in MASK_FOLDERS if (parent / name).is_dir()]
-    with_masks = (folder for folder in folders if _has(folder, MASKS))
-    return next(with_masks, next((folder for folder in folders if not _has(folder, (".txt", ".json"))), None))
+    return next(_with_masks(parent), next((folder for folder in folders if not _has(folder, (".txt", ".json"))), None))
+
+
+def _with_masks(parent: Path) -> Iterator[Path]:
+    return (parent / name for name in MASK_FOLDERS if (parent / name).is_dir() and _has(parent / name, MASKS))
 
 
 def _has(folder: Path, suffixes) -> bool:
@@ -106,23 +111,16 @@ def read(directory: Path, split: str, seed: int) -> Split:
                 )
             images, masks = names
     assert images is not None and masks is not None
+    taken, *others = [*_with_masks(directory if _both(directory) else place or directory)] or [masks]
+    if others:
+        listed.notes.append(f"the masks are those of {taken}; {named(others)} is left out.")
     pictures = by_key(files_in(images, PICTURES, listed), images, "picture", listed)
     targets = by_key(files_in(masks, MASKS, listed), masks, "mask", listed)
     chosen = None
     files, partners = pair(pictures, targets, masks, listed)
     if whole and _both(directory):
         chosen, files, partners = drawn_pairs(files, partners, images, split, seed, listed)
-    return Split(
-        split,
-        files,
-        partners,
-        classes,
-        coding,
-        layout=LAYOUT.name,
-        chosen=chosen,
-        problems=listed.problems,
-        notes=listed.notes,
-    )
+    return listed.split(split, files, partners, classes, coding, layout=LAYOUT.name, chosen=chosen)
 
 
 def side_found(directory: Path) -> bool:
@@ -164,17 +162,7 @@ def side_read(directory: Path, split: str, seed: int, name: str = "pictures and 
     chosen = None
     if folder is None:
         chosen, images, targets = drawn_pairs(images, targets, place, split, seed, listed)
-    return Split(
-        split,
-        images,
-        targets,
-        classes,
-        coding,
-        layout=name,
-        chosen=chosen,
-        problems=listed.problems,
-        notes=listed.notes,
-    )
+    return listed.split(split, images, targets, classes, coding, layout=name, chosen=chosen)
 
 
 def has_classes_csv(directory: Path) -> bool:

@@ -22,7 +22,8 @@ from segformer_tf.data.files import (
     splits_below,
     with_suffix,
 )  # fmt: skip
-from segformer_tf.data.shapes import Shapes, bitmap, circle, polygon, rectangle
+from segformer_tf.data.naming import one_spelling
+from segformer_tf.data.shapes import Shapes, bitmap, circle, flat, polygon, rectangle
 from segformer_tf.data.splits import UNLABELLED, Layout, Split
 from segformer_tf.storage.read import MAX_ANNOTATIONS, read_json, read_text
 
@@ -104,9 +105,7 @@ def read(directory: Path, split: str, seed: int) -> Split:
     chosen = None
     if place is None:
         chosen, images, targets = drawn_pairs(images, targets, folder, split, seed, listed)
-    return Split(
-        split, images, targets, classes, layout=LAYOUT.name, chosen=chosen, problems=listed.problems, notes=listed.notes
-    )
+    return listed.split(split, images, targets, classes, layout=LAYOUT.name, chosen=chosen)
 
 
 def _classes(directory: Path, root: Path) -> list[dict[str, Any]]:
@@ -124,7 +123,7 @@ def _classes(directory: Path, root: Path) -> list[dict[str, Any]]:
         for json_file in files:
             with suppress(ValueError):  # `_target` says so
                 used |= {_label(shape) for shape in _content(json_file)["shapes"]}
-        names = sorted(used - {*IGNORED, ""})
+        names = [*dict.fromkeys(one_spelling(sorted(used - {*IGNORED, ""})).values())]
     return after_background(names, file)[0]
 
 
@@ -146,10 +145,17 @@ def _target(file: Path, ids: dict[str, int], problems: list, notes: list) -> Sha
     shapes = [*enumerate(content.get("shapes", []))]
     if lines := [shape for _, shape in shapes if shape.get("shape_type", "polygon") in WITHOUT_AREA]:
         notes.append((file, f"{file}: {len(lines)} points or lines have no area and are left out."))
+    if empty := [shape for _, shape in shapes if _kind(shape) == "polygon" and flat(shape.get("points"))]:
+        notes.append((file, f"{file}: {len(empty)} polygons of fewer than 3 points have no area and are left out."))
     if bare := [number for number, shape in shapes if not _label(shape)]:
         problems.append((file, f"{file}: shape {bare[0]} has no label, expected the name of a class: give it one."))
     labels = {_label(shape) for _, shape in shapes} - {""}
-    ids = ids | {label: ids[label.lower()] for label in labels - set(ids) if label.lower() in BACKGROUNDS}
+    first = one_spelling([*ids, *sorted(labels)])
+    if alike := [
+        label for label in sorted(labels - {*ids}) if first[label] in ids and label.lower() not in BACKGROUNDS
+    ]:
+        notes.append((file, f"{file}: {', '.join(alike)} and classes spelt alike ({first[alike[0]]}) are one."))
+    ids = {label: ids[first[label]] for label in labels if first[label] in ids} | ids
     if unknown := sorted(labels - set(ids)):
         problems.append((file, f"{file} has the label {unknown[0]!r}, expected one of {', '.join(ids)}: correct it."))
     shapes = [(number, shape) for number, shape in shapes if _label(shape) in ids]
@@ -162,6 +168,10 @@ def _target(file: Path, ids: dict[str, int], problems: list, notes: list) -> Sha
     return Shapes(file, partial(_draw, file, shapes, ids))
 
 
+def _kind(shape: dict[str, Any]) -> str:
+    return shape.get("shape_type") or "polygon"
+
+
 def _label(shape: dict[str, Any]) -> str:
     """Empty where it has none."""
     label = shape.get("label")
@@ -171,8 +181,8 @@ def _label(shape: dict[str, Any]) -> str:
 def _draw(file: Path, shapes, ids: dict[str, int], size: tuple[int, int]) -> list[tuple[int, np.ndarray]]:
     masks = []
     for number, shape in shapes:
-        kind = shape.get("shape_type") or "polygon"
-        if kind in WITHOUT_AREA:
+        kind = _kind(shape)
+        if kind in WITHOUT_AREA or (kind == "polygon" and flat(shape.get("points"))):
             continue
         try:
             if kind == "mask":

@@ -41,16 +41,14 @@ def ade20k(directory: Path, split: str, seed: int) -> Split:
     classes, _ = read_classes(directory)
     pictures = by_key(files_in(images, PICTURES, listed), images, "picture", listed)
     files, targets = pair(pictures, by_key(files_in(masks, MASKS, listed), masks, "mask", listed), masks, listed)
-    return Split(
-        split, files, targets, classes or rows_of("ade20k"), ADE20K_CODING, layout=ADE20K.name,
-        problems=listed.problems, notes=listed.notes,
-    )  # fmt: skip
+    return listed.split(split, files, targets, classes or rows_of("ade20k"), ADE20K_CODING, layout=ADE20K.name)
 
 
 def cityscapes(directory: Path, split: str, seed: int) -> Split:
     del seed
     listed = Found()
-    folders = directory / "leftImg8bit" / split, directory / "gtFine" / split
+    parents = directory / "leftImg8bit", directory / "gtFine"
+    folders = [split_folder(parent, split) or parent / split for parent in parents]
     _check_folders(split, *folders)
     pairs = []
     for folder, ending in zip(folders, ENDINGS, strict=True):
@@ -61,10 +59,7 @@ def cityscapes(directory: Path, split: str, seed: int) -> Split:
             f"{folders[1]} has no *{ENDINGS[1]}.png, expected one a picture: run cityscapesScripts."
         )
     files, targets = pair(*pairs, folders[1], listed, (f"{{}}{ENDINGS[1]}.png",))
-    return Split(
-        split, files, targets, rows_of("cityscapes"), layout=CITYSCAPES.name,
-        problems=listed.problems, notes=listed.notes,
-    )  # fmt: skip
+    return listed.split(split, files, targets, rows_of("cityscapes"), layout=CITYSCAPES.name)
 
 
 def _check_folders(split: str, *folders: Path) -> None:
@@ -80,7 +75,7 @@ def _ade20k_splits(directory: Path) -> list[str]:
 
 
 def _cityscapes_splits(directory: Path) -> list[str]:
-    return [split for split in ("train", "val", "test") if (directory / "leftImg8bit" / split).is_dir()]
+    return splits_below(directory / "leftImg8bit")
 
 
 ADE20K = Layout("ADE20K", ADE20K_TREE, is_ade20k, _ade20k_splits, ade20k)

@@ -5,7 +5,20 @@ from collections.abc import Container
 from pathlib import Path
 
 from segformer_tf.data.classes import checked, coloured, numbered, read_classes
-from segformer_tf.data.files import MASKS, PICTURES, Found, by_key, drawn_pairs, files_in, named, pair, partners
+from segformer_tf.data.files import (
+    MASKS,
+    PICTURES,
+    SPLIT_FOLDERS,
+    Found,
+    by_key,
+    drawn_pairs,
+    files_in,
+    named,
+    pair,
+    partners,
+    split_names,
+    with_suffix,
+)  # fmt: skip
 from segformer_tf.data.layouts.published import rows_of
 from segformer_tf.data.splits import UNLABELLED, Coding, Layout, Split
 from segformer_tf.storage.read import read_text
@@ -23,8 +36,13 @@ def found(directory: Path) -> bool:
 
 
 def splits(directory: Path) -> list[str]:
+    return [split for split in SPLIT_FOLDERS if _list(directory, split)] or ["train", "val"]
+
+
+def _list(directory: Path, split: str) -> Path | None:
+    """The names of a split's pictures, in a file that is called as a split's folder may be."""
     lists = directory / "ImageSets" / "Segmentation"
-    return [split for split in ("train", "val", "test") if (lists / f"{split}.txt").is_file()] or ["train", "val"]
+    return next((lists / f"{name}.txt" for name in split_names(split) if (lists / f"{name}.txt").is_file()), None)
 
 
 def read(directory: Path, split: str, seed: int) -> Split:
@@ -35,16 +53,14 @@ def read(directory: Path, split: str, seed: int) -> Split:
     pictures = by_key(files_in(images, PICTURES, listed), images, "picture", listed)
     lists = directory / "ImageSets" / "Segmentation"
     whole = False
-    if (lists / f"{split}.txt").is_file():
-        lines = read_text(lists / f"{split}.txt", "names of pictures").split("\n")
+    if own := _list(directory, split):
+        lines = read_text(own, "names of pictures").split("\n")
         keys = list(dict.fromkeys(_key(line.strip(), pictures) for line in lines if line.strip()))
         if gone := [key for key in keys if key not in pictures]:
-            listed.problems.append(
-                f"{lists / f'{split}.txt'} lists {named(gone)}, of which {images} has no picture: add it."
-            )
+            listed.problems.append(f"{own} lists {named(gone)}, of which {images} has no picture: add it.")
         pictures = {key: pictures[key] for key in keys if key in pictures}
         targets = {key: targets[key] for key in partners(pictures, targets).values() if key is not None}
-    elif any((lists / f"{other}.txt").is_file() for other in ("train", "val")):
+    elif _list(directory, "train") or _list(directory, "val"):
         raise FileNotFoundError(
             f"{lists / f'{split}.txt'} does not exist, expected the names of the split {split!r}: add it, or take the "
             "other lists away, and a fifth of the pictures validates."
@@ -53,16 +69,16 @@ def read(directory: Path, split: str, seed: int) -> Split:
         if bare := {key for key, partner in partners(pictures, targets).items() if partner is None}:
             listed.notes.append(f"{images}: {len(bare)} pictures have no mask and are left out.")
         pictures = {key: file for key, file in pictures.items() if key not in bare}
+        others = with_suffix(lists, ".txt") if lists.is_dir() else []
+        if others := [file for file in others if file.stem.lower() != "default" and not _is_split(file)]:
+            listed.notes.append(f"{named(others)}: no list of a split (such as train.txt and val.txt), not taken.")
         whole = True
     files, found_masks = pair(pictures, targets, masks, listed)
     chosen = None
     if whole:
         chosen, files, found_masks = drawn_pairs(files, found_masks, images, split, seed, listed)
-    classes, coding = _classes(directory)
-    return Split(
-        split, files, found_masks, classes, coding, layout=LAYOUT.name, chosen=chosen,
-        problems=listed.problems, notes=listed.notes,
-    )  # fmt: skip
+    classes, coding = _classes(directory, listed)
+    return listed.split(split, files, found_masks, classes, coding, layout=LAYOUT.name, chosen=chosen)
 
 
 def _key(line: str, pictures: Container[str]) -> str:
@@ -74,7 +90,11 @@ def _key(line: str, pictures: Container[str]) -> str:
     return next((name for name in (line, bare, stem) if name in pictures), line)
 
 
-def _classes(directory: Path) -> tuple[list[dict], Coding]:
+def _is_split(file: Path) -> bool:
+    return any(file.stem in split_names(split) for split in SPLIT_FOLDERS)
+
+
+def _classes(directory: Path, listed: Found) -> tuple[list[dict], Coding]:
     """By `labelmap.txt` or `classes.json`; labelme's `class_names.txt`; else VOC's own 21 classes."""
     classes, coding = read_classes(directory)
     if classes:
@@ -84,6 +104,7 @@ def _classes(directory: Path) -> tuple[list[dict], Coding]:
         rows = numbered([name.strip("_") for name in names if name and name != "__ignore__"])
         return checked(rows, directory / "class_names.txt"), Coding()
     rows = rows_of("voc")
+    listed.notes.append(f"{directory} has no labelmap.txt or classes.json, so VOC's own 21 classes are assumed.")
     return rows, Coding(colours={**coloured(rows).colours, VOID: UNLABELLED})
 
 

@@ -86,15 +86,13 @@ def read(directory: Path, split: str, seed: int) -> Split:
         listed.problems.append(f"{named(unused)}: no picture of that name in {images}: add it, or take the file away.")
     if bare := sorted(pictures.keys() - texts.keys()):
         listed.notes.append(f"{images}: {len(bare)} pictures have no label file, so they are all background.")
-    classes, ids = after_background(*_names(directory, texts.values()))
+    classes, ids = after_background(*_names(directory))
     files = [pictures[key] for key in sorted(pictures)]
     targets = [_target(texts.get(key_of(file, images)), file, ids) for file in files]
     chosen = None
     if whole:
         chosen, files, targets = drawn_pairs(files, targets, images, split, seed, listed)
-    return Split(
-        split, files, targets, classes, layout=LAYOUT.name, chosen=chosen, problems=listed.problems, notes=listed.notes
-    )
+    return listed.split(split, files, targets, classes, layout=LAYOUT.name, chosen=chosen)
 
 
 def _labelled(texts: Iterable[Path]) -> bool:
@@ -142,12 +140,13 @@ def _draw(text: Path | None, ids: list[int], size: tuple[int, int]) -> list[tupl
     return masks
 
 
-def _names(directory: Path, texts) -> tuple[list[str], Path]:
+def _names(directory: Path) -> tuple[list[str], Path]:
     """Of `data.yaml` (`names: [a, b]`, a list below it, or `0: a` lines), or of `classes.txt`, or made up; whose."""
     file = _yaml(directory)
     if file is not None:
         return _names_in(read_text(file, CLASSES), file), file
-    for file in (directory / "classes.txt", directory / "labels" / "classes.txt"):
+    texts = sorted(_texts(directory))
+    for file in (directory / "classes.txt", *(text for text in texts if text.name == "classes.txt")):
         if file.is_file():
             return [line.strip() for line in read_text(file, CLASSES).splitlines() if line.strip()], file
     lines = (line for text in texts for line in read_text(text, LINES).splitlines())

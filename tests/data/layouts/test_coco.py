@@ -9,6 +9,7 @@ from segformer_tf.data.converting import convert_masks
 from segformer_tf.data.pictures import ids_of
 
 WHOLE = [0, 0, W, 0, W, H, 0, H]
+RIGHT = [30, 0, 60, 0, 60, 40, 30, 40]
 
 
 def changed(root, change, split="train"):
@@ -41,7 +42,7 @@ def test_two_categories_of_one_name_and_one_without_are_refused(tmp_path):
     assert "instances_train.json has a class without a name" in inspect(tmp_path).errors[0]
 
 
-@pytest.mark.parametrize("number", ["0", 999, None])
+@pytest.mark.parametrize("number", ["x", 999, None])
 def test_annotations_of_a_picture_that_is_not_listed_are_told(tmp_path, number):
     coco(tmp_path)
     changed(tmp_path, lambda content: content["annotations"][1].update(image_id=number))
@@ -61,9 +62,7 @@ def test_a_picture_that_is_listed_twice_and_an_id_that_two_have_are_refused(tmp_
 @pytest.mark.parametrize(
     ("points", "told"),
     [
-        ([[1, 1, 5, 5]], "it has 4 numbers, expected at least 3 pairs"),
-        ([[]], "it has 0 numbers"),
-        ([[1, 1, 5, 5, 9]], "it has 5 numbers"),
+        ([[1, 1, 5, 5, 9]], "it has 5 numbers, expected at least 3 pairs"),
         ([[0, 0, 1e999, 1, 1, 1]], "it has the coordinate inf"),
     ],
 )
@@ -148,3 +147,58 @@ def test_two_categories_of_one_id_are_refused(tmp_path):
 def test_a_suffix_in_capitals_is_one(tmp_path):
     coco(tmp_path, name="annotations/instances_{}.JSON")
     assert set(inspect(tmp_path).check().splits) == {"train", "val"}
+
+
+@pytest.mark.parametrize("points", [[[]], [[1, 1, 5, 5]], [1, 1], [[1, 1, 5, 5], RIGHT]])
+def test_polygons_of_fewer_than_three_points_are_left_out_with_a_note(tmp_path, points):
+    coco(tmp_path)
+    changed(tmp_path, lambda content: content["annotations"][0].update(segmentation=points))
+    found = inspect(tmp_path).check()
+    assert any("1 polygons of fewer than 3 points have no area" in note for note in found.notes)
+    np.testing.assert_array_equal(
+        ids_of(found.splits["train"], 0), HALF if len(points) == 2 and points != [1, 1] else 0
+    )
+
+
+def test_ids_may_be_text_in_one_list_and_numbers_in_the_other(tmp_path):
+    coco(tmp_path)
+
+    def as_text(content):
+        for row in content["images"] + content["categories"]:
+            row["id"] = str(row["id"])
+
+    changed(tmp_path, as_text)
+    np.testing.assert_array_equal(ids_of(inspect(tmp_path).check().splits["train"], 0), HALF)
+
+
+def test_names_that_capitals_and_separators_alone_tell_apart_are_one_class(tmp_path):
+    coco(tmp_path, categories=[{"id": 7, "name": "Palm leaf"}])
+    changed(tmp_path, lambda content: content["categories"][0].update(name="palm_leaf"), "val")
+    found = inspect(tmp_path).check()
+    assert found.id2label == {0: "background", 1: "Palm leaf"}
+    assert "'palm_leaf' and 'Palm leaf' are one class, 'Palm leaf'." in found.notes
+    np.testing.assert_array_equal(ids_of(found.splits["val"], 0), HALF)
+
+
+def test_paths_of_windows_and_the_folder_of_cvat_s_subset_are_found(tmp_path):
+    coco(tmp_path)
+    changed(tmp_path, lambda content: [row.update(file_name="C:\\a\\" + row["file_name"]) for row in content["images"]])
+    inspect(tmp_path).check()
+    (tmp_path / "images/train").rename(tmp_path / "images/default")
+    file = tmp_path / "annotations/instances_train.json"
+    file.rename(file.with_name("instances_default.json"))
+    (tmp_path / "annotations/instances_val.json").unlink()
+    assert sum(map(len, inspect(tmp_path).check().splits.values()))
+
+
+def test_of_several_files_of_a_split_the_instances_are_taken_and_two_of_those_refused(tmp_path):
+    coco(tmp_path)
+    file = tmp_path / "annotations/instances_train.json"
+    other = file.with_name("a_keypoints_train.json")
+    other.write_text(file.read_text())
+    found = inspect(tmp_path).check()
+    assert {shapes.file for shapes in found.splits["train"].targets} == {file}
+    assert any(f"{other} is left out" in note for note in found.notes)
+    file.with_name("instances_train_2.json").write_text(file.read_text())
+    (error,) = inspect(tmp_path).errors
+    assert "instances_train.json" in error and "instances_train_2.json are of one split, expected one file" in error

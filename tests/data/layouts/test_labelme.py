@@ -27,10 +27,29 @@ def test_one_name_twice_in_labels_txt_is_refused(tmp_path):
     assert "labels.txt has the name 'leaf' twice" in error
 
 
-def test_a_polygon_of_two_points_is_told(tmp_path):
-    labelme(tmp_path, {"label": "leaf", "shape_type": "polygon", "points": [[0, 0], [9, 9]]}, count=2)
-    (error, _) = inspect(tmp_path).errors[:2]
-    assert "p0.json: shape 0 (polygon) cannot be drawn" in error and "expected at least 3 pairs of x and y" in error
+def test_a_polygon_of_two_points_is_left_out_with_a_note(tmp_path):
+    labelme(tmp_path)
+    _add(tmp_path, {"label": "leaf", "shape_type": "polygon", "points": [[0, 0], [9, 9]]})
+    notes = inspect(tmp_path).check().notes
+    assert any("p0.json: 1 polygons of fewer than 3 points have no area" in note for note in notes)
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_labels_that_capitals_and_separators_alone_tell_apart_are_one_class(tmp_path, listed):
+    labelme(tmp_path)
+    if listed:
+        write(tmp_path, "labels.txt", "leaf")
+    _add(tmp_path, {"label": "_Leaf", "shape_type": "rectangle", "points": [[0, 0], [9, 9]]})
+    found = inspect(tmp_path).check()
+    assert list(found.id2label.values()) == ["background", "leaf" if listed else "_Leaf"]
+    assert any("are one" in note for note in found.notes)
+
+
+def _add(root, shape):
+    file = root / "p0.json"
+    content = json.loads(file.read_text())
+    content["shapes"].append(shape)
+    file.write_text(json.dumps(content))
 
 
 @pytest.mark.parametrize("content", ['{"x": 1}', "[1]", "{", ""])

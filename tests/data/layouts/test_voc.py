@@ -31,3 +31,26 @@ def test_masks_may_be_called_name_mask_as_everywhere(tmp_path, lists):
         file.rename(file.with_name(f"{file.stem}_mask.png"))
     found = inspect(tmp_path).check()
     assert sum(map(len, found.splits.values())) == 6
+
+
+@pytest.mark.parametrize("names", [("Train", "Val"), ("training", "Validation"), ("TRAIN", "valid")])
+def test_lists_are_called_as_splits_may_be(tmp_path, names):
+    voc(tmp_path, HALF)
+    before = inspect(tmp_path).check()
+    for old, new in zip(("train", "val"), names, strict=True):
+        file = tmp_path / f"ImageSets/Segmentation/{old}.txt"
+        file.rename(file.with_stem(new))
+    found = inspect(tmp_path).check()
+    assert not any(split.chosen for split in found.splits.values())
+    assert [split.images for split in found.splits.values()] == [split.images for split in before.splits.values()]
+
+
+def test_lists_that_are_no_split_s_are_told_and_so_are_voc_s_own_classes(tmp_path):
+    voc(tmp_path, HALF, False)
+    for name in ("default", "Task_7"):
+        write(tmp_path, f"ImageSets/Segmentation/{name}.txt", "p0\n")
+    notes = inspect(tmp_path).check().notes
+    assert any("Task_7.txt: no list of a split" in note and "default" not in note for note in notes)
+    assert any("VOC's own 21 classes are assumed" in note for note in notes)
+    write(tmp_path, "labelmap.txt", "a:0,0,0::\nb:128,0,0::\n")
+    assert not any("VOC's own" in note for note in inspect(tmp_path).notes)

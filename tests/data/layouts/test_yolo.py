@@ -121,3 +121,19 @@ def test_a_list_of_names_is_no_label_file(tmp_path):
     write(tmp_path, "labels/val/classes.txt", "leaf\n")
     (error,) = inspect(tmp_path).errors
     assert "has no label file" in error
+
+
+def test_without_data_yaml_the_classes_are_those_of_all_splits(tmp_path):
+    yolo(tmp_path)
+    (tmp_path / "data.yaml").unlink()
+    write(tmp_path, "labels/val/p0.txt", "2 0.5 0 1 0 1 1 0.5 1")
+    found = inspect(tmp_path).check()
+    assert list(found.id2label.values()) == ["background", "class 0", "class 1", "class 2"]
+    assert len(found.splits["train"].classes) == 4
+
+
+def test_classes_txt_beside_the_labels_of_a_split_is_found(tmp_path):
+    yolo(tmp_path)
+    (tmp_path / "data.yaml").unlink()
+    write(tmp_path, "labels/train/classes.txt", "leaf")
+    assert list(inspect(tmp_path).check().id2label.values()) == ["background", "leaf"]
