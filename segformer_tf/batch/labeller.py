@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypedDict
@@ -143,6 +144,11 @@ class Labeller:
                 while chunk := stream.read(2**20):
                     found.update(chunk)
         return found.hexdigest()[:16]
+
+
+def for_workers(model: str | os.PathLike) -> str:
+    """The model as workers find it, whose working directories are others: a path as a whole one, a name as it is."""
+    return os.path.abspath(model) if os.path.exists(model) else str(model)
 
 
 def mask_name(number: int | None, name: str) -> str:

@@ -23,7 +23,7 @@ from apache_beam.ml.inference.base import ModelHandler, PredictionResult, RunInf
 from PIL import Image
 
 from segformer_tf.batch.inputs import Item, encoded
-from segformer_tf.batch.labeller import DONE, Labeller
+from segformer_tf.batch.labeller import DONE, Labeller, for_workers
 from segformer_tf.batch.store import Store
 from segformer_tf.pipelines.predict import BATCH_PIXELS, How
 
@@ -61,7 +61,7 @@ class BeamHandler(ModelHandler[Example, PredictionResult, Labeller]):
         # With a size for each element, Beam counts batches in that size.
         sizes = {"min_batch_size": batch_pixels, "max_batch_size": batch_pixels, "element_size_fn": pixels_of}
         super().__init__(**sizes, **kwargs)
-        self._model = str(model), Store(output), runtime, batch_size, how
+        self._model = for_workers(model), Store(output), runtime, batch_size, how
 
     def load_model(self) -> Labeller:
         return Labeller(*self._model)

@@ -15,8 +15,8 @@ import numpy as np
 from segformer_tf import checkpoints
 from segformer_tf.batch import cluster, inputs
 from segformer_tf.batch.job import Job
-from segformer_tf.batch.labeller import Labeller, failed
-from segformer_tf.batch.store import Store, StoreError, shown
+from segformer_tf.batch.labeller import Labeller, failed, for_workers
+from segformer_tf.batch.store import Store, StoreError
 from segformer_tf.checkpoints.names import task_of
 from segformer_tf.images.processor import SegformerImageProcessor
 from segformer_tf.pipelines.exported import exported_file, open_exported
@@ -78,7 +78,7 @@ def segment_many(
         workers = workers or cluster.room(address)
         done = skipped
         decoding = None if address is None else settings
-        rows = _rows(items, decoding, workers, (str(model), store, runtime, batch_size, how))
+        rows = _rows(items, decoding, workers, (for_workers(model), store, runtime, batch_size, how))
         try:
             for row in rows:
                 job.agree(row.pop("worker"))
@@ -96,7 +96,7 @@ def segment_many(
         "failed": job.failed,
         "skipped": skipped,
         "seconds": seconds,
-        "output": shown(store.place),
+        "output": store.shown,
     }
 
 

@@ -28,11 +28,12 @@ class Store:
     """A place to write to and read from: a directory or a URL that fsspec knows. Workers get it by its name alone."""
 
     def __init__(self, place: str | os.PathLike, patience: float = PATIENCE):
-        self.place, self.patience = str(place).rstrip("/") or "/", patience
+        typed = str(place).rstrip("/") or "/"
+        self.place, self.shown, self.patience = absolute(typed), shown(typed), patience
         self.remote = "://" in self.place
 
     def __repr__(self) -> str:
-        return f"Store({shown(self.place)!r})"
+        return f"Store({self.shown!r})"
 
     def put(self, name: str, data: bytes) -> None:
         """Writes a file, or replaces it.
@@ -128,6 +129,11 @@ def _put(path: str, data: bytes) -> None:
     fs.makedirs(inner.rpartition("/")[0], exist_ok=True)
     fs.pipe_file(draft, data)
     fs.mv(draft, inner)
+
+
+def absolute(path: str) -> str:
+    """A path or URL that means the same in workers, whose working directories are others."""
+    return path if "://" in path else os.path.abspath(path)
 
 
 def shown(path: str) -> str:

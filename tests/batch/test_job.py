@@ -124,6 +124,13 @@ def test_masks_are_the_pipelines_and_a_broken_picture_is_a_row_with_its_error(ti
     assert other.fingerprint() != worker.fingerprint()
 
 
+def test_workers_find_a_model_by_its_whole_path_and_a_name_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir()
+    assert labeller.for_workers("run") == str(tmp_path / "run")
+    assert labeller.for_workers("nvidia/b0") == "nvidia/b0" and labeller.for_workers("gs://b/m") == "gs://b/m"
+
+
 def test_a_store_that_takes_no_more_ends_the_job_and_is_not_a_broken_picture(tiny_model, photos, tmp_path, monkeypatch):
     def full(self, name, data):
         raise StoreError("full")

@@ -152,10 +152,12 @@ def cluster(tmp_path):
 
 
 def test_a_cluster_decodes_by_tasks_and_gives_the_same_rows(cluster, tiny_model, photos, expected, tmp_path):
-    command = [sys.executable, "-m", "segformer_tf.cli", "segment-many", str(photos), str(tmp_path / "out")]
-    command += ["--model", tiny_model, "--address", cluster, "--workers", "1", "--pictures-per-shard", "4"]
+    """Of relative places, though the cluster's workers run in a directory of their own."""
+    places = [os.path.relpath(place, tmp_path) for place in (photos, tmp_path / "out", tiny_model)]
+    command = [sys.executable, "-m", "segformer_tf.cli", "segment-many", *places[:2], "--model", places[2]]
+    command += ["--address", cluster, "--workers", "1", "--pictures-per-shard", "4"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **WITHOUT_TOKEN}
-    subprocess.run(command, env=environment, check=True, timeout=400)
+    subprocess.run(command, env=environment, check=True, timeout=400, cwd=tmp_path)
     check(tmp_path / "out", photos, expected)
 
 
