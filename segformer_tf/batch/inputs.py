@@ -1,6 +1,7 @@
 """Which pictures a job has, in an order that is the same at every start: numbered from 0, each one row of the index."""
 
 import functools
+import glob
 import hashlib
 import io
 import os
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 
 from segformer_tf.batch.store import INDEX, JOB, MASKS, StoreError, file_system, read, shown
 from segformer_tf.pipelines.files import SUFFIXES
-from segformer_tf.pipelines.folders import is_result
+from segformer_tf.pipelines.folders import is_result, matches
 from segformer_tf.storage.read import check_file, parse_json
 
 LISTS = (".txt", ".lst", ".list")
@@ -71,15 +72,19 @@ def _files(place: str, output: str | None) -> list[str]:
     if fs.isfile(inner):
         return [named(inner)]
     if fs.isdir(inner):
-        below = (path for path in fs.find(inner) if not _is_hidden(path.removeprefix(inner)))
+        # On this machine linked folders are followed, as `segment` does.
+        every = fs.find(inner) if "://" in place else matches(f"{glob.escape(inner)}/**")
+        below = (path for path in every if not _is_hidden(path.removeprefix(inner)))
         own = _results(named(inner), output)
         files = sorted(path for path in map(named, below) if _is_kind(path, (*SUFFIXES, TABLE)) and not own(path))
         # Parquet in a directory is the input; beside it, pictures are not looked for.
         return [path for path in files if _is_kind(path, TABLE)] or files
-    found = sorted(named(path) for path in fs.glob(inner) if fs.isfile(path))
+    every = fs.glob(inner) if "://" in place else matches(inner)
+    found = sorted({named(path) for path in every if fs.isfile(path)})
     if not found:
+        brackets = " Brackets are part of a pattern: for one in a name write [[]." if "[" in inner else ""
         raise FileNotFoundError(
-            f"There is nothing at {shown(place)}; expected a directory, a pattern, a file or a URL."
+            f"There is nothing at {shown(place)}; expected a directory, a pattern, a file or a URL.{brackets}"
         )
     own = _results(named(re.split(r"[*?\[]", inner)[0].rpartition("/")[0]), output)
     return [path for path in found if not own(path)]

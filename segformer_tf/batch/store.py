@@ -98,7 +98,10 @@ def file_system(path: str) -> tuple[Any, str]:
         ImportError: The package for that kind of URL is not installed.
     """
     from fsspec.core import url_to_fs
+    from fsspec.implementations.local import LocalFileSystem
 
+    if "://" not in path:  # a folder may be called a::b, which is a chain of stores to fsspec
+        return LocalFileSystem(), os.path.abspath(os.path.expanduser(path))
     try:
         return url_to_fs(path)
     except ImportError as error:

@@ -108,6 +108,28 @@ def test_a_job_that_writes_below_its_input_has_the_same_pictures_again(tmp_path,
         inputs.find(f"{folder}/index")
 
 
+@pytest.mark.parametrize("pattern", ["", "/**/*.jpg"])
+def test_linked_folders_are_looked_into_and_links_that_go_in_a_circle_end(tmp_path, pattern):
+    for file in ("in/a.jpg", "else/b.jpg", "else/.hidden/c.jpg"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    (tmp_path / "in/link").symlink_to(tmp_path / "else")
+    (tmp_path / "else/up").symlink_to(tmp_path / "in")
+    found = [item.source for item in inputs.find(f"{tmp_path}/in{pattern}")]
+    assert found == [f"{tmp_path}/in/a.jpg", f"{tmp_path}/in/link/b.jpg"]
+
+
+@pytest.mark.parametrize("folder", ["d [1]", "d::e", "d*?"])
+def test_a_folder_may_be_called_as_a_pattern_or_a_chain_of_stores(tmp_path, folder):
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / "a.jpg").write_bytes(b"1")
+    (item,) = inputs.find(tmp_path / folder)
+    assert inputs.encoded(item) == b"1" and Store(tmp_path / folder).get("a.jpg") == b"1"
+    with pytest.raises(FileNotFoundError, match=r"nothing at .* for one in a name write \[\[\]"):
+        inputs.find(tmp_path / "d [1]/*.png")
+    assert len(inputs.find(f"{tmp_path}/{folder.replace('[', '[[]')}/*.jpg")) == 1
+
+
 def test_a_job_in_a_store_leaves_its_own_files_out():
     place = f"memory://{uuid.uuid4().hex}"
     store = Store(f"{place}/out")
