@@ -10,8 +10,8 @@ from typing import Any, TypedDict
 import numpy as np
 
 from segformer_tf import __version__, images
-from segformer_tf.batch.inputs import Item, pixels
-from segformer_tf.batch.store import MASKS, Store, StoreError
+from segformer_tf.batch.inputs import Item, Named, pixels
+from segformer_tf.batch.store import MASKS, Store, StoreError, readable
 from segformer_tf.pipelines import files, overlap
 from segformer_tf.pipelines.pipeline import SegmentationPipeline
 from segformer_tf.pipelines.predict import How, Predictor
@@ -47,7 +47,7 @@ def failed(number: int | None, name: str, error: Exception | str) -> Row:
         shares=None,
         scores=None,
         status=FAILED,
-        error=" ".join(told.split())[:1000],
+        error=readable(" ".join(told.split())[:1000]),
     )
 
 
@@ -100,6 +100,7 @@ class Labeller:
         if isinstance(picture, np.ndarray):
             return picture, None
         if not isinstance(picture, Item):
+            picture = Named(picture, readable(item[1])) if isinstance(picture, bytes) else picture
             return self.pipeline.processor.pixels(picture, strict=True), None
         try:
             return pixels(picture, self.pipeline.processor), None

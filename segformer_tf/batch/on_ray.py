@@ -106,7 +106,7 @@ def _rows(items: list[inputs.Item], decoding: dict | None, workers: int, model: 
 
     ray.data.DataContext.get_current().enable_progress_bars = False
     blocks = -(-len(items) // PICTURES_A_BLOCK)
-    data = ray.data.from_items([item._asdict() for item in items], override_num_blocks=blocks)
+    data = ray.data.from_items([_packed(item) for item in items], override_num_blocks=blocks)
     if decoding is not None:
         # Half a core, so that with one model a core there is room for decoding.
         data = data.map_batches(_decode, batch_size=None, fn_args=(decoding,), num_cpus=0.5)
@@ -152,10 +152,17 @@ def _decode(batch: dict[str, np.ndarray], settings: dict) -> Any:
     return pa.Table.from_pylist(rows, schema)
 
 
-def _item(number: Any, source: Any, row: Any, column: Any) -> inputs.Item:
+def _packed(item: inputs.Item) -> dict[str, Any]:
+    """For a table, in which a name that is no UTF-8 can be bytes alone."""
+    return item._asdict() | {"source": item.source.encode("utf-8", "surrogateescape")}
+
+
+def _item(number: Any, source: bytes, row: Any, column: Any) -> inputs.Item:
     """Of a table's values, in which no row is None or NaN."""
     row = None if row is None or row != row else int(row)
-    return inputs.Item(int(number), str(source), row, None if row is None else str(column))
+    return inputs.Item(
+        int(number), source.decode("utf-8", "surrogateescape"), row, None if row is None else str(column)
+    )
 
 
 class _Actor:

@@ -11,6 +11,7 @@ from PIL import Image, PngImagePlugin
 
 from segformer_tf.batch import inputs
 from segformer_tf.batch.job import Job, parquet
+from segformer_tf.batch.labeller import failed
 from segformer_tf.batch.store import Store
 
 
@@ -162,6 +163,72 @@ def test_a_named_pipe_is_an_error_of_its_row_and_is_not_waited_for(tmp_path):
 def test_a_list_with_a_byte_order_mark_keeps_its_first_picture(tmp_path):
     (tmp_path / "LIST.TXT").write_text("a.jpg\nb.jpg\n", "utf-8-sig")
     assert [item.source for item in inputs.find(tmp_path / "LIST.TXT")] == [f"{tmp_path}/a.jpg", f"{tmp_path}/b.jpg"]
+
+
+def test_a_line_of_a_list_is_a_name_with_all_its_characters(tmp_path):
+    names = ["#first.jpg", " lead.jpg", "trail.jpg ", "line\u2028sep\x85\x0b\x0c.jpg", "https://x/a.jpg?b/c"]
+    (tmp_path / "#first.jpg").touch()
+    (tmp_path / "a.txt").write_bytes("\r\n".join(["# no name", *names[:3], "", "  ", *names[3:]]).encode())
+    assert [item.source.removeprefix(f"{tmp_path}/") for item in inputs.find(tmp_path / "a.txt")] == names
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_a_list_in_utf_16_is_refused(tmp_path, encoding):
+    (tmp_path / "a.txt").write_text("a.jpg\n", encoding)
+    with pytest.raises(ValueError, match=r"a\.txt is UTF-16 or no text; expected a list .* save it as UTF-8"):
+        inputs.find(tmp_path / "a.txt")
+
+
+def test_a_name_that_is_no_utf_8_is_found_and_shown_escaped(tmp_path):
+    name = os.fsdecode(b"\xff.jpg")
+    (tmp_path / name).write_bytes(b"no picture")
+    (item,) = inputs.find(tmp_path)
+    assert inputs.encoded(item) == b"no picture" and item.shown == rf"{tmp_path}/\udcff.jpg"
+    row = failed(0, item.shown, OSError(f"{item.source} is broken"))
+    assert row["input"] in row["error"]
+    parquet([row])
+
+
+def test_a_signed_list_is_a_list_beside_its_pictures_and_the_signature_is_no_part_of_the_job(monkeypatch):
+    signed = "https://h/p/list.txt?X-Amz-Credential=A/b/c&X-Amz-Signature="
+    monkeypatch.setattr(inputs, "_files", lambda place, own: [place])
+    monkeypatch.setattr(inputs, "read", lambda path, what: b"a.jpg\nhttps://h/q?id=7&sig=" + path[-1:].encode())
+    one, two = (inputs.find(signed + each) for each in "12")
+    assert [item.source for item in one] == ["https://h/p/a.jpg", "https://h/q?id=7&sig=1"]
+    assert inputs.digest(one) == inputs.digest(two)
+    other = [one[0], one[1]._replace(source="https://h/q?id=8&sig=1")]
+    assert inputs.digest(one) != inputs.digest(other)
+    monkeypatch.undo()
+    assert inputs.address("s3://b/what?.jpg") == inputs.unsigned("s3://b/what?.jpg") == "s3://b/what?.jpg"
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array(["p00.jpg"]).dictionary_encode(),
+        pa.array(["p00.jpg"], pa.string_view()),
+        pa.array(["p00.jpg"], pa.large_string()),
+        [{"bytes": None, "path": "p00.jpg"}],
+        pa.array([{"bytes": None, "path": "p00.jpg"}], pa.struct({"bytes": pa.binary(), "path": pa.string()})),
+        [b"12345"],
+        pa.array([b"12345"], pa.binary(5)),
+        pa.array([b"12345"], pa.binary_view()),
+    ],
+)
+def test_parquet_is_read_whatever_form_its_columns_have(tmp_path, column):
+    (tmp_path / "p00.jpg").write_bytes(b"12345")
+    pq.write_table(pa.table({"image": column}), tmp_path / "x.parquet")
+    (item,) = inputs.find(tmp_path / "x.parquet")
+    assert inputs.encoded(item) == b"12345"
+
+
+def test_a_picture_that_cannot_be_decoded_is_called_by_its_name(tmp_path):
+    from segformer_tf import SegformerImageProcessor
+
+    (tmp_path / "a.jpg").write_bytes(b"no picture")
+    (item,) = inputs.find(tmp_path)
+    with pytest.raises(OSError, match=rf"^{tmp_path}/a\.jpg is not an image"):
+        inputs.pixels(item, SegformerImageProcessor())
 
 
 def test_an_empty_path_in_parquet_is_a_row_that_is_empty(tmp_path):
