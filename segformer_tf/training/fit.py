@@ -106,7 +106,7 @@ def train(
             "a classifier and a model of one class (one_logit) have a loss of their own."
         )
     counts = found.counts("train") if "train" in found.splits else None
-    workers.check_same(model, recipe, seed, {"train": train_source, "val": val_source})
+    workers.check_same(model, recipe, seed, {"train": train_source, "val": val_source}, resume)
     plan = make_plan(recipe, train_source, val_source)
     loss = make_loss(recipe, train_source, counts, model.config)
     pictures = {"train": identity(train_source), "val": identity(val_source)}
@@ -125,6 +125,7 @@ def train(
             trained = make_learner(model, recipe)
             optimizer = compile_learner(trained, plan, loss)
         about = state.restore(run, trained) if resume else state.nothing()
+        workers.check_start(about["step"], trained)
         about["slower"] = slower = max(slower, about.get("slower", 0))
         private.rate_of(optimizer).learning_rate *= 0.5**slower
         ignored = model.config.semantic_loss_ignore_index
