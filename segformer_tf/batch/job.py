@@ -95,7 +95,7 @@ class Job:
         return True
 
     def agree(self, fingerprint: str) -> None:
-        """Holds a worker's program and weights against those that the job was begun with.
+        """Holds a worker's program, weights and settings against those that the job was begun with.
 
         Raises:
             ValueError: They are others; masks of two models would be mixed.
@@ -105,8 +105,9 @@ class Job:
             self.store.put(JOB, _text({**self.wanted, MODEL: fingerprint}))
         elif fingerprint != self.model:
             raise ValueError(
-                f"A worker has program and weights {fingerprint}, expected {self.model} as the job began with: give "
-                "every machine the same version of segformer-tf and the same model."
+                f"The model, with program, weights and settings, is {fingerprint}, expected {self.model} as the job "
+                "began with: give every machine the same version of segformer-tf and the same model, or choose another "
+                "output."
             )
 
     def _begin(self) -> None:

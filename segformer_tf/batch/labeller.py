@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -128,8 +129,10 @@ class Labeller:
         )
 
     def fingerprint(self) -> str:
-        """Of the program and the weights: workers of one job must agree on it."""
-        found = hashlib.sha256(__version__.encode())
+        """Of the program, the weights and the settings: workers of one job must agree on it."""
+        config = {} if self.pipeline.model is None else self.pipeline.model.config.to_dict()
+        settings = [__version__, self.pipeline.processor.to_dict(), config, self.pipeline.id2label]
+        found = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
         variables = getattr(self.pipeline.runtime, "variables", None)
         if self.pipeline.model is not None:
             variables = {variable.path: variable.value for variable in self.pipeline.model.weights}
