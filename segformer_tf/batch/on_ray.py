@@ -73,7 +73,9 @@ def segment_many(
     job = Job(store, pictures, pictures_per_shard, about)
     items = job.remaining()
     skipped = len(job.items) - len(items)
-    if items:
+    if not items:  # else the workers' is compared
+        job.agree(Labeller(model, store, runtime, batch_size, how).fingerprint())
+    else:
         started = cluster.connect(address, workers)
         workers = workers or cluster.room(address)
         done = skipped
@@ -81,6 +83,8 @@ def segment_many(
         rows = _rows(items, decoding, workers, (for_workers(model), store, runtime, batch_size, how))
         try:
             for row in rows:
+                if row["status"] in cluster.HANDED:
+                    raise cluster.HANDED[row["status"]](row["error"])
                 job.agree(row.pop("worker"))
                 done += job.take(row)
                 if told is not None:
@@ -134,10 +138,9 @@ def _decode(batch: dict[str, np.ndarray], settings: dict) -> Any:
         try:
             pixels = inputs.pixels(item, processor)
             made |= {"pixels": pixels.tobytes(), "shape": list(pixels.shape), "dtype": pixels.dtype.str}
-        except StoreError:
-            raise
         except Exception as error:
             made["error"] = failed(item.number, item.shown, error)["error"]
+            made["dtype"] = StoreError.__name__ if isinstance(error, StoreError) else None  # this ends the job
         rows.append(made)
     schema = pa.schema(
         [
@@ -169,8 +172,12 @@ class _Actor:
     """One model, in a process of its own."""
 
     def __init__(self, model: str, store: Store, runtime: str, batch_size: int, how: How):
-        self.labeller = Labeller(model, store, runtime, batch_size, how)
-        self.fingerprint = self.labeller.fingerprint()
+        self.fingerprint, self.broken = "", None
+        try:
+            self.labeller = Labeller(model, store, runtime, batch_size, how)
+            self.fingerprint = self.labeller.fingerprint()
+        except tuple(cluster.HANDED.values()) as error:
+            self.broken = error
 
     def __call__(self, batch: Any) -> Any:
         import pyarrow as pa
@@ -186,12 +193,19 @@ class _Actor:
                     batch.column(column)[place].as_py() for column in ("number", "input", "shape", "dtype", "error")
                 )
                 if error is not None:
-                    yield number, name, ValueError(error)
+                    yield number, name, (StoreError if dtype == StoreError.__name__ else ValueError)(error)
                     continue
                 data = batch.column("pixels")[place].as_buffer()
                 yield number, name, np.frombuffer(data, np.dtype(dtype)).reshape(shape)
 
-        rows = [{**row, "worker": self.fingerprint} for row in self.labeller.rows(pictures())]
+        try:
+            if self.broken is not None:
+                raise self.broken
+            rows = list(self.labeller.rows(pictures()))
+        except tuple(cluster.HANDED.values()) as error:  # what Ray would bury under its own words
+            kind = next(name for name, kind in cluster.HANDED.items() if isinstance(error, kind))
+            rows = [{**failed(None, "", error), "status": kind}]
+        rows = [{**row, "worker": self.fingerprint} for row in rows]
         types = [("number", pa.int64()), *((name, pa.string()) for name in ("input", "mask", "status", "error"))]
         types += [("height", pa.int32()), ("width", pa.int32()), ("classes", pa.list_(pa.int32()))]
         types += [("shares", pa.list_(pa.float32())), ("scores", pa.list_(pa.float32())), ("worker", pa.string())]
