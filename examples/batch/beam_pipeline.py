@@ -12,7 +12,7 @@ import argparse
 import json
 
 import apache_beam as beam
-from apache_beam.io.fileio import MatchFiles, ReadMatches
+from apache_beam.io.fileio import EmptyMatchTreatment, MatchFiles, ReadMatches
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from segformer_tf.batch import BeamHandler
@@ -28,7 +28,7 @@ def main() -> None:
     with beam.Pipeline(options=PipelineOptions(rest)) as pipeline:
         pictures = (
             pipeline
-            | MatchFiles(known.input)
+            | MatchFiles(known.input, empty_match_treatment=EmptyMatchTreatment.DISALLOW)
             | ReadMatches()
             | "Bytes" >> beam.Map(lambda file: (file.metadata.path, file.read()))
         )

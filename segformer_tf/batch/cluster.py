@@ -2,10 +2,16 @@
 
 import logging
 import os
+import re
 import socket
 import threading
 from typing import Any
 
+from segformer_tf.batch.store import StoreError
+
+# Errors that a worker hands back as a row, by its status: they end the job, each with its own sentence.
+HANDED = {kind.__name__: kind for kind in (StoreError, MemoryError, ImportError, OSError, ValueError, TypeError)}
+NO_MEMORY = re.compile("low on memory|out of memory|OutOfMemory|OOM", re.IGNORECASE)
 CONNECT_SECONDS = 10.0  # to reach a cluster's port
 JOIN_SECONDS = 60.0  # to be taken into the cluster
 
@@ -53,10 +59,10 @@ def connect(address: str | None, workers: int | None) -> bool:
         settings = {name: os.environ.get(name, value) for name, value in settings.items()}
         # Each actor would else take all cores for itself.
         settings |= {"TF_NUM_INTRAOP_THREADS": str(threads), "TF_NUM_INTEROP_THREADS": "1"}
-        common: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+        common: dict[str, Any] = {"logging_level": logging.CRITICAL, "log_to_driver": False}
         common["runtime_env"] = {"env_vars": settings}
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what it says of an error is told in a sentence
         if address is None:
             # "local": never a cluster that runs on this machine, or that RAY_ADDRESS names.
             ray.init("local", num_cpus=workers + 1, include_dashboard=False, **common)
@@ -106,7 +112,7 @@ def plain(error: Exception) -> Exception:
     if isinstance(inner, (OSError, ValueError, ImportError, MemoryError, TypeError)) and "ray::" not in str(inner):
         return inner
     text = " ".join(str(error).split())
-    if "memory" in text.lower():
+    if NO_MEMORY.search(text):
         return MemoryError(
             "A worker ended for want of memory: take fewer --workers, a smaller model or --batch-size 1, or machines "
             f"with more. Ray says: {text[-300:]}"

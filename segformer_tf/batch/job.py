@@ -12,7 +12,7 @@ from typing import Any
 
 from segformer_tf.batch.inputs import Item, digest
 from segformer_tf.batch.labeller import FAILED, Row
-from segformer_tf.batch.store import INDEX, JOB, Store, shown
+from segformer_tf.batch.store import INDEX, JOB, Store
 from segformer_tf.pipelines.files import MAKER
 
 READERS = 16  # threads that read shards of before, which may lie far away
@@ -95,7 +95,7 @@ class Job:
         return True
 
     def agree(self, fingerprint: str) -> None:
-        """Holds a worker's program and weights against those that the job was begun with.
+        """Holds a worker's program, weights and settings against those that the job was begun with.
 
         Raises:
             ValueError: They are others; masks of two models would be mixed.
@@ -105,8 +105,9 @@ class Job:
             self.store.put(JOB, _text({**self.wanted, MODEL: fingerprint}))
         elif fingerprint != self.model:
             raise ValueError(
-                f"A worker has program and weights {fingerprint}, expected {self.model} as the job began with: give "
-                "every machine the same version of segformer-tf and the same model."
+                f"The model, with program, weights and settings, is {fingerprint}, expected {self.model} as the job "
+                "began with: give every machine the same version of segformer-tf and the same model, or choose another "
+                "output."
             )
 
     def _begin(self) -> None:
@@ -114,7 +115,7 @@ class Job:
         if text is None:
             if self.store.names(INDEX):
                 raise ValueError(
-                    f"{shown(self.store.place)} has an index but no {JOB}, so nobody knows what it is of: choose "
+                    f"{self.store.shown} has an index but no {JOB}, so nobody knows what it is of: choose "
                     "another output."
                 )
             self.store.put(JOB, _text(self.wanted))
@@ -124,7 +125,7 @@ class Job:
             self.model = found.pop(MODEL, None)
         except (ValueError, AttributeError, TypeError):
             raise ValueError(
-                f"{shown(self.store.place)}/{JOB} is damaged, so nobody knows what its index is of: choose another "
+                f"{self.store.shown}/{JOB} is damaged, so nobody knows what its index is of: choose another "
                 "output, or delete this one."
             ) from None
         other = [
@@ -134,7 +135,7 @@ class Job:
         ]
         if other:
             raise ValueError(
-                f"{shown(self.store.place)} is of another job ({'; '.join(other)}): go on with the same pictures, "
+                f"{self.store.shown} is of another job ({'; '.join(other)}): go on with the same pictures, "
                 "model and options, or choose another output."
             )
 

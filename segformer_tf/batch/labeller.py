@@ -2,6 +2,8 @@
 
 import hashlib
 import io
+import json
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypedDict
@@ -9,8 +11,8 @@ from typing import Any, TypedDict
 import numpy as np
 
 from segformer_tf import __version__, images
-from segformer_tf.batch.inputs import Item, pixels
-from segformer_tf.batch.store import MASKS, Store, StoreError
+from segformer_tf.batch.inputs import Item, Named, pixels
+from segformer_tf.batch.store import MASKS, Store, StoreError, readable
 from segformer_tf.pipelines import files, overlap
 from segformer_tf.pipelines.pipeline import SegmentationPipeline
 from segformer_tf.pipelines.predict import How, Predictor
@@ -46,7 +48,7 @@ def failed(number: int | None, name: str, error: Exception | str) -> Row:
         shares=None,
         scores=None,
         status=FAILED,
-        error=" ".join(told.split())[:1000],
+        error=readable(" ".join(told.split())[:1000]),
     )
 
 
@@ -99,6 +101,7 @@ class Labeller:
         if isinstance(picture, np.ndarray):
             return picture, None
         if not isinstance(picture, Item):
+            picture = Named(picture, readable(item[1])) if isinstance(picture, bytes) else picture
             return self.pipeline.processor.pixels(picture, strict=True), None
         try:
             return pixels(picture, self.pipeline.processor), None
@@ -126,8 +129,10 @@ class Labeller:
         )
 
     def fingerprint(self) -> str:
-        """Of the program and the weights: workers of one job must agree on it."""
-        found = hashlib.sha256(__version__.encode())
+        """Of the program, the weights and the settings: workers of one job must agree on it."""
+        config = {} if self.pipeline.model is None else self.pipeline.model.config.to_dict()
+        settings = [__version__, self.pipeline.processor.to_dict(), config, self.pipeline.id2label]
+        found = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
         variables = getattr(self.pipeline.runtime, "variables", None)
         if self.pipeline.model is not None:
             variables = {variable.path: variable.value for variable in self.pipeline.model.weights}
@@ -143,6 +148,11 @@ class Labeller:
                 while chunk := stream.read(2**20):
                     found.update(chunk)
         return found.hexdigest()[:16]
+
+
+def for_workers(model: str | os.PathLike) -> str:
+    """The model as workers find it, whose working directories are others: a path as a whole one, a name as it is."""
+    return os.path.abspath(model) if os.path.exists(model) else str(model)
 
 
 def mask_name(number: int | None, name: str) -> str:

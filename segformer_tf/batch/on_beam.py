@@ -14,6 +14,7 @@ with beam.Pipeline() as pipeline:
 """
 
 import io
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -23,8 +24,9 @@ from apache_beam.ml.inference.base import ModelHandler, PredictionResult, RunInf
 from PIL import Image
 
 from segformer_tf.batch.inputs import Item, encoded
-from segformer_tf.batch.labeller import DONE, Labeller
-from segformer_tf.batch.store import Store
+from segformer_tf.batch.labeller import DONE, Labeller, for_workers
+from segformer_tf.batch.store import JOB, Store
+from segformer_tf.pipelines.files import MAKER
 from segformer_tf.pipelines.predict import BATCH_PIXELS, How
 
 NAMESPACE = "segformer_tf"
@@ -37,7 +39,8 @@ class BeamHandler(ModelHandler[Example, PredictionResult, Labeller]):
 
     A row is what the index of `segment-many` has, and masks go into `output` likewise, under the SHA-256 of the name.
     A picture that cannot be read is a row with status "failed" and its error; a store that takes no more raises, so
-    that the runner tries the bundle again.
+    that the runner tries the bundle again. `job.json` in `output` says whose the masks are, so that a later job leaves
+    them out of its input.
 
     Args:
         model: As for `SegmentationPipeline.from_pretrained`: a SavedModel's version directory, another exported file, a
@@ -61,10 +64,13 @@ class BeamHandler(ModelHandler[Example, PredictionResult, Labeller]):
         # With a size for each element, Beam counts batches in that size.
         sizes = {"min_batch_size": batch_pixels, "max_batch_size": batch_pixels, "element_size_fn": pixels_of}
         super().__init__(**sizes, **kwargs)
-        self._model = str(model), Store(output), runtime, batch_size, how
+        self._model = for_workers(model), Store(output), runtime, batch_size, how
 
     def load_model(self) -> Labeller:
-        return Labeller(*self._model)
+        made = Labeller(*self._model)
+        if made.store.get(JOB) is None:  # says whose the masks are: a later job leaves them out of its input
+            made.store.put(JOB, json.dumps({"made_by": MAKER, "engine": "Apache Beam"}).encode())
+        return made
 
     def run_inference(
         self, batch: Sequence[Example], model: Labeller, inference_args: dict[str, Any] | None = None

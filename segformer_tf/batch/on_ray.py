@@ -15,8 +15,8 @@ import numpy as np
 from segformer_tf import checkpoints
 from segformer_tf.batch import cluster, inputs
 from segformer_tf.batch.job import Job
-from segformer_tf.batch.labeller import Labeller, failed
-from segformer_tf.batch.store import Store, StoreError, shown
+from segformer_tf.batch.labeller import Labeller, failed, for_workers
+from segformer_tf.batch.store import Store, StoreError
 from segformer_tf.checkpoints.names import task_of
 from segformer_tf.images.processor import SegformerImageProcessor
 from segformer_tf.pipelines.exported import exported_file, open_exported
@@ -73,14 +73,18 @@ def segment_many(
     job = Job(store, pictures, pictures_per_shard, about)
     items = job.remaining()
     skipped = len(job.items) - len(items)
-    if items:
+    if not items:  # else the workers' is compared
+        job.agree(Labeller(model, store, runtime, batch_size, how).fingerprint())
+    else:
         started = cluster.connect(address, workers)
         workers = workers or cluster.room(address)
         done = skipped
         decoding = None if address is None else settings
-        rows = _rows(items, decoding, workers, (str(model), store, runtime, batch_size, how))
+        rows = _rows(items, decoding, workers, (for_workers(model), store, runtime, batch_size, how))
         try:
             for row in rows:
+                if row["status"] in cluster.HANDED:
+                    raise cluster.HANDED[row["status"]](row["error"])
                 job.agree(row.pop("worker"))
                 done += job.take(row)
                 if told is not None:
@@ -96,7 +100,7 @@ def segment_many(
         "failed": job.failed,
         "skipped": skipped,
         "seconds": seconds,
-        "output": shown(store.place),
+        "output": store.shown,
     }
 
 
@@ -106,7 +110,7 @@ def _rows(items: list[inputs.Item], decoding: dict | None, workers: int, model: 
 
     ray.data.DataContext.get_current().enable_progress_bars = False
     blocks = -(-len(items) // PICTURES_A_BLOCK)
-    data = ray.data.from_items([item._asdict() for item in items], override_num_blocks=blocks)
+    data = ray.data.from_items([_packed(item) for item in items], override_num_blocks=blocks)
     if decoding is not None:
         # Half a core, so that with one model a core there is room for decoding.
         data = data.map_batches(_decode, batch_size=None, fn_args=(decoding,), num_cpus=0.5)
@@ -134,10 +138,9 @@ def _decode(batch: dict[str, np.ndarray], settings: dict) -> Any:
         try:
             pixels = inputs.pixels(item, processor)
             made |= {"pixels": pixels.tobytes(), "shape": list(pixels.shape), "dtype": pixels.dtype.str}
-        except StoreError:
-            raise
         except Exception as error:
             made["error"] = failed(item.number, item.shown, error)["error"]
+            made["dtype"] = StoreError.__name__ if isinstance(error, StoreError) else None  # this ends the job
         rows.append(made)
     schema = pa.schema(
         [
@@ -152,18 +155,29 @@ def _decode(batch: dict[str, np.ndarray], settings: dict) -> Any:
     return pa.Table.from_pylist(rows, schema)
 
 
-def _item(number: Any, source: Any, row: Any, column: Any) -> inputs.Item:
+def _packed(item: inputs.Item) -> dict[str, Any]:
+    """For a table, in which a name that is no UTF-8 can be bytes alone."""
+    return item._asdict() | {"source": item.source.encode("utf-8", "surrogateescape")}
+
+
+def _item(number: Any, source: bytes, row: Any, column: Any) -> inputs.Item:
     """Of a table's values, in which no row is None or NaN."""
     row = None if row is None or row != row else int(row)
-    return inputs.Item(int(number), str(source), row, None if row is None else str(column))
+    return inputs.Item(
+        int(number), source.decode("utf-8", "surrogateescape"), row, None if row is None else str(column)
+    )
 
 
 class _Actor:
     """One model, in a process of its own."""
 
     def __init__(self, model: str, store: Store, runtime: str, batch_size: int, how: How):
-        self.labeller = Labeller(model, store, runtime, batch_size, how)
-        self.fingerprint = self.labeller.fingerprint()
+        self.fingerprint, self.broken = "", None
+        try:
+            self.labeller = Labeller(model, store, runtime, batch_size, how)
+            self.fingerprint = self.labeller.fingerprint()
+        except tuple(cluster.HANDED.values()) as error:
+            self.broken = error
 
     def __call__(self, batch: Any) -> Any:
         import pyarrow as pa
@@ -179,12 +193,19 @@ class _Actor:
                     batch.column(column)[place].as_py() for column in ("number", "input", "shape", "dtype", "error")
                 )
                 if error is not None:
-                    yield number, name, ValueError(error)
+                    yield number, name, (StoreError if dtype == StoreError.__name__ else ValueError)(error)
                     continue
                 data = batch.column("pixels")[place].as_buffer()
                 yield number, name, np.frombuffer(data, np.dtype(dtype)).reshape(shape)
 
-        rows = [{**row, "worker": self.fingerprint} for row in self.labeller.rows(pictures())]
+        try:
+            if self.broken is not None:
+                raise self.broken
+            rows = list(self.labeller.rows(pictures()))
+        except tuple(cluster.HANDED.values()) as error:  # what Ray would bury under its own words
+            kind = next(name for name, kind in cluster.HANDED.items() if isinstance(error, kind))
+            rows = [{**failed(None, "", error), "status": kind}]
+        rows = [{**row, "worker": self.fingerprint} for row in rows]
         types = [("number", pa.int64()), *((name, pa.string()) for name in ("input", "mask", "status", "error"))]
         types += [("height", pa.int32()), ("width", pa.int32()), ("classes", pa.list_(pa.int32()))]
         types += [("shares", pa.list_(pa.float32())), ("scores", pa.list_(pa.float32())), ("worker", pa.string())]

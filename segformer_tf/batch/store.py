@@ -1,6 +1,7 @@
 """Where a job's files lie: a directory, or an object store by its URL. A file is there whole or not at all."""
 
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,13 @@ LONGEST_PAUSE = 8.0
 FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ValueError, NotImplementedError)
 # Stores in which a name appears when the last byte has arrived. In others a draft is moved to its name.
 WHOLE_BY_NATURE = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "memory"}
+WEB = re.compile("https?://", re.IGNORECASE)
+# What Amazon, Google, Azure and CDNs sign an address with.
+SIGNED = re.compile(
+    "(x-amz-[^=]*|x-goog-[^=]*|awsaccesskeyid|googleaccessid|key-pair-id|policy|signature|expires|token|"
+    "sv|ss|srt|sp|se|st|spr|sr|sip|sig|sdd|skoid|sktid|skt|ske|sks|skv)=",
+    re.IGNORECASE,
+)
 Result = TypeVar("Result")
 
 
@@ -28,11 +36,12 @@ class Store:
     """A place to write to and read from: a directory or a URL that fsspec knows. Workers get it by its name alone."""
 
     def __init__(self, place: str | os.PathLike, patience: float = PATIENCE):
-        self.place, self.patience = str(place).rstrip("/") or "/", patience
+        typed = str(place).rstrip("/") or "/"
+        self.place, self.shown, self.patience = absolute(typed), shown(typed), patience
         self.remote = "://" in self.place
 
     def __repr__(self) -> str:
-        return f"Store({shown(self.place)!r})"
+        return f"Store({self.shown!r})"
 
     def put(self, name: str, data: bytes) -> None:
         """Writes a file, or replaces it.
@@ -97,7 +106,10 @@ def file_system(path: str) -> tuple[Any, str]:
         ImportError: The package for that kind of URL is not installed.
     """
     from fsspec.core import url_to_fs
+    from fsspec.implementations.local import LocalFileSystem
 
+    if "://" not in path:  # a folder may be called a::b, which is a chain of stores to fsspec
+        return LocalFileSystem(), os.path.abspath(os.path.expanduser(path))
     try:
         return url_to_fs(path)
     except ImportError as error:
@@ -130,14 +142,37 @@ def _put(path: str, data: bytes) -> None:
     fs.mv(draft, inner)
 
 
+def absolute(path: str) -> str:
+    """A path or URL that means the same in workers, whose working directories are others."""
+    return path if "://" in path else os.path.abspath(path)
+
+
+def address(path: str) -> str:
+    """A web address without what follows a question mark; names in other stores may hold one."""
+    return urlsplit(path)._replace(query="", fragment="").geturl() if WEB.match(path) else path
+
+
+def unsigned(source: str) -> str:
+    """A web address without its signature, which is another at every start."""
+    if not WEB.match(source):
+        return source
+    parts = urlsplit(source)
+    return parts._replace(query="&".join(each for each in parts.query.split("&") if not SIGNED.match(each))).geturl()
+
+
 def shown(path: str) -> str:
     """A path or URL without what may be a secret: name and password before the host, and what follows a question
     mark."""
     if "://" not in path:
-        return path
+        return readable(path)
     parts = urlsplit(path)
     host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{'***@' if '@' in parts.netloc else ''}{host}{parts.path}"
+    return readable(f"{parts.scheme}://{'***@' if '@' in parts.netloc else ''}{host}{parts.path}")
+
+
+def readable(text: str) -> str:
+    """The text, in which bytes of file names that are no UTF-8 are escaped: Parquet takes no others."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def hidden(text: str, path: str) -> str:

@@ -60,7 +60,7 @@ def matching(pattern: str) -> tuple[list[str], str]:
 
     Raises FileNotFoundError where nothing else matches.
     """
-    paths = sorted(set(_matches(pattern)))
+    paths = sorted(set(matches(pattern)))
     if not paths:
         raise FileNotFoundError(f"No file matches {pattern}; expected pictures such as .jpg or .png.")
     pictures = [path for path in paths if not is_result(Path(path))]
@@ -70,7 +70,7 @@ def matching(pattern: str) -> tuple[list[str], str]:
     return pictures, f"{pattern}: left out {own} result{'s' * (own > 1)} of segformer-tf itself." if own else ""
 
 
-def _matches(pattern: str) -> Iterator[str]:
+def matches(pattern: str) -> Iterator[str]:
     """As `glob.glob`, where `**` is any folders, each once: links that go in a circle end."""
     parts = pattern.replace(os.altsep or os.sep, os.sep).split(os.sep)
     if "**" not in parts:
@@ -80,7 +80,7 @@ def _matches(pattern: str) -> Iterator[str]:
     rest = parts[place + 1 :]
     for top in glob.glob(os.sep.join([*parts[:place], ""])) if place else [""]:
         for folder in _folders(top, set()):
-            found = _matches(os.path.join(glob.escape(folder), *(rest or ["*"])))
+            found = matches(os.path.join(glob.escape(folder), *(rest or ["*"])))
             yield from found if rest else (path for path in found if not os.path.isdir(path))
 
 

@@ -72,6 +72,7 @@ class Attempts:
             trained = make_learner(self.model, self.recipe)
             optimizer = compile_learner(trained, self.plan, self.loss)
         about = state.restore(self.run, trained) if resume else state.nothing()
+        workers.check_start(about["step"], trained)
         about["slower"] = self.slower = max(self.slower, about.get("slower", 0))
         private.rate_of(optimizer).learning_rate *= 0.5**self.slower
         keeper = self._keeper(trained, about)

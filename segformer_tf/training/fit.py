@@ -94,7 +94,7 @@ def train(
             "a classifier and a model of one class (one_logit) have a loss of their own."
         )
     counts = found.counts("train") if "train" in found.splits else None
-    workers.check_same(model, recipe, seed, {"train": train_source, "val": val_source})
+    workers.check_same(model, recipe, seed, {"train": train_source, "val": val_source}, resume)
     plan = make_plan(recipe, train_source, val_source)
     loss = make_loss(recipe, train_source, counts, model.config)
     pictures = {"train": identity(train_source), "val": identity(val_source)}

@@ -207,33 +207,48 @@ class Workers:
         mine = tf.constant(int(value and self.chief))
         return bool(strategy.reduce("SUM", strategy.run(lambda: tf.identity(mine)), axis=None) > 0)
 
-    def check_same(self, model: Any, recipe: Any, seed: int, sources: Mapping[str, Any]) -> None:
+    def check_same(self, model: Any, recipe: Any, seed: int, sources: Mapping[str, Any], resume: bool = False) -> None:
         """Compares what the workers are about to train, by checksums that all of them add up.
 
         Raises:
-            ValueError: They differ, in the versions, the recipe, the model's weights or the data.
+            ValueError: They differ, in the versions, the recipe, `resume`, the model's weights or the data.
         """
         if self.count == 1:
             return
-        weights = 0
-        for value in model.get_weights():
-            weights = zlib.crc32(value.tobytes(), weights)
         told: dict[str, Any] = {
             "versions": (__version__, tf.__version__),
             "recipe": (recipe.to_dict(), seed),
-            "model": weights,
+            "--resume": resume,
+            "model": _checksum(model),
             **{f"data ({name})": _named(source) for name, source in sources.items()},
         }
-        # 20 bits of each, so that the sum over all devices is exact in 32.
-        sums = tf.constant([zlib.crc32(repr(value).encode()) >> 12 for value in told.values()])
-        strategy: Any = self.strategy
-        total = strategy.reduce("SUM", strategy.run(lambda: tf.identity(sums)), axis=None)
-        other = [name for name, same in zip(told, (total == sums * self.devices).numpy(), strict=True) if not same]
-        if other:
+        if other := self._other(told):
             raise ValueError(
                 f"Worker {self.index} has not the same {', '.join(other)} as the others, expected the same on all: "
                 "install one version everywhere, and give all workers the same files and options."
             )
+
+    def check_start(self, step: int, model: Any) -> None:
+        """Raises ValueError where one worker goes on from elsewhere; `model` is the one that learns, as restored."""
+        if self.count > 1 and self._other({"start": (step, _checksum(model))}):
+            raise ValueError(
+                f"Worker {self.index} begins at step {step} and another one elsewhere, or with other weights, expected "
+                "one start for all: give all workers the same directory of the run."
+            )
+
+    def _other(self, told: Mapping[str, Any]) -> list[str]:
+        """Which values differ between workers, by 20 bits of each: so the sum over all devices is exact in 32."""
+        sums = tf.constant([zlib.crc32(repr(value).encode()) >> 12 for value in told.values()])
+        strategy: Any = self.strategy
+        total = strategy.reduce("SUM", strategy.run(lambda: tf.identity(sums)), axis=None)
+        return [name for name, same in zip(told, (total == sums * self.devices).numpy(), strict=True) if not same]
+
+
+def _checksum(model: Any) -> int:
+    found = 0
+    for value in model.get_weights():
+        found = zlib.crc32(value.tobytes(), found)
+    return found
 
 
 def _named(source: Any) -> Any:

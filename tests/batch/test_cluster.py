@@ -30,6 +30,11 @@ def test_a_model_that_does_not_fit_in_a_workers_memory_is_told_with_the_ways_out
     assert isinstance(told, MemoryError) and "fewer --workers, a smaller model or --batch-size 1" in str(told)
 
 
+def test_a_word_of_memory_is_no_want_of_it():
+    told = cluster.plain(TaskError("KeyError: 'in-memory table'"))
+    assert isinstance(told, RuntimeError) and "in-memory table" in str(told)
+
+
 def test_any_other_end_of_a_worker_is_told_as_ray_says_it():
     told = cluster.plain(TaskError("The actor died\nunexpectedly."))
     assert isinstance(told, RuntimeError) and str(told) == "A worker failed: The actor died unexpectedly."

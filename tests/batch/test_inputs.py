@@ -11,6 +11,7 @@ from PIL import Image, PngImagePlugin
 
 from segformer_tf.batch import inputs
 from segformer_tf.batch.job import Job, parquet
+from segformer_tf.batch.labeller import failed
 from segformer_tf.batch.store import Store
 
 
@@ -108,6 +109,28 @@ def test_a_job_that_writes_below_its_input_has_the_same_pictures_again(tmp_path,
         inputs.find(f"{folder}/index")
 
 
+@pytest.mark.parametrize("pattern", ["", "/**/*.jpg"])
+def test_linked_folders_are_looked_into_and_links_that_go_in_a_circle_end(tmp_path, pattern):
+    for file in ("in/a.jpg", "else/b.jpg", "else/.hidden/c.jpg"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    (tmp_path / "in/link").symlink_to(tmp_path / "else")
+    (tmp_path / "else/up").symlink_to(tmp_path / "in")
+    found = [item.source for item in inputs.find(f"{tmp_path}/in{pattern}")]
+    assert found == [f"{tmp_path}/in/a.jpg", f"{tmp_path}/in/link/b.jpg"]
+
+
+@pytest.mark.parametrize("folder", ["d [1]", "d::e", "d*?"])
+def test_a_folder_may_be_called_as_a_pattern_or_a_chain_of_stores(tmp_path, folder):
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / "a.jpg").write_bytes(b"1")
+    (item,) = inputs.find(tmp_path / folder)
+    assert inputs.encoded(item) == b"1" and Store(tmp_path / folder).get("a.jpg") == b"1"
+    with pytest.raises(FileNotFoundError, match=r"nothing at .* for one in a name write \[\[\]"):
+        inputs.find(tmp_path / "d [1]/*.png")
+    assert len(inputs.find(f"{tmp_path}/{folder.replace('[', '[[]')}/*.jpg")) == 1
+
+
 def test_a_job_in_a_store_leaves_its_own_files_out():
     place = f"memory://{uuid.uuid4().hex}"
     store = Store(f"{place}/out")
@@ -140,6 +163,72 @@ def test_a_named_pipe_is_an_error_of_its_row_and_is_not_waited_for(tmp_path):
 def test_a_list_with_a_byte_order_mark_keeps_its_first_picture(tmp_path):
     (tmp_path / "LIST.TXT").write_text("a.jpg\nb.jpg\n", "utf-8-sig")
     assert [item.source for item in inputs.find(tmp_path / "LIST.TXT")] == [f"{tmp_path}/a.jpg", f"{tmp_path}/b.jpg"]
+
+
+def test_a_line_of_a_list_is_a_name_with_all_its_characters(tmp_path):
+    names = ["#first.jpg", " lead.jpg", "trail.jpg ", "line\u2028sep\x85\x0b\x0c.jpg", "https://x/a.jpg?b/c"]
+    (tmp_path / "#first.jpg").touch()
+    (tmp_path / "a.txt").write_bytes("\r\n".join(["# no name", *names[:3], "", "  ", *names[3:]]).encode())
+    assert [item.source.removeprefix(f"{tmp_path}/") for item in inputs.find(tmp_path / "a.txt")] == names
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_a_list_in_utf_16_is_refused(tmp_path, encoding):
+    (tmp_path / "a.txt").write_text("a.jpg\n", encoding)
+    with pytest.raises(ValueError, match=r"a\.txt is UTF-16 or no text; expected a list .* save it as UTF-8"):
+        inputs.find(tmp_path / "a.txt")
+
+
+def test_a_name_that_is_no_utf_8_is_found_and_shown_escaped(tmp_path):
+    name = os.fsdecode(b"\xff.jpg")
+    (tmp_path / name).write_bytes(b"no picture")
+    (item,) = inputs.find(tmp_path)
+    assert inputs.encoded(item) == b"no picture" and item.shown == rf"{tmp_path}/\udcff.jpg"
+    row = failed(0, item.shown, OSError(f"{item.source} is broken"))
+    assert row["input"] in row["error"]
+    parquet([row])
+
+
+def test_a_signed_list_is_a_list_beside_its_pictures_and_the_signature_is_no_part_of_the_job(monkeypatch):
+    signed = "https://h/p/list.txt?X-Amz-Credential=A/b/c&X-Amz-Signature="
+    monkeypatch.setattr(inputs, "_files", lambda place, own: [place])
+    monkeypatch.setattr(inputs, "read", lambda path, what: b"a.jpg\nhttps://h/q?id=7&sig=" + path[-1:].encode())
+    one, two = (inputs.find(signed + each) for each in "12")
+    assert [item.source for item in one] == ["https://h/p/a.jpg", "https://h/q?id=7&sig=1"]
+    assert inputs.digest(one) == inputs.digest(two)
+    other = [one[0], one[1]._replace(source="https://h/q?id=8&sig=1")]
+    assert inputs.digest(one) != inputs.digest(other)
+    monkeypatch.undo()
+    assert inputs.address("s3://b/what?.jpg") == inputs.unsigned("s3://b/what?.jpg") == "s3://b/what?.jpg"
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array(["p00.jpg"]).dictionary_encode(),
+        pa.array(["p00.jpg"], pa.string_view()),
+        pa.array(["p00.jpg"], pa.large_string()),
+        [{"bytes": None, "path": "p00.jpg"}],
+        pa.array([{"bytes": None, "path": "p00.jpg"}], pa.struct({"bytes": pa.binary(), "path": pa.string()})),
+        [b"12345"],
+        pa.array([b"12345"], pa.binary(5)),
+        pa.array([b"12345"], pa.binary_view()),
+    ],
+)
+def test_parquet_is_read_whatever_form_its_columns_have(tmp_path, column):
+    (tmp_path / "p00.jpg").write_bytes(b"12345")
+    pq.write_table(pa.table({"image": column}), tmp_path / "x.parquet")
+    (item,) = inputs.find(tmp_path / "x.parquet")
+    assert inputs.encoded(item) == b"12345"
+
+
+def test_a_picture_that_cannot_be_decoded_is_called_by_its_name(tmp_path):
+    from segformer_tf import SegformerImageProcessor
+
+    (tmp_path / "a.jpg").write_bytes(b"no picture")
+    (item,) = inputs.find(tmp_path)
+    with pytest.raises(OSError, match=rf"^{tmp_path}/a\.jpg is not an image"):
+        inputs.pixels(item, SegformerImageProcessor())
 
 
 def test_an_empty_path_in_parquet_is_a_row_that_is_empty(tmp_path):

@@ -95,7 +95,7 @@ def test_workers_with_other_weights_are_refused_also_after_a_stop(tmp_path):
     job(tmp_path).agree("a")
     again = job(tmp_path)
     again.agree("a")
-    with pytest.raises(ValueError, match="program and weights b, expected a"):
+    with pytest.raises(ValueError, match="settings, is b, expected a as the job began with"):
         again.agree("b")
 
 
@@ -122,6 +122,31 @@ def test_masks_are_the_pipelines_and_a_broken_picture_is_a_row_with_its_error(ti
     assert other.fingerprint() == worker.fingerprint()
     other.pipeline.model.set_weights([value + 1 for value in other.pipeline.model.get_weights()])
     assert other.fingerprint() != worker.fingerprint()
+
+
+def test_a_job_is_not_gone_on_with_after_the_processor_or_the_classes_were_changed(tiny_model, tmp_path):
+    import shutil
+
+    from segformer_tf import SegformerImageProcessor
+
+    def mark():
+        return Labeller(str(tmp_path / "model"), Store(tmp_path)).fingerprint()
+
+    shutil.copytree(tiny_model, tmp_path / "model")
+    before = mark()
+    assert mark() == before
+    SegformerImageProcessor(size={"height": 32, "width": 96}).save_pretrained(tmp_path / "model")
+    resized = mark()
+    config = tmp_path / "model" / "config.json"
+    config.write_text(config.read_text().replace("LABEL_0", "sky"))
+    assert len({before, resized, mark()}) == 3
+
+
+def test_workers_find_a_model_by_its_whole_path_and_a_name_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir()
+    assert labeller.for_workers("run") == str(tmp_path / "run")
+    assert labeller.for_workers("nvidia/b0") == "nvidia/b0" and labeller.for_workers("gs://b/m") == "gs://b/m"
 
 
 def test_a_store_that_takes_no_more_ends_the_job_and_is_not_a_broken_picture(tiny_model, photos, tmp_path, monkeypatch):

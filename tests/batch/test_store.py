@@ -48,6 +48,16 @@ def test_a_store_that_stays_away_is_told_without_its_secrets(monkeypatch):
     assert told.value.__cause__ is None and "SECRET" not in repr(Store(url))
 
 
+def test_a_relative_place_stays_where_it_was_meant_whatever_directory_a_worker_runs_in(tmp_path, monkeypatch):
+    (tmp_path / "worker").mkdir()
+    monkeypatch.chdir(tmp_path)
+    place = Store("out/")
+    monkeypatch.chdir(tmp_path / "worker")
+    place.put("masks/a.png", b"1")
+    assert (tmp_path / "out/masks/a.png").read_bytes() == b"1" and place.names("masks") == {"a.png"}
+    assert place.get("masks/a.png") == b"1" and place.shown == "out" and repr(place) == "Store('out')"
+
+
 def test_a_full_disk_is_a_store_that_takes_no_more(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")

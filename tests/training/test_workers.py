@@ -189,6 +189,26 @@ def test_the_names_of_pictures_count_and_all_weights(data, monkeypatch):
         check(2.0)
 
 
+@pytest.mark.parametrize("theirs", [(0, 1.0), (4, 2.0)])
+def test_a_worker_that_begins_elsewhere_or_is_not_told_to_go_on_is_refused(monkeypatch, theirs):
+    told, found = [], one_of_two(1)
+    found.strategy.num_replicas_in_sync = 2
+    monkeypatch.setattr(found.strategy, "reduce", lambda how, mine, axis: told.append(mine) or told[0] + mine)
+
+    def model(weight=1.0):
+        return types.SimpleNamespace(get_weights=lambda: [np.full(3, weight)])
+
+    for _ in range(2):
+        found.check_start(theirs[0], model(theirs[1]))
+    with pytest.raises(ValueError, match=r"Worker 1 begins at step 4 and another one elsewhere"):
+        found.check_start(4, model())
+    told.clear()
+    found.check_same(model(), types.SimpleNamespace(to_dict=dict), 0, {}, True)
+    with pytest.raises(ValueError, match=r"Worker 1 has not the same --resume as the others"):
+        found.check_same(model(), types.SimpleNamespace(to_dict=dict), 0, {}, False)
+    workers.Workers().check_start(4, None)  # alone it is asked nothing
+
+
 def test_the_kubernetes_manifest_gives_the_variables_that_workers_are_found_by():
     service, job = yaml.safe_load_all((ROOT / "examples" / "distributed" / "job.yaml").read_text())
     spec = job["spec"]

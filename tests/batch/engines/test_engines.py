@@ -4,6 +4,7 @@ They run in an environment of their own: `make test-batch`.
 """
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -91,6 +92,10 @@ def test_ray_gives_the_pipelines_masks_one_row_each_and_goes_on_after_kill_9(tin
     check(tmp_path / "out", photos, expected)
     again = subprocess.run(command, env=environment, check=True, timeout=400, capture_output=True, text=True)
     assert '"pictures": 0' in again.stdout and '"skipped": 11' in again.stdout
+    about = json.loads((tmp_path / "out" / "job.json").read_text())
+    (tmp_path / "out" / "job.json").write_text(json.dumps({**about, "worker": "another"}))
+    other = subprocess.run(command, env=environment, timeout=400, capture_output=True, text=True)
+    assert other.returncode and "expected another as the job began with" in other.stderr
 
 
 def test_an_actor_that_is_killed_is_replaced_and_nothing_is_lost(tiny_model, photos, expected, tmp_path):
@@ -115,6 +120,36 @@ print(segment_many(sys.argv[1], sys.argv[2], sys.argv[3], workers=1))
     subprocess.run([sys.executable, "-c", code, *arguments], env=environment, check=True, timeout=400)
     assert (tmp_path / "out" / "died").exists()
     check(tmp_path / "out", photos, expected)
+
+
+@pytest.mark.parametrize("address", [None, "cluster"])
+def test_what_a_worker_came_to_is_told_in_its_own_sentence(address, tiny_model, photos, tmp_path, request):
+    """A disk that is full for the workers, by a limit of each file's size."""
+    address = address and request.getfixturevalue(address)
+    code = """
+import sys
+from segformer_tf.batch import on_ray, segment_many
+from segformer_tf.batch.store import Store
+class Full(Store):
+    def put(self, name, data):
+        if name.startswith("masks"):
+            import resource
+            resource.setrlimit(resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))
+        super().put(name, data)
+on_ray.Store = Full
+try:
+    segment_many(sys.argv[1], sys.argv[2], sys.argv[3], workers=1, address=sys.argv[4] or None)
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **WITHOUT_TOKEN}
+    arguments = [str(photos), str(tmp_path / "out"), tiny_model, address or ""]
+    run = subprocess.run(
+        [sys.executable, "-c", code, *arguments], env=environment, timeout=400, capture_output=True, text=True
+    )
+    assert run.stdout.startswith(("StoreError Cannot write", f"StoreError {tmp_path}/out")), run.stdout + run.stderr
+    assert f"{tmp_path}/out/masks/" in run.stdout and "File too large" in run.stdout
+    assert "ray::" not in run.stdout and len(run.stdout) < 500 and "Traceback" not in run.stderr
 
 
 def test_a_cluster_that_is_not_there_is_told_in_good_time(tiny_model, photos, tmp_path):
@@ -152,10 +187,12 @@ def cluster(tmp_path):
 
 
 def test_a_cluster_decodes_by_tasks_and_gives_the_same_rows(cluster, tiny_model, photos, expected, tmp_path):
-    command = [sys.executable, "-m", "segformer_tf.cli", "segment-many", str(photos), str(tmp_path / "out")]
-    command += ["--model", tiny_model, "--address", cluster, "--workers", "1", "--pictures-per-shard", "4"]
+    """Of relative places, though the cluster's workers run in a directory of their own."""
+    places = [os.path.relpath(place, tmp_path) for place in (photos, tmp_path / "out", tiny_model)]
+    command = [sys.executable, "-m", "segformer_tf.cli", "segment-many", *places[:2], "--model", places[2]]
+    command += ["--address", cluster, "--workers", "1", "--pictures-per-shard", "4"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **WITHOUT_TOKEN}
-    subprocess.run(command, env=environment, check=True, timeout=400)
+    subprocess.run(command, env=environment, check=True, timeout=400, cwd=tmp_path)
     check(tmp_path / "out", photos, expected)
 
 
@@ -187,6 +224,16 @@ def test_beam_gives_the_pipelines_masks_dead_letters_and_counts(tiny_model, phot
         assert np.array_equal(np.asarray(Image.open(tmp_path / mask)), expected[name])
     assert [line.split("\t")[0].rpartition("/")[2] for line in read["failed"]] == ["p03.jpg"]
     assert (counted["done"], counted["failed"]) == (10, 1)
+    with pytest.raises(FileNotFoundError, match="holds no pictures"):  # masks, which are no later job's
+        inputs.find(tmp_path)
+
+
+def test_the_example_on_beam_refuses_a_pattern_that_matches_nothing(tmp_path):
+    command = [sys.executable, ROOT / "examples/batch/beam_pipeline.py", "--input", f"{tmp_path}/*.jpg"]
+    command += ["--output", tmp_path / "out", "--runner", "DirectRunner"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    run = subprocess.run(command, env=environment, timeout=400, capture_output=True, text=True)
+    assert run.returncode and "Empty match for pattern" in run.stderr
 
 
 def check_store(url, model, photos, expected) -> Store:
