@@ -6,6 +6,8 @@ import socket
 import threading
 from typing import Any
 
+from segformer_tf.storage.read import reason
+
 CONNECT_SECONDS = 10.0  # to reach a cluster's port
 JOIN_SECONDS = 60.0  # to be taken into the cluster
 
@@ -91,7 +93,7 @@ def _join(address: str, common: dict[str, Any]) -> None:
     thread.start()
     thread.join(JOIN_SECONDS)
     if not came or came[0] is not None:
-        why = f"in {JOIN_SECONDS:.0f} s" if not came else f"({str(came[0]).strip().splitlines()[0]})"
+        why = f"in {JOIN_SECONDS:.0f} s" if not came else f"({reason(came[0])})"
         raise ConnectionError(
             f"What listens at {address} did not let this program into a Ray cluster {why}: see that it is a head node "
             "of the same versions of Ray and Python, and set RAY_AUTH_MODE=token here if the cluster asks for a token."

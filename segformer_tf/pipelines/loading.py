@@ -25,6 +25,7 @@ from segformer_tf.pipelines.numpy_network import NumPy
 from segformer_tf.pipelines.predict import How
 from segformer_tf.pipelines.runtimes import KerasModel, Runtime, export_quietly, pixels_shape
 from segformer_tf.storage import find
+from segformer_tf.storage.read import reason
 
 if TYPE_CHECKING:
     from segformer_tf.models.base import SegformerBase
@@ -114,8 +115,7 @@ def fastest(runtime: Any, processor: SegformerImageProcessor, backend: str) -> R
         _say("TensorFlow", f"pip install openvino for more speed{_without_onednn()}")
         return runtime
     except Exception as error:  # converters and runtimes raise what they like, and the model computes without them
-        why = next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
-        _say("TensorFlow", f"{backend} cannot: {why}{_without_onednn()}")
+        _say("TensorFlow", f"{backend} cannot: {reason(error)}{_without_onednn()}")
         return runtime
     slower = _without_onednn() if chosen is runtime else ""
     _say(chosen.backend, f"runtime= chooses another{slower}")
