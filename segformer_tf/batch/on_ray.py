@@ -14,7 +14,7 @@ import numpy as np
 
 from segformer_tf import checkpoints
 from segformer_tf.batch import cluster, inputs
-from segformer_tf.batch.job import Job
+from segformer_tf.batch.job import Job, index_fields
 from segformer_tf.batch.labeller import Labeller, failed
 from segformer_tf.batch.store import Store, StoreError, shown
 from segformer_tf.checkpoints.names import task_of
@@ -185,10 +185,7 @@ class _Actor:
                 yield number, name, np.frombuffer(data, np.dtype(dtype)).reshape(shape)
 
         rows = [{**row, "worker": self.fingerprint} for row in self.labeller.rows(pictures())]
-        types = [("number", pa.int64()), *((name, pa.string()) for name in ("input", "mask", "status", "error"))]
-        types += [("height", pa.int32()), ("width", pa.int32()), ("classes", pa.list_(pa.int32()))]
-        types += [("shares", pa.list_(pa.float32())), ("scores", pa.list_(pa.float32())), ("worker", pa.string())]
-        return pa.Table.from_pylist(rows, pa.schema(types))
+        return pa.Table.from_pylist(rows, pa.schema([*index_fields().items(), ("worker", pa.string())]))
 
 
 def _processor(model: str, runtime: str, how: How) -> SegformerImageProcessor:
