@@ -251,3 +251,8 @@ class SegformerConfig:
 
     def __repr__(self) -> str:
         return f"SegformerConfig {self.to_json_string()}"
+
+
+def variant_of(config: SegformerConfig) -> str | None:
+    """Which of the paper's models has these depths and hidden sizes, "b0" to "b5"; None for any other."""
+    return next((name for name, row in VARIANTS.items() if row[:2] == (config.depths, config.hidden_sizes)), None)

@@ -14,9 +14,8 @@ from segformer_tf.checkpoints.checkpoint import config_text, load, save
 from segformer_tf.checkpoints.matching import match
 from segformer_tf.config import SegformerConfig
 from segformer_tf.storage import find
-from segformer_tf.storage.download import reason
 from segformer_tf.storage.keywords import check_keywords, keywords_of
-from segformer_tf.storage.read import parse_json, understanding
+from segformer_tf.storage.read import parse_json, reason, understanding
 from segformer_tf.storage.whole import staged, whole
 
 # format -> (the file's name where the destination is a directory, the layout of its names)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from segformer_tf import SegformerConfig
 from segformer_tf.bounds import smallest_side
 from segformer_tf.checkpoints.infer import expected_shapes
+from segformer_tf.config import VARIANTS, variant_of
 
 # Table 6 and 7 of the paper: encoder with its ImageNet classifier, millions of parameters.
 PUBLISHED = {"b0": 3.7, "b1": 14.0, "b2": 25.4, "b3": 45.2, "b4": 62.6, "b5": 82.0}
@@ -49,6 +50,11 @@ def test_variants_have_the_published_numbers_of_parameters(name):
     shapes = expected_shapes(SegformerConfig.from_variant(name, num_labels=1000), "classifier")
     count = sum(math.prod(shape) for shape in shapes.values())
     assert count / 1e6 == pytest.approx(PUBLISHED[name], rel=0.04)  # the paper's b0 is 3 % above its own code's
+
+
+def test_a_variant_is_told_by_its_depths_and_hidden_sizes():
+    assert [variant_of(SegformerConfig.from_variant(name)) for name in VARIANTS] == [*VARIANTS]
+    assert variant_of(SegformerConfig.from_variant("b0", depths=[1, 2, 2, 2])) is None
 
 
 def test_unknown_keys_are_kept_and_written_back(tmp_path):

@@ -8,6 +8,7 @@ import threading
 from typing import Any
 
 from segformer_tf.batch.store import StoreError
+from segformer_tf.storage.read import reason
 
 # Errors that a worker hands back as a row, by its status: they end the job, each with its own sentence.
 HANDED = {kind.__name__: kind for kind in (StoreError, MemoryError, ImportError, OSError, ValueError, TypeError)}
@@ -97,7 +98,7 @@ def _join(address: str, common: dict[str, Any]) -> None:
     thread.start()
     thread.join(JOIN_SECONDS)
     if not came or came[0] is not None:
-        why = f"in {JOIN_SECONDS:.0f} s" if not came else f"({str(came[0]).strip().splitlines()[0]})"
+        why = f"in {JOIN_SECONDS:.0f} s" if not came else f"({reason(came[0])})"
         raise ConnectionError(
             f"What listens at {address} did not let this program into a Ray cluster {why}: see that it is a head node "
             "of the same versions of Ray and Python, and set RAY_AUTH_MODE=token here if the cluster asks for a token."

@@ -140,12 +140,11 @@ class Job:
             )
 
 
-def parquet(rows: Iterable[Row]) -> bytes:
-    """A shard of the index."""
+def index_fields() -> dict[str, Any]:
+    """The columns of the index, with their types in Arrow."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    fields = {
+    return {
         "number": pa.int64(),
         "input": pa.string(),
         "mask": pa.string(),
@@ -157,7 +156,14 @@ def parquet(rows: Iterable[Row]) -> bytes:
         "status": pa.string(),
         "error": pa.string(),
     }
-    schema = pa.schema(list(fields.items()), {"made_by": MAKER, "schema": str(SCHEMA)})
+
+
+def parquet(rows: Iterable[Row]) -> bytes:
+    """A shard of the index."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema(list(index_fields().items()), {"made_by": MAKER, "schema": str(SCHEMA)})
     # Names of files may hold bytes that are no text, which Parquet does not take.
     plain = [{**row, "input": row["input"].encode("utf-8", "backslashreplace").decode()} for row in rows]
     data = io.BytesIO()

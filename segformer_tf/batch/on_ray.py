@@ -14,7 +14,7 @@ import numpy as np
 
 from segformer_tf import checkpoints
 from segformer_tf.batch import cluster, inputs
-from segformer_tf.batch.job import Job
+from segformer_tf.batch.job import Job, index_fields
 from segformer_tf.batch.labeller import Labeller, failed, for_workers
 from segformer_tf.batch.store import Store, StoreError
 from segformer_tf.checkpoints.names import task_of
@@ -206,10 +206,7 @@ class _Actor:
             kind = next(name for name, kind in cluster.HANDED.items() if isinstance(error, kind))
             rows = [{**failed(None, "", error), "status": kind}]
         rows = [{**row, "worker": self.fingerprint} for row in rows]
-        types = [("number", pa.int64()), *((name, pa.string()) for name in ("input", "mask", "status", "error"))]
-        types += [("height", pa.int32()), ("width", pa.int32()), ("classes", pa.list_(pa.int32()))]
-        types += [("shares", pa.list_(pa.float32())), ("scores", pa.list_(pa.float32())), ("worker", pa.string())]
-        return pa.Table.from_pylist(rows, pa.schema(types))
+        return pa.Table.from_pylist(rows, pa.schema([*index_fields().items(), ("worker", pa.string())]))
 
 
 def _processor(model: str, runtime: str, how: How) -> SegformerImageProcessor:

@@ -13,7 +13,7 @@ import numpy as np
 
 from segformer_tf.checkpoints.hdf5 import Check, as_float32, read_h5
 from segformer_tf.storage import find
-from segformer_tf.storage.read import read_index, understanding
+from segformer_tf.storage.read import read_index, reason, understanding
 
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "U8": "u1", "BOOL": "?"}
 
@@ -115,15 +115,15 @@ def _read_torch(path: Path, check: Check) -> tuple[dict[str, np.ndarray], dict[s
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path) or None)
     except pickle.UnpicklingError as error:
-        reason = next((line for line in str(error).splitlines() if "GLOBAL" in line or "Unsupported" in line), "")
+        why = next((line for line in str(error).splitlines() if "GLOBAL" in line or "Unsupported" in line), "")
         raise ValueError(
-            f"{path} is refused: it holds more than tensors and could run code when loaded{': ' if reason else ''}"
-            f"{reason.strip()}; get a model.safetensors, or convert it yourself where you trust it."
+            f"{path} is refused: it holds more than tensors and could run code when loaded{': ' if why else ''}"
+            f"{why.strip()}; get a model.safetensors, or convert it yourself where you trust it."
         ) from error
     except Exception as error:  # whatever the pickle machine stumbles over
         raise ValueError(
-            f"{path} is not a whole PyTorch file ({str(error).splitlines()[0] if str(error) else error!r}); it was cut "
-            "off or is of another format, so copy it again."
+            f"{path} is not a whole PyTorch file ({reason(error)}); it was cut off or is of another format, "
+            "so copy it again."
         ) from error
     state, meta = content, {}
     if isinstance(content, dict):

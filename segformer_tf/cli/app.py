@@ -12,16 +12,16 @@ from typing import Annotated
 import typer
 
 from segformer_tf import __version__
-from segformer_tf.storage.find import DEFAULT_MODEL as BUNDLED
+from segformer_tf.storage.find import DEFAULT_MODEL
 
 HELP = f"""SegFormer on Keras 3 and TensorFlow: segment, classify, train, evaluate, convert and export.
 
-A start that needs no network, with the bundled model {BUNDLED}:
+A start that needs no network, with the bundled model {DEFAULT_MODEL}:
 
 segformer-tf segment street.jpg
 segformer-tf segment photos/ --recursive --output masks
 segformer-tf demo     (a page; needs the extra demo)
-segformer-tf export {BUNDLED} models/street
+segformer-tf export {DEFAULT_MODEL} models/street
 
 Models are also Hub ids such as nvidia/segformer-b2-finetuned-ade-512-512, directories and files.
 """

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from segformer_tf.cli.app import BUNDLED, app, check_model, printable, say
+from segformer_tf.cli.app import app, check_model, printable, say
 from segformer_tf.cli.options import Mode, Runtime, how_of
+from segformer_tf.storage.find import DEFAULT_MODEL
 
 SEGMENT_MANY = """Label every pixel of very many pictures, on this machine or a Ray cluster; needs segformer-tf[ray].
 
@@ -27,7 +28,7 @@ def segment_many(
         str, typer.Argument(help="Directory, pattern, list file (.txt), Parquet of paths or bytes, or a URL of these.")
     ],
     output: Annotated[str, typer.Argument(help="Directory, or a URL such as s3://bucket/folder.")],
-    model: Annotated[str, typer.Option(help="Hub id, directory, run, exported file or bundled model.")] = BUNDLED,
+    model: Annotated[str, typer.Option(help="Hub id, directory, run, exported file or bundled model.")] = DEFAULT_MODEL,
     runtime: Annotated[
         Runtime, typer.Option(help="What computes; auto: TensorFlow, or the file's own.")
     ] = Runtime.AUTO,

@@ -87,6 +87,7 @@ def _prepared(model: str, size: tuple[int, int] | None, directory: Path) -> Any:
     from segformer_tf.checkpoints.names import task_of
     from segformer_tf.export.export import export
     from segformer_tf.models.tasks import TFSegformerForImageClassification, TFSegformerForSemanticSegmentation
+    from segformer_tf.storage.read import reason
 
     task = task_of(checkpoints.load(model).variables)
     kind = TFSegformerForImageClassification if task == "classifier" else TFSegformerForSemanticSegmentation
@@ -110,7 +111,7 @@ def _prepared(model: str, size: tuple[int, int] | None, directory: Path) -> Any:
                 way["path"] = str(found.path)
             except Exception as error:  # a converter may fail by any error; the other rows are still worth having
                 stop_if_asked()
-                way["failure"] = _first_line(error)
+                way["failure"] = reason(error)
         yield way
 
 
@@ -148,10 +149,6 @@ def recommended(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
     else:
         kept = [row for row in running if row["score"] >= exact - MAY_LOSE]
     return max(kept, key=lambda row: row["rate"])
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]
 
 
 def run_one(task: dict[str, Any]) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def _facts(name: str) -> dict[str, Any]:
     from segformer_tf import SegformerConfig, SegformerImageProcessor, checkpoints
     from segformer_tf.checkpoints.infer import ARCHITECTURES, expected_shapes
     from segformer_tf.checkpoints.names import task_of
-    from segformer_tf.config import VARIANTS
+    from segformer_tf.config import variant_of
     from segformer_tf.pipelines.exported import exported_file
 
     if exported := exported_file(name):
@@ -82,13 +82,12 @@ def _facts(name: str) -> dict[str, Any]:
     task = task_of(checkpoint.variables)
     shapes = expected_shapes(config, task)
     checkpoints.match(shapes, checkpoint.variables, name, checkpoint.unexpected)  # lists what does not fit
-    sizes = [key for key, row in VARIANTS.items() if row[:2] == (config.depths, config.hidden_sizes)]
     return {
         "model": name,
         "file": str(checkpoint.file),
         "names": checkpoint.layout,
         "architecture": ARCHITECTURES[task],
-        "variant": sizes[0] if sizes else "none of b0 to b5",
+        "variant": variant_of(config) or "none of b0 to b5",
         "parameters": sum(array.size for array in checkpoint.variables.values()),
         "input": SegformerImageProcessor.from_pretrained(name, or_default=True).to_dict()["size"],
         **_of_config(config),

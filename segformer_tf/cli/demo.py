@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from segformer_tf.cli.app import BUNDLED, app, check_model, load_tensorflow
+from segformer_tf.cli.app import app, check_model, load_tensorflow
 from segformer_tf.cli.options import EXPORTED, Runtime
+from segformer_tf.storage.find import DEFAULT_MODEL
 
 
 @app.command()
@@ -15,7 +16,7 @@ def demo(
         list[str] | None,
         typer.Option(
             help="Hub id, directory, run, exported file or bundled model; given several times, the page offers them.",
-            show_default=BUNDLED,
+            show_default=DEFAULT_MODEL,
         ),
     ] = None,
     port: Annotated[int, typer.Option(help="Where the page is.", min=1, max=65535)] = 7860,
@@ -28,7 +29,7 @@ def demo(
 
     segformer-tf demo --model RUN/best --model nvidia/segformer-b2-finetuned-ade-512-512
     """
-    models = list(dict.fromkeys(model or [BUNDLED]))
+    models = list(dict.fromkeys(model or [DEFAULT_MODEL]))
     for name in models:
         check_model(name)
     if not all(name.endswith(EXPORTED) for name in models):

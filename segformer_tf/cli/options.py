@@ -60,7 +60,7 @@ def kinds_of(save: str, endings: dict[str, str] = files.ENDINGS) -> tuple[str, .
 
 def how_of(mode: str, window, stride, scales, flip: bool, blend: str) -> dict[str, Any]:
     """The pipeline's options; what cannot be is a wrong call, found before anything is loaded."""
-    from segformer_tf.pipelines.windows import WINDOW, check_scales, check_windows, sides_of, steps_of
+    from segformer_tf.pipelines.windows import WINDOW, check_scales, check_windows, steps_of
 
     options: dict[str, Any] = {"mode": mode, "flip": flip, "blend": blend, "scales": tuple(scales or (1.0,))}
     try:
@@ -74,13 +74,11 @@ def how_of(mode: str, window, stride, scales, flip: bool, blend: str) -> dict[st
     if mode == "whole":
         return options
     try:
-        sides = sides_of("window", window or WINDOW)
-        steps = stride or steps_of(sides)
-        check_windows(sides, steps)
+        check_windows(window or WINDOW, stride or steps_of(window or WINDOW))
     except ValueError as error:
         named = "--window" if str(error).startswith("window") else "--stride"
         raise typer.BadParameter(str(error), param_hint=named) from None
-    return options | ({"window": window, "stride": steps} if window else {"stride": stride} if stride else {})
+    return options | {name: sides for name, sides in (("window", window), ("stride", stride)) if sides}
 
 
 def skipped_classes(names: list[str] | None, id2label: dict[int, str]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from segformer_tf.cli import tables, video
-from segformer_tf.cli.app import BUNDLED, MergeKeys, MergeQueries, app, check_model, merged, say
+from segformer_tf.cli.app import MergeKeys, MergeQueries, app, check_model, merged, say
 from segformer_tf.cli.inputs import Picture, expanded, find_pictures, is_video, name_of, plan
 from segformer_tf.cli.options import (
     AsJson,
@@ -31,6 +31,7 @@ from segformer_tf.cli.options import (
 )
 from segformer_tf.pipelines import files
 from segformer_tf.pipelines.progress import progress
+from segformer_tf.storage.find import DEFAULT_MODEL
 
 Images = Annotated[
     list[str],
@@ -61,7 +62,7 @@ segformer-tf segment street.mp4     (see `segformer-tf video`)
 @app.command(help=SEGMENT)
 def segment(
     images: Images,
-    model: Annotated[str, typer.Option(help="Hub id, directory, run, exported file or bundled model.")] = BUNDLED,
+    model: Annotated[str, typer.Option(help="Hub id, directory, run, exported file or bundled model.")] = DEFAULT_MODEL,
     output: Annotated[Path, typer.Option(help="Where the files go; - for one file on stdout.")] = Path("out"),
     runtime: Annotated[Runtime, typer.Option(help="What computes; auto chooses.")] = Runtime.AUTO,
     batch_size: BatchSize = 8,

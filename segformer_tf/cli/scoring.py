@@ -85,8 +85,7 @@ def evaluate(
     from segformer_tf.training.scoring.robustness import corruption_names
 
     try:
-        sides = {key: value for key, value in (("window", window), ("stride", stride)) if value is not None}
-        chosen = Protocol(protocol, **sides, scales=tuple(scales or (1.0,)), flip=flip)
+        chosen = Protocol(protocol, window, stride, tuple(scales or (1.0,)), flip)
         mapping = read_json(map_classes, "class ids of the data set and of the model") if map_classes else None
         names = () if corruptions is None else corruption_names(corruptions)
     except (OSError, ValueError) as error:
@@ -209,19 +208,20 @@ def _by_group(
         _check_folds(model, rule, runs)
     for group, run in runs.items():
         state.check_pictures(run, {"val": identity(found.splits[group])}, ("names",))
-    rows, told_protocol = [], str(protocol)
+    rows, said = [], ""
     for group, pictures in found.splits.items():
         if left_out:
             opened = load_model(str(runs[group] / "last"), pictures.has_masks, merging)
         result = score(opened.network, pictures, protocol, opened.processor, None, mapping)
-        key, told_protocol = "IoU" if "mIoU" in result else "Acc", result["protocol"]
+        said = result["protocol"]
+        key = "IoU" if "mIoU" in result else "Acc"
         classes = {row["name"]: row[key] for row in result["per_class"]}
         mean = result.get("mIoU", result.get("accuracy"))
         rows.append({"name": group, "images": result["images"], "score": mean, "classes": classes})
     whose = "each group by the last weights of the run that left it out" if left_out else "all groups by one model"
-    result = {**summary(rows), "models": whose, "protocol": told_protocol}
+    result = {**summary(rows), "models": whose, "protocol": said}
     if as_json:
         print(json.dumps(result, indent=2))
     else:
         told = [text for text in found.warnings if not text.startswith("left out:")]
-        print("\n".join([*told, table(result), f"{whose}; {told_protocol}"]))
+        print("\n".join([*told, table(result), f"{whose}; {said}"]))

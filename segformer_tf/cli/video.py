@@ -9,10 +9,11 @@ import typer
 
 from segformer_tf.cli import options as choices
 from segformer_tf.cli import tables
-from segformer_tf.cli.app import BUNDLED, MergeKeys, MergeQueries, app, check_model, merged, printable, say
+from segformer_tf.cli.app import MergeKeys, MergeQueries, app, check_model, merged, printable, say
 from segformer_tf.cli.inputs import Picture, plan
 from segformer_tf.pipelines import files
 from segformer_tf.pipelines.progress import progress
+from segformer_tf.storage.find import DEFAULT_MODEL
 
 VIDEO = """Label every frame of a video.
 
@@ -30,7 +31,7 @@ segformer-tf video 0 --smoothing 0.6
 @app.command(help=VIDEO)
 def video(
     source: Annotated[str, typer.Argument(help="Video, folder of frames, camera's number, or -.", show_default=False)],
-    model: Annotated[str, typer.Option(help="Hub id, directory, run, exported file or bundled model.")] = BUNDLED,
+    model: Annotated[str, typer.Option(help="Hub id, directory, run, exported file or bundled model.")] = DEFAULT_MODEL,
     output: Annotated[Path, typer.Option(help="Where the files go.")] = Path("out"),
     runtime: Annotated[choices.Runtime, typer.Option(help="What computes; auto chooses.")] = choices.Runtime.AUTO,
     batch_size: choices.BatchSize = 8,

@@ -124,15 +124,13 @@ def export(
     tolerance = (np.inf if calibration else TOLERANCES[weights]) if tolerance is None else tolerance
     if format == "saved_model":
         return _export_saved_model(model, directory, processor, tolerance, names, labels_at, max_pixels)
-    if program is None:
-        file = directory / FILES[format].file
-        return _export_runtime(model, file, format, processor, size, batch, weights, tolerance, picture, calibration)
     name, kind = TRANSFORMERS_JS[weights]
-    file = directory / "onnx" / name
+    file = directory / (FILES[format].file if program is None else f"onnx/{name}")
     exported = _export_runtime(model, file, format, processor, size, batch, weights, tolerance, picture, calibration)
-    with staged(directory) as draft:
-        (draft / "config.json").write_text(_config_of_transformers_js(model, kind), "utf-8")
-        (draft / "preprocessor_config.json").write_text(processor.to_json_string(), "utf-8")
+    if program is not None:
+        with staged(directory) as draft:
+            (draft / "config.json").write_text(_config_of_transformers_js(model, kind), "utf-8")
+            (draft / "preprocessor_config.json").write_text(processor.to_json_string(), "utf-8")
     return exported
 
 

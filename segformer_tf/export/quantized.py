@@ -9,7 +9,6 @@ import contextlib
 import io
 import logging
 import re
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +18,12 @@ import numpy as np
 
 from segformer_tf.images.probabilities import votes
 from segformer_tf.pipelines import openvino_files
+from segformer_tf.pipelines.measuring import least_seconds
 from segformer_tf.pipelines.runtimes import Runtime
 from segformer_tf.storage.keywords import spell_checked
 
 REPORT = "quantization.json"
-TIMED = 5
+TIMED = 6  # runs of one picture
 PRODUCTS = ("MatMul", "Convolution", "GroupConvolution")
 MOST = {True: 0.5, False: 3.0}  # points that may be lost by default: of a score, of labels that stay the same
 _PARTS = re.compile(r"(?:patch_embeddings|block|layer_norm)_(\d+)|(decode_head|classifier)")
@@ -119,20 +119,9 @@ def quantize(full: Path, path: Path, load: Callable[[Path], Runtime], calibratio
             f"(in float, parts gain: {shown}), so nothing was written. Give more calibration pictures of the kind that "
             "the model is for, or allow more."
         )
-    faster = _seconds(float_runtime, first_pixels) / _seconds(load(path), first_pixels)
+    faster = least_seconds(float_runtime, first_pixels, TIMED) / least_seconds(load(path), first_pixels, TIMED)
     found = Quantized(measure, before, after, gains, kept, layers(path), faster, most)
     return found
-
-
-def _seconds(runtime: Runtime, pixels: np.ndarray) -> float:
-    """Of one picture: the least of several times, after one that plans."""
-    runtime(pixels)
-    times = []
-    for _ in range(TIMED):
-        start = time.perf_counter()
-        runtime(pixels)
-        times.append(time.perf_counter() - start)
-    return min(times)
 
 
 def _agreement(float_runtime: Runtime, calibration: Calibration) -> Callable[[Runtime], float]:

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from segformer_tf.storage.whole import hold, temporary
+from segformer_tf.storage.locks import hold
+from segformer_tf.storage.whole import temporary
 
 PREFIX = "segformer-tf-page-"
 LONGEST = 255  # characters of a picture's name

@@ -15,6 +15,7 @@ from segformer_tf.pipelines import openvino_files
 from segformer_tf.pipelines.description import KEY, Description, of_saved_model, read_appended
 from segformer_tf.pipelines.runtimes import Runtime, graphs_at_once
 from segformer_tf.storage.find import WEIGHT_FILES
+from segformer_tf.storage.read import reason
 from segformer_tf.storage.switch import settle
 
 SIZED_PLANS = (
@@ -253,6 +254,4 @@ def _readable(path: str | os.PathLike, load: Any) -> Any:
         with openvino_files.interruptible():
             return load()
     except Exception as error:  # every runtime has its own
-        lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith(PLACES)]
-        first = lines[0].strip() if lines else type(error).__name__
-        raise ValueError(f"{path} cannot be read by its runtime ({first[:200]}): export it again.") from error
+        raise ValueError(f"{path} cannot be read by its runtime ({reason(error, PLACES)}): export it again.") from error

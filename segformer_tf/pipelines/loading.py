@@ -5,7 +5,6 @@ import math
 import os
 import sys
 import tempfile
-import time
 import warnings
 import weakref
 from collections.abc import Callable
@@ -21,15 +20,18 @@ from segformer_tf.images.probabilities import votes
 from segformer_tf.images.processor import SegformerImageProcessor
 from segformer_tf.pipelines.description import Description
 from segformer_tf.pipelines.exported import KINDS, PACKAGES, check_installed, exported_file
+from segformer_tf.pipelines.measuring import least_seconds
 from segformer_tf.pipelines.numpy_network import NumPy
 from segformer_tf.pipelines.predict import How
 from segformer_tf.pipelines.runtimes import KerasModel, Runtime, export_quietly, pixels_shape
 from segformer_tf.storage import find
+from segformer_tf.storage.read import reason
 
 if TYPE_CHECKING:
     from segformer_tf.models.base import SegformerBase
 
 WORTH_CONVERTING = {"openvino": 100, "litert": 400}  # pictures of one call from which on it has paid for itself
+TIMED = 3  # runs of each that is compared
 SOON = 2**21  # pixels of all pictures together: NumPy computes them in less time than TensorFlow takes to load
 HEADS = {"TFSegformerForSemanticSegmentation": "decode_head", "TFSegformerForImageClassification": "classifier"}
 
@@ -109,13 +111,14 @@ def fastest(runtime: Any, processor: SegformerImageProcessor, backend: str) -> R
     try:
         made = converted(runtime.model, backend, processor.fixed_size)
         agrees = (votes(runtime(sample)) == votes(made(sample))).mean() >= 0.999
-        chosen = made if agrees and _seconds(made, sample) < _seconds(runtime, sample) else runtime
+        chosen = (
+            made if agrees and least_seconds(made, sample, TIMED) < least_seconds(runtime, sample, TIMED) else runtime
+        )
     except ImportError:
         _say("TensorFlow", f"pip install openvino for more speed{_without_onednn()}")
         return runtime
     except Exception as error:  # converters and runtimes raise what they like, and the model computes without them
-        why = next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
-        _say("TensorFlow", f"{backend} cannot: {why}{_without_onednn()}")
+        _say("TensorFlow", f"{backend} cannot: {reason(error)}{_without_onednn()}")
         return runtime
     slower = _without_onednn() if chosen is runtime else ""
     _say(chosen.backend, f"runtime= chooses another{slower}")
@@ -133,16 +136,6 @@ def _without_onednn() -> str:
     unset = "TF_ENABLE_ONEDNN_OPTS" not in os.environ
     off = unset and not kernels.tensorflow.on_gpu() and not kernels.onednn.fuses_layer_norm()
     return "; TF_ENABLE_ONEDNN_OPTS=1 in the environment makes TensorFlow faster here" if off else ""
-
-
-def _seconds(runtime: Runtime, sample: np.ndarray) -> float:
-    """The best of three runs."""
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        runtime(sample)
-        times.append(time.perf_counter() - start)
-    return min(times)
 
 
 def soon_in_numpy(name_or_path: str | os.PathLike, pictures: int, options: dict[str, Any]) -> bool:

@@ -50,6 +50,16 @@ def _times(runtime: Runtime, pixel_values: np.ndarray, seconds: float) -> list[f
     return times
 
 
+def least_seconds(runtime: Runtime, pixel_values: np.ndarray, runs: int) -> float:
+    """Seconds of the fastest of so many runs: the first may plan."""
+    times = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        runtime(pixel_values)
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
 def peak_memory() -> float | None:
     """MB of this process at its largest; None on Windows."""
     try:

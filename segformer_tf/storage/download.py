@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from segformer_tf.storage.read import reason
+
 
 def download(repo: str, filename: str, where: dict[str, Any], how: dict[str, Any], choices: str) -> Path | None:
     """A file of a Hub repository, in the cache; None where the repository, or offline the cache, does not have it.
@@ -79,11 +81,6 @@ def _explained(what: str, error: BaseException | None, advice: str) -> str:
         advice = advice.replace("check the network", "try again later")
     what = what.replace("cannot be reached", f"answered with status {status}") if status else what
     return f"{what} ({reason(error)}); {advice}."
-
-
-def reason(error: BaseException | None) -> str:
-    """The first line of an error's text, where libraries write several."""
-    return next(iter(str(error).splitlines()), "") or repr(error)
 
 
 def _verify(path: Path, repo: str) -> None:

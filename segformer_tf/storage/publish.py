@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from segformer_tf.storage.download import reason
 from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.storage.markdown import in_cell, in_text
+from segformer_tf.storage.read import reason
 from segformer_tf.storage.whole import write_text
 
 ARGUMENTS = ("token", "private", "commit_message", "revision", "create_pr")  # of an upload

@@ -24,6 +24,8 @@ def check_file(path: Path, what: str) -> int:
     """The size of a file in bytes; OSError for what is none, such as a pipe, which would be waited for for ever."""
     try:
         found = path.stat()
+    except PermissionError:
+        raise
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise FileNotFoundError(f"There is no file {path}; expected {what}.") from error
     if not stat.S_ISREG(found.st_mode):
@@ -33,23 +35,24 @@ def check_file(path: Path, what: str) -> int:
     return found.st_size
 
 
+def _check_size(path: Path, what: str, most: int) -> None:
+    if (size := check_file(path, what)) > most:
+        raise ValueError(f"{path} has {size} bytes; expected {what}, which is under {most}: give the right file.")
+
+
 def read_json(path: Path, what: str, kind: type | tuple[type, ...] = dict, most: int = MAX_BYTES) -> Any:
     """The contents of a UTF-8 file, with or without a byte order mark; `what` says in errors what was expected.
 
-    Raises FileNotFoundError, or ValueError for a file that is no JSON, of another kind (an object unless told), over
-    `most` bytes or nested more than 64 deep.
+    Raises OSError as `check_file`, or ValueError for a file that is no JSON, of another kind (an object unless told),
+    over `most` bytes or nested more than 64 deep.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}; expected {what}.")
-    if (size := path.stat().st_size) > most:
-        raise ValueError(f"{path} has {size} bytes; expected {what}, which is under {most}: give the right file.")
+    _check_size(path, what, most)
     return parse_json(path.read_bytes(), str(path), what, kind)
 
 
 def read_text(path: Path, what: str) -> str:
     """The text of a UTF-8 file, with or without a byte order mark; errors as those of `read_json`."""
-    if (size := check_file(path, what)) > MAX_BYTES:
-        raise ValueError(f"{path} has {size} bytes; expected {what}, which is under {MAX_BYTES}: give the right file.")
+    _check_size(path, what, MAX_BYTES)
     try:
         return path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -90,6 +93,15 @@ def _deeper(values: Any, limit: int) -> bool:
             if isinstance(part, (dict, list))
         ]
     return bool(level)
+
+
+def reason(error: BaseException | None, ignored: tuple[str, ...] = ()) -> str:
+    """The first line of an error's text that says something, where libraries write several; its class for no text.
+
+    At most 300 characters. `ignored`: beginnings of lines that say nothing.
+    """
+    lines = (line.strip() for line in str(error).splitlines() if not line.startswith(ignored))
+    return next(filter(None, lines), type(error).__name__)[:300]
 
 
 @contextmanager

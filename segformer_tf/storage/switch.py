@@ -8,21 +8,16 @@ import ctypes
 import errno
 import os
 import shutil
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
+from segformer_tf.storage import locks
 
 # Hidden: TF Serving looks for directories named by integers, `glob("*.png")` for pictures.
 PREFIX = ".segformer-tf-draft-"
 SAVE = ".segformer-tf-save"
 REMOVED = ".removed"  # ends the name of an empty file in `SAVE` that says what the save takes away
-WAIT_SECONDS = 60.0  # for another process that reads or writes the directory
 _NO_ROOM = "make room, or choose another directory"
 WAYS_OUT = {
     errno.ENOSPC: _NO_ROOM,
@@ -139,41 +134,9 @@ def _exchanged(entry: Path, target: Path) -> bool:
     return rename(here, os.fsencode(entry), here, os.fsencode(target), exchange) == 0
 
 
-@contextmanager
-def locked(directory: Path, alone: bool) -> Iterator[None]:
-    """Inside, other processes that ask wait: all of them, or those that ask to be alone. Not on disks without locks."""
-    handle = _lock_of(directory, alone)
-    try:
-        yield
-    finally:
-        if handle is not None:
-            os.close(handle)
-
-
-def _lock_of(directory: Path, alone: bool) -> int | None:
-    if fcntl is None or directory.name.startswith(PREFIX):  # a draft is its own process's, which holds it
-        return None
-    kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
-    try:
-        handle = os.open(directory, os.O_RDONLY)
-    except OSError:  # what follows says why
-        return None
-    end = time.monotonic() + WAIT_SECONDS
-    while True:
-        try:
-            fcntl.flock(handle, kind | fcntl.LOCK_NB)
-            return handle
-        except BlockingIOError:
-            if time.monotonic() > end:
-                os.close(handle)
-                raise refused(
-                    errno.ETIMEDOUT,
-                    f"Another program has held {directory} for {WAIT_SECONDS:.0f} seconds; wait for it, or end it.",
-                ) from None
-            time.sleep(0.002)
-        except OSError:
-            os.close(handle)
-            return None
+def locked(directory: Path, alone: bool) -> AbstractContextManager[None]:
+    """As `locks.locked`; a draft is its own process's, which holds it already."""
+    return nullcontext() if directory.name.startswith(PREFIX) else locks.locked(directory, alone)
 
 
 def _move(source: Path, target: Path) -> None:

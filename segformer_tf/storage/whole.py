@@ -13,12 +13,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from segformer_tf.storage.locks import hold
 from segformer_tf.storage.switch import GONE, PREFIX, WAYS_OUT, commit, locked, refused, settle, way_out
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
 
 _cleared: set[Path] = set()  # directories whose leftovers this process has looked for
 
@@ -108,21 +104,6 @@ def _held(make: Callable[[], Path]) -> tuple[Path, int | None]:
             return draft, lock
         if lock is not None:  # gone before it was locked
             os.close(lock)
-
-
-def hold(draft: Path) -> tuple[bool, int | None]:
-    """(whether no other process holds it, a lock that ends with this process or None where the disk has no locks)."""
-    if fcntl is None:
-        return True, None
-    handle = None
-    try:
-        handle = os.open(draft, os.O_RDONLY)
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if handle is not None:
-            os.close(handle)
-        return not isinstance(error, (BlockingIOError, FileNotFoundError)), None
-    return True, handle
 
 
 def _clear_leftovers(directory: Path) -> None:

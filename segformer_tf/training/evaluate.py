@@ -180,7 +180,7 @@ def evaluate(
         if reliability is not None and found.scores is not None:
             counted = labels != config.semantic_loss_ignore_index
             reliability.add(found.scores[counted], (labels == found.predicted)[counted])
-    result = tally.result(str(protocol))
+    result = tally.result(str(protocol.of(runtime)))
     if reliability is not None:
         result["calibration"] = {"temperature": runtime.description.temperature, **reliability.result()}
     return result

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from segformer_tf.config import VARIANTS, SegformerConfig
+from segformer_tf.config import SegformerConfig, variant_of
 from segformer_tf.data.splits import Split
 from segformer_tf.images import SegformerImageProcessor
 from segformer_tf.models.private import parts_of, rate_of
@@ -177,9 +177,6 @@ def _rows(run: Path, model: keras.Model, plan: Plan) -> list[tuple[str, str]]:
     names = list(class_names(config).values())
     shown = ", ".join(names[:12]) + (f", and {len(names) - 12} more" if len(names) > 12 else "")
     weights = sum(math.prod(weight.shape) for weight in model.trainable_weights)
-    variant = next(
-        (key for key, row in VARIANTS.items() if row[:2] == (config.depths, config.hidden_sizes)), "SegFormer"
-    )
     size, parts = recipe.batch_size, recipe.accumulation_steps
     several = f" ({plan.steps} batches of {size}, {parts} to a step)"
     passes = "" if plan.epochs is None else f", {plan.epochs:.1f} times every picture"
@@ -190,7 +187,7 @@ def _rows(run: Path, model: keras.Model, plan: Plan) -> list[tuple[str, str]]:
     return [
         ("device", f"{device()}; {recipe.precision}"),
         ("memory", f"about {expected_memory(model, recipe) / 1e9:.1f} GB expected"),
-        ("model", f"{variant}, {weights / 1e6:.1f} M weights{frozen}"),
+        ("model", f"{variant_of(config) or 'SegFormer'}, {weights / 1e6:.1f} M weights{frozen}"),
         ("pictures", f"{plan.pictures or '?'} to train on, {plan.validation_pictures or '?'} to validate on"),
         ("classes", f"{len(names)}: {shown}"),
         (

@@ -53,7 +53,7 @@ def windows(name):
     """The options of a pipeline, which its function `name` is told."""
     return {
         "--mode slide": {f"{name}.mode": "slide"},
-        f"--window 64 96 | {SLIDE}": {f"{name}.window": (64, 96), f"{name}.stride": (48, 72)},
+        f"--window 64 96 | {SLIDE}": {f"{name}.window": (64, 96)},
         f"--stride 50 60 | {SLIDE}": {f"{name}.stride": (50, 60)},
         f"--blend gaussian | {SLIDE}": {f"{name}.blend": "gaussian"},
         "--scales 0.5 1": {f"{name}.scales": (0.5, 1.0)},
@@ -85,7 +85,7 @@ SCORED = {
     "--model other/model": {"load.name_or_path": "other/model"},
     "--data other": {"read_split.directory": "other"},
     "--protocol ade20k": {"evaluate.protocol.name": "ade20k"},
-    "--window 64 96 | --protocol slide --stride 50 60": {"evaluate.protocol.window": (64, 96)},
+    "--window 64 96 | --protocol slide": {"evaluate.protocol.window": (64, 96)},
     "--stride 50 60 | --protocol slide": {"evaluate.protocol.stride": (50, 60)},
     "--scales 0.5 1": {"evaluate.protocol.scales": (0.5, 1.0)},
     "--flip": {"evaluate.protocol.flip": True},
@@ -156,11 +156,6 @@ TABLE = {
             words: {key.replace("stream.", "label_video." if "batch" in key else "label_video.options."): value}
             for words, told in windows("stream").items()
             for key, value in told.items()
-            if "--window" not in words
-        },
-        f"--window 64 96 | {SLIDE}": {
-            "label_video.options.window": (64, 96),
-            "label_video.options.stride": (48, 72),
         },
         **VIDEO,
         "--legend inside": REFUSED,
@@ -193,7 +188,7 @@ TABLE = {
         "--workers 3": {"segment_many.workers": 3},
         "--batch-size 3": {"segment_many.batch_size": 3},
         "--mode slide": {"segment_many.how.mode": "slide", MORE: True},
-        f"--window 64 96 | {SLIDE}": {"segment_many.how.window": (64, 96), "segment_many.how.stride": (48, 72)},
+        f"--window 64 96 | {SLIDE}": {"segment_many.how.window": (64, 96)},
         f"--stride 50 60 | {SLIDE}": {"segment_many.how.stride": (50, 60)},
         "--scores": {"segment_many.how.scores": True},
         "--column picture": {"segment_many.column": "picture"},

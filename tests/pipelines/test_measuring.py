@@ -1,11 +1,12 @@
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from segformer_tf.pipelines.measuring import measure, peak_memory
+from segformer_tf.pipelines.measuring import least_seconds, measure, peak_memory
 
 CODE = "from segformer_tf.pipelines.measuring import peak_memory; print(peak_memory())"
 
@@ -21,6 +22,11 @@ def test_batches_have_as_many_pictures_as_are_told(size, batch):
             counts.add(len(pixel_values))
 
     assert measure(Counting(), size, 0.001).batch == batch and counts == {1, batch}
+
+
+def test_of_several_runs_the_fastest_counts():
+    waits = iter((0.2, 0.001, 0.1))
+    assert 0.001 <= least_seconds(lambda pixel_values: time.sleep(next(waits)), np.zeros(1), 3) < 0.1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no resource module")

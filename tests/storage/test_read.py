@@ -1,5 +1,7 @@
 """The one reader of JSON files."""
 
+import os
+
 import pytest
 
 from segformer_tf.storage import read
@@ -37,10 +39,15 @@ def test_a_list_is_taken_where_one_is_due(tmp_path):
         read.read_json(tmp_path / "a.json", "a thing", (dict, list))
 
 
-def test_a_missing_file_a_directory_and_a_huge_file_are_refused(tmp_path):
-    for path in (tmp_path, tmp_path / "none.json"):
-        with pytest.raises(FileNotFoundError, match=rf"There is no file {path}; expected a thing"):
-            read.read_json(path, "a thing")
+def test_a_missing_file_a_directory_a_pipe_and_a_huge_file_are_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for reader in (read.read_json, read.read_text):
+        with pytest.raises(FileNotFoundError, match=r"There is no file .*none\.json; expected a thing"):
+            reader(tmp_path / "none.json", "a thing")
+        with pytest.raises(IsADirectoryError, match=rf"{tmp_path} is a directory; expected a thing"):
+            reader(tmp_path, "a thing")
+        with pytest.raises(OSError, match=r"pipe is a named pipe; expected a thing"):
+            reader(tmp_path / "pipe", "a thing")
     with open(tmp_path / "a.json", "wb") as file:
         file.truncate(read.MAX_BYTES + 1)
     with pytest.raises(ValueError, match=r"a\.json has 67108865 bytes; expected a thing"):
@@ -66,3 +73,16 @@ def test_text_may_have_a_mark_and_another_encoding_is_named_with_the_file(tmp_pa
             read.read_text(file, "names")
     with pytest.raises(FileNotFoundError, match=r"There is no file .*b\.txt; expected names"):
         read.read_text(tmp_path / "b.txt", "names")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ValueError("\n  first\nsecond"), "first"),
+        (ValueError("Check 'x' failed\n\nno such op"), "no such op"),
+        (ValueError("x" * 400), "x" * 300),
+        (KeyError(), "KeyError"),
+    ],
+)
+def test_of_an_error_the_first_line_that_says_something_is_told(error, told):
+    assert read.reason(error, ("Check ",)) == told

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from stopped_saves import cut_off
 
-from segformer_tf.storage import switch, whole
+from segformer_tf.storage import locks, switch, whole
 
 
 def test_a_save_finishes_one_that_was_stopped_while_it_was_drafted(tmp_path, monkeypatch):
@@ -19,7 +19,7 @@ def test_a_save_finishes_one_that_was_stopped_while_it_was_drafted(tmp_path, mon
 
 def test_a_stopped_save_is_not_finished_under_a_reader(tmp_path, monkeypatch):
     cut_off(tmp_path, monkeypatch)
-    monkeypatch.setattr(switch, "WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(locks, "WAIT_SECONDS", 0.05)
     with switch.locked(tmp_path, alone=False), pytest.raises(OSError, match="Another program has held"):
         switch.settle(tmp_path)
 

@@ -18,7 +18,7 @@ from reference import ROOT
 from stopped_saves import cut_off
 
 from segformer_tf.checkpoints import formats, hdf5
-from segformer_tf.storage import switch, whole
+from segformer_tf.storage import locks, switch, whole
 
 TENSORS = {"layer/kernel:0": np.zeros((512, 512), np.float32)}
 
@@ -170,7 +170,7 @@ def test_every_file_is_on_the_disk_before_it_moves(tmp_path, monkeypatch):
 
 def test_a_draft_that_another_process_removed_is_made_again(tmp_path):
     (tmp_path / "there").mkdir()
-    assert whole.hold(tmp_path / "gone") == (False, None)
+    assert locks.hold(tmp_path / "gone") == (False, None)
     made = iter((tmp_path / "gone", tmp_path / "there"))
     path, lock = whole._held(lambda: next(made))
     assert path == tmp_path / "there"
@@ -288,7 +288,7 @@ def test_a_link_in_the_place_of_a_save_takes_no_files_from_elsewhere(tmp_path):
 
 
 def test_a_save_waits_for_readers_and_says_when_they_take_too_long(tmp_path, monkeypatch):
-    monkeypatch.setattr(switch, "WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(locks, "WAIT_SECONDS", 0.05)
     with switch.settled(tmp_path), pytest.raises(OSError, match=f"Another program has held {tmp_path} for"):
         whole.write_text(tmp_path / "a", "a")
     whole.write_text(tmp_path / "a", "a")
@@ -340,7 +340,7 @@ INSIDE_A_DRAFT = {
     "training/report/page.py:write_page",
     "training/report/writing.py:_examples",
 }
-# Functions that write nobody's file: the null device, bytes in memory, a temporary directory.
+# Functions that write nobody's file: the null device, bytes in memory, a temporary directory, a lock.
 NOWHERE = {
     "cli/__init__.py:_told",
     "cli/app.py:load_tensorflow",
@@ -348,6 +348,7 @@ NOWHERE = {
     "page/view.py:_jpeg",
     "pipelines/notebook.py:image",
     "pipelines/sound.py:_fits",
+    "storage/locks.py:hold",
     "training/scoring/corruptions.py:_jpeg_compression",
     "training/shards.py:_example",
 }

@@ -1,22 +1,27 @@
 """How pictures come to the model when it is scored, as the field's programs do it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from segformer_tf.pipelines.predict import How
-from segformer_tf.pipelines.windows import STRIDE, WINDOW
+from segformer_tf.pipelines.runtimes import Runtime
 from segformer_tf.storage.keywords import spell_checked
 
 
 class Row(NamedTuple):
-    """One protocol: the rule that pictures are resized by, whether whole or in windows, in words; a side's least."""
+    """One protocol: the rule that pictures are resized by, whether whole or in windows, in words; a side's least.
+
+    `windows`: window and stride where the protocol fixes them.
+    """
 
     resize: str | tuple[int, int]
     mode: str
     words: str
     least: int = 1
+    windows: tuple[tuple[int, int] | None, tuple[int, int] | None] = (None, None)
 
 
+IN_WINDOWS = "windows of {0} x {1} every {2} x {3} pixels"
 PROTOCOLS = {
     "plain": Row("none", "whole", "whole picture at its own size"),
     "processor": Row(
@@ -27,9 +32,9 @@ PROTOCOLS = {
     "ade20k-aligned": Row(
         "ade20k-aligned", "whole", "whole picture, fitted into 2048 x 512, sides rounded up to a multiple of 32"
     ),
-    "cityscapes": Row("none", "slide", "windows of 1024 x 1024 every 768 x 768 pixels", 1024),
+    "cityscapes": Row("none", "slide", IN_WINDOWS, 1024, ((1024, 1024), (768, 768))),  # as the authors' evaluation
     "cityscapes-whole": Row("none", "whole", "whole picture at its own size, 1024 pixels high and wide or more", 1024),
-    "slide": Row("none", "slide", "windows of {0} x {1} every {2} x {3} pixels"),
+    "slide": Row("none", "slide", IN_WINDOWS),
 }
 
 
@@ -44,32 +49,39 @@ class Protocol:
             512; "ade20k-aligned": the same, sides rounded up to 32; "cityscapes": in windows of 1024 x 1024 every 768;
             "cityscapes-whole"; "slide": in windows of any size. The two of Cityscapes take no picture under 1024 pixels
             high or wide.
-        window, stride: Height and width, for "slide".
+        window, stride: Height and width, for "slide"; by default as those of `How`.
         scales, flip: Several sizes, and mirror images; class probabilities are averaged.
     """
 
     name: str = "plain"
-    window: tuple[int, int] = WINDOW
-    stride: tuple[int, int] = STRIDE
+    window: tuple[int, int] | None = None
+    stride: tuple[int, int] | None = None
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
 
     def __post_init__(self) -> None:
         if self.name not in PROTOCOLS:
             raise ValueError(f"protocol is {self.name!r}, expected {', '.join(PROTOCOLS)}: choose one of these.")
-        if self.name != "slide" and (self.window, self.stride) != (WINDOW, STRIDE):
+        if self.name != "slide" and (self.window, self.stride) != (None, None):
             raise ValueError(
                 f"protocol is {self.name!r}, whose windows cannot be changed: leave window and stride out, or choose "
                 "slide."
             )
-        _ = self.how  # which checks the numbers
+        _ = self.how.windows()  # which checks the numbers
 
     @property
     def how(self) -> How:
         """The same for a predictor."""
         row = PROTOCOLS[self.name]
-        windows = (self.window, self.stride) if row.mode == "slide" else (None, None)
+        windows = (self.window, self.stride) if self.name == "slide" else row.windows
         return How(row.mode, row.resize, *windows, self.scales, self.flip)
+
+    def of(self, runtime: Runtime) -> "Protocol":
+        """The same with the windows that a runtime's pictures are cut into, which a file of one size decides."""
+        if self.name != "slide":
+            return self
+        window, stride = self.how.windows(runtime.size, runtime.smallest_side)
+        return replace(self, window=window, stride=stride)
 
     def check(self, size: tuple[int, int], picture: str) -> None:
         """ValueError where the protocol is not meant for a picture of this (height, width)."""
@@ -89,7 +101,8 @@ class Protocol:
             )
 
     def __str__(self) -> str:
-        how = PROTOCOLS[self.name].words.format(*self.window, *self.stride)
+        window, stride = self.how.windows()
+        how = PROTOCOLS[self.name].words.format(*window, *stride)
         single = tuple(self.scales) == (1.0,)
         scales = "single scale" if single else f"scales {', '.join(f'{scale:g}' for scale in self.scales)}"
         flip = "flip" if self.flip else "no flip"

@@ -6,6 +6,8 @@ import tensorflow as tf
 from PIL import Image
 
 from segformer_tf import SegformerConfig, SegformerImageProcessor, TFSegformerForImageClassification
+from segformer_tf.pipelines.predict import How
+from segformer_tf.pipelines.runtimes import KerasModel
 from segformer_tf.training import Protocol, evaluate, read_split
 from segformer_tf.training.evaluate import predictions
 
@@ -58,6 +60,21 @@ def test_cityscapes_over_smaller_pictures_is_refused(data, network, name):
 def test_windows_of_another_protocol_are_refused():
     with pytest.raises(ValueError, match="protocol is 'cityscapes', whose windows cannot be changed"):
         Protocol("cityscapes", (512, 512), (256, 256))
+
+
+def test_windows_without_a_stride_step_by_three_quarters_as_those_of_a_pipeline(data, network):
+    protocol = Protocol("slide", (64, 80))
+    assert protocol.how == How("slide", "none", (64, 80))
+    assert str(protocol).startswith("slide: windows of 64 x 80 every 48 x 60 pixels")
+    split = read_split(data, "val")
+    assert evaluate(network, split, protocol) == evaluate(network, split, Protocol("slide", (64, 80), (48, 60)))
+
+
+def test_a_file_of_one_size_is_scored_in_windows_of_it_which_is_said(data, network):
+    runtime = KerasModel(network)
+    runtime.size = (32, 64)
+    found = evaluate(runtime, read_split(data, "val"), "slide")
+    assert found["protocol"].startswith("slide: windows of 32 x 64 every 24 x 48 pixels")
 
 
 def test_protocols_of_masks_do_not_fit_a_classifier_s_data(tmp_path, network):
