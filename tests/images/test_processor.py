@@ -79,6 +79,39 @@ def test_shortest_edge_keeps_the_ratio_in_both_versions(shape):
     np.testing.assert_array_equal(graph(image), expected)
 
 
+@pytest.mark.parametrize("known", [(None, None), (40, None), (None, 60), (40, 60)], ids=str)
+@pytest.mark.parametrize("batch", [(), (None,)], ids=["one", "batch"])
+def test_shortest_edge_takes_sides_that_are_known_or_not(known, batch, image):
+    processor = SegformerImageProcessor(size={"shortest_edge": 17})
+    expected = processor(image, return_tensors="np").pixel_values[0]
+    spec = tf.TensorSpec((*batch, *known, 3), tf.uint8)
+    found = tf.function(processor.preprocess_tensor, input_signature=[spec])(image[None] if batch else image)
+    np.testing.assert_array_equal(found[0] if batch else found, expected)
+
+
+@pytest.mark.parametrize("known", [(None, None), (32, None), (None, 1056), (32, 1056)], ids=str)
+def test_a_strip_is_refused_whatever_of_its_size_is_known(known):
+    processor, strip = SegformerImageProcessor(size={"shortest_edge": 512}), np.zeros((32, 1056, 3), np.uint8)
+    graph = tf.function(processor.preprocess_tensor, input_signature=[tf.TensorSpec((*known, 3), tf.uint8)])
+    for call in (processor, graph):
+        with pytest.raises(
+            (ValueError, tf.errors.InvalidArgumentError), match="image is 32 x 1056, and a shortest edge of 512 would"
+        ):
+            call(strip)
+
+
+@pytest.mark.parametrize("settings", [{"size": SMALL}, {"size": {"shortest_edge": 17}}, {"do_resize": False}], ids=str)
+def test_an_empty_batch_stays_one_and_an_empty_picture_is_refused_in_eager_code_and_in_graphs(settings, image):
+    processor = SegformerImageProcessor(**settings)
+    expected = processor.preprocess_tensor(image[None]).shape[1:]
+    graph = tf.function(processor.preprocess_tensor, input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8)])
+    for call in (processor.preprocess_tensor, graph):
+        assert call(image[None][:0]).shape == (0, *expected)
+        for shape in ((1, 0, 60, 3), (1, 40, 0, 3), (1, 0, 0, 3)):
+            with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match="image has a side of 0; expected"):
+                call(np.zeros(shape, np.uint8))
+
+
 def test_a_batch_tensor_is_processed_at_once(image):
     processor = SegformerImageProcessor(size=SMALL)
     result = processor.preprocess_tensor(np.stack([image, image[::-1]]))
