@@ -204,6 +204,25 @@ def test_one_number_as_mean_is_for_as_many_channels_as_an_array_has(channels):
         processor(np.zeros((40, 60, 5), np.uint8))
 
 
+@pytest.mark.parametrize("mixed", [{"image_mean": 0.3}, {"image_std": 0.7}], ids=str)
+@pytest.mark.parametrize("given", [{}, {"image_mean": [0.1] * 4, "image_std": [0.2] * 4}], ids=["default", "4"])
+def test_one_number_beside_several_is_for_as_many_channels_as_these(mixed, given, tmp_path):
+    processor = SegformerImageProcessor(size=SMALL, **given | mixed)
+    count = len(given.get("image_mean", "rgb"))
+    image = np.random.default_rng(0).integers(0, 256, (40, 60, count), np.uint8)
+    same = {name: [value] * count for name, value in mixed.items()}
+    expected = SegformerImageProcessor(size=SMALL, **given | same)(image).pixel_values[0]
+    processor.save_pretrained(tmp_path)
+    for one in (processor, SegformerImageProcessor.from_pretrained(tmp_path), processor.for_channels(7)):
+        assert one.channels == count
+        np.testing.assert_array_equal(one(image).pixel_values[0], expected)
+        np.testing.assert_array_equal(one.preprocess_tensor(image), expected)
+    called = SegformerImageProcessor(size=SMALL, **given)(image, **mixed, data_format="channels_first")
+    np.testing.assert_array_equal(called.pixel_values[0], np.moveaxis(expected, -1, 0))
+    if count == 3:
+        np.testing.assert_array_equal(processor(image[..., 0]).pixel_values, processor(image[..., :1]).pixel_values)
+
+
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P"])
 def test_one_number_as_mean_leaves_pictures_in_colours(mode, image):
     picture = Image.fromarray(image).convert(mode)
