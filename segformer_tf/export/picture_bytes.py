@@ -8,6 +8,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from segformer_tf.export.orientation import orientation, upright
+from segformer_tf.images.sizes import MAX_SIDE
 
 MIN_SIDE = 8  # anything smaller is a placeholder, not a photograph
 MAX_PIXELS = 25_000_000  # a camera's 6000 x 4000; while it is worked on it takes some 30 bytes a pixel
@@ -24,14 +25,18 @@ _FORMATS = {
 
 
 def read_picture(
-    data: tf.Tensor, max_pixels: int = MAX_PIXELS, min_side: int = MIN_SIDE, turn: bool = True
+    data: tf.Tensor,
+    max_pixels: int = MAX_PIXELS,
+    min_side: int = MIN_SIDE,
+    turn: bool = True,
+    shortest_edge: int | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """One JPEG or PNG, string () -> (uint8 (H, W, 3), error text ()); with an error the picture is black.
 
     Pixels are Pillow's to the last bit, as `SegformerImageProcessor` takes them from the same file: grey is repeated,
     palettes are looked up, alpha is dropped, 16-bit grey is divided by 257. The picture lies as its EXIF or XMP says,
     without `turn` as it is stored. The size is read from the header, so a picture of more than `max_pixels` is refused
-    before it takes memory.
+    before it takes memory, and so is one that would be over `MAX_SIDE` long once its shortest edge is `shortest_edge`.
     """
     is_jpeg = _starts_with(data, b"\xff\xd8\xff")
     is_png = _starts_with(data, b"\x89PNG\r\n\x1a\n")
@@ -40,7 +45,9 @@ def read_picture(
         default=lambda: tf.constant([0, 0, 0, 0]),
     )
     known, nothing = is_jpeg | is_png, _nothing(min_side)
-    error = tf.cond(known, lambda: _header_error(header, max_pixels, min_side), lambda: _format_error(data))
+    error = tf.cond(
+        known, lambda: _header_error(header, max_pixels, min_side, shortest_edge), lambda: _format_error(data)
+    )
 
     def decode():
         grey_16 = is_png & (header[3] == 1) & (header[2] == 1)
@@ -106,14 +113,17 @@ def _decode_grey_16(data: tf.Tensor) -> tf.Tensor:
     return tf.repeat(tf.cast((grey * 255 + 32767) // 65535, tf.uint8), 3, axis=-1)
 
 
-def _header_error(header: tf.Tensor, max_pixels: int, min_side: int) -> tf.Tensor:
-    height, width, channels, _ = tf.unstack(header)
-    shortest = tf.minimum(height, width)
-    pixels = tf.cast(height, tf.int64) * tf.cast(width, tf.int64)
+def _header_error(header: tf.Tensor, max_pixels: int, min_side: int, shortest_edge: int | None) -> tf.Tensor:
+    height, width, channels, _ = tf.unstack(tf.cast(header, tf.int64))
+    shortest, longest, pixels = tf.minimum(height, width), tf.maximum(height, width), height * width
     size = tf.strings.join([tf.strings.as_string(width), " x ", tf.strings.as_string(height)])
     limits = f" pixels, expected at least {min_side} a side and at most {max_pixels} in all: resize it."
     wrong_size = tf.strings.join(["The picture is ", size, limits])
     error = tf.where(channels == 4, "The picture is a CMYK JPEG, expected RGB or grey: convert it.", "")
+    if shortest_edge:
+        after = f" pixels, and a shortest edge of {shortest_edge} would make its longest over {MAX_SIDE} pixels: "
+        too_long = tf.strings.join(["The picture is ", size, after, "crop it."])
+        error = tf.where(shortest_edge * longest > MAX_SIDE * shortest, too_long, error)
     error = tf.where((shortest < min_side) | (pixels > max_pixels), wrong_size, error)
     return tf.where(shortest < 1, _DAMAGED, error)
 

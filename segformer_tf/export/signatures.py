@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from segformer_tf.bounds import SMALLEST_SIDE, smallest_side
 from segformer_tf.export.arguments import check_resized
-from segformer_tf.export.picture_bytes import MAX_PIXELS, read_picture
+from segformer_tf.export.picture_bytes import MAX_PIXELS, MIN_SIDE, read_picture
 from segformer_tf.images.postprocess import label_map
 from segformer_tf.models.base import SegformerBase
 from segformer_tf.models.kernels import final_weights
@@ -67,7 +67,7 @@ def build(
 
 
 def _segmentation(model, run: Callable, processor, labels_at: str, max_pixels: int) -> dict[str, Callable]:
-    least = _least_file(model, processor)
+    read = _reader(model, processor, max_pixels)
     kind = tf.uint8 if model.config.num_labels <= 256 else tf.uint16
     channels = model.config.num_channels
 
@@ -79,7 +79,7 @@ def _segmentation(model, run: Callable, processor, labels_at: str, max_pixels: i
         return tf.cond(error == "", png, lambda: tf.constant(b""))
 
     def segment_batch(image_bytes):
-        pixel_values, sizes, errors = _read_batch(image_bytes, processor, max_pixels)
+        pixel_values, sizes, errors = _read_batch(image_bytes, processor, read)
         logits = run(pixel_values)
         masks = tf.map_fn(lambda each: mask(*each), (logits, sizes, errors), fn_output_signature=tf.string)
         size = tf.shape(pixel_values if labels_at == "input" else logits)[1:3]
@@ -87,7 +87,7 @@ def _segmentation(model, run: Callable, processor, labels_at: str, max_pixels: i
 
     def segment_one_by_one(image_bytes):
         def one(data):
-            picture, error = read_picture(data, max_pixels, least, processor.do_exif_transpose is not False)
+            picture, error = read(data)
             logits = run(processor.preprocess_tensor(picture)[tf.newaxis])
             return mask(logits[0], tf.shape(picture)[:2], error), error
 
@@ -109,7 +109,7 @@ def _segmentation(model, run: Callable, processor, labels_at: str, max_pixels: i
 
 def _classification(model, run: Callable, processor, max_pixels: int) -> dict[str, Callable]:
     names = [model.config.id2label[i] for i in range(model.config.num_labels)]
-    least = _least_file(model, processor)
+    read = _reader(model, processor, max_pixels)
     several = model.config.problem_type == "multi_label_classification" or len(names) == 1
 
     def top(logits):
@@ -117,12 +117,12 @@ def _classification(model, run: Callable, processor, max_pixels: int) -> dict[st
         return {"classes": tf.gather(tf.constant(names), ids), "scores": scores}
 
     def classify_batch(image_bytes):
-        pixel_values, _, errors = _read_batch(image_bytes, processor, max_pixels)
+        pixel_values, _, errors = _read_batch(image_bytes, processor, read)
         return {**top(run(pixel_values)), "error": errors}
 
     def classify_one_by_one(image_bytes):
         def one(data):
-            picture, error = read_picture(data, max_pixels, least, processor.do_exif_transpose is not False)
+            picture, error = read(data)
             return run(processor.preprocess_tensor(picture)[tf.newaxis])[0], error
 
         specs = (tf.TensorSpec((len(names),), tf.float32), tf.TensorSpec((), tf.string))
@@ -164,16 +164,26 @@ def _shared(model) -> Callable:
     return tf.function(logits, input_signature=[spec], autograph=False)
 
 
-def _least_file(model, processor) -> int:
-    """The smallest side of files that come one by one: what the model takes, where they are not resized."""
-    return SMALLEST_SIDE if processor.do_resize else smallest_side(model.config)
+def _reader(model, processor, max_pixels: int) -> Callable:
+    """A file -> its pixels and error text; refused where the model does not take it as the processor makes it."""
+    if processor.fixed_size:
+        least, edge = MIN_SIDE, None
+    elif processor.do_resize:
+        least, edge = SMALLEST_SIDE, processor.size["shortest_edge"]
+    else:
+        least, edge = smallest_side(model.config), None
+
+    def read(data):
+        return read_picture(data, max_pixels, least, processor.do_exif_transpose is not False, edge)
+
+    return read
 
 
-def _read_batch(image_bytes, processor, max_pixels: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+def _read_batch(image_bytes, processor, read: Callable) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """(B,) files of any sizes -> pixel_values (B, h, w, 3), sizes (B, 2), error texts (B,)."""
 
     def one(data):
-        picture, error = read_picture(data, max_pixels, turn=processor.do_exif_transpose is not False)
+        picture, error = read(data)
         return processor.preprocess_tensor(picture), tf.shape(picture)[:2], error
 
     specs = (

@@ -12,13 +12,14 @@ from segformer_tf.images.bilinear import neighbours
 from segformer_tf.images.merging import Merger
 from segformer_tf.images.probabilities import class_scores
 from segformer_tf.images.scaling import resolve_data_format
-from segformer_tf.images.sizes import whole_side
+from segformer_tf.images.sizes import checked_side, whole_side
 from segformer_tf.storage.keywords import spell_checked
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 BAND_VALUES = 2**20  # values (pixels times classes) that a band of the graph version may hold: 4 MB a copy
+ROW_VALUES = 2**24  # and, of a very wide one, its only row: as little as it may take without many more steps
 
 
 @spell_checked
@@ -98,20 +99,22 @@ def label_map(logits: tf.Tensor, size: tuple[int, int] | tf.Tensor) -> tf.Tensor
     """
     import tensorflow as tf
 
-    rows, columns = (side if tf.is_tensor(side) else whole_side("size", side) for side in (size[0], size[1]))
+    rows, columns = (checked_side("size", side) for side in (size[0], size[1]))
     logits = tf.cast(logits, tf.float32)
     if logits.shape[-1] in (None, 1):  # one class: compare it with a second whose logit is 0
         single = tf.cast(tf.shape(logits)[-1] == 1, tf.int32)
         logits = tf.pad(logits, tf.stack([[0, 0], [0, 0], [0, 0], [single, 0]]))
     shape = tf.shape(logits)
-    batch, height, width, classes = shape[0], tf.cast(rows, tf.int32), tf.cast(columns, tf.int32), shape[3]
+    batch, height, width = shape[0], tf.cast(rows, tf.int32), tf.cast(columns, tf.int32)
     coarse = tf.argmax(logits, -1, tf.int32)
     row_neighbours, column_neighbours = _tensor_neighbours(shape[1], height), _tensor_neighbours(shape[2], width)
-    step = tf.clip_by_value(BAND_VALUES // (batch * width * classes), 1, height)
+    per_pixel = tf.maximum(tf.cast(batch, tf.int64) * tf.cast(shape[3], tf.int64), 1)  # 32 bits hold no such products
+    step = _at_most(BAND_VALUES // (per_pixel * tf.cast(width, tf.int64)), height)
+    wide = _at_most(ROW_VALUES // per_pixel, width)
 
     def band(start: tf.Tensor) -> tf.Tensor:
-        top, bottom, row_weight = (values[start : start + step] for values in row_neighbours)
-        left, right, column_weight = column_neighbours
+        top, bottom, row_weight = (values[start[0] : start[0] + step] for values in row_neighbours)
+        left, right, column_weight = (values[start[1] : start[1] + wide] for values in column_neighbours)
         grid = [
             tf.gather(tf.gather(coarse, row, axis=1), column, axis=2)
             for row in (top, bottom)
@@ -128,12 +131,24 @@ def label_map(logits: tf.Tensor, size: tuple[int, int] | tf.Tensor) -> tf.Tensor
         weight = tf.gather(column_weight, column)[:, tf.newaxis]
         above, below = (_blend(corner(side, left), corner(side, right), weight) for side in (top, bottom))
         values = _blend(above, below, tf.gather(row_weight, row)[:, tf.newaxis])
-        labels = tf.tensor_scatter_nd_update(grid[0], mixed, tf.argmax(values, -1, tf.int32))  # (B, rows, W)
-        return tf.pad(labels, tf.stack([[0, 0], [0, step - tf.shape(labels)[1]], [0, 0]]))
+        labels = tf.tensor_scatter_nd_update(grid[0], mixed, tf.argmax(values, -1, tf.int32))  # (B, rows, columns)
+        found = tf.shape(labels)
+        return tf.pad(labels, tf.stack([[0, 0], [0, step - found[1]], [0, wide - found[2]]]))
 
-    bands = tf.map_fn(band, tf.range(0, height, step), fn_output_signature=tf.int32, parallel_iterations=1)
-    labels = tf.reshape(tf.transpose(bands, (1, 0, 2, 3)), (batch, -1, width))[:, :height]
+    down, across = tf.range(0, height, step), tf.range(0, width, wide)
+    starts = tf.reshape(tf.stack(tf.meshgrid(down, across, indexing="ij"), -1), (-1, 2))
+    bands = tf.map_fn(band, starts, fn_output_signature=tf.int32, parallel_iterations=1)
+    tall, long = tf.size(down) * step, tf.size(across) * wide
+    bands = tf.reshape(bands, (tf.size(down), tf.size(across), batch, step, wide))
+    labels = tf.reshape(tf.transpose(bands, (2, 0, 3, 1, 4)), (batch, tall, long))[:, :height, :width]
     return tf.ensure_shape(labels, (logits.shape[0], *(s if isinstance(s, int) else None for s in (rows, columns))))
+
+
+def _at_most(count: tf.Tensor, side: tf.Tensor) -> tf.Tensor:
+    """int64 -> int32, from 1 to the side."""
+    import tensorflow as tf
+
+    return tf.cast(tf.clip_by_value(count, 1, tf.cast(side, tf.int64)), tf.int32)
 
 
 def _tensor_neighbours(length: tf.Tensor, out: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

@@ -24,6 +24,7 @@ from segformer_tf.images.scaling import (
     to_eight_bits,
 )
 from segformer_tf.images.settings import Settings, newer_names
+from segformer_tf.images.sizes import checked_side
 from segformer_tf.storage.keywords import check_keywords, keywords_of, spell_checked
 
 if TYPE_CHECKING:
@@ -115,9 +116,11 @@ class SegformerImageProcessor(Settings):
         grey, channels = image.shape[-1] == 1 and self.channels == 3, self.channels
         if self.do_normalize and channels and not grey and image.shape[-1] not in (None, channels):
             raise ValueError(f"image has {image.shape[-1]} channels (shape {image.shape}); expected {channels}.")
+        known, dynamic = image.shape[-3:-1], tf.unstack(tf.shape(image))[-3:-1]
+        pairs = zip(known, dynamic, strict=True)
+        height, width = (checked_side("image", there if side is None else side) for side, there in pairs)
         if self.do_resize:
-            shape = [known or dynamic for known, dynamic in zip(image.shape, tf.unstack(tf.shape(image)), strict=True)]
-            image = resize(image, target_size(self.size, *shape[-3:-1], choose=tf.where), METHOD[self.resample])
+            image = resize(image, target_size(self.size, height, width), METHOD[self.resample])
         return scale_tensor(tf.repeat(image, 3, axis=-1) if grey else image, self._scaling())
 
     @spell_checked

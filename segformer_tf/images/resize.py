@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, __version__
 
-from segformer_tf.images.sizes import MAX_SIDE, whole_side
+from segformer_tf.images.sizes import MAX_SIDE, checked_side
 from segformer_tf.storage.keywords import spell_checked
 
 if TYPE_CHECKING:
@@ -40,8 +40,11 @@ def resize(image: tf.Tensor, size: tuple[int, int] | tf.Tensor, method: str = "b
         raise ValueError(f"image has shape {image.shape}; expected (H, W, C) or (B, H, W, C).")
     if method != "nearest" and image.dtype not in (tf.uint8, tf.float32):
         raise ValueError(f"image is {image.dtype.name}; {method} resizing expects uint8 or float32.")
-    height, width = (side if tf.is_tensor(side) else whole_side("size", side) for side in (size[0], size[1]))
+    height, width = (checked_side("size", side) for side in (size[0], size[1]))
     batch = image if image.shape.rank == 4 else image[tf.newaxis]
+    sides = [checked_side("image", _side(batch, axis)) for axis in (1, 2)]
+    with tf.control_dependencies([side for side in sides if tf.is_tensor(side)]):
+        batch = tf.identity(batch)
     if method == "nearest":
         batch = tf.gather(batch, _nearest(_side(batch, 1), height), axis=1)
         batch = tf.gather(batch, _nearest(_side(batch, 2), width), axis=2)
@@ -81,7 +84,7 @@ def _height_first(rows, columns, height, width):
         return False
     shrinks = height < rows
     if PILLOW_VERSION < (13,):
-        return shrinks & (rows > 100 * columns)
+        return shrinks & ((rows - 1) // 100 >= columns)  # over a hundred times; their product may not fit in 32 bits
     return shrinks & (rows - height > 2 * (columns - width))
 
 
@@ -209,19 +212,36 @@ def _same(length, out) -> bool:
 
 
 @spell_checked
-def target_size(
-    size: dict[str, int], height: Any, width: Any, choose: Callable = lambda test, yes, no: yes if test else no
-) -> tuple[Any, Any]:
-    """(height, width) that an image is resized to; for tensors `choose` is `tf.where`."""
+def target_size(size: dict[str, int], height: Any, width: Any) -> tuple[Any, Any]:
+    """(height, width) that an image is resized to: ints, or int32 tensors where a side is known only as a graph runs.
+
+    Raises ValueError, or InvalidArgumentError in a graph, where a shortest edge would make the other over `MAX_SIDE`.
+    """
     if "height" in size:
         return size["height"], size["width"]
     edge = size["shortest_edge"]  # the other side keeps the ratio, rounded down
-    if isinstance(height, int) and edge * max(height, width) > MAX_SIDE * min(height, width):
-        raise ValueError(
-            f"image is {height} x {width}, and a shortest edge of {edge} would make its longest over {MAX_SIDE} "
-            "pixels: give height and width instead."
-        )
-    return choose(height <= width, edge, edge * height // width), choose(width <= height, edge, edge * width // height)
+    if not (isinstance(height, Integral) and isinstance(width, Integral)):
+        return _target_tensors(edge, height, width)
+    height, width = int(height), int(width)  # Python's own, which do not overflow
+    if edge * max(height, width) > MAX_SIDE * min(height, width):
+        raise ValueError("".join(_too_long(edge, str(height), str(width))))
+    return (edge, edge * width // height) if height <= width else (edge * height // width, edge)
+
+
+def _target_tensors(edge: int, height: Any, width: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    import tensorflow as tf
+
+    height, width = tf.cast(height, tf.int64), tf.cast(width, tf.int64)  # 32 bits do not hold their products
+    shortest, longest = tf.minimum(height, width), tf.maximum(height, width)
+    told = tf.strings.join(_too_long(edge, tf.strings.as_string(height), tf.strings.as_string(width)))
+    with tf.control_dependencies([tf.debugging.Assert(edge * longest <= MAX_SIDE * shortest, [told])]):
+        sides = tf.cast(edge * tf.stack([height, width]) // tf.maximum(shortest, 1), tf.int32)
+    return sides[0], sides[1]
+
+
+def _too_long(edge: int, height: Any, width: Any) -> list[Any]:
+    after = f", and a shortest edge of {edge} would make its longest over {MAX_SIDE} pixels: "
+    return ["image is ", height, " x ", width, after, "give height and width instead."]
 
 
 @spell_checked

@@ -51,7 +51,8 @@ class Settings:
 
     `size` is height and width; it may also be an int (square), a pair, or {"shortest_edge": n} (keeps the ratio).
     Images of another number of channels than 3 need `image_mean` and `image_std` of that length; a number alone is for
-    as many channels as an array or tensor has, or a pipeline's model takes. `data_format` None is Keras' own setting.
+    as many channels as the other has, or if both are numbers an array or tensor, or a pipeline's model.
+    `data_format` None is Keras' own setting.
     `do_exif_transpose` None turns files and bytes as their EXIF tag says, and leaves arrays and PIL images as they lie.
     `value_range` is (black, white) of data of over 8 bits, such as (0, 4095); without it 16 bits are 0 to 65535. `page`
     of a TIFF of several counts from 1. `reduce_labels` is the old name of `do_reduce_labels`, which wins where both are
@@ -105,9 +106,9 @@ class Settings:
         self.value_range = check_value_range(value_range)
         self.page = _own(page)
         self.other: dict[str, Any] = {}
-        if np.size(self.image_mean) != np.size(self.image_std):
-            sizes = np.size(self.image_mean), np.size(self.image_std)
-            raise ValueError(f"image_mean has {sizes[0]} values and image_std {sizes[1]}; expected as many.")
+        lengths = [len(values) for values in (self.image_mean, self.image_std) if isinstance(values, list)]
+        if len({*lengths}) > 1:
+            raise ValueError(f"image_mean has {lengths[0]} values and image_std {lengths[1]}; expected as many.")
         if do_normalize and not np.all(self.image_std):
             raise ValueError(f"image_std is {self.image_std}; expected no zero.")
         resolve_data_format(data_format)
@@ -124,10 +125,10 @@ class Settings:
     @property
     def channels(self) -> int | None:
         """How many every image has; None: as many as an array has, files and PIL images 3."""
-        return len(self.image_mean) if isinstance(self.image_mean, list) else None
+        return next((len(each) for each in (self.image_mean, self.image_std) if isinstance(each, list)), None)
 
     def for_channels(self, number: int) -> Self:
-        """This, or where `image_mean` is a number alone a copy for images of so many channels."""
+        """This, or where `image_mean` and `image_std` are numbers alone a copy for images of so many channels."""
         if self.channels is not None:
             return self
         changed = copy.copy(self)

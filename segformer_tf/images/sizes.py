@@ -47,3 +47,18 @@ def whole_side(name: str, value: Any) -> int:
     if side < 1 or side != value:
         raise ValueError(f"{name} has a side of {value!r:.100}; expected (height, width) in whole pixels from 1.")
     return side
+
+
+def checked_side(name: str, value: Any) -> Any:
+    """As `whole_side`, an int, or of a scalar tensor an int32 tensor: InvalidArgumentError says as much in a graph."""
+    import tensorflow as tf
+
+    if not tf.is_tensor(value):
+        return whole_side(name, value)
+    expected = "expected (height, width) in whole pixels from 1."
+    if not value.dtype.is_integer or value.shape.rank:
+        raise ValueError(f"{name} has a side of {value.dtype.name}, shape {value.shape}; {expected}")
+    value = tf.cast(value, tf.int64)
+    told = tf.strings.join([f"{name} has a side of ", tf.strings.as_string(value), f"; {expected}"])
+    with tf.control_dependencies([tf.debugging.Assert((value >= 1) & (value <= tf.int32.max), [told])]):
+        return tf.cast(value, tf.int32)

@@ -81,7 +81,7 @@ def open_tiff(
         raise _other_bands(name, bands, channels)
     # Of unpacked planes Pillow reads 8 bits each, straight and with black at 0.
     torn = tags.get(PLANAR) == SEPARATE and tags.get(COMPRESSION, UNPACKED) == UNPACKED
-    if torn and (bits > 8 or bands == 2 or kind == WHITE_IS_ZERO or PREMULTIPLIED in extra):
+    if torn and (bits not in (1, 8) or bands == 2 or kind == WHITE_IS_ZERO or PREMULTIPLIED in extra):
         return by_tifffile()
     if deep and bits > 8 and bands > 2:
         return by_tifffile()
@@ -247,11 +247,12 @@ def _bands(data: bytes, name: str, page: int | None, turn: bool) -> tuple[np.nda
             values, axes = chosen.asarray(), chosen.axes
             tags = {EXTRA: chosen.extrasamples, PHOTOMETRIC: chosen.photometric, BITS: chosen.bitspersample}
             lies = chosen.tags.valueof(ORIENTATION, 1)
-    except ValueError as error:
+    except (ValueError, NotImplementedError) as error:
         if "imagecodecs" not in str(error):
             raise
         raise ImportError(
-            f"{name} is packed by {chosen.compression.name}, which needs imagecodecs: pip install imagecodecs."
+            f"{name} has values of {chosen.bitspersample} bits, packed by {chosen.compression.name}, which needs "
+            "imagecodecs: pip install imagecodecs."
         ) from None
     except (tifffile.TiffFileError, TypeError, KeyError, IndexError, ArithmeticError, MemoryError) as error:
         raise OSError(f"{name} is damaged or cut off and cannot be decoded ({error}).") from error

@@ -172,6 +172,22 @@ def test_a_size_that_depends_on_the_picture_is_served_one_by_one(settings):
     assert answer["mask_bytes"].numpy()[1] == b"" and b"not a picture" in answer["error"].numpy()[1]
 
 
+@pytest.mark.parametrize("task", [TFSegformerForImageClassification, None])
+def test_a_strip_that_would_become_huge_does_not_take_its_batch_along(task):
+    settings = processor(size={"shortest_edge": 512})
+    network = random_model(task) if task else model()
+    built = signatures.build(network, settings)
+    strip, good = Image.new("RGB", (1056, 32)), encoded(picture(64, 64))
+    answer = built["serving_default"](image_bytes=tf.constant([encoded(strip), good]))
+    errors = answer["error"].numpy()
+    assert errors[0].startswith(b"The picture is 1056 x 32 pixels, and a shortest edge of 512 would make its longest")
+    assert errors[1] == b""
+    if not task:
+        assert answer["mask_bytes"].numpy()[0] == b"" and decoded(answer["mask_bytes"].numpy()[1]).shape == (64, 64)
+        with pytest.raises(tf.errors.InvalidArgumentError, match="image is 32 x 1056, and a shortest edge of 512"):
+            built["segment_tensor"](images=tf.zeros((1, 32, 1056, 3), tf.uint8))
+
+
 def test_a_saved_model_has_the_size_and_the_limit_that_are_asked_for(tmp_path):
     asked = {"size": (32, 64), "labels_at": "input", "max_pixels": 3000}
     written = export(model(), tmp_path, processor=processor(), names=["serving_default"], **asked)

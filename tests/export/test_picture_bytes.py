@@ -85,6 +85,21 @@ def test_what_cannot_be_read_gives_an_error_text_and_a_black_picture(kind):
     assert pixels.shape == (32, 32, 3) and not pixels.numpy().any()
 
 
+@pytest.mark.parametrize("size", [(32, 1024), (1024, 32), (32, 1056), (1056, 32), (32, 780_000)])
+def test_a_strip_that_its_shortest_edge_would_make_too_long_is_refused_from_its_header(size):
+    height, width = size
+    data = encoded(Image.new("1", (width, height)))
+    pixels, error = tf.function(lambda data: read_picture(data, shortest_edge=512))(data)
+    if max(size) == 1024:
+        assert error == b"" and pixels.shape == (*size, 3)
+    else:
+        assert error.numpy().decode() == (
+            f"The picture is {width} x {height} pixels, and a shortest edge of 512 would make its longest over 16384 "
+            "pixels: crop it."
+        )
+        assert pixels.shape == (32, 32, 3)
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     st.sampled_from(["JPEG", "PNG", "JPEG that EXIF turns", "PNG that XMP turns"]),

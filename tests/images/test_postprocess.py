@@ -1,5 +1,7 @@
 """Label maps against transformers' stored ones, and against plain resizing followed by argmax."""
 
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -69,6 +71,32 @@ def test_graph_and_numpy_agree(size, classes, graph, monkeypatch):
     result = label_map(values, size)
     assert result.dtype == tf.int32 and result.shape == (2, *size)
     np.testing.assert_array_equal(result, expected)
+    monkeypatch.setattr(postprocess, "ROW_VALUES", 100)  # of rows in pieces, the last one narrower
+    np.testing.assert_array_equal(label_map(values, size), expected)
+
+
+def test_the_graph_labels_a_very_wide_row_in_bounded_memory():
+    """Every pixel lies between logits that disagree; in one piece this row needs 10 GB."""
+    script = (
+        "import resource, tensorflow as tf; from segformer_tf.images import label_map;"
+        "values = tf.random.stateless_normal((1, 2, 4, 2000), (0, 1));"
+        "assert label_map(values, (1, 300_000)).shape == (1, 1, 300_000);"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert int(run.stdout) < 2e6  # kilobytes
+
+
+def test_the_graph_labels_pictures_whose_values_32_bits_do_not_count(monkeypatch):
+    monkeypatch.setattr(postprocess, "BAND_VALUES", 2**31)
+    values = tf.broadcast_to(tf.range(2**16, dtype=tf.float32), (1, 1, 1, 2**16))
+    assert (label_map(values, (1, 2**16)).numpy() == 2**16 - 1).all()  # 2**32 of them are 0 in 32 bits
+
+
+def test_an_empty_batch_has_no_maps(graph):
+    for call in (label_map, graph):
+        assert call(np.zeros((0, 4, 5, 3), np.float32), (8, 10)).shape == (0, 8, 10)
 
 
 def test_one_class_is_decided_by_its_sigmoid():
@@ -143,6 +171,8 @@ def test_wrong_sizes_and_shapes_are_named():
             post_process_semantic_segmentation(values, [(8, 8), (side, 8)])
         with pytest.raises(ValueError, match=r"size has a side of .*; expected \(height, width\) in whole pixels"):
             label_map(values, (side, 8))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="size has a side of 0; expected"):
+        label_map(values, tf.constant([0, 8]))
     assert [ids.shape for ids in post_process_semantic_segmentation(values, [(8.0, 9.0)] * 2)] == [(8, 9)] * 2
     with pytest.raises(ValueError, match=r"target_sizes has \(8,\); expected \(height, width\)"):
         post_process_semantic_segmentation(values, [8, 8])

@@ -79,6 +79,39 @@ def test_shortest_edge_keeps_the_ratio_in_both_versions(shape):
     np.testing.assert_array_equal(graph(image), expected)
 
 
+@pytest.mark.parametrize("known", [(None, None), (40, None), (None, 60), (40, 60)], ids=str)
+@pytest.mark.parametrize("batch", [(), (None,)], ids=["one", "batch"])
+def test_shortest_edge_takes_sides_that_are_known_or_not(known, batch, image):
+    processor = SegformerImageProcessor(size={"shortest_edge": 17})
+    expected = processor(image, return_tensors="np").pixel_values[0]
+    spec = tf.TensorSpec((*batch, *known, 3), tf.uint8)
+    found = tf.function(processor.preprocess_tensor, input_signature=[spec])(image[None] if batch else image)
+    np.testing.assert_array_equal(found[0] if batch else found, expected)
+
+
+@pytest.mark.parametrize("known", [(None, None), (32, None), (None, 1056), (32, 1056)], ids=str)
+def test_a_strip_is_refused_whatever_of_its_size_is_known(known):
+    processor, strip = SegformerImageProcessor(size={"shortest_edge": 512}), np.zeros((32, 1056, 3), np.uint8)
+    graph = tf.function(processor.preprocess_tensor, input_signature=[tf.TensorSpec((*known, 3), tf.uint8)])
+    for call in (processor, graph):
+        with pytest.raises(
+            (ValueError, tf.errors.InvalidArgumentError), match="image is 32 x 1056, and a shortest edge of 512 would"
+        ):
+            call(strip)
+
+
+@pytest.mark.parametrize("settings", [{"size": SMALL}, {"size": {"shortest_edge": 17}}, {"do_resize": False}], ids=str)
+def test_an_empty_batch_stays_one_and_an_empty_picture_is_refused_in_eager_code_and_in_graphs(settings, image):
+    processor = SegformerImageProcessor(**settings)
+    expected = processor.preprocess_tensor(image[None]).shape[1:]
+    graph = tf.function(processor.preprocess_tensor, input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8)])
+    for call in (processor.preprocess_tensor, graph):
+        assert call(image[None][:0]).shape == (0, *expected)
+        for shape in ((1, 0, 60, 3), (1, 40, 0, 3), (1, 0, 0, 3)):
+            with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match="image has a side of 0; expected"):
+                call(np.zeros(shape, np.uint8))
+
+
 def test_a_batch_tensor_is_processed_at_once(image):
     processor = SegformerImageProcessor(size=SMALL)
     result = processor.preprocess_tensor(np.stack([image, image[::-1]]))
@@ -169,6 +202,25 @@ def test_one_number_as_mean_is_for_as_many_channels_as_an_array_has(channels):
     assert processor(image[..., 0]).pixel_values[0].shape == (16, 24, 1)
     with pytest.raises(ValueError, match=r"shape \(40, 60, 5\); expected 4, 1 or 3 channels as first or last axis"):
         processor(np.zeros((40, 60, 5), np.uint8))
+
+
+@pytest.mark.parametrize("mixed", [{"image_mean": 0.3}, {"image_std": 0.7}], ids=str)
+@pytest.mark.parametrize("given", [{}, {"image_mean": [0.1] * 4, "image_std": [0.2] * 4}], ids=["default", "4"])
+def test_one_number_beside_several_is_for_as_many_channels_as_these(mixed, given, tmp_path):
+    processor = SegformerImageProcessor(size=SMALL, **given | mixed)
+    count = len(given.get("image_mean", "rgb"))
+    image = np.random.default_rng(0).integers(0, 256, (40, 60, count), np.uint8)
+    same = {name: [value] * count for name, value in mixed.items()}
+    expected = SegformerImageProcessor(size=SMALL, **given | same)(image).pixel_values[0]
+    processor.save_pretrained(tmp_path)
+    for one in (processor, SegformerImageProcessor.from_pretrained(tmp_path), processor.for_channels(7)):
+        assert one.channels == count
+        np.testing.assert_array_equal(one(image).pixel_values[0], expected)
+        np.testing.assert_array_equal(one.preprocess_tensor(image), expected)
+    called = SegformerImageProcessor(size=SMALL, **given)(image, **mixed, data_format="channels_first")
+    np.testing.assert_array_equal(called.pixel_values[0], np.moveaxis(expected, -1, 0))
+    if count == 3:
+        np.testing.assert_array_equal(processor(image[..., 0]).pixel_values, processor(image[..., :1]).pixel_values)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P"])

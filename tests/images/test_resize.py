@@ -121,3 +121,40 @@ def test_the_longer_side_is_rounded_down():
     assert target_size({"shortest_edge": 10}, 30, 50) == (10, 16)
     assert target_size({"shortest_edge": 10}, 50, 30) == (16, 10)
     assert target_size({"height": 7, "width": 9}, 50, 30) == (7, 9)
+
+
+@pytest.mark.parametrize("shape", [(32, 1024), (1024, 32), (33, 1056), (480, 360), (1, 32)])
+def test_sides_that_are_tensors_give_what_ints_give(shape):
+    expected = target_size({"shortest_edge": 512}, *shape)
+    assert target_size({"shortest_edge": 512}, *np.array(shape, np.int16)) == expected
+    for known in ([], [0], [1]):
+        sides = (side if axis in known else tf.constant(side) for axis, side in enumerate(shape))
+        assert tuple(map(int, target_size({"shortest_edge": 512}, *sides))) == expected
+
+
+@pytest.mark.parametrize("shape", [(32, 1056), (1056, 32), (32, 780_000), (1, 4_194_304), (2**31 - 1, 1)])
+def test_a_strip_is_refused_in_the_same_words_as_ints_and_as_tensors(shape):
+    height, width = shape
+    told = (
+        f"image is {height} x {width}, and a shortest edge of 512 would make its longest over 16384 pixels: "
+        "give height and width instead"
+    )
+    for sides in (shape, np.array(shape, np.int32)):
+        with pytest.raises(ValueError, match=told):
+            target_size({"shortest_edge": 512}, *sides)
+    for sides in ((tf.constant(height), width), (height, tf.constant(width)), tf.unstack(tf.constant(shape))):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=told):
+            target_size({"shortest_edge": 512}, *sides)
+
+
+def test_sides_of_no_pixels_are_refused_as_numbers_and_in_a_graph(graphs):
+    for method in ("bilinear", "nearest"):
+        for source, target in (((4, 5), (0, 3)), ((4, 5), (3, -1)), ((0, 5), (3, 3)), ((4, 0), (3, 3))):
+            told = r"(size|image) has a side of (0|-1); expected \(height, width\) in whole pixels from 1"
+            image = np.zeros((*source, 3), np.uint8)
+            with pytest.raises(ValueError, match=told):
+                resize(image, target, method)
+            with pytest.raises(tf.errors.InvalidArgumentError, match=told):
+                graphs[method](image, target)
+    with pytest.raises(ValueError, match="size has a side of float32"):
+        resize(noise(4, 4), tf.constant([2.5, 2]))

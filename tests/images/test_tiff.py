@@ -1,5 +1,6 @@
 """TIFF files of several pages, bands and bit depths."""
 
+import importlib.util
 import sys
 
 import numpy as np
@@ -110,6 +111,18 @@ def test_without_tifffile_the_error_says_what_to_install(tmp_path, monkeypatch):
         to_pixels(tmp_path / "a.tif", 5, None, strict=True)
 
 
+@pytest.mark.skipif(importlib.util.find_spec("imagecodecs") is not None, reason="which reads these files")
+@pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
+@pytest.mark.parametrize("bits", [2, 4])
+@pytest.mark.parametrize("count", [1, 3])
+def test_planes_of_few_bits_are_told_as_such_and_not_as_damaged(tmp_path, bits, count):
+    how = {"driver": "GTiff", "dtype": "uint8", "nbits": bits, "interleave": "band", "height": 30, "width": 40}
+    with rasterio.open(tmp_path / "a.tif", "w", count=count, **how) as file:
+        file.write(np.moveaxis(bands(count, high=2**bits), -1, 0))
+    with pytest.raises(ImportError, match=rf"a\.tif has values of {bits} bits, packed by NONE, which needs image"):
+        open_image(tmp_path / "a.tif", channels=3)
+
+
 @pytest.mark.filterwarnings("ignore:Truncated File Read")  # Pillow's own, beside the error
 def test_a_damaged_file_is_named(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", bands(3), photometric="rgb")
@@ -173,7 +186,7 @@ def test_a_packing_that_needs_another_package_names_it(tmp_path, monkeypatch):
         raise ValueError("<COMPRESSION.LERC: 34887> requires the 'imagecodecs' package")
 
     monkeypatch.setattr(tifffile.TiffPage, "asarray", asarray)
-    with pytest.raises(ImportError, match=r"a\.tif is packed by NONE, which needs imagecodecs: pip"):
+    with pytest.raises(ImportError, match=r"a\.tif has values of 8 bits, packed by NONE, which needs imagecodecs: pip"):
         to_pixels(tmp_path / "a.tif", 5, None, strict=True)
 
 

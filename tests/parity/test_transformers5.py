@@ -171,6 +171,18 @@ def test_one_number_as_mean_gives_the_bits_of_transformers(channels):
     np.testing.assert_array_equal(found.pixel_values, expected.pixel_values)
 
 
+@pytest.mark.parametrize("mixed", [{"image_mean": 0.3}, {"image_std": 0.7}], ids=str)
+def test_one_number_beside_three_gives_the_bits_of_transformers(mixed, tmp_path):
+    from transformers.models.segformer.image_processing_pil_segformer import SegformerImageProcessorPil
+
+    image = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    there = SegformerImageProcessorPil(**mixed, size={"height": 17, "width": 23})
+    there.save_pretrained(tmp_path)
+    expected = there(image, input_data_format="channels_last", return_tensors="np").pixel_values
+    found = SegformerImageProcessor.from_pretrained(tmp_path, data_format="channels_first")(image, return_tensors="np")
+    np.testing.assert_array_equal(found.pixel_values, expected)
+
+
 def at_boundary(map_, data_format: str):
     return map_.transpose(0, 2, 3, 1) if data_format == "channels_last" else map_
 
