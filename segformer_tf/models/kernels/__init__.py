@@ -160,7 +160,7 @@ def fuse(maps: list, linear_c: list, linear_fuse, norm, training: bool | None = 
     cannot be multiplied into another.
     """
     if not all(map(head.foldable, [*linear_c, linear_fuse, norm])):
-        return head.published(maps, linear_c, linear_fuse, norm, training)
+        return head.published(maps, linear_c, linear_fuse, norm, resize_bilinear, training)
     normalise, table = bool(training) and norm.trainable, choose(training)
     bias, *kernels = constants(lambda: head.fold(linear_c, linear_fuse, None if normalise else norm))
     fused = table.sum_of_products(maps, kernels, bias, resize_bilinear)
