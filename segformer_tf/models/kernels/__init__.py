@@ -8,6 +8,7 @@ values and gradients.
 
 import contextlib
 import contextvars
+import functools
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import NamedTuple
@@ -116,12 +117,12 @@ def attention(project: Callable, x, heads: int, dropout: Callable, training: boo
 
     `project(x)` gives the maps of queries (B, H, W, C), keys and values (B, h, w, C); `dropout` works on the weights.
     A smaller map of queries gives a result of its size.
-    Its random numbers are not made a second time, so with it, or where the weights are asked for, the plain form is
-    taken.
+    Dropout's random numbers are not made a second time, so with them, or where the weights are asked for, the plain
+    form is taken.
     """
-    drops = training and dropout.rate
-    table = plain if with_weights or drops else choose(training)
-    mixed, weights = table.attention(project, x, heads, dropout, training)
+    if not (with_weights or (training and dropout.rate)):
+        return choose(training).attention(project, x, heads), None
+    mixed, weights = plain.attention_and_weights(project, x, heads, functools.partial(dropout, training=training))
     return mixed, (weights if with_weights else None)
 
 

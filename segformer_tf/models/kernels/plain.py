@@ -70,11 +70,16 @@ def activation(name, x):
     return ACTIVATIONS[name](x)
 
 
-def attention(project, x, heads, dropout, training=None):
+def attention(project, x, heads):
+    return attention_and_weights(project, x, heads, lambda weights: weights)[0]
+
+
+def attention_and_weights(project, x, heads, dropout):
+    """What `attention` gives, with dropout of its weights, and the weights themselves, (B, heads, N, M)."""
     projected = project(x)
     query, key, value = split_heads(projected, heads)
     weights = ops.cast(attention_weights(query, key), query.dtype)
-    mixed = ops.matmul(dropout(weights, training=training), value)
+    mixed = ops.matmul(dropout(weights), value)
     return merge_heads(mixed, ops.shape(projected[0])), weights
 
 

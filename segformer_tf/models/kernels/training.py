@@ -118,13 +118,12 @@ def recomputed(run, x):
     return call(x)
 
 
-def attention(project, x, heads, dropout=None, training=None):
+def attention(project, x, heads):
     """Keeps `x` and the result, neither queries, keys and values nor the weights (B, heads, N, M).
 
     Of softmax' gradient, the sum over M keys is one over d channels, of the result times its gradient (Dao et al. 2022,
     FlashAttention): two passes over the weights less.
     """
-    del dropout, training
 
     def parts_of(x):
         projected = project(x)
@@ -155,7 +154,7 @@ def attention(project, x, heads, dropout=None, training=None):
 
         return plain.merge_heads(result, shape), gradient
 
-    return attend(x), None
+    return attend(x)
 
 
 def sum_of_products(maps, kernels, bias, resize):

@@ -137,7 +137,8 @@ def test_an_error_inside_leaves_nothing_behind():
 def test_with_dropout_or_weights_asked_for_attention_is_plain(monkeypatch):
     taken = []
     for name, table in TABLES.items():
-        monkeypatch.setattr(table, "attention", lambda *_, name=name: taken.append(name) or (None, name))
+        monkeypatch.setattr(table, "attention", lambda *_, name=name: taken.append(name))
+    monkeypatch.setattr(plain, "attention_and_weights", lambda *_: taken.append("with weights") or (None, None))
     no_dropout, dropout = keras.layers.Dropout(0.0), keras.layers.Dropout(0.5)
     for drop, training, with_weights in (
         (no_dropout, True, False),
@@ -146,7 +147,7 @@ def test_with_dropout_or_weights_asked_for_attention_is_plain(monkeypatch):
         (dropout, False, False),
     ):
         kernels.attention(None, None, 1, drop, training, with_weights)
-    assert taken == ["training", "plain", "plain", name_of(kernels.choose())]
+    assert taken == ["training", "with weights", "with weights", name_of(kernels.choose())]
 
 
 def test_the_loss_is_in_bands_on_a_processor(processor):
