@@ -21,7 +21,7 @@ TABLES: dict[str, ModuleType] = {"plain": plain, "converters": converters}
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
 
-    from segformer_tf.models.kernels import banded_loss, onednn, tensorflow, training
+    from segformer_tf.models.kernels import banded_labels, banded_loss, onednn, tensorflow, training
 
     TABLES |= {"tensorflow": tensorflow, "onednn": onednn, "training": training}
 
@@ -191,6 +191,16 @@ def cross_entropy_sum(ids, logits, weights):
     total, likeliest = banded_loss.cross_entropy_sum(ids, logits, weights, step.wants_labels())
     step.keep(logits, likeliest)
     return total
+
+
+def labels(logits, size):
+    """The likeliest class of each pixel of logits resized bilinearly: `(B, h, w, C), (H, W) -> (B, H, W)` int32.
+
+    On TensorFlow in blocks of bounded memory, of which XLA does not take an unknown number.
+    """
+    if keras.backend.backend() != "tensorflow" or _tracing.get().xla:
+        return plain.labels(logits, size, resize_bilinear)
+    return banded_labels.labels(logits, size)
 
 
 def counts(ids, bins: int):

@@ -152,6 +152,10 @@ def cross_entropy_sum(ids, logits, weights, resize):
     return ops.sum(ops.sparse_categorical_crossentropy(ids, resized, from_logits=True) * weights)
 
 
+def labels(logits, size, resize):
+    return ops.cast(ops.argmax(resize(at_least_float32(logits), size), -1), "int32")
+
+
 def counts(ids, bins):
     return ops.segment_sum(ops.ones_like(ids), ids, bins)
 
