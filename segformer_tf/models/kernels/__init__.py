@@ -102,8 +102,13 @@ def layer_norm(x, gamma, beta, epsilon: float, training: bool | None = None):
     return choose(training).layer_norm(x, gamma, beta, epsilon)
 
 
-def batch_norm(x, gamma, beta, epsilon: float):
-    """Training's batch norm: `(B, H, W, C) -> (B, H, W, C)`, the means (C,), the unbiased variances (C,)."""
+def batch_norm(x, gamma, beta, epsilon: float, total: Callable | None = None):
+    """Training's batch norm: `(B, H, W, C) -> (B, H, W, C)`, the means (C,), the unbiased variances (C,).
+
+    Those of all replicas with `total`, which gives the sum over them, as the paper's SyncBN: in the plain form.
+    """
+    if total is not None:
+        return plain.batch_norm(x, gamma, beta, epsilon, total)
     return choose(True).batch_norm(x, gamma, beta, epsilon)
 
 

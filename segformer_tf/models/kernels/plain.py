@@ -39,12 +39,13 @@ def layer_norm(x, gamma, beta, epsilon):
     return ops.cast(centred * scale * ops.cast(gamma, wide.dtype) + ops.cast(beta, wide.dtype), x.dtype)
 
 
-def batch_norm(x, gamma, beta, epsilon):
+def batch_norm(x, gamma, beta, epsilon, total=lambda x: x):
+    """`total` gives the sum of `x` over all replicas."""
     wide = at_least_float32(x)
-    mean = ops.mean(wide, axis=(0, 1, 2))
-    variance = ops.mean(ops.square(wide - mean), axis=(0, 1, 2))
+    count = total(ops.cast(ops.prod(ops.shape(x)[:3]), wide.dtype))
+    mean = total(ops.sum(wide, axis=(0, 1, 2))) / count
+    variance = total(ops.sum(ops.square(wide - mean), axis=(0, 1, 2))) / count
     scale = ops.rsqrt(variance + epsilon) * ops.cast(gamma, wide.dtype)
-    count = ops.cast(ops.prod(ops.shape(x)[:3]), wide.dtype)
     normal = ops.cast((wide - mean) * scale + ops.cast(beta, wide.dtype), x.dtype)
     return normal, mean, variance * count / ops.maximum(count - 1.0, 1.0)
 
