@@ -21,7 +21,7 @@ BELOW = {
     "batch": {"pipelines", "models", "checkpoints", "config", "storage", "images"},
     "page": {"pipelines", "storage", "images"},
     "export": {"pipelines", "models", "checkpoints", "config", "bounds", "storage", "images"},
-    "data": {"config", "storage", "images"},
+    "data": {"config", "bounds", "storage", "images"},
     "training": {"data", "pipelines", "models", "checkpoints", "config", "bounds", "storage", "images"},
     "serving": set(),
 }

@@ -120,8 +120,7 @@ def quantize(full: Path, path: Path, load: Callable[[Path], Runtime], calibratio
             "the model is for, or allow more."
         )
     faster = _seconds(float_runtime, first_pixels) / _seconds(load(path), first_pixels)
-    found = Quantized(measure, before, after, gains, kept, layers(path), faster, most)
-    return found
+    return Quantized(measure, before, after, gains, kept, layers(path), faster, most)
 
 
 def _seconds(runtime: Runtime, pixels: np.ndarray) -> float:

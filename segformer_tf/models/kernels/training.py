@@ -99,9 +99,7 @@ def recomputed(run, x):
     Around Mix-FFN it saves five maps a layer, four of them with its hidden channels, for a product and a depthwise
     convolution more. `run` may call Keras layers, and must draw no random numbers.
 
-    `keras.remat`, which is `tf.recompute_grad` on TensorFlow, gives the same loss at the same peak: a step of b0 at 256
-    x 256, batch 2, on a busy machine took 593 ms here and 649 ms there at best, 1072 MiB both. A second measurement on
-    a quiet one is due; if it finds no difference, Keras' own should stand here.
+    `keras.remat` gives the same loss at the same peak, and took longer (docs/notes/benchmarks.md).
     """
 
     @tf.custom_gradient
