@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import keras
 
-from segformer_tf.models.kernels import converters, head, plain, step
+from segformer_tf.models.kernels import converters, head, kept_labels, plain
 
 TABLES: dict[str, ModuleType] = {"plain": plain, "converters": converters}
 if keras.backend.backend() == "tensorflow":
@@ -193,8 +193,8 @@ def cross_entropy_sum(ids, logits, weights):
     """
     if keras.backend.backend() != "tensorflow" or tensorflow.on_gpu() or _tracing.get().xla:
         return plain.cross_entropy_sum(ids, logits, weights, resize_bilinear)
-    total, likeliest = banded_loss.cross_entropy_sum(ids, logits, weights, step.wants_labels())
-    step.keep(logits, likeliest)
+    total, likeliest = banded_loss.cross_entropy_sum(ids, logits, weights, kept_labels.wants_labels())
+    kept_labels.keep(logits, likeliest)
     return total
 
 
