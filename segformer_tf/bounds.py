@@ -8,7 +8,7 @@ from typing import Any
 
 SMALLEST_SIDE = 32  # pixels of the smallest picture that a model of the paper's strides and reductions takes
 
-# transformers' names of activations that a SegFormer config may carry; what each is stands in layers.py.
+# transformers' names of activations that a SegFormer config may carry; what each is stands in models/kernels/plain.py.
 ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "swish", "tanh", "sigmoid")
 PROBLEM_TYPES = (None, "regression", "single_label_classification", "multi_label_classification")
 

@@ -85,7 +85,7 @@ def save(
     Raises OSError where the directory cannot be written, ValueError for a `max_shard_size` that is no size and for
     variables with NaN or infinite values.
     """
-    check_finite(variables, "The model")
+    check_finite(variables)
     directory = Path(directory)
     tensors = names.from_variables(variables, "hub")
     shards = {SINGLE: list(tensors)} if max_shard_size is None else _shards(directory, tensors, max_shard_size)
@@ -114,7 +114,7 @@ def save_h5(
 
     ValueError where that one file would be larger than `max_shard_size`.
     """
-    check_finite(variables, "The model")
+    check_finite(variables)
     if max_shard_size is not None and len(_shards(Path(directory), variables, max_shard_size)) > 1:
         raise ValueError(
             f"tf_model.h5 would be larger than max_shard_size = {max_shard_size!r}, expected one file: leave "

@@ -101,11 +101,11 @@ def not_finite(arrays: Mapping[str, np.ndarray]) -> list[str]:
         return [name for name, array in arrays.items() if array.dtype.kind == "f" and not finite(array)]
 
 
-def check_finite(arrays: Mapping[str, np.ndarray], what: str) -> None:
+def check_finite(arrays: Mapping[str, np.ndarray]) -> None:
     """ValueError that names the first of the variables with NaN or infinite values."""
     if bad := not_finite(arrays):
         raise ValueError(
-            f"{what} has values that are no numbers (NaN or infinite) in {len(bad)} of its {len(arrays)} variables, "
+            f"The model has values that are no numbers (NaN or infinite) in {len(bad)} of its {len(arrays)} variables, "
             f"the first {bad[0]}, expected finite ones: take an earlier checkpoint, or train with a lower rate."
         )
 

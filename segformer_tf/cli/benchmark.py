@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from segformer_tf.bounds import SMALLEST_SIDE
 from segformer_tf.cli.app import app, check_model, load_tensorflow, say
 from segformer_tf.cli.stopping import stop_if_asked
 
@@ -47,8 +48,10 @@ def benchmark(
     from segformer_tf.cli import tables
 
     check_model(model, "MODEL")
-    if size is not None and min(size) < 32:
-        raise typer.BadParameter(f"{size[0]} x {size[1]}; expected at least 32 a side.", param_hint="--size")
+    if size is not None and min(size) < SMALLEST_SIDE:
+        raise typer.BadParameter(
+            f"{size[0]} x {size[1]}; expected at least {SMALLEST_SIDE} a side.", param_hint="--size"
+        )
     if data is not None and not data.exists():
         raise typer.BadParameter(f"there is no {data}; expected a data set's directory.", param_hint="--data")
     if data is not None:

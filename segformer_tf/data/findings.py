@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from segformer_tf.bounds import SMALLEST_SIDE
 from segformer_tf.config import SegformerConfig
 from segformer_tf.data.files import named
 from segformer_tf.data.looking import Look
@@ -15,7 +16,6 @@ from segformer_tf.data.splits import UNLABELLED
 
 MANY = 100  # classes that nobody named
 RARE = 0.001  # share of the training pixels
-LEAST = 32  # pixels of a side that the model needs
 TWELVE_BITS = 4096
 BINARY_HINT = "for masks of one foreground class say --binary (in Python binary=True)"
 
@@ -155,8 +155,10 @@ def of_pictures(files: Mapping[str, Sequence[tuple[Path, Look]]], deep_is_told: 
         )
     if paged := which(lambda look: look.pages > 1):
         found.warnings.append(f"{named(paged)}: several pages or frames, of which the first is read.")
-    if small := which(lambda look: min(look.size) < LEAST):
-        found.warnings.append(f"{named(small)}: under {LEAST} pixels high or wide, so padded to {LEAST}.")
+    if small := which(lambda look: min(look.size) < SMALLEST_SIDE):
+        found.warnings.append(
+            f"{named(small)}: under {SMALLEST_SIDE} pixels high or wide, so padded to {SMALLEST_SIDE}."
+        )
     if alpha := which(lambda look: look.mode in ("RGBA", "LA", "PA")):
         found.notes.append(f"{named(alpha)}: the alpha channel is left out.")
     if clear := which(lambda look: TRANSPARENT in look.values):

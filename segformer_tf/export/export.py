@@ -110,7 +110,7 @@ def export(
             f"The model is quantized ({', '.join(modes)}), expected one of floats: export it before `quantize`, such "
             'as with weights="int8", or keep this one by `model.save("model.keras")`.'
         )
-    check_finite({weight.path: np.asarray(weight) for weight in model.weights}, "The model")
+    check_finite({weight.path: np.asarray(weight) for weight in model.weights})
     if size is not None:
         processor = at_size(processor, size)
     check_resized(processor, smallest)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from segformer_tf.bounds import SMALLEST_SIDE
 from segformer_tf.export.orientation import orientation, upright
 from segformer_tf.images.sizes import MAX_SIDE
 
@@ -85,7 +86,7 @@ def _safely(decode: Callable, data: tf.Tensor, turn: bool, nothing: tf.Tensor):
 
 def _nothing(min_side: int) -> tf.Tensor:
     """A picture that a model takes, which runs in place of one that cannot be read."""
-    return tf.zeros((max(min_side, 32), max(min_side, 32), 3), tf.uint8)
+    return tf.zeros((*2 * [max(min_side, SMALLEST_SIDE)], 3), tf.uint8)
 
 
 def _jpeg_header(data: tf.Tensor) -> tf.Tensor:

@@ -120,8 +120,7 @@ def quantize(full: Path, path: Path, load: Callable[[Path], Runtime], calibratio
             "the model is for, or allow more."
         )
     faster = least_seconds(float_runtime, first_pixels, TIMED) / least_seconds(load(path), first_pixels, TIMED)
-    found = Quantized(measure, before, after, gains, kept, layers(path), faster, most)
-    return found
+    return Quantized(measure, before, after, gains, kept, layers(path), faster, most)
 
 
 def _agreement(float_runtime: Runtime, calibration: Calibration) -> Callable[[Runtime], float]:

@@ -11,16 +11,17 @@ from keras import ops
 
 from segformer_tf.config import SegformerConfig
 from segformer_tf.models.adamw import AdamW
-from segformer_tf.models.checkpointed import Pretrained, as_config, checked
+from segformer_tf.models.checkpointed import Pretrained
 from segformer_tf.models.compiled import fields_of
 from segformer_tf.models.distribution import Mended, scaled
 from segformer_tf.models.inputs import as_pair, check_logits, check_pixels, out_of_mapping
-from segformer_tf.models.kernels import final_weights, for_xla, portable_ops, step
+from segformer_tf.models.kernels import final_weights, for_xla, kept_labels, portable_ops
 from segformer_tf.models.metrics import MeanIoU
 from segformer_tf.models.network import Network, from_boundary
 from segformer_tf.models.outputs import CallWithOptions, ModelOutput, alone
 from segformer_tf.models.predicted import likeliest
 from segformer_tf.models.private import forget_compiled, has_compiled_loss, has_fed_metrics, training_around
+from segformer_tf.models.settings import as_config, checked
 from segformer_tf.storage.keywords import check_keywords, keywords_of, spell_checked
 
 
@@ -192,7 +193,7 @@ class SegformerBase(Pretrained, Mended):
         x, y, sample_weight = as_pair((x, y, sample_weight))
         if y is not None:
             y_pred = self._channels_last(_logits(y_pred))
-            found = step.kept(y_pred, y)
+            found = kept_labels.kept(y_pred, y)
             if found is not None:
                 y_pred = found
             elif not self._small_logits or self.jit_compile:  # XLA takes no blocks of unknown number
@@ -234,11 +235,11 @@ class SegformerBase(Pretrained, Mended):
         return for_xla() if self.jit_compile else contextlib.nullcontext()
 
     def train_step(self, *args):
-        with self._compiled_by(), step.one_step(wanted=self._compares_labels):
+        with self._compiled_by(), kept_labels.one_step(wanted=self._compares_labels):
             return self.with_axis(super().train_step(*args[:-1], as_pair(args[-1])))
 
     def test_step(self, *args):
-        with self._compiled_by(), step.one_step(wanted=self._compares_labels):
+        with self._compiled_by(), kept_labels.one_step(wanted=self._compares_labels):
             return self.with_axis(super().test_step(*args[:-1], as_pair(args[-1])))
 
     def predict_step(self, *args):

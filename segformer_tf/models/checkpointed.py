@@ -13,6 +13,7 @@ from segformer_tf import checkpoints
 from segformer_tf.config import SegformerConfig
 from segformer_tf.models import layer_states, private
 from segformer_tf.models.compat import TransformersInterface
+from segformer_tf.models.settings import as_config
 from segformer_tf.storage import find, publish
 from segformer_tf.storage.keywords import also_called, check_keywords, drop_without_effect, keywords_of
 from segformer_tf.storage.whole import staged
@@ -230,24 +231,3 @@ class Pretrained(TransformersInterface):
         model = cls(**config)
         layer_states.restore(model, **states)
         return model
-
-
-def as_config(config: Any) -> SegformerConfig:
-    """A configuration of this package, of transformers, or as a dictionary, as the first; ValueError for others."""
-    if isinstance(config, SegformerConfig):
-        return config
-    values = config.to_diff_dict() if hasattr(config, "to_diff_dict") else config
-    if not isinstance(values, dict):
-        raise ValueError(f"config is a {type(config).__name__}, expected a SegformerConfig: pass one.")
-    return SegformerConfig.from_dict(values)
-
-
-def checked(data_format: str | None, dtype: Any, others: dict[str, Any]) -> tuple[str, Any]:
-    """Data format and dtype policy that a model is made with, `None` standing for Keras' own settings."""
-    check_keywords("The model", others, ("config", "data_format", "name", "dtype", "trainable"))
-    data_format = data_format or keras.config.image_data_format()
-    if data_format not in ("channels_last", "channels_first"):
-        raise ValueError(
-            f'data_format is {data_format!r}, expected "channels_last", "channels_first" or None: choose one.'
-        )
-    return data_format, keras.dtype_policies.get(dtype or keras.config.dtype_policy())

@@ -92,10 +92,9 @@ def _state(model: Any) -> list[Any] | None:
         return None
     state += sorted((kind.call for kind in kinds), key=id)
     for layer in layers:
-        own = vars(layer).copy()  # another thread may trace, and so note something in it
+        own = private.state_of(layer)
         if "call" in own or "__call__" in own or own.get("activity_regularizer") is not None:
             return None
-        own.pop("_called", None)  # Keras notes the first call in it
         state += own.values()
     return state
 

@@ -75,15 +75,6 @@ def clipped(gradients: list, norm: float) -> list:
     return [None if gradient is None else next(parts) for gradient in gradients]
 
 
-def moments(x):
-    """Means (C,) and variances (C,), biased and unbiased, of all replicas' maps (B, H, W, C), in float32."""
-    x = ops.cast(x, "float32")
-    count = total(ops.cast(ops.prod(ops.shape(x)[:3]), "float32"))
-    mean = total(ops.sum(x, axis=(0, 1, 2))) / count
-    variance = total(ops.sum(ops.square(x - mean), axis=(0, 1, 2))) / count
-    return mean, variance, variance * count / ops.maximum(count - 1.0, 1.0)
-
-
 def several_workers(strategy: Any) -> bool:
     """Whether a strategy joins more than one process."""
     if strategy is None:

@@ -43,22 +43,13 @@ class BatchNorm(keras.layers.BatchNormalization):
     def call(self, inputs, training=None):
         if not (training and self.trainable):
             return super().call(inputs, training=False)
-        if distribution.replicas() > 1:
-            normal, mean, variance = self._over_replicas(inputs)
-        else:
-            normal, mean, variance = kernels.batch_norm(inputs, self.gamma, self.beta, self.epsilon)
+        total = distribution.total if distribution.replicas() > 1 else None
+        normal, mean, variance = kernels.batch_norm(inputs, self.gamma, self.beta, self.epsilon, total)
         for moving, new in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(
                 moving * self.momentum + ops.cast(ops.stop_gradient(new), moving.dtype) * (1.0 - self.momentum)
             )
         return normal
-
-    def _over_replicas(self, inputs):
-        """Normal maps, means and unbiased variances of the global batch, as the paper's SyncBN."""
-        mean, variance, unbiased = distribution.moments(inputs)
-        scale = ops.rsqrt(variance + self.epsilon) * ops.cast(self.gamma, "float32")
-        normal = (ops.cast(inputs, "float32") - mean) * scale + ops.cast(self.beta, "float32")
-        return ops.cast(normal, inputs.dtype), mean, unbiased
 
 
 def dense(units: int, initializer_range: float, use_bias: bool = True, **kwargs) -> Dense:

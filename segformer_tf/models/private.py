@@ -13,6 +13,7 @@ stand in their class, and are listed here:
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 
@@ -40,6 +41,13 @@ def parts_of(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
 def children_of(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     """The layers that stand right inside the layer."""
     return list(layer._flatten_layers(include_self=False, recursive=False))
+
+
+def state_of(layer: keras.layers.Layer) -> dict[str, Any]:
+    """What the layer holds, by name, but for Keras' note that it was called."""
+    state = vars(layer).copy()  # another thread may call it, and so note something in it
+    state.pop("_called", None)
+    return state
 
 
 def adds_to_arguments(get_config: Callable) -> Callable:

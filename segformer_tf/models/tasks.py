@@ -9,11 +9,12 @@ import keras
 from segformer_tf.config import SegformerConfig
 from segformer_tf.models import losses
 from segformer_tf.models.base import SegformerBase
-from segformer_tf.models.checkpointed import Pretrained, as_config, checked
+from segformer_tf.models.checkpointed import Pretrained
 from segformer_tf.models.inputs import as_pair
 from segformer_tf.models.metrics import LabelAccuracy, MeanIoU
 from segformer_tf.models.network import MeanTokenClassifier, as_maps, decode_head, from_boundary, to_boundary
 from segformer_tf.models.outputs import EncoderOutput, TaskOutput
+from segformer_tf.models.settings import as_config, checked
 from segformer_tf.storage.keywords import also_called, spell_checked
 
 _weighed = contextvars.ContextVar("weighed", default=False)  # the step has put the classes' weights to the pixels'

@@ -1,6 +1,8 @@
 """An eager call as a graph: what a person sees is as if every layer ran by itself."""
 
 import gc
+import threading
+import time
 import weakref
 
 import keras
@@ -274,3 +276,49 @@ def test_what_is_traced_for_something_of_its_own_is_no_graph_of_later_calls(mode
         assert np.abs(model(pixels).logits - before).max() > 1e-3 * np.abs(before).max()
     assert traced(model) == 0
     same(model, pixels)
+
+
+def test_a_class_of_layers_whose_call_was_replaced_is_traced_anew(model, pixels, monkeypatch):
+    before = model(pixels).logits
+    kind = type(model.network.stages[0].blocks[0].mlp)
+    plain = kind.call
+    monkeypatch.setattr(kind, "call", lambda self, x, **options: 2 * plain(self, x, **options))
+    after = model(pixels).logits
+    assert np.abs(after - before).max() > 1e-3 * np.abs(before).max()
+    close(after, by_layers(model, pixels).logits)
+
+
+def test_another_head_of_the_network_is_traced_anew(model, pixels):
+    before, head = model(pixels).logits, model.network.head
+    model.network.head = lambda *args, **options: 2 * head(*args, **options)
+    close(model(pixels).logits, 2 * before)
+
+
+def test_an_activity_regularizer_has_its_loss(model, pixels):
+    model.network.stages[0].blocks[0].mlp.dense1.activity_regularizer = keras.regularizers.L2(1.0)
+    model(pixels)
+    assert traced(model) == 0 and [float(loss) > 0 for loss in model.losses] == [True]
+
+
+def test_two_threads_make_one_graph(model, pixels, monkeypatch):
+    made, plain = [], compiled._traced
+    model(pixels, training=True)
+
+    def slowly(*args):
+        time.sleep(0.3)
+        made.append(args)
+        return plain(*args)
+
+    monkeypatch.setattr(compiled, "_traced", slowly)
+    threads = [threading.Thread(target=model, args=(pixels,)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 1
+
+
+def test_under_a_strategy_layers_run_one_by_one(model, pixels):
+    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+        model(pixels)
+    assert traced(model) == 0

@@ -67,6 +67,25 @@ def test_folded_head_gives_the_published_numbers_and_gradients(head, maps, train
         assert float(tf.reduce_max(tf.abs(gradient - reference))) < 1e-5 * scale
 
 
+def second_derivatives(head, maps):
+    """By each map and kernel, of the squares of the gradients by the deepest map."""
+    sources = [*maps, *(layer.kernel.value for layer in (*head.linear_c, head.linear_fuse))]
+    with tf.GradientTape() as outer:
+        outer.watch(sources)
+        with tf.GradientTape() as inner:
+            inner.watch(maps)
+            loss = tf.reduce_sum(tf.sin(head(maps)) ** 2)
+        total = tf.reduce_sum(inner.gradient(loss, maps[-1]) ** 2)
+    return outer.gradient(total, sources)
+
+
+def test_second_derivatives_of_the_published_form_are_those_of_the_folded(head, maps):
+    expected = second_derivatives(head, maps)
+    head.linear_c[0].activation = lambda x: x  # a layer with an activation is not folded
+    for found, wanted in zip(second_derivatives(head, maps), expected, strict=True):
+        assert relative_difference(found, wanted) < 1e-3
+
+
 def test_every_variable_of_the_folded_head_learns(head, maps):
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(head(maps, training=True)[..., 0] ** 2)

@@ -2,38 +2,22 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from segformer_tf.models import predicted
 from segformer_tf.models.predicted import predicted_labels
 
 
-def at_full_size(logits, size):
-    return tf.argmax(tf.image.resize(logits, size), -1)
-
-
-@pytest.mark.parametrize("size", [(20, 28), (10, 14), (15, 21), (20, 14), (5, 7), (23, 33), (3, 4), (40, 56)])
-@pytest.mark.parametrize("block", [2**20, 100])
-def test_labels_are_those_of_full_size_logits(size, block, monkeypatch):
-    monkeypatch.setattr(predicted, "BLOCK_VALUES", block)
-    logits = np.random.default_rng(0).normal(size=(2, 5, 7, 6)).astype("float32")
-    spec = tf.TensorSpec((None, None, None, 6))
-    found = tf.function(lambda x: predicted_labels(x, tf.constant(size)), input_signature=[spec])(logits)
-    np.testing.assert_array_equal(found, at_full_size(logits, size))
-    np.testing.assert_array_equal(predicted_labels(logits, size), at_full_size(logits, size))
-
-
-def test_where_all_agree_nothing_is_blended():
-    logits = np.zeros((1, 4, 6, 3), "float32")
-    logits[..., 2] = 1
-    assert (predicted_labels(logits, (16, 24)).numpy() == np.full((1, 16, 24), 2)).all()
-
-
-@pytest.mark.parametrize("size", [(32, 48), (25, 31)], ids=["by cells", "by rows"])
-def test_of_equal_logits_the_first_is_taken(size):
-    logits = np.tile(np.float32([0, 2, 1, 2, 2]), (1, 8, 12, 1))
-    assert (np.asarray(predicted_labels(tf.constant(logits), size)) == 1).all()
+@pytest.mark.parametrize("size", [(20, 28), (5, 7), (23, 33)], ids=["larger", "the same", "uneven"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_labels_are_those_of_full_size_logits(size, dtype):
+    logits = tf.cast(np.random.default_rng(0).normal(size=(2, 5, 7, 6)), dtype)
+    expected = tf.argmax(tf.image.resize(logits, size), -1)
+    for each in (size, tf.constant(size), list(tf.constant(size))):
+        np.testing.assert_array_equal(predicted_labels(logits, each), expected)
 
 
 def test_one_channel_is_1_where_its_resized_logit_is_above_0():
     logits = np.random.default_rng(0).normal(size=(2, 4, 6, 1)).astype("float32")
-    found = predicted_labels(logits, (16, 24))
-    np.testing.assert_array_equal(found, tf.image.resize(logits, (16, 24))[..., 0] > 0)
+    expected = tf.image.resize(logits, (16, 24))[..., 0] > 0
+    for size in ((16, 24), [16, 24], tf.constant([16, 24]), tuple(tf.constant([16, 24]))):
+        np.testing.assert_array_equal(predicted_labels(logits, size), expected)
+    in_graph = tf.function(lambda size: predicted_labels(logits, size))
+    np.testing.assert_array_equal(in_graph(tf.constant([16, 24])), expected)

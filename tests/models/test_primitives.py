@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import relative_difference
 
+from segformer_tf.models import kernels
 from segformer_tf.models.kernels import portable_ops
 from segformer_tf.models.primitives import BatchNorm, LayerNorm, dense, drop_path
 
@@ -88,6 +89,18 @@ def test_batch_norm_trains_as_keras_own_with_the_unbiased_variance(policy):
     )
     theirs.set_weights(ours.get_weights())
     assert relative_difference(tf.cast(ours(x), tf.float32), tf.cast(theirs(x), tf.float32)) < 1e-6
+
+
+def test_batch_norm_over_replicas_is_that_of_the_whole_batch():
+    """Each of two replicas has half the batch, and hears the other's sums in the order in which they are asked for."""
+    x = np.random.default_rng(0).normal(2.0, 3.0, (4, 3, 5, 8)).astype("float32")
+    gamma, beta = np.linspace(0.5, 2.0, 8, dtype="float32"), np.linspace(-1.0, 1.0, 8, dtype="float32")
+    others, axes = x[2:], (0, 1, 2)
+    sums = iter([30.0, others.sum(axes), np.square(others - x.mean(axes)).sum(axes)])
+    found = kernels.batch_norm(x[:2], gamma, beta, 1e-5, total=lambda own: own + next(sums))
+    normal, *moments = kernels.batch_norm(tf.constant(x), gamma, beta, 1e-5)
+    for one, other in zip(found, (normal[:2], *moments), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
 def test_a_frozen_batch_norm_keeps_its_statistics():

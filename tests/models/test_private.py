@@ -83,6 +83,8 @@ def names_in(file, of_keras, root=ROOT):
             # `self._x = ...` in a class that is no subclass of Keras' makes a name of our own.
             ours = isinstance(node.ctx, ast.Store) and ast.unparse(node.value) == "self" and id(node) not in inside
             (own if ours else asked).add(node.attr)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in of_keras:
+            asked.add(node.value)
     return asked - own, overridden
 
 
@@ -102,6 +104,7 @@ def test_private_names_stand_in_one_file(of_keras):
 def test_the_search_finds_names_asked_for_assigned_and_overridden(tmp_path, monkeypatch, of_keras):
     asked, _ = names_in(PACKAGE / "models" / "private.py", of_keras)
     assert asked == {
+        "_called",
         "_compile_loss",
         "_compile_metrics",
         "_flatten_layers",
@@ -118,8 +121,14 @@ def test_the_search_finds_names_asked_for_assigned_and_overridden(tmp_path, monk
     }
     monkeypatch.syspath_prepend(tmp_path)
     file = tmp_path / "a_layer_of_keras.py"
-    file.write_text("import keras\nclass A(keras.Layer):\n    def _flatten_layers(self):\n        self._layers = []\n")
-    assert names_in(file, of_keras, tmp_path) == ({"_layers"}, {"_flatten_layers"})
+    lines = (
+        "class A(keras.Layer):",
+        "    def _flatten_layers(self):",
+        "        self._layers = []",
+        "vars(A())['_called']",
+    )
+    file.write_text("\n".join(("import keras", *lines)))
+    assert names_in(file, of_keras, tmp_path) == ({"_layers", "_called"}, {"_flatten_layers"})
 
 
 def test_overridden_methods_are_listed():

@@ -8,19 +8,20 @@ values and gradients.
 
 import contextlib
 import contextvars
+import functools
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import NamedTuple
 
 import keras
 
-from segformer_tf.models.kernels import converters, head, plain, step
+from segformer_tf.models.kernels import converters, head, kept_labels, plain
 
 TABLES: dict[str, ModuleType] = {"plain": plain, "converters": converters}
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
 
-    from segformer_tf.models.kernels import banded_loss, onednn, tensorflow, training
+    from segformer_tf.models.kernels import banded_labels, banded_loss, onednn, tensorflow, training
 
     TABLES |= {"tensorflow": tensorflow, "onednn": onednn, "training": training}
 
@@ -101,8 +102,13 @@ def layer_norm(x, gamma, beta, epsilon: float, training: bool | None = None):
     return choose(training).layer_norm(x, gamma, beta, epsilon)
 
 
-def batch_norm(x, gamma, beta, epsilon: float):
-    """Training's batch norm: `(B, H, W, C) -> (B, H, W, C)`, the means (C,), the unbiased variances (C,)."""
+def batch_norm(x, gamma, beta, epsilon: float, total: Callable | None = None):
+    """Training's batch norm: `(B, H, W, C) -> (B, H, W, C)`, the means (C,), the unbiased variances (C,).
+
+    Those of all replicas with `total`, which gives the sum over them, as the paper's SyncBN: in the plain form.
+    """
+    if total is not None:
+        return plain.batch_norm(x, gamma, beta, epsilon, total)
     return choose(True).batch_norm(x, gamma, beta, epsilon)
 
 
@@ -116,12 +122,12 @@ def attention(project: Callable, x, heads: int, dropout: Callable, training: boo
 
     `project(x)` gives the maps of queries (B, H, W, C), keys and values (B, h, w, C); `dropout` works on the weights.
     A smaller map of queries gives a result of its size.
-    Its random numbers are not made a second time, so with it, or where the weights are asked for, the plain form is
-    taken.
+    Dropout's random numbers are not made a second time, so with them, or where the weights are asked for, the plain
+    form is taken.
     """
-    drops = training and dropout.rate
-    table = plain if with_weights or drops else choose(training)
-    mixed, weights = table.attention(project, x, heads, dropout, training)
+    if not (with_weights or (training and dropout.rate)):
+        return choose(training).attention(project, x, heads), None
+    mixed, weights = plain.attention_and_weights(project, x, heads, functools.partial(dropout, training=training))
     return mixed, (weights if with_weights else None)
 
 
@@ -160,7 +166,7 @@ def fuse(maps: list, linear_c: list, linear_fuse, norm, training: bool | None = 
     cannot be multiplied into another.
     """
     if not all(map(head.foldable, [*linear_c, linear_fuse, norm])):
-        return head.published(maps, linear_c, linear_fuse, norm, training)
+        return head.published(maps, linear_c, linear_fuse, norm, resize_bilinear, training)
     normalise, table = bool(training) and norm.trainable, choose(training)
     bias, *kernels = constants(lambda: head.fold(linear_c, linear_fuse, None if normalise else norm))
     fused = table.sum_of_products(maps, kernels, bias, resize_bilinear)
@@ -187,9 +193,19 @@ def cross_entropy_sum(ids, logits, weights):
     """
     if keras.backend.backend() != "tensorflow" or tensorflow.on_gpu() or _tracing.get().xla:
         return plain.cross_entropy_sum(ids, logits, weights, resize_bilinear)
-    total, likeliest = banded_loss.cross_entropy_sum(ids, logits, weights, step.wants_labels())
-    step.keep(logits, likeliest)
+    total, likeliest = banded_loss.cross_entropy_sum(ids, logits, weights, kept_labels.wants_labels())
+    kept_labels.keep(logits, likeliest)
     return total
+
+
+def labels(logits, size):
+    """The likeliest class of each pixel of logits resized bilinearly: `(B, h, w, C), (H, W) -> (B, H, W)` int32.
+
+    On TensorFlow in blocks of bounded memory, of which XLA does not take an unknown number.
+    """
+    if keras.backend.backend() != "tensorflow" or _tracing.get().xla:
+        return plain.labels(logits, size, resize_bilinear)
+    return banded_labels.labels(logits, size)
 
 
 def counts(ids, bins: int):

@@ -3,13 +3,11 @@
 import keras
 from keras import ops
 
-from segformer_tf.models.kernels.plain import resize_bilinear
 
-
-def published(maps, linear_c, linear_fuse, norm, training=None):
+def published(maps, linear_c, linear_fuse, norm, resize, training=None):
     """As in the paper: each map through its linear layer, resized, concatenated deepest first, fused, normed, ReLU."""
     size = ops.shape(maps[0])[1:3]
-    resized = [resize_bilinear(linear(map_), size) for linear, map_ in zip(linear_c, maps, strict=True)]
+    resized = [resize(linear(map_), size) for linear, map_ in zip(linear_c, maps, strict=True)]
     return ops.relu(norm(linear_fuse(ops.concatenate(resized[::-1], axis=-1)), training=training))
 
 

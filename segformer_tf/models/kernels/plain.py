@@ -39,12 +39,13 @@ def layer_norm(x, gamma, beta, epsilon):
     return ops.cast(centred * scale * ops.cast(gamma, wide.dtype) + ops.cast(beta, wide.dtype), x.dtype)
 
 
-def batch_norm(x, gamma, beta, epsilon):
+def batch_norm(x, gamma, beta, epsilon, total=lambda x: x):
+    """`total` gives the sum of `x` over all replicas."""
     wide = at_least_float32(x)
-    mean = ops.mean(wide, axis=(0, 1, 2))
-    variance = ops.mean(ops.square(wide - mean), axis=(0, 1, 2))
+    count = total(ops.cast(ops.prod(ops.shape(x)[:3]), wide.dtype))
+    mean = total(ops.sum(wide, axis=(0, 1, 2))) / count
+    variance = total(ops.sum(ops.square(wide - mean), axis=(0, 1, 2))) / count
     scale = ops.rsqrt(variance + epsilon) * ops.cast(gamma, wide.dtype)
-    count = ops.cast(ops.prod(ops.shape(x)[:3]), wide.dtype)
     normal = ops.cast((wide - mean) * scale + ops.cast(beta, wide.dtype), x.dtype)
     return normal, mean, variance * count / ops.maximum(count - 1.0, 1.0)
 
@@ -70,11 +71,16 @@ def activation(name, x):
     return ACTIVATIONS[name](x)
 
 
-def attention(project, x, heads, dropout, training=None):
+def attention(project, x, heads):
+    return attention_and_weights(project, x, heads, lambda weights: weights)[0]
+
+
+def attention_and_weights(project, x, heads, dropout):
+    """What `attention` gives, with dropout of its weights, and the weights themselves, (B, heads, N, M)."""
     projected = project(x)
     query, key, value = split_heads(projected, heads)
     weights = ops.cast(attention_weights(query, key), query.dtype)
-    mixed = ops.matmul(dropout(weights, training=training), value)
+    mixed = ops.matmul(dropout(weights), value)
     return merge_heads(mixed, ops.shape(projected[0])), weights
 
 
@@ -145,6 +151,10 @@ def relu(x):
 def cross_entropy_sum(ids, logits, weights, resize):
     resized = resize(at_least_float32(logits), ops.shape(ids)[1:3])
     return ops.sum(ops.sparse_categorical_crossentropy(ids, resized, from_logits=True) * weights)
+
+
+def labels(logits, size, resize):
+    return ops.cast(ops.argmax(resize(at_least_float32(logits), size), -1), "int32")
 
 
 def counts(ids, bins):

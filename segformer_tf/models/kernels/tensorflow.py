@@ -59,14 +59,13 @@ def batch_norm(x, gamma, beta, epsilon):
     return fused.y, tf.stop_gradient(fused.batch_mean), tf.stop_gradient(fused.batch_variance)
 
 
-def attention(project, x, heads, dropout=None, training=None):
+def attention(project, x, heads):
     """For one band of queries after the other where all scores would be many.
 
     At 1024x1024 the first stage's scores take 268 MB, and the softmax as much again; at 2048x2048 sixteen times that.
     """
-    del dropout, training
     projected = project(x)
-    return merge_heads(_in_bands(*split_heads(projected, heads)), ops.shape(projected[0])), None
+    return merge_heads(_in_bands(*split_heads(projected, heads)), ops.shape(projected[0]))
 
 
 def _attend(query, key, value):

@@ -99,9 +99,7 @@ def recomputed(run, x):
     Around Mix-FFN it saves five maps a layer, four of them with its hidden channels, for a product and a depthwise
     convolution more. `run` may call Keras layers, and must draw no random numbers.
 
-    `keras.remat`, which is `tf.recompute_grad` on TensorFlow, gives the same loss at the same peak: a step of b0 at 256
-    x 256, batch 2, on a busy machine took 593 ms here and 649 ms there at best, 1072 MiB both. A second measurement on
-    a quiet one is due; if it finds no difference, Keras' own should stand here.
+    `keras.remat` gives the same loss at the same peak, and took longer (docs/notes/benchmarks.md).
     """
 
     @tf.custom_gradient
@@ -118,13 +116,12 @@ def recomputed(run, x):
     return call(x)
 
 
-def attention(project, x, heads, dropout=None, training=None):
+def attention(project, x, heads):
     """Keeps `x` and the result, neither queries, keys and values nor the weights (B, heads, N, M).
 
     Of softmax' gradient, the sum over M keys is one over d channels, of the result times its gradient (Dao et al. 2022,
     FlashAttention): two passes over the weights less.
     """
-    del dropout, training
 
     def parts_of(x):
         projected = project(x)
@@ -155,7 +152,7 @@ def attention(project, x, heads, dropout=None, training=None):
 
         return plain.merge_heads(result, shape), gradient
 
-    return attend(x), None
+    return attend(x)
 
 
 def sum_of_products(maps, kernels, bias, resize):

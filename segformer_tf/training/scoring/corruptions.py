@@ -13,12 +13,12 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from segformer_tf.bounds import SMALLEST_SIDE
 from segformer_tf.training.scoring import weather
 from segformer_tf.training.scoring.filters import gaussian, moved, with_disk
 
 Random = np.random.RandomState
 STRENGTHS = (1, 2, 3, 4, 5)
-LEAST = 32  # pixels of a side
 
 
 def _gaussian_noise(x, severity: int, random: Random) -> np.ndarray:
@@ -172,10 +172,10 @@ def corrupt(image: np.ndarray, name: str, severity: int, random: Random | int = 
         raise ValueError(
             f"the picture is {image.shape} {image.dtype}, expected (H, W, 3) uint8: corrupt colour pictures only."
         )
-    if min(image.shape[:2]) < LEAST:
+    if min(image.shape[:2]) < SMALLEST_SIDE:
         raise ValueError(
-            f"the picture is {image.shape[0]} x {image.shape[1]}, expected {LEAST} pixels a side or more: pad it "
-            "first, as `evaluate` does."
+            f"the picture is {image.shape[0]} x {image.shape[1]}, expected {SMALLEST_SIDE} pixels a side or more: pad "
+            "it first, as `evaluate` does."
         )
     if not isinstance(random, Random):
         random = Random([zlib.crc32(name.encode()), severity, int(random)])

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from segformer_tf.models import kernels, predicted
-from segformer_tf.models.kernels import TABLES, onednn, plain
+from segformer_tf.models import kernels
+from segformer_tf.models.kernels import TABLES, banded_labels, onednn, plain
 from segformer_tf.models.losses import segmentation_loss
 from segformer_tf.models.primitives import LayerNorm
 
@@ -99,11 +99,11 @@ def test_a_gpu_takes_sums_not_products_for_the_mean_of_a_training_step(gpu):
 
 def test_a_gpu_blends_logits_in_larger_blocks(gpu):
     """A step of 8 pictures of 512 x 512 and 150 classes would wait for 300 blocks."""
-    on_gpu = predicted._block_values()
-    assert on_gpu == predicted.GPU_BLOCKS * predicted.BLOCK_VALUES
+    on_gpu = banded_labels._block_values()
+    assert on_gpu == banded_labels.GPU_BLOCKS * banded_labels.BLOCK_VALUES
     logits = tf.random.stateless_normal((2, 4, 6, 5), (0, 1))
     expected = plain.resize_bilinear(logits, (16, 24))
-    assert np.mean(predicted.predicted_labels(logits, (16, 24)) == np.argmax(expected, -1)) > 0.999
+    assert np.mean(kernels.labels(logits, (16, 24)) == np.argmax(expected, -1)) > 0.999
 
 
 def test_another_thread_does_not_see_what_is_traced_here():
@@ -137,7 +137,8 @@ def test_an_error_inside_leaves_nothing_behind():
 def test_with_dropout_or_weights_asked_for_attention_is_plain(monkeypatch):
     taken = []
     for name, table in TABLES.items():
-        monkeypatch.setattr(table, "attention", lambda *_, name=name: taken.append(name) or (None, name))
+        monkeypatch.setattr(table, "attention", lambda *_, name=name: taken.append(name))
+    monkeypatch.setattr(plain, "attention_and_weights", lambda *_: taken.append("with weights") or (None, None))
     no_dropout, dropout = keras.layers.Dropout(0.0), keras.layers.Dropout(0.5)
     for drop, training, with_weights in (
         (no_dropout, True, False),
@@ -146,7 +147,7 @@ def test_with_dropout_or_weights_asked_for_attention_is_plain(monkeypatch):
         (dropout, False, False),
     ):
         kernels.attention(None, None, 1, drop, training, with_weights)
-    assert taken == ["training", "plain", "plain", name_of(kernels.choose())]
+    assert taken == ["training", "with weights", "with weights", name_of(kernels.choose())]
 
 
 def test_the_loss_is_in_bands_on_a_processor(processor):
@@ -161,3 +162,14 @@ def test_the_loss_is_in_bands_on_a_processor(processor):
 def test_xla_takes_the_plain_form_in_training_too(processor, with_onednn):
     with kernels.for_xla():
         assert kernels.choose() is kernels.choose(True) is TABLES["plain"]
+
+
+def test_xla_labels_logits_of_full_size_for_it_takes_no_loop_of_unknown_length(processor):
+    logits = tf.random.stateless_normal((2, 4, 6, 5), (0, 1))
+    size = tf.constant([16, 24])
+    assert "While" in {
+        kind.removeprefix("Stateless") for kind in ops_of(lambda x: kernels.labels(x, size), logits.shape)
+    }
+    with kernels.for_xla():
+        found = tf.function(lambda x: kernels.labels(x, (16, 24)), jit_compile=True)(logits)
+    np.testing.assert_array_equal(found, kernels.labels(logits, size))

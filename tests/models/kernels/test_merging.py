@@ -61,7 +61,7 @@ def test_every_table_takes_fewer_queries_and_gives_plains_values_and_gradients(t
     def run(table):
         with tf.GradientTape() as tape:
             tape.watch(x)
-            mixed, _ = table.attention(lambda x: (plain.merge(x, 2), x, 2.0 * x), x, 2, lambda w, training: w, False)
+            mixed = table.attention(lambda x: (plain.merge(x, 2), x, 2.0 * x), x, 2)
             total = tf.reduce_sum(mixed * tf.reshape(tf.cos(tf.range(tf.size(mixed), dtype=tf.float32)), mixed.shape))
         return mixed, tape.gradient(total, x)
 
@@ -85,7 +85,7 @@ def test_attention_is_that_of_the_mean_queries_resized_back():
     whole, merged = exact_and_merged(x, (2, 1))
     query, key, value = whole.project(x, None, False)
     parts = (merged_by_numpy(np.asarray(query)).astype("float32"), key, value)
-    mixed, _ = plain.attention(lambda x: [tf.constant(part) for part in parts], x, 2, lambda w, training: w)
+    mixed = plain.attention(lambda x: [tf.constant(part) for part in parts], x, 2)
     expected = spread_by_numpy(np.asarray(whole.output_dense(mixed)), (5, 8))
     assert relative_difference(merged(x), expected) < 1e-5
     assert relative_difference(merged(x), whole(x)) > 0.01
@@ -98,7 +98,7 @@ def test_keys_and_values_are_the_means_of_their_blocks():
     whole, merged = exact_and_merged(x, (1, 2))
     query, key, value = whole.project(x, None, False)
     parts = [query, *(merged_by_numpy(np.asarray(map_)).astype("float32") for map_ in (key, value))]
-    mixed, _ = plain.attention(lambda x: [tf.constant(part) for part in parts], x, 2, lambda w, training: w)
+    mixed = plain.attention(lambda x: [tf.constant(part) for part in parts], x, 2)
     assert relative_difference(merged(x), whole.output_dense(mixed)) < 1e-5
     assert relative_difference(merged(x), whole(x)) > 0.01
     assert merged(x, output_attentions=True)[1].shape == (1, 2, 120, 9)  # of 5 x 6 keys 3 x 3

@@ -16,11 +16,6 @@ SIZES = {"tiny": (1, 2, 3), "large": (2, 24, 40)}
 CHANNELS, HEADS, REDUCED = 16, 2, 2
 
 
-def no_dropout(weights, training=None):
-    del training
-    return weights
-
-
 def attend(table, x, query, key, value):
     def project(x):
         reduced = x[:, ::REDUCED, ::REDUCED]
@@ -29,7 +24,7 @@ def attend(table, x, query, key, value):
             for map_, kernel in zip((x, reduced, reduced), (query, key, value), strict=True)
         ]
 
-    return table.attention(project, x, HEADS, no_dropout, training=False)[0]
+    return table.attention(project, x, HEADS)
 
 
 def mix(table, x, kernel, bias):
@@ -38,7 +33,7 @@ def mix(table, x, kernel, bias):
 
 def fuse(table, x, kernel, other, last, bias):
     return table.relu(
-        table.sum_of_products([x, x[:, ::2, ::2], x[:, :1, :1]], [kernel, other, last], bias, plain.resize_bilinear)
+        table.sum_of_products([x, x[:, ::2, ::2], x[:, :1, :1]], [kernel, other, last], bias, kernels.resize_bilinear)
     )
 
 
@@ -114,6 +109,29 @@ def test_a_kernel_gives_plains_values_and_gradients(table, case, dynamic, size, 
     found = values_and_gradients(TABLES[table], case, arrays(case, size, dtype), dynamic)
     for ours, expected in zip(found, reference(case, size, dtype), strict=True):
         assert relative_difference(ours, expected) < TOLERANCE[dtype]
+
+
+def second_derivatives(table, case):
+    """Of a sum of the gradients by the map and every weight, with signs that differ, by each of them."""
+    map_, *weights = arrays(case, "tiny", "float32")
+    sources = [map_, *map(tf.Variable, weights)]
+    with tf.GradientTape() as outer:
+        outer.watch(map_)
+        with tf.GradientTape() as inner:
+            inner.watch(map_)
+            total = tf.reduce_sum(tf.sin(tf.nest.flatten(CASES[case][0](table, *sources))[0]))
+        gradients = inner.gradient(total, sources)
+        total = sum(
+            tf.reduce_sum(each * tf.reshape(tf.sin(1.0 + tf.range(tf.size(each), dtype=tf.float32)), each.shape))
+            for each in gradients
+        )
+    return outer.gradient(total, sources)
+
+
+@pytest.mark.parametrize(("table", "case"), OTHERS)
+def test_a_kernel_gives_plains_second_derivatives(table, case):
+    for found, expected in zip(second_derivatives(TABLES[table], case), second_derivatives(plain, case), strict=True):
+        assert relative_difference(found, expected) < 1e-4
 
 
 def test_every_table_has_the_same_names():
