@@ -122,11 +122,11 @@ def export(
     tolerance = (np.inf if calibration else TOLERANCES[weights]) if tolerance is None else tolerance
     if format == "saved_model":
         return _export_saved_model(model, directory, processor, tolerance, names, labels_at, max_pixels)
-    _check_packages(format, bool(calibration))
     if format == "litert":
         size, batch = size or processor.fixed_size, 1
         if size is None:
             raise ValueError("LiteRT needs one fixed size, and the processor has none: give one, size or --size.")
+    _check_packages(format, bool(calibration))
     about = Description.of_model(model, processor, size, **facts(model))
     file, beside = Path(FILES[format].file), {}
     if program is not None:
