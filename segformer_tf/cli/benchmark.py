@@ -1,6 +1,7 @@
 """`benchmark`: what each runtime and precision costs on this machine, and which one to take."""
 
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -142,15 +143,18 @@ def _row(way: dict[str, Any], model: str, data: Path | None, seconds: float) -> 
 
 
 def recommended(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The row with most pictures a second, among those that lose little; without scores among the float32 ones."""
+    """The row with most pictures a second, among those that lose little of float32's best score.
+
+    Without scores, or where they are no numbers, among the float32 ones.
+    """
     running = [row for row in rows if "failure" not in row]
     if not running:
         return None
-    exact = running[0].get("score")
-    if exact is None:
-        kept = [row for row in running if row["numbers"] == "float32"] or running
-    else:
-        kept = [row for row in running if row["score"] >= exact - MAY_LOSE]
+    scored = [row for row in running if row.get("score") is not None and math.isfinite(row["score"])]
+    kept = [row for row in scored or running if row["numbers"] == "float32"] or scored or running
+    if scored:
+        least = max(row["score"] for row in kept) - MAY_LOSE
+        kept = [row for row in scored if row["score"] >= least]
     return max(kept, key=lambda row: row["rate"])
 
 

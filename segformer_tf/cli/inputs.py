@@ -223,11 +223,11 @@ def _calibration_pictures(data: Path, classifies: bool) -> tuple[list[Any], Any]
         train = None
     else:
         train = read_split(data, "train")
-    if train is None or not train.has_masks:
+    if train is None:
         return [picture.source for picture in find_pictures([str(data)], recursive=True)], None
     if train.shards:
         raise ValueError(f"{data} holds TFRecord files, expected pictures to calibrate by: give the data they are of.")
-    if classifies:
+    if classifies or not train.has_masks:
         return list(train.images), None
     try:
         return list(train.images), read_split(data, "val")

@@ -1,6 +1,7 @@
 """Which arguments of `export` fit each other, told before the work."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from segformer_tf.models.base import SegformerBase
 
 FORMATS = ("saved_model", *FILES)
 BATCHED = ("onnx", "openvino")  # formats whose file may be bound to a batch
+SUFFIXES = (".keras", ".onnx", ".xml", ".bin", ".tflite", ".pb")  # of the files that are written
 CONVERTED = ("onnx", "openvino", "litert")  # formats that a converter writes
 
 
@@ -38,11 +40,29 @@ def check(
         raise ValueError(f"batch is {batch}, expected a number above 0: leave it out, or correct it.")
     if size is not None and min(size) < smallest:
         raise ValueError(f"size is {size[0]} x {size[1]}, expected at least {smallest} a side: enlarge it.")
+    check_floats(dtype.split("_from_")[:-1])  # as Keras calls them: int8_from_float32
     if dtype != "float32" and format in CONVERTED:
         raise ValueError(
             f"dtype is {dtype!r} for {format}, expected 'float32', which converters read: weights=\"float16\" makes a "
             "smaller file, and saved_model and keras take other dtypes."
         )
+
+
+def check_floats(modes: Iterable[str]) -> None:
+    """Raises ValueError where there is a mode of Keras' quantization."""
+    if found := sorted({*modes}):
+        raise ValueError(
+            f"The model is quantized ({', '.join(found)}), expected one of floats: export it before `quantize`, such "
+            'as with weights="int8", or keep this one by `model.save("model.keras")`.'
+        )
+
+
+def check_kept(directory: Path, tolerance: float | None) -> None:
+    """Raises ValueError where no file could be kept, or would go into a directory that is called like one."""
+    if directory.suffix.lower() in SUFFIXES and not directory.exists():
+        raise ValueError(f"{directory} has the name of a file, and is where the directory goes: name a directory.")
+    if tolerance is not None and not tolerance >= 0:  # as a NaN is not
+        raise ValueError(f"tolerance is {tolerance}, expected 0 or more: leave it out, or correct it.")
 
 
 def check_scope(

@@ -12,8 +12,15 @@ import numpy as np
 
 from segformer_tf.bounds import smallest_side
 from segformer_tf.checkpoints import check_finite
-from segformer_tf.export import signatures
-from segformer_tf.export.arguments import check, check_program, check_resized, check_scope
+from segformer_tf.export import signatures, transformers_js
+from segformer_tf.export.arguments import (
+    check,
+    check_floats,
+    check_kept,
+    check_program,
+    check_resized,
+    check_scope,
+)
 from segformer_tf.export.formats import FILES
 from segformer_tf.export.picture_bytes import MAX_PIXELS
 from segformer_tf.export.quantized import REPORT, Calibration, Quantized, quantize
@@ -21,20 +28,13 @@ from segformer_tf.export.saved_model import facts, next_version, write_saved_mod
 from segformer_tf.export.warmup import sample_picture
 from segformer_tf.images.postprocess import post_process_semantic_segmentation
 from segformer_tf.images.processor import SegformerImageProcessor
-from segformer_tf.images.resize import PILLOW_VERSION
 from segformer_tf.models.base import SegformerBase
 from segformer_tf.models.layer_states import quantization_modes
-from segformer_tf.pipelines.description import Description, class_rows
+from segformer_tf.pipelines.description import Description
 from segformer_tf.pipelines.runtimes import KerasModel, pixels_shape
 from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.storage.whole import staged
 
-# transformers.js's names of ONNX files, in a folder `onnx`, and of the kinds of weights in them.
-TRANSFORMERS_JS = {
-    "float32": ("model.onnx", "fp32"),
-    "float16": ("model_fp16.onnx", "fp16"),
-    "int8": ("model_quantized.onnx", "q8"),
-}
 ANY_SIZE = (512, 512)  # of the warm-up and of the comparison, where any size would do
 # Largest difference from the Keras model's logits that a file may have, as a share of the largest logit.
 TOLERANCES = {"float32": 1e-3, "float16": 0.02, "int8": 0.2}
@@ -97,19 +97,17 @@ def export(
             `preprocessor_config.json`, of a channels-first model.
 
     Raises:
-        ValueError: An argument that does not fit, a model after `quantize` or with weights that are no numbers, a file
-            that differs more than the tolerance or loses more than the calibration allows (it is not kept).
+        ValueError: An argument that does not fit, a model after `quantize` or with weights that are no numbers, a
+            folder for transformers.js that holds another model, a file that differs more than the tolerance or loses
+            more than the calibration allows (it is not kept).
         ImportError: The format needs a package that is not installed.
     """
     directory, processor = Path(directory), processor or SegformerImageProcessor()
     smallest = smallest_side(model.config)
     check(format, size, batch, weights, model.dtype_policy.name, smallest)
     check_scope(format, size, picture, names, labels_at, max_pixels)
-    if modes := {*quantization_modes(model).values()}:
-        raise ValueError(
-            f"The model is quantized ({', '.join(modes)}), expected one of floats: export it before `quantize`, such "
-            'as with weights="int8", or keep this one by `model.save("model.keras")`.'
-        )
+    check_kept(directory, tolerance)
+    check_floats(quantization_modes(model).values())
     check_finite({weight.path: np.asarray(weight) for weight in model.weights})
     if size is not None:
         processor = at_size(processor, size)
@@ -124,27 +122,28 @@ def export(
     tolerance = (np.inf if calibration else TOLERANCES[weights]) if tolerance is None else tolerance
     if format == "saved_model":
         return _export_saved_model(model, directory, processor, tolerance, names, labels_at, max_pixels)
-    name, kind = TRANSFORMERS_JS[weights]
-    file = directory / (FILES[format].file if program is None else f"onnx/{name}")
-    exported = _export_runtime(model, file, format, processor, size, batch, weights, tolerance, picture, calibration)
+    if format == "litert":
+        size, batch = size or processor.fixed_size, 1
+        if size is None:
+            raise ValueError("LiteRT needs one fixed size, and the processor has none: give one, size or --size.")
+    _check_packages(format, bool(calibration))
+    about = Description.of_model(model, processor, size, **facts(model))
+    file, beside = Path(FILES[format].file), {}
     if program is not None:
-        with staged(directory) as draft:
-            (draft / "config.json").write_text(_config_of_transformers_js(model, kind), "utf-8")
-            (draft / "preprocessor_config.json").write_text(processor.to_json_string(), "utf-8")
-    return exported
+        file = Path(transformers_js.FOLDER, transformers_js.FILES[weights][0])
+        beside = transformers_js.files_beside(directory, weights, about)
+    return _export_runtime(
+        model, directory, file, beside, about, format, batch, weights, tolerance, picture, calibration
+    )
 
 
-def _config_of_transformers_js(model: SegformerBase, kind: str) -> str:
-    """`config.json` with the classes' colours, Pillow's version, and which weights are loaded where nobody says."""
-    about = Description.of_model(model)
-    more = {
-        "architectures": [about.model.removeprefix("TF")],
-        "palette": [row["color"] for row in class_rows(model.config)],
-        "transformers.js_config": {"dtype": kind},
-        "pillow_version": list(PILLOW_VERSION),  # the page without a server resizes as this one does
-    }
-    values = json.loads(model.config.to_json_string())
-    return json.dumps({**values, **more}, indent=2, sort_keys=True) + "\n"
+def _check_packages(format: str, calibrated: bool) -> None:
+    packages, extra = FILES[format].packages, "export"
+    if calibrated:
+        packages, extra = packages + " nncf", "int8"
+    modules = [package.replace("-", "_") for package in packages.split()]
+    if missing := [name for name in modules if importlib.util.find_spec(name) is None]:
+        raise ImportError(f"{format} needs {', '.join(missing)}: pip install 'segformer-tf[{extra}]'.")
 
 
 def at_size(processor: SegformerImageProcessor, size: tuple[int, int]) -> SegformerImageProcessor:
@@ -156,34 +155,37 @@ def at_size(processor: SegformerImageProcessor, size: tuple[int, int]) -> Segfor
 def _export_saved_model(model, directory: Path, processor, tolerance, names, labels_at, max_pixels) -> Exported:
     functions = signatures.build(model, processor, names, labels_at, max_pixels)
     size = processor.fixed_size or ANY_SIZE
-    with staged(directory) as stage:
+    version = ""
+
+    def numbered() -> list[str]:  # while no other export can take the number
+        nonlocal version
+        version = str(next_version(directory))
+        draft.rename(draft.with_name(version))
+        return []
+
+    with staged(directory, numbered) as stage:
         draft = stage / "version"
         difference, scale = write_saved_model(draft, model, processor, functions, size, directory.resolve().name)
         _check_difference("The SavedModel", difference, scale, tolerance)
-        version = str(next_version(directory))
-        draft.rename(stage / version)
     return Exported(directory / version, difference, _relative(difference, scale), None)
 
 
 def _export_runtime(
-    model, path: Path, format, processor, size, batch, weights, tolerance, picture, calibration
+    model, directory: Path, name: Path, beside, about, format, batch, weights, tolerance, picture, calibration
 ) -> Exported:
+    """`name` in the directory, and the texts of `beside`, {name: text}, all at once."""
     runtime = FILES[format]
-    packages, extra = (runtime.packages + " nncf", "int8") if calibration else (runtime.packages, "export")
-    modules = [package.replace("-", "_") for package in packages.split()]
-    if missing := [name for name in modules if importlib.util.find_spec(name) is None]:
-        raise ImportError(f"{format} needs {', '.join(missing)}: pip install 'segformer-tf[{extra}]'.")
-    if format == "litert":
-        size, batch = size or processor.fixed_size, 1
-    pixels = np.repeat(_pixels(model, processor, picture, size), batch or 1, axis=0)
+    pixels = np.repeat(_pixels(model, about.image_processor(), picture, about.size), batch or 1, axis=0)
     expected = KerasModel(model)(pixels)
-    about = Description.of_model(model, processor, size, **facts(model))
-    shape, quantized = pixels_shape(model, size, batch), None
+    shape, quantized = pixels_shape(model, about.size, batch), None
     stale = [REPORT] * (format == "openvino" and not calibration)  # of an int8 file that goes now
-    with staged(path.parent, lambda: stale) as draft, tempfile.TemporaryDirectory() as directory_of_full:
-        file = draft / path.name  # the .bin of OpenVINO moves before its .xml
+    with staged(directory, lambda: stale, name.parts[:-1]) as draft, tempfile.TemporaryDirectory() as elsewhere:
+        file = draft / name  # the .bin of OpenVINO moves before its .xml
+        file.parent.mkdir(exist_ok=True)
+        for other, text in beside.items():
+            (draft / other).write_text(text, "utf-8")
         if calibration:
-            full = Path(directory_of_full, runtime.file)
+            full = Path(elsewhere, runtime.file)
             runtime.write(model, full, shape, "float32", about)
             quantized = quantize(full, file, runtime.load, calibration)
             (draft / REPORT).write_text(json.dumps(quantized.to_dict(), indent=1) + "\n", "utf-8")
@@ -191,9 +193,9 @@ def _export_runtime(
             runtime.write(model, file, shape, weights, about)
         found = runtime.load(file)(pixels)
         difference, scale = float(np.abs(found - expected).max()), float(np.abs(expected).max())
-        _check_difference(path.name, difference, scale, tolerance)
+        _check_difference(name.name, difference, scale, tolerance)
     same = _same_labels(found, expected, pixels)
-    return Exported(path, difference, _relative(difference, scale), same, quantized)
+    return Exported(directory / name, difference, _relative(difference, scale), same, quantized)
 
 
 def _relative(difference: float, scale: float) -> float:

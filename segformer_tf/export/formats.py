@@ -10,13 +10,14 @@ import tensorflow as tf
 
 from segformer_tf.export.onnx_weights import compress
 from segformer_tf.models.base import SegformerBase
-from segformer_tf.pipelines import description, openvino_files
+from segformer_tf.pipelines import checksum, description, openvino_files
 from segformer_tf.pipelines.description import Description
 from segformer_tf.pipelines.exported import LiteRt, Onnx, OpenVino
 from segformer_tf.pipelines.runtimes import KerasModel, Runtime, export_quietly
 
 WEIGHTS = ("float32", "float16", "int8")
 Shape = tuple[int | None, ...]
+CHECKSUM = f"{description.KEY}_checksum"
 
 
 class Format(NamedTuple):
@@ -45,8 +46,9 @@ def _write_onnx(model: SegformerBase, path: Path, shape: Shape, weights: str, ab
     if weights != "float32":
         compress(path, weights)
     written = onnx.load(path)
-    onnx.helper.set_model_props(written, {description.KEY: about.text()})
+    onnx.helper.set_model_props(written, {description.KEY: about.text(), CHECKSUM: checksum.PLACEHOLDER})
     onnx.save(written, path)
+    checksum.stamp(path)
 
 
 def _write_openvino(model: SegformerBase, path: Path, shape: Shape, weights: str, about: Description) -> None:
@@ -66,8 +68,6 @@ def _write_openvino(model: SegformerBase, path: Path, shape: Shape, weights: str
 
 
 def _write_litert(model: SegformerBase, path: Path, shape: Shape, weights: str, about: Description) -> None:
-    if None in shape:
-        raise ValueError("LiteRT needs one fixed size, and the processor has none: give size=(height, width).")
     compressed: dict = {} if weights == "float32" else {"optimizations": [tf.lite.Optimize.DEFAULT]}
     if weights == "float16":
         compressed["target_spec"] = {"supported_types": [tf.float16]}

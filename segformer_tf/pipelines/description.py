@@ -16,7 +16,8 @@ from segformer_tf import __version__
 from segformer_tf.config import SegformerConfig
 from segformer_tf.images.palettes import palette_with
 from segformer_tf.images.processor import SegformerImageProcessor
-from segformer_tf.storage.read import parse_json, understanding
+from segformer_tf.pipelines import checksum
+from segformer_tf.storage.read import MAX_BYTES, parse_json, understanding
 
 TEMPERATURE = "calibration_temperature"  # of config.json: what `calibrate` found that logits are to be divided by
 COLORS = "class_colors"  # of config.json: {name: [red, green, blue]}, as the data set has them that was trained on
@@ -68,7 +69,7 @@ class Description:
         return cls(name, model.config.to_dict(), settings, model.data_format, size, extra)
 
     @classmethod
-    def parse(cls, text: str | None, path: str | os.PathLike):
+    def parse(cls, text: str | bytes | None, path: str | os.PathLike):
         """From the text in a file; ValueError where there is none, or a newer version wrote it."""
         try:
             found = parse_json(text, str(path), "the description of a model") if text else None
@@ -84,10 +85,13 @@ class Description:
 
     @classmethod
     def _understood(cls, found: dict[str, Any], path: str | os.PathLike):
-        if found.get("format", 0) > FORMAT:
+        written = found.get("format", FORMAT)
+        if type(written) is not int or written > FORMAT:
+            versions = found.get("versions")
+            by = versions.get("segformer_tf") if isinstance(versions, dict) else "of an unknown version"
             raise ValueError(
-                f"{path} was written by segformer-tf {found.get('versions', {}).get('segformer_tf')} (format "
-                f"{found['format']}), and this is {__version__} (format {FORMAT}): install the newer one."
+                f"{path} was written by segformer-tf {by} (format {written!r:.40}), and this is {__version__} (format "
+                f"{FORMAT}): install the newer one."
             )
         known = ("class", "config", "processor", "data_format", "size", "format", "classes")
         extra = {key: value for key, value in found.items() if key not in known}
@@ -97,9 +101,11 @@ class Description:
         if size is not None:
             height, width = map(operator.index, size)
             size = height, width
-        SegformerConfig.from_dict(found["config"])  # raises for what no SegFormer has
+            if min(size) < 1:
+                raise ValueError(f"size is {height} x {width}, expected two numbers above 0.")
         made = cls(found["class"], found["config"], found.get("processor"), data_format, size, extra)
-        made.image_processor()
+        class_palette(SegformerConfig.from_dict(made.config))  # these raise for what no SegFormer has
+        _ = made.temperature, made.image_processor()
         return made
 
     def text(self) -> str:
@@ -117,19 +123,31 @@ class Description:
     def check_shapes(self, path: str | os.PathLike, pixel_values: Sequence[Any], logits: Sequence[Any]) -> None:
         """Raises ValueError where the shapes that a file takes and gives are not those of this model.
 
-        A number that depends on the call is None, a name or below 0.
+        A number that depends on the call is None, a name or below 0. That of the channels never does, so where it
+        seems to, they lie on the other axis.
         """
         config = SegformerConfig.from_dict(self.config)
-        axis = 1 if self.data_format == "channels_first" else -1
+        first = self.data_format == "channels_first"
+        axis, other = (1, -1) if first else (-1, 1)
+        changed = "it was changed after it was written; write it again with segformer-tf export."
         for what, shape, said in (
             ("channels", pixel_values, config.num_channels),
             ("classes", logits, config.num_labels),
         ):
+            shape = [side if isinstance(side, int) and side >= 0 else None for side in shape]
             found = shape[axis] if len(shape) == 4 else shape[-1]
-            if isinstance(found, int) and found >= 0 and found != said:
+            if len(shape) == 4 and found is None and shape[other] is not None:
+                found = "any number"
+            if found not in (None, said):
                 raise ValueError(
-                    f"{path} says that its model has {said} {what}, {self.data_format}, and has {found} there: it was "
-                    "changed after it was written; write it again with segformer-tf export."
+                    f"{path} says that its model has {said} {what}, {self.data_format}, and has {found} there: "
+                    f"{changed}"
+                )
+            sides = tuple(shape[2:] if first else shape[1:3])
+            if what == "channels" and None not in sides and sides != self.size:
+                told = "any size" if self.size is None else "{} x {} pixels".format(*self.size)
+                raise ValueError(
+                    f"{path} says that it takes {told}, and takes {sides[0]} x {sides[1]} alone: {changed}"
                 )
 
     def channels_last(self) -> "Description":
@@ -182,21 +200,25 @@ def _is_color(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 3 and all(type(part) is int and 0 <= part <= 255 for part in value)
 
 
-def of_saved_model(directory: str | os.PathLike) -> str | None:
-    """The text in a SavedModel, None where it has none."""
+def of_saved_model(directory: str | os.PathLike) -> bytes | None:
+    """The text in a SavedModel, which `parse` decodes; None where it has none."""
     file = Path(directory) / SAVED_MODEL_FILE
-    return file.read_text("utf-8") if file.is_file() else None
+    return file.read_bytes() if file.is_file() else None
 
 
 def append(path: str | os.PathLike, text: str) -> None:
-    """Puts a description behind a LiteRT model."""
+    """Puts a description and the file's checksum behind a LiteRT model."""
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(APPENDED_FILE, text)
+        archive.comment = checksum.PLACEHOLDER.encode()
+    checksum.stamp(path)
 
 
-def read_appended(path: str | os.PathLike) -> str | None:
-    """What `append` put there."""
-    if not zipfile.is_zipfile(path):
-        return None
-    with zipfile.ZipFile(path) as archive:
-        return archive.read(APPENDED_FILE).decode() if APPENDED_FILE in archive.namelist() else None
+def read_appended(path: str | os.PathLike) -> bytes | None:
+    """What `append` put there, which `parse` decodes; None where that is nothing, or damaged."""
+    with open(path, "rb") as file:
+        try:
+            archive = zipfile.ZipFile(file)
+            return archive.read(APPENDED_FILE) if archive.getinfo(APPENDED_FILE).file_size <= MAX_BYTES else None
+        except Exception:  # zipfile raises what it likes of a damaged one: BadZipFile, OSError, zlib.error, ...
+            return None

@@ -11,16 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from segformer_tf.pipelines import openvino_files
+from segformer_tf.pipelines import checksum, openvino_files
 from segformer_tf.pipelines.description import KEY, Description, of_saved_model, read_appended
 from segformer_tf.pipelines.runtimes import Runtime, graphs_at_once
-from segformer_tf.storage.find import WEIGHT_FILES
+from segformer_tf.storage.find import has_weights
 from segformer_tf.storage.read import reason
 from segformer_tf.storage.switch import settle
 
-SIZED_PLANS = (
-    8  # of OpenVINO, 1 second each: a size has one for a picture alone, one for several; then any size shares one
-)
+# OpenVINO's, 1 second each: a size has one for a picture alone, one for several; then any size shares one.
+SIZED_PLANS = 8
 WRITTEN = ("openvino_model.xml", "model.onnx", "model.tflite")  # by `export` into the directory that it is given
 PLACES = ("Exception from ", "Check '")  # lines of OpenVINO's errors that tell where in its source
 PACKAGES = {"openvino": "openvino", "onnx": "onnxruntime", "litert": "ai_edge_litert"}
@@ -184,7 +183,7 @@ def exported_file(name_or_path: str | os.PathLike) -> Path | None:
         ValueError: A directory has exported files of several formats.
     """
     path = Path(name_or_path)
-    if path.suffix.lower() in KINDS:
+    if path.suffix.lower() in KINDS and not path.is_dir():
         return path
     if path.name == "saved_model.pb":
         return path.parent
@@ -192,8 +191,8 @@ def exported_file(name_or_path: str | os.PathLike) -> Path | None:
         return path.with_suffix(".xml")
     if path.is_dir() and (found := _of_transformers_js(path)):
         return found
-    if not path.is_dir() or (path / "config.json").exists():
-        return None
+    if not path.is_dir() or any((path / name).exists() for name in ("config.json", "best/config.json")):
+        return None  # a checkpoint or a run
     versions = sorted(
         (int(e.name), e) for e in path.iterdir() if e.name.isdecimal() and (e / "saved_model.pb").exists()
     )
@@ -210,8 +209,7 @@ def _of_transformers_js(path: Path) -> Path | None:
     """The file in a folder for transformers.js, or in its folder `onnx`, where there are no weights of a checkpoint."""
     inside = path if path.name == "onnx" and (path.parent / "config.json").exists() else path / "onnx"
     beside = inside.parent
-    weights = any((beside / name).exists() for name in WEIGHT_FILES) or any(beside.glob("*.pth"))
-    if weights or not (beside / "config.json").is_file():
+    if has_weights(beside) or not (beside / "config.json").is_file():
         return None
     files = sorted(inside.glob("model*.onnx"))
     if len(files) > 1:
@@ -226,16 +224,18 @@ def open_exported(path: Path, runtime: str = "auto") -> Runtime:
     Raises:
         FileNotFoundError, ImportError, ValueError: No such file; its runtime is not installed; another program's file.
     """
-    if path.parent.is_dir():
-        settle(path.parent)
+    for directory in path.parents[: 2 if path.parent.name == "onnx" else 1]:
+        if directory.is_dir():
+            settle(directory)
     if not path.exists():
         raise FileNotFoundError(f"There is no file {path}; expected what segformer-tf export wrote.")
-    own = {".xml": "openvino", ".onnx": "onnx", ".tflite": "litert"}.get(path.suffix.lower(), "tensorflow")
+    suffix = "" if path.is_dir() else path.suffix.lower()
+    own = {".xml": "openvino", ".onnx": "onnx", ".tflite": "litert"}.get(suffix, "tensorflow")
     if runtime not in ("auto", own):
         raise ValueError(f'runtime is {runtime!r}; expected "auto" or {own!r} for {path}.')
     if own != "tensorflow":
         check_installed(own, str(path))
-    return KINDS.get(path.suffix.lower(), SavedModel)(path)
+    return KINDS.get(suffix, SavedModel)(path)
 
 
 KINDS: dict[str, Any] = {".xml": OpenVino, ".onnx": Onnx, ".tflite": LiteRt}
@@ -250,6 +250,7 @@ def check_installed(runtime: str, why: str) -> None:
 
 
 def _readable(path: str | os.PathLike, load: Any) -> Any:
+    checksum.check(path)  # before a runtime, which computes with damaged weights, or ends with the whole program
     try:
         with openvino_files.interruptible():
             return load()

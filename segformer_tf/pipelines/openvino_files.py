@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from segformer_tf.pipelines import checksum
 from segformer_tf.pipelines.description import KEY
 
 TELEMETRY = "openvino_telemetry"  # a package that OpenVINO and NNCF do without where it is not there
@@ -44,12 +45,14 @@ def interruptible() -> Iterator[None]:
 
 
 def save(model: Any, path: Path, about: str, compress_to_fp16: bool = False) -> None:
-    """Writes an OpenVINO model with its description, and with which .bin is its own."""
+    """Writes an OpenVINO model with its description, which .bin is its own, and the .xml's checksum."""
     openvino = load()
     model.set_rt_info(about, [KEY, "model"])
     openvino.save_model(model, path, compress_to_fp16)
     model.set_rt_info(_fingerprint(path.with_suffix(".bin")), [KEY, "weights"])
+    model.set_rt_info(checksum.PLACEHOLDER, [KEY, "checksum"])
     openvino.save_model(model, path, compress_to_fp16)  # the same weights again, now that they are known
+    checksum.stamp(path)
 
 
 def said(model: Any, name: str) -> str | None:

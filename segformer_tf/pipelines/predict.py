@@ -231,9 +231,10 @@ class Predictor:
         bound = self.runtime.size
         if bound is None or shape == bound:
             return shape
+        other = "for that size" if self.runtime.backend == "litert" else "without a size"
         raise ValueError(
             f"{self.runtime.source} takes {bound[0]} x {bound[1]} pixels only, and would be given {shape[0]} x "
-            f"{shape[1]}: export it without a size, or have pictures resized, or cut into windows, of {bound[0]} x "
+            f"{shape[1]}: export it {other}, or have pictures resized, or cut into windows, of {bound[0]} x "
             f"{bound[1]}."
         )
 

@@ -33,6 +33,11 @@ class Source(NamedTuple):
     weights: Path
 
 
+def has_weights(directory: Path) -> bool:
+    """Whether a directory is a checkpoint, whatever else lies in it."""
+    return any((directory / name).exists() for name in WEIGHT_FILES) or any(directory.glob("*.pth"))
+
+
 def pop_hub_arguments(kwargs: dict[str, Any]) -> dict[str, Any]:
     """Takes the arguments that say where to look on the Hub out of `kwargs`."""
     return {key: kwargs.pop(key) for key in HUB_ARGUMENTS if key in kwargs}
@@ -184,6 +189,8 @@ def _not_read(directory: Path | None, choices: Sequence[str]) -> str:
         )
     if skipped := [file for file in files if file in WEIGHT_FILES and file not in choices]:
         return f"; use_safetensors leaves out {', '.join(skipped)}"
+    if directory and "model.keras" in files:
+        return f"; its model.keras is Keras' own, which is loaded by its name: give {directory / 'model.keras'}"
     renamed = [file for file in files if file.endswith(TORCH_SUFFIXES)]
     return f"; if PyTorch wrote {renamed[0]}, rename it to .pth to have it read" if renamed else ""
 

@@ -8,7 +8,7 @@ import ctypes
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
@@ -55,8 +55,11 @@ def settle(directory: str | os.PathLike) -> None:
             _move_up(Path(directory))
 
 
-def commit(draft: Path, directory: Path, replaces: set[str]) -> None:
-    """Switches to the files of a draft in one step; those named by `replaces` that it does not have are removed."""
+def commit(draft: Path, directory: Path, replaces: set[str], joins: Collection[str] = ()) -> None:
+    """Switches to the files of a draft in one step; those named by `replaces` that it does not have are removed.
+
+    Files of a directory named by `joins` go among those that are there.
+    """
     _move_up(directory)
     written = [*draft.iterdir()]
     for entry in written:
@@ -67,7 +70,12 @@ def commit(draft: Path, directory: Path, replaces: set[str]) -> None:
     gone = [name for name in replaces - {entry.name for entry in written} if (directory / name).exists()]
     several = len(entries) + len(gone) > 1
     for entry in entries:
-        _check_room(entry, directory / entry.name, entry.name in replaces and not several)
+        target = directory / entry.name
+        if entry.name in joins and entry.is_dir() and target.is_dir():
+            for part in entry.iterdir():
+                _check_room(part, target / part.name, False)
+        else:
+            _check_room(entry, target, entry.name in replaces and not several)
     for name in gone:
         _check_room(draft / (name + REMOVED), directory / name, False)
     if several:
@@ -78,7 +86,9 @@ def commit(draft: Path, directory: Path, replaces: set[str]) -> None:
         return
     for entry in entries:
         target = directory / entry.name
-        if not (entry.name in replaces and target.is_dir()):
+        if entry.name in joins:
+            _join(entry, target)
+        elif not (entry.name in replaces and target.is_dir()):
             _move(entry, target)
         elif not _exchanged(entry, target):
             _move(target, draft / (entry.name + REMOVED))
@@ -113,7 +123,7 @@ def _move_up(directory: Path) -> None:
     entries = sorted(save.iterdir(), key=lambda entry: (entry.suffix == ".json", entry.name))
     for entry in entries:
         if entry.suffix != REMOVED:
-            _move(entry, directory / entry.name)
+            _join(entry, directory / entry.name)
     for entry in reversed(entries):  # model.safetensors, which loading prefers, before the shards of an index
         if entry.suffix == REMOVED:
             try:
@@ -139,12 +149,20 @@ def locked(directory: Path, alone: bool) -> AbstractContextManager[None]:
     return nullcontext() if directory.name.startswith(PREFIX) else locks.locked(directory, alone)
 
 
+def _join(source: Path, target: Path) -> None:
+    """Moves a file or directory, of a directory that is there already the files."""
+    if not (source.is_dir() and target.is_dir()):
+        return _move(source, target)
+    for part in sorted(source.iterdir()):
+        _move(part, target / part.name)
+
+
 def _move(source: Path, target: Path) -> None:
     try:
         os.replace(source, target)
     except OSError as error:
-        if source.parent.name == SAVE:
-            raise _unfinished(source.parent.parent, error) from error
+        if save := next((parent for parent in source.parents if parent.name == SAVE), None):
+            raise _unfinished(save.parent, error) from error
         hint = GONE if isinstance(error, FileNotFoundError) else way_out(error) or _AWAY
         raise refused(error.errno, f"Cannot write {target} ({error.strerror}); {hint}.") from error
 

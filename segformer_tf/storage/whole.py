@@ -20,7 +20,9 @@ _cleared: set[Path] = set()  # directories whose leftovers this process has look
 
 
 @contextmanager
-def staged(directory: str | os.PathLike, replaces: Callable[[], Iterable[str]] | None = None) -> Iterator[Path]:
+def staged(
+    directory: str | os.PathLike, replaces: Callable[[], Iterable[str]] | None = None, joins: Iterable[str] = ()
+) -> Iterator[Path]:
     """A hidden directory to write files and directories into; they move up into `directory` when the block succeeds.
 
     Each replaces what has its name, all in one step for `settled` readers; others see them move in the order of their
@@ -28,12 +30,14 @@ def staged(directory: str | os.PathLike, replaces: Callable[[], Iterable[str]] |
     if need be.
 
     Args:
-        replaces: Gives the names of what goes with this save, of earlier files or a directory of the same name.
+        replaces: Gives the names of what goes with this save, of earlier files or a directory of the same name. It is
+            asked while no other process saves there.
+        joins: Names of directories whose files go among those that are there.
 
     Raises OSError that names the path, the reason and the way out where the disk is full, read-only or denies access,
     whatever the library that wrote raised.
     """
-    with _draft(Path(directory), Path(directory), replaces) as draft:
+    with _draft(Path(directory), Path(directory), replaces, joins) as draft:
         yield draft
 
 
@@ -52,7 +56,9 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 
 
 @contextmanager
-def _draft(directory: Path, what: Path, replaces: Callable[[], Iterable[str]] | None) -> Iterator[Path]:
+def _draft(
+    directory: Path, what: Path, replaces: Callable[[], Iterable[str]] | None, joins: Iterable[str] = ()
+) -> Iterator[Path]:
     missing = [path for path in (directory, *directory.parents) if not path.exists()]
     draft, lock = _new_draft(directory)
     try:
@@ -60,7 +66,7 @@ def _draft(directory: Path, what: Path, replaces: Callable[[], Iterable[str]] | 
             yield draft
             _finish(draft)
         with locked(directory, alone=True):
-            commit(draft, directory, set(replaces() if replaces else ()))
+            commit(draft, directory, set(replaces() if replaces else ()), {*joins})
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         with suppress(OSError):  # others may have put something there

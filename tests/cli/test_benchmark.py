@@ -41,6 +41,20 @@ def test_without_scores_only_float32_is_recommended_and_failures_never():
     assert benchmark.recommended([{"failure": "no"}]) is None
 
 
+def test_what_is_lost_is_counted_from_the_best_float32_row_whichever_ran_first():
+    lossy, exact, small = row("mixed_bfloat16", 30, score=0.5), row("float32", 20, score=0.7), row("int8", 5, score=0.5)
+    assert benchmark.recommended([lossy, exact, small]) is exact
+    assert benchmark.recommended([lossy, {**exact, "score": 0.4}, {**exact, "ms": 1}, small])["score"] == 0.7
+    assert benchmark.recommended([lossy, small]) is small
+
+
+def test_scores_that_are_no_numbers_are_none():
+    nan = float("nan")
+    exact, small = row("float32", 20, score=nan), row("int8", 5, score=nan)
+    assert benchmark.recommended([exact, small]) is exact
+    assert benchmark.recommended([{**exact, "score": 0.7}, small, row("float16", 9, score=0.7)])["numbers"] == "float16"
+
+
 def test_the_table_marks_the_row_and_says_how_to_get_it(capsys):
     best = {**row("float16", 20, score=0.5, memory_mb=300.0, disk_mb=7.0), "runtime": "openvino", "recommended": True}
     tables.costs(

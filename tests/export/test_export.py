@@ -18,8 +18,10 @@ from segformer_tf import (
 )
 from segformer_tf.export import export as export_module
 from segformer_tf.export import signatures
+from segformer_tf.export.arguments import FORMATS, check
 from segformer_tf.export.export import export
 from segformer_tf.export.saved_model import next_version, weights_sha256
+from segformer_tf.storage import whole
 
 
 def test_signatures_have_the_names_types_and_shapes_that_clients_rely_on():
@@ -100,6 +102,39 @@ def test_versions_count_up_from_the_highest(tmp_path):
     assert next_version(tmp_path) == 11
 
 
+def test_a_version_that_came_meanwhile_is_not_in_the_way(tmp_path, monkeypatch):
+    """The number is taken while no other export can take it, not when this one begins."""
+
+    def write(draft, *_):
+        draft.mkdir()
+        (draft / "saved_model.pb").touch()
+        return 0.0, 1.0
+
+    finish = whole._finish
+
+    def finished(draft):
+        (tmp_path / "1").mkdir()
+        (tmp_path / "1" / "saved_model.pb").touch()
+        finish(draft)
+
+    monkeypatch.setattr(export_module, "write_saved_model", write)
+    monkeypatch.setattr(whole, "_finish", finished)
+    assert export(model(), tmp_path, processor=processor(), names=["logits"]).path == tmp_path / "2"
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob("*/*")) == [
+        "1/saved_model.pb",
+        "2/saved_model.pb",
+    ]
+
+
+def test_a_directory_that_is_called_like_a_file_is_refused_and_found_where_it_is_there(tmp_path):
+    for name in ("out.onnx", "OUT.TFLITE", "model.keras"):
+        with pytest.raises(ValueError, match=rf"{name} has the name of a file, .*: name a directory"):
+            export(model(), tmp_path / name, "keras", processor=processor())
+    assert not any(tmp_path.iterdir())
+    (tmp_path / "out.onnx").mkdir()
+    assert export(model(), tmp_path / "out.onnx", "keras", processor=processor()).path.is_file()
+
+
 def test_a_failed_export_leaves_nothing_behind(tmp_path, monkeypatch):
     def fail_half_way(draft, *_):
         (draft / "saved_model.pb").parent.mkdir()
@@ -112,9 +147,10 @@ def test_a_failed_export_leaves_nothing_behind(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_differs_more_than_the_tolerance_is_not_kept(tmp_path):
+def test_a_file_that_differs_more_than_the_tolerance_is_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setitem(export_module.TOLERANCES, "float32", -1.0)
     with pytest.raises(ValueError, match=r"model.keras gives logits up to .* it was not kept"):
-        export(model(), tmp_path, "keras", processor=processor(), tolerance=-1.0)
+        export(model(), tmp_path, "keras", processor=processor())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -383,6 +419,12 @@ def test_a_processor_that_makes_pictures_too_small_is_refused_before_the_work(tm
         ({"max_pixels": 10**6, "format": "keras"}, "max_pixels is 1000000 for keras, expected none"),
         ({"max_pixels": -1}, "max_pixels is -1, expected a number above 0"),
         ({"names": []}, "names is empty, expected some of serving_default, segment_tensor, logits, transformers"),
+        ({"tolerance": float("nan"), "format": "keras"}, "tolerance is nan, expected 0 or more"),
+        ({"tolerance": -0.1, "format": "keras"}, "tolerance is -0.1, expected 0 or more"),
+        (
+            {"format": "litert", "processor": SegformerImageProcessor(do_resize=False)},
+            "LiteRT needs one fixed size, and the processor has none: give one, size or --size",
+        ),
         ({"batch": 2}, "batch is 2 for saved_model, expected none: it binds files of onnx or openvino"),
     ],
 )
@@ -433,5 +475,9 @@ def test_what_transformers_js_cannot_load_is_refused_before_the_work(tmp_path):
 def test_a_quantized_model_is_refused_with_what_to_do(tmp_path):
     network = random_model()
     network.quantize("int8")
-    with pytest.raises(ValueError, match=r"quantized \(int8\), expected one of floats: export it before `quantize`"):
+    told = r"quantized \(int8\), expected one of floats: export it before `quantize`"
+    with pytest.raises(ValueError, match=told):
         export(network, tmp_path, "onnx")
+    for format in FORMATS:  # of the command's --dtype
+        with pytest.raises(ValueError, match=told):
+            check(format, None, None, "float32", "int8_from_float32")

@@ -141,7 +141,7 @@ def test_a_description_says_all_that_a_pipeline_needs(tmp_path):
     file = tmp_path / "model.tflite"
     file.write_bytes(b"TFL3 and more")
     append(file, about.text())
-    assert file.read_bytes().startswith(b"TFL3 and more") and read_appended(file) == about.text()
+    assert file.read_bytes().startswith(b"TFL3 and more") and read_appended(file) == about.text().encode()
     assert APPENDED_FILE.encode() in file.read_bytes()
 
 
@@ -205,6 +205,10 @@ def test_a_size_that_a_bound_file_does_not_take_is_told():
     assert segment(picture, mode="slide").labels.shape == (100, 130)  # its own size is the window
     with pytest.raises(ValueError, match=r"model\.tflite takes 64 x 96 pixels only, and would be given 32 x 48"):
         segment(picture, scales=(0.5,))
+    for backend, way in (("onnx", "without a size"), ("litert", "for that size")):  # which always has one
+        runtime.backend = backend
+        with pytest.raises(ValueError, match=f"export it {way}, or have pictures resized"):
+            segment(picture, scales=(0.5,))
 
 
 @pytest.mark.parametrize("name", ["openvino_model.xml", "model.onnx", "model.tflite", "3/saved_model.pb"])
@@ -214,9 +218,24 @@ def test_the_directory_that_export_wrote_means_the_file_in_it(name, tmp_path):
     file.touch()
     (tmp_path / "quantization.json").touch()
     assert exported.exported_file(tmp_path) == (file.parent if file.parent != tmp_path else file)
-    (tmp_path / "config.json").touch()
-    assert exported.exported_file(tmp_path) is None  # a checkpoint, whatever lies beside it
+    for name in ("config.json", "best/config.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+        assert exported.exported_file(tmp_path) is None  # a checkpoint or a run, whatever lies beside it
+        (tmp_path / name).unlink()
     assert exported.exported_file(tmp_path / "nothing") is None
+
+
+@pytest.mark.parametrize("name", ["out.onnx", "out.xml", "saved_model.tflite"])
+def test_a_directory_that_is_called_like_a_file_is_a_directory(name, tmp_path, monkeypatch):
+    (directory := tmp_path / name).mkdir()
+    (directory / "model.onnx").touch()
+    assert exported.exported_file(directory) == directory / "model.onnx"
+    (directory / "model.onnx").unlink()
+    (directory / "saved_model.pb").touch()
+    assert exported.exported_file(directory) == directory
+    with pytest.raises(ValueError, match="does not say which SegFormer it is"):
+        exported.open_exported(directory)
 
 
 def test_a_folder_named_by_a_digit_that_is_no_number_is_no_version(tmp_path):

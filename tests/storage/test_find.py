@@ -59,6 +59,7 @@ def test_an_empty_directory_says_what_was_looked_for(tmp_path):
             "flax_model.msgpack",
             r"its flax_model\.msgpack is Flax's, .*: save it as model\.safetensors, .*from_flax=True",
         ),
+        ("model.keras", r"its model\.keras is Keras' own, which is loaded by its name: give .*model\.keras"),
         ("model.pt", r"if PyTorch wrote model\.pt, rename it to \.pth"),
         ("model.pth.tar", r"if PyTorch wrote model\.pth\.tar, rename it to \.pth"),
         ("pytorch_model.bin", r"use_safetensors leaves out pytorch_model\.bin"),

@@ -1,5 +1,6 @@
 """From a draft to the files of a directory: who may move files when, and in which order."""
 
+import os
 import types
 from pathlib import Path
 
@@ -55,6 +56,51 @@ def test_a_json_file_that_a_save_leaves_as_it_is_stays(tmp_path):
             (stage / "index.json").write_text("same")
             (stage / "weights").write_text(text)
     assert (tmp_path / "index.json").read_text() == "same" and (tmp_path / "weights").read_text() == "2"
+
+
+def nested(directory, text):
+    with whole.staged(directory, joins=["onnx"]) as stage:
+        (stage / "onnx").mkdir()
+        for name in ("a.json", "onnx/x", "onnx/y"):
+            (stage / name).write_text(text)
+
+
+def test_files_of_a_directory_go_among_those_that_are_there(tmp_path):
+    for text in ("1", "2", "3"):
+        nested(tmp_path, text)
+        (tmp_path / "onnx" / "other").touch()
+        if text == "2":
+            (tmp_path / "a.json").write_text("3")  # then one directory is all that changes
+    assert {path.name: path.read_text() for path in tmp_path.rglob("*") if path.is_file()} == {
+        **dict.fromkeys(["a.json", "x", "y"], "3"),
+        "other": "",
+    }
+    (tmp_path / "onnx" / "x").unlink()
+    (tmp_path / "onnx" / "x").mkdir()
+    with pytest.raises(OSError, match=r"Cannot write .*onnx/x \(Is a directory\)"):
+        nested(tmp_path, "4")
+    assert (tmp_path / "a.json").read_text() == (tmp_path / "onnx" / "y").read_text() == "3"
+    with pytest.raises(OSError, match=r"Cannot write .*onnx \(Directory not empty\)"), whole.staged(tmp_path) as stage:
+        (stage / "onnx").mkdir()
+
+
+def test_a_save_into_a_directory_that_was_stopped_is_finished(tmp_path, monkeypatch):
+    nested(tmp_path, "old")
+    real, steps = os.replace, iter(range(9))
+
+    def replace(*paths):
+        if next(steps) == 2:  # the draft, and the first file
+            raise KeyboardInterrupt
+        real(*paths)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", replace)
+        with pytest.raises(KeyboardInterrupt):
+            nested(tmp_path, "new")
+    assert (tmp_path / "onnx" / "x").read_text() == "new" and (tmp_path / "a.json").read_text() == "old"
+    with switch.settled(tmp_path):
+        found = {path.name: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    assert found == dict.fromkeys(["a.json", "x", "y"], "new")
 
 
 def test_a_directory_takes_the_place_of_another_where_the_system_refuses_to_swap_them(tmp_path, monkeypatch):

@@ -155,6 +155,16 @@ def test_the_masks_of_a_data_set_are_no_pictures_to_calibrate_by(tmp_path, capsy
         calibration_of(tmp_path, 300, None, processor())
 
 
+def test_of_folders_of_classes_the_training_pictures_alone_are_taken(tmp_path):
+    for split, count in (("train", 3), ("val", 2)):
+        for kind in ("cat", "dog"):
+            (folder := tmp_path / split / kind).mkdir(parents=True)
+            for i in range(count):
+                picture(40, 50, seed=i).save(folder / f"{i}.png")
+    found = calibration_of(tmp_path, 300, None, processor(), classifies=True)
+    assert len(list(found.pixels())) == 6 and found.score is None
+
+
 def test_labels_of_one_logit_agree_where_its_sign_does():
     """The largest of one logit is always the first."""
 

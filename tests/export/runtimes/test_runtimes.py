@@ -177,7 +177,7 @@ def test_int8_kernels_are_within_half_a_step_and_a_quarter_of_the_size(tmp_path)
 
 
 def test_litert_needs_a_size(tmp_path):
-    with pytest.raises(ValueError, match="LiteRT needs one fixed size"):
+    with pytest.raises(ValueError, match=r"LiteRT needs one fixed size, .*: give one, size or --size"):
         export(model(), tmp_path, "litert", processor=processor(size={"shortest_edge": 64}))
 
 
@@ -253,10 +253,25 @@ def test_a_file_whose_classes_are_not_its_own_is_refused(tmp_path):
     changed = onnx.load(file)
     about = json.loads(changed.metadata_props[0].value)
     about["config"] |= {"id2label": {"0": "road", "1": "rest"}, "label2id": {"road": 0, "rest": 1}}
-    onnx.helper.set_model_props(changed, {description.KEY: json.dumps(about)})
+    onnx.helper.set_model_props(changed, {description.KEY: json.dumps(about)})  # the checksum goes
     onnx.save(changed, file)
     with pytest.raises(ValueError, match=r"model\.onnx says that its model has 2 classes, channels_last, and has 5"):
         SegmentationPipeline.from_pretrained(file)
+
+
+@pytest.mark.parametrize("format", FILES)
+def test_a_damaged_file_is_told_whichever_byte_it_is(format, tmp_path):
+    """A runtime computes with damaged weights without a word."""
+    file = export(model(), tmp_path, format, processor=processor(), size=SIZE).path
+    whole = file.read_bytes()
+    for place in np.linspace(0, len(whole) - 1, 9).astype(int):
+        damaged = bytearray(whole)
+        damaged[place] ^= 255
+        file.write_bytes(damaged)
+        with pytest.raises(ValueError, match=rf"{file.name} (is not what was written: its checksum|does not say whi)"):
+            open_exported(file)
+    file.write_bytes(whole)
+    assert open_exported(file).backend == format
 
 
 def test_openvino_files_come_in_pairs(tmp_path):
