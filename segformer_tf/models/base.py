@@ -16,6 +16,7 @@ from segformer_tf.models.compiled import fields_of
 from segformer_tf.models.distribution import Mended, scaled
 from segformer_tf.models.inputs import as_pair, check_logits, check_pixels, out_of_mapping
 from segformer_tf.models.kernels import final_weights, for_xla, portable_ops, step
+from segformer_tf.models.layer_states import Settable
 from segformer_tf.models.metrics import MeanIoU
 from segformer_tf.models.network import Network, from_boundary
 from segformer_tf.models.outputs import CallWithOptions, ModelOutput, alone
@@ -24,7 +25,7 @@ from segformer_tf.models.private import forget_compiled, has_compiled_loss, has_
 from segformer_tf.storage.keywords import check_keywords, keywords_of, spell_checked
 
 
-class SegformerBase(Pretrained, Mended):
+class SegformerBase(Pretrained, Settable, Mended):
     """A Keras functional model over the layers of a `Network`; subclasses add a head and a loss.
 
     The graph that Keras sees (`inputs`, `outputs`, `summary()`, saving) gives the field that the task is about; hidden

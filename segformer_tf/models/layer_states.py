@@ -7,6 +7,20 @@ import keras
 from segformer_tf.models import private
 
 
+class Settable(keras.layers.Layer):
+    """A layer whose `trainable`, when set, reaches all layers inside, on every backend.
+
+    Keras on TensorFlow leaves out a value that the layer has already: one that learns and has frozen layers inside
+    would keep them so.
+    """
+
+    def __setattr__(self, name: str, value) -> None:
+        if name == "trainable":
+            type(self).trainable.fset(self, value)  # pyright: ignore[reportOptionalCall]
+        else:
+            super().__setattr__(name, value)
+
+
 def places(layer: keras.layers.Layer) -> dict[str, keras.layers.Layer]:
     """All layers inside, outer ones first, by their names from `layer` on; `layer.path` also has what is around."""
     found = {}

@@ -77,7 +77,7 @@ def drop_path(rate: float, **kwargs) -> keras.layers.Dropout:
     return keras.layers.Dropout(rate, noise_shape=(None, 1, 1, 1), **kwargs)
 
 
-class Block(keras.layers.Layer):
+class Block(layer_states.Settable):
     """A layer made of parts under the checkpoint's names; has the shape of its input unless a subclass says otherwise.
 
     Every part is made with the number of channels of its input, so that all are built without tracing `call`: b5 is

@@ -11,6 +11,7 @@ from segformer_tf.models import losses
 from segformer_tf.models.base import SegformerBase
 from segformer_tf.models.checkpointed import Pretrained, as_config, checked
 from segformer_tf.models.inputs import as_pair
+from segformer_tf.models.layer_states import Settable
 from segformer_tf.models.metrics import LabelAccuracy, MeanIoU
 from segformer_tf.models.network import MeanTokenClassifier, as_maps, decode_head, from_boundary, to_boundary
 from segformer_tf.models.outputs import EncoderOutput, TaskOutput
@@ -49,8 +50,16 @@ class EncoderOf(TFSegformerModel):
         outputs = {"last_hidden_state": network.last(deepest)}
         super(SegformerBase, self).__init__(inputs=whole.inputs[0], outputs=outputs, name=self.base_model_prefix)
         self._describe(network, config, whole.data_format, whole.dtype_policy)
-        if not any(layer.trainable for layer in self.layers if layer.weights):
-            self.trainable = False  # as the one of the model that this was copied or loaded from
+
+    @property
+    def trainable(self) -> bool:
+        """Whether any layer learns: they are the whole model's too, and are set there as well."""
+        return any(layer.trainable for layer in self.layers if layer.weights)
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        for layer in self.layers:
+            layer.trainable = value
 
     @classmethod
     def from_config(cls, config, custom_objects=None, **kwargs):
@@ -174,7 +183,7 @@ class TFSegformerForSemanticSegmentation(WithHead):
 
 
 @register
-class TFSegformerDecodeHead(Pretrained, keras.Model):
+class TFSegformerDecodeHead(Pretrained, Settable, keras.Model):
     """The decode head by itself: list of maps `(B, H_i, W_i, hidden_sizes[i]) -> logits (B, H_0, W_0, num_labels)`.
 
     Takes what a `TFSegformerModel` of the same data format gives as `hidden_states`, the deepest also as tokens. Its

@@ -68,6 +68,48 @@ def test_a_copy_of_a_frozen_model_or_encoder_is_frozen(small_config, whole):
     assert copy.deepcopy(model.segformer).trainable_variables == []
 
 
+def by_the_model(model):
+    model.trainable = True
+
+
+def by_the_encoder(model):
+    model.segformer.trainable = True
+
+
+def by_each_layer(model):
+    for layer in model.layers:
+        layer.trainable = True
+
+
+def off_and_on(model):
+    model.trainable = False
+    model.trainable = True
+
+
+@pytest.mark.parametrize("thaw", [by_the_model, by_the_encoder, by_each_layer, off_and_on])
+def test_an_encoder_freezes_again_after_a_thaw(small_config, thaw):
+    model = TFSegformerForSemanticSegmentation(small_config)
+    whole, encoder = len(model.trainable_variables), model.segformer
+    of_encoder = len(encoder.trainable_variables)
+    for _ in range(2):
+        encoder.trainable = False
+        assert (len(model.trainable_variables), len(encoder.trainable_variables)) == (whole - of_encoder, 0)
+        assert model.trainable and not encoder.trainable
+        thaw(model)
+        assert (len(model.trainable_variables), len(encoder.trainable_variables)) == (whole, of_encoder)
+        assert encoder.trainable
+
+
+def test_a_layer_that_learns_is_set_to_learn_with_all_that_is_inside(small_config):
+    model = TFSegformerForSemanticSegmentation(small_config)
+    block, whole = model.network.stages[1].blocks[0], len(model.trainable_variables)
+    for outer in (model, block):
+        block.attention.query.trainable = False
+        assert outer.trainable and len(model.trainable_variables) == whole - 2
+        outer.trainable = True
+        assert len(model.trainable_variables) == whole
+
+
 def test_training_goes_on_in_a_loaded_model_as_in_the_one_that_was_kept(tmp_path, model, pixels, labels):
     model.compile(keras.optimizers.Adam(1e-3, epsilon=1e-3))
     model.fit(pixels, labels, verbose=0)
