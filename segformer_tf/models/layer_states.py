@@ -1,4 +1,4 @@
-"""What layers are beside their weights: frozen, quantized, with LoRA; kept in Keras' configurations of models and blocks.
+"""What layers are beside their weights: frozen, quantized, with LoRA. Keras' configurations of models and blocks tell.
 
 As in Keras' own files the weights are those that LoRA's products were added to, and the adapters start anew.
 """
