@@ -14,8 +14,9 @@ from segformer_tf.models.adamw import AdamW
 from segformer_tf.models.checkpointed import Pretrained
 from segformer_tf.models.compiled import fields_of
 from segformer_tf.models.distribution import Mended, scaled
-from segformer_tf.models.inputs import as_pair, check_logits, check_pixels, out_of_mapping
+from segformer_tf.models.inputs import as_pair, check_logits, check_pixels, out_of_mapping, unnamed
 from segformer_tf.models.kernels import final_weights, for_xla, kept_labels, portable_ops
+from segformer_tf.models.layer_states import Settable
 from segformer_tf.models.metrics import MeanIoU
 from segformer_tf.models.network import Network, from_boundary
 from segformer_tf.models.outputs import CallWithOptions, ModelOutput, alone
@@ -25,7 +26,7 @@ from segformer_tf.models.settings import as_config, checked
 from segformer_tf.storage.keywords import check_keywords, keywords_of, spell_checked
 
 
-class SegformerBase(Pretrained, Mended):
+class SegformerBase(Pretrained, Settable, Mended):
     """A Keras functional model over the layers of a `Network`; subclasses add a head and a loss.
 
     The graph that Keras sees (`inputs`, `outputs`, `summary()`, saving) gives the field that the task is about; hidden
@@ -163,6 +164,7 @@ class SegformerBase(Pretrained, Mended):
         whose attribute `resizes_logits` is true sees the logits as the model makes them, which saves memory.
         """
         check_keywords("compile", kwargs, keywords_of(keras.Model.compile))
+        loss, metrics, kwargs = unnamed(loss), unnamed(metrics), {key: unnamed(value) for key, value in kwargs.items()}
         optimizer = optimizer or AdamW(6e-5, weight_decay=0.01)
         if loss is None and metrics is None:
             metrics = self._default_metrics()

@@ -217,8 +217,7 @@ class Pretrained(TransformersInterface):
             "name": self.name,
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
             "trainable": self.trainable,
-            "quantized": layer_states.quantization_modes(self),
-            "frozen": layer_states.frozen(self),
+            **layer_states.of(self),
         }
 
     @classmethod
@@ -226,8 +225,7 @@ class Pretrained(TransformersInterface):
         """The model of a configuration, or of what `get_config` gave, with new weights; `kwargs` replace keys."""
         if not isinstance(config, dict) or "config" not in config:
             return cls(config, **kwargs)
-        config = {**config, "config": SegformerConfig.from_dict(config["config"]), **kwargs}
-        states = {"quantized": config.pop("quantized", {}), "frozen": config.pop("frozen", [])}
-        model = cls(**config)
+        config, states = layer_states.taken(config)
+        model = cls(**{**config, "config": SegformerConfig.from_dict(config["config"]), **kwargs})
         layer_states.restore(model, **states)
         return model

@@ -32,6 +32,11 @@ def _pixels_of(inputs: Mapping) -> Any:
     return inputs["pixel_values"]
 
 
+def unnamed(value: Any) -> Any:
+    """What Keras takes by the name of an output, without the name where it is that of the only one."""
+    return value["logits"] if isinstance(value, Mapping) and set(value) == {"logits"} else value
+
+
 def as_pair(data) -> tuple:
     """(x, y, sample_weight) of what `fit` hands on, with the labels of a dict moved to where Keras looks for them.
 
@@ -42,6 +47,7 @@ def as_pair(data) -> tuple:
     if isinstance(x, Mapping):
         y = x.get("labels") if y is None else y
         x = _pixels_of(x)
+    y, sample_weight = unnamed(y), unnamed(sample_weight)
     if isinstance(y, Mapping):  # as transformers' classes take them too
         if "labels" not in y:
             raise ValueError(

@@ -10,9 +10,10 @@ import keras
 from keras import ops
 
 from segformer_tf.models import kernels
-from segformer_tf.models.primitives import REFERENCE_EPS, BatchNorm, Block, drop_path
+from segformer_tf.models.primitives import REFERENCE_EPS, BatchNorm, Block, drop_path, register
 
 
+@register
 class OverlapPatchEmbeddings(Block):
     """Overlapping patches, each to a vector: `(B, H, W, C) -> (B, ceil(H/stride), ceil(W/stride), channels)`.
 
@@ -35,6 +36,7 @@ class OverlapPatchEmbeddings(Block):
         return self.layer_norm(self.proj(padded), training=training)
 
 
+@register
 class EfficientSelfAttention(Block):
     """Every position attends to a map reduced by `sr_ratio` a side: `(B, H, W, C) -> (B, H, W, C)`.
 
@@ -77,6 +79,7 @@ class EfficientSelfAttention(Block):
         return (mixed, weights) if output_attentions else mixed
 
 
+@register
 class MixFFN(Block):
     """Two dense layers with a 3x3 depthwise convolution between, which stands in for positional encoding.
 
@@ -99,6 +102,7 @@ class MixFFN(Block):
         return self.dropout(self.dense2(hidden), training=training)
 
 
+@register
 class EncoderLayer(Block):
     """Attention and Mix-FFN, each after a norm and beside a shortcut: `(B, H, W, C) -> (B, H, W, C)`.
 
@@ -138,6 +142,7 @@ class EncoderLayer(Block):
         return (x, weights) if output_attentions else x
 
 
+@register
 class DecodeHead(Block):
     """The maps of all stages to logits: list of `(B, H_i, W_i, sizes[i]) -> (B, H_0, W_0, num_labels)` float32.
 

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import optree
 
+from segformer_tf.models.layer_states import Settable
 from segformer_tf.models.private import register_with_torch
 
 # Arguments of a call that gives a dictionary of what the task is about, whatever a configuration says.
@@ -97,7 +98,7 @@ class TaskOutput(ModelOutput):
 
 
 @keras.saving.register_keras_serializable(package="segformer_tf")
-class CallWithOptions(keras.layers.Layer):
+class CallWithOptions(Settable):
     """A model called with options that give more fields than its graph has, as one operation of another Keras graph.
 
     Keras takes the number of an operation's outputs from its first call, and a model's first call is its own graph.

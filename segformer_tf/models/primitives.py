@@ -12,8 +12,11 @@ from segformer_tf.models import distribution, kernels, layer_states, private
 REFERENCE_EPS = 1e-5  # of every norm in transformers' SegFormer
 CHANNELS_LAST = "channels_last"  # inside the model, whatever the boundary says
 
+register = keras.saving.register_keras_serializable(package="segformer_tf")  # for models made of a model's layers
 
-class Dense(keras.layers.Dense):
+
+@register
+class Dense(layer_states.Adaptable, keras.layers.Dense):
     """`keras.layers.Dense`; with LoRA or a quantized kernel as Keras computes it."""
 
     def call(self, inputs, training=None):
@@ -27,6 +30,12 @@ class Dense(keras.layers.Dense):
         return super().quantize(mode, type_check=False, **kwargs)
 
 
+@register
+class Conv2D(layer_states.Adaptable, keras.layers.Conv2D):
+    """`keras.layers.Conv2D`."""
+
+
+@register
 class LayerNorm(keras.layers.LayerNormalization):
     """`keras.layers.LayerNormalization` over the last axis."""
 
@@ -34,6 +43,7 @@ class LayerNorm(keras.layers.LayerNormalization):
         return kernels.layer_norm(inputs, self.gamma, self.beta, self.epsilon, training)
 
 
+@register
 class BatchNorm(keras.layers.BatchNormalization):
     """`keras.layers.BatchNormalization` over the last axis; its running variance is unbiased, as in PyTorch.
 
@@ -68,7 +78,7 @@ def drop_path(rate: float, **kwargs) -> keras.layers.Dropout:
     return keras.layers.Dropout(rate, noise_shape=(None, 1, 1, 1), **kwargs)
 
 
-class Block(keras.layers.Layer):
+class Block(layer_states.Settable):
     """A layer made of parts under the checkpoint's names; has the shape of its input unless a subclass says otherwise.
 
     Every part is made with the number of channels of its input, so that all are built without tracing `call`: b5 is
@@ -95,10 +105,10 @@ class Block(keras.layers.Layer):
         """(..., in_channels) -> (..., units)."""
         return self.part(name, in_channels, dense, units, self.initializer_range, **kwargs)
 
-    def conv(self, name: str, in_channels: int, channels: int, size: int, stride: int) -> keras.layers.Conv2D:
+    def conv(self, name: str, in_channels: int, channels: int, size: int, stride: int) -> Conv2D:
         """`size` x `size`, without padding."""
         start = {"kernel_initializer": conv_initializer(size**2 * channels), "data_format": CHANNELS_LAST}
-        return self.part(name, in_channels, keras.layers.Conv2D, channels, size, stride, **start)
+        return self.part(name, in_channels, Conv2D, channels, size, stride, **start)
 
     def depthwise(self, name: str, channels: int, size: int) -> keras.layers.DepthwiseConv2D:
         """`size` x `size` on each channel by itself, padded with zeros to the size of its input."""
@@ -123,11 +133,13 @@ class Block(keras.layers.Layer):
 
     @private.adds_to_arguments
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "frozen": layer_states.frozen(self)}
+        return {**super().get_config(), **layer_states.of(self)}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]):
-        frozen = config.get("frozen", [])
-        layer: Any = super().from_config({key: value for key, value in config.items() if key != "frozen"})
-        layer_states.restore(layer, quantized={}, frozen=frozen)
+        config, states = layer_states.taken(config)
+        layer: Any = super().from_config(config)
+        if states.keys() - {"frozen"}:
+            layer.build(None)
+        layer_states.restore(layer, **states)
         return layer

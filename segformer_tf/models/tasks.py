@@ -11,6 +11,7 @@ from segformer_tf.models import losses
 from segformer_tf.models.base import SegformerBase
 from segformer_tf.models.checkpointed import Pretrained
 from segformer_tf.models.inputs import as_pair
+from segformer_tf.models.layer_states import Settable
 from segformer_tf.models.metrics import LabelAccuracy, MeanIoU
 from segformer_tf.models.network import MeanTokenClassifier, as_maps, decode_head, from_boundary, to_boundary
 from segformer_tf.models.outputs import EncoderOutput, TaskOutput
@@ -50,8 +51,16 @@ class EncoderOf(TFSegformerModel):
         outputs = {"last_hidden_state": network.last(deepest)}
         super(SegformerBase, self).__init__(inputs=whole.inputs[0], outputs=outputs, name=self.base_model_prefix)
         self._describe(network, config, whole.data_format, whole.dtype_policy)
-        if not any(layer.trainable for layer in self.layers if layer.weights):
-            self.trainable = False  # as the one of the model that this was copied or loaded from
+
+    @property
+    def trainable(self) -> bool:
+        """Whether any layer learns: they are the whole model's too, and are set there as well."""
+        return any(layer.trainable for layer in self.layers if layer.weights)
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        for layer in self.layers:
+            layer.trainable = value
 
     @classmethod
     def from_config(cls, config, custom_objects=None, **kwargs):
@@ -75,6 +84,24 @@ class WithHead(SegformerBase):
 
     segformer = base_model
 
+    @spell_checked
+    @functools.wraps(keras.Model.fit)
+    def fit(self, *args, **kwargs):
+        return super().fit(**self._arguments(super().fit, args, kwargs))
+
+    @spell_checked
+    @functools.wraps(keras.Model.train_on_batch)
+    def train_on_batch(self, *args, **kwargs):
+        return super().train_on_batch(**self._arguments(super().train_on_batch, args, kwargs))
+
+    def _arguments(self, method, args, kwargs) -> dict:
+        """What `fit` was given, by name; ValueError for a class weight of no class."""
+        arguments = inspect.signature(method).bind(*args, **kwargs).arguments
+        classes = max(self.config.num_labels, 2)
+        if unknown := sorted(set(arguments.get("class_weight") or ()) - set(range(classes))):
+            raise ValueError(f"class_weight has the class {unknown[0]}, expected 0 to {classes - 1}: leave it out.")
+        return arguments
+
 
 @register
 class TFSegformerForImageClassification(WithHead):
@@ -90,6 +117,21 @@ class TFSegformerForImageClassification(WithHead):
 
     def _task_loss(self, labels, logits, sample_weight):
         return losses.classification_loss(labels, logits, self.config.problem_type, sample_weight)
+
+    def _arguments(self, method, args, kwargs) -> dict:
+        """ValueError also for class weights where a picture has not one class: Keras takes the first for it."""
+        arguments, config = super()._arguments(method, args, kwargs), self.config
+        if not arguments.get("class_weight"):
+            return arguments
+        x = arguments.get("x")
+        _, labels, _ = as_pair(getattr(x, "element_spec", (x, arguments.get("y"))))
+        known = hasattr(labels, "shape") and getattr(labels.shape, "rank", 0) is not None
+        problem = losses.problem_of(labels, config.num_labels, config.problem_type) if known else config.problem_type
+        if problem in ("regression", "multi_label_classification"):
+            raise ValueError(
+                f"class_weight is given for {problem}, expected none: weigh the pictures by sample_weight instead."
+            )
+        return arguments
 
     def _default_metrics(self) -> list:
         problem = self.config.problem_type
@@ -127,22 +169,10 @@ class TFSegformerForSemanticSegmentation(WithHead):
 
     # Keras takes one class weight a picture from the labels' last axis; here every pixel has its class's.
 
-    @spell_checked
-    @functools.wraps(keras.Model.fit)
-    def fit(self, *args, **kwargs):
-        return super().fit(**self._without_class_weight(super().fit, args, kwargs))
-
-    @spell_checked
-    @functools.wraps(keras.Model.train_on_batch)
-    def train_on_batch(self, *args, **kwargs):
-        return super().train_on_batch(**self._without_class_weight(super().train_on_batch, args, kwargs))
-
-    def _without_class_weight(self, method, args, kwargs) -> dict:
-        """The arguments but `class_weight`, which the training step or its loss then gives to the pixels."""
-        arguments = inspect.signature(method).bind(*args, **kwargs).arguments
+    def _arguments(self, method, args, kwargs) -> dict:
+        """Without `class_weight`, which the training step or its loss then gives to the pixels."""
+        arguments = super()._arguments(method, args, kwargs)
         given, classes = arguments.pop("class_weight", None), max(self.config.num_labels, 2)
-        if unknown := sorted(set(given or ()) - set(range(classes))):
-            raise ValueError(f"class_weight has the class {unknown[0]}, expected 0 to {classes - 1}: leave it out.")
         weights = tuple(float(given.get(i, 1.0)) for i in range(classes)) if given else None
         if weights != self._class_weights:
             self._class_weights = weights
@@ -175,7 +205,7 @@ class TFSegformerForSemanticSegmentation(WithHead):
 
 
 @register
-class TFSegformerDecodeHead(Pretrained, keras.Model):
+class TFSegformerDecodeHead(Pretrained, Settable, keras.Model):
     """The decode head by itself: list of maps `(B, H_i, W_i, hidden_sizes[i]) -> logits (B, H_0, W_0, num_labels)`.
 
     Takes what a `TFSegformerModel` of the same data format gives as `hidden_states`, the deepest also as tokens. Its

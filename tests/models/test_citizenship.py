@@ -6,6 +6,7 @@ import pickle
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from segformer_tf import (
     TFSegformerDecodeHead,
@@ -128,3 +129,17 @@ def test_class_weight_weighs_each_pixel_by_its_class_and_is_forgotten_after(smal
     np.testing.assert_allclose(found, _expected_loss(logits, labels, picked), rtol=1e-4)
     with pytest.raises(ValueError, match="class_weight has the class 7, expected 0 to 4"):
         loss(class_weight={7: 1.0})
+
+
+def test_class_weights_of_a_classifier_are_for_its_classes_and_for_one_class_a_picture(small_config, pixels):
+    model = TFSegformerForImageClassification(small_config, data_format="channels_last")
+    model.compile(keras.optimizers.SGD(0.0))
+    ids, several = np.array([0, 1]), np.eye(5, dtype="float32")[[0, 1]]
+    plain, weighed = (model.train_on_batch(pixels, ids, class_weight=given)[0] for given in (None, {0: 2.0, 1: 2.0}))
+    np.testing.assert_allclose(weighed, 2 * plain, rtol=1e-3)  # stochastic depth is on
+    with pytest.raises(ValueError, match="class_weight has the class 7, expected 0 to 4"):
+        model.fit(pixels, ids, class_weight={7: 5.0}, verbose=0)
+    data = tf.data.Dataset.from_tensor_slices((pixels, several)).batch(2)
+    for given in ((pixels, several), ({"pixel_values": pixels, "labels": several},), (data,)):
+        with pytest.raises(ValueError, match="class_weight is given for multi_label_classification, expected none"):
+            model.fit(*given, class_weight={1: 3.0}, verbose=0)

@@ -45,6 +45,24 @@ def test_keras_files_come_back_exactly(tmp_path, pixels, labels, saved_call, cls
     )
 
 
+def test_models_made_of_a_models_layers_come_back_exactly(tmp_path, small_config, pixels):
+    model = TFSegformerForSemanticSegmentation(small_config, data_format="channels_last")
+    features = keras.Model(model.inputs[0], model.get_layer("block_1_0").output)
+    head = keras.Sequential([keras.Input(pixels.shape[1:]), keras.Model(model.inputs[0], model.outputs[0])])
+    np.savez(tmp_path / "call.npz", pixels=pixels, features=features(pixels), head=head(pixels))
+    for name, each in {"features": features, "head": head}.items():
+        each.save(tmp_path / f"{name}.keras")
+        run(
+            "import sys, numpy as np, keras\n"
+            "from segformer_tf import TFSegformerModel\n"
+            "model, call = keras.saving.load_model(sys.argv[1]), np.load(sys.argv[2])\n"
+            "np.testing.assert_allclose(model(call['pixels']), call[sys.argv[3]], atol=1e-6)\n",
+            tmp_path / f"{name}.keras",
+            tmp_path / "call.npz",
+            name,
+        )
+
+
 def test_weights_files_come_back_exactly(tmp_path, small_config, saved_call):
     model = TFSegformerForSemanticSegmentation(small_config)
     model.save_weights(tmp_path / "model.weights.h5")

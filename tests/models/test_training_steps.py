@@ -254,3 +254,12 @@ def test_gradients_of_gradients_are_whole(small_config, pixels, labels, training
     expected = (first(pixels + 0.003 * direction) - first(pixels - 0.003 * direction)) / 0.006
     for call in (second, tf.function(second)):
         assert relative_difference(call(pixels), expected) < 0.01
+
+
+def test_losses_metrics_and_labels_may_be_told_by_the_outputs_name(model, pixels, labels):
+    loss, found = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=255), []
+    for name in (lambda value: value, lambda value: {"logits": value}):
+        given = {"metrics": name(["accuracy"]), "weighted_metrics": name(["accuracy"]), "loss_weights": name(0.5)}
+        model.compile(keras.optimizers.SGD(0.0), loss=name(loss), **given)
+        found.append(model.evaluate(pixels, name(labels), verbose=0))
+    np.testing.assert_allclose(*found, rtol=1e-5)
