@@ -92,7 +92,7 @@ def test_an_unknown_value_of_an_option_is_a_wrong_call(checkpoint, tmp_path, cap
 @pytest.mark.parametrize(
     ("status", "arguments", "message"),
     [
-        (1, ["--format", "keras", "--tolerance", "-1"], "it was not kept"),
+        (1, ["--format", "keras", "--tolerance", "-1"], "tolerance is -1.0, expected 0 or more"),
         (2, ["--dtype", "foo"], "--dtype"),
         (
             2,

@@ -329,6 +329,7 @@ INSIDE_A_DRAFT = {
     "export/warmup.py:write_warmup",
     "images/raster.py:_spelt",  # a link in a temporary directory
     "images/raster.py:write_labels",
+    "pipelines/checksum.py:stamp",
     "pipelines/description.py:append",
     "pipelines/files.py:write_png",
     "pipelines/openvino_files.py:save",
@@ -337,6 +338,7 @@ INSIDE_A_DRAFT = {
     "pipelines/video.py:_complete",
     "training/report/charts.py:_draw_confusion",
     "training/report/charts.py:_draw_curves",
+    "training/report/classification.py:classification",
     "training/report/page.py:write_page",
     "training/report/writing.py:_examples",
 }
