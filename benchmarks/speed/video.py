@@ -1,9 +1,10 @@
 """A video through `label_video` beside the model alone: frames a second of each, and their ratio.
 
-    .venv/bin/python benchmarks/speed/video.py [--seconds 10] [--size 720 1280] [--rate 25]
+    .venv/bin/python benchmarks/speed/video.py [--seconds 10] [--size 720 1280] [--rate 25] [--input 512 512]
 
 The video is examples/china.jpg, moving. The model alone: the same frames' pixel values, in batches, nothing else. Both
-run in turns on the same machine. Minutes on two cores.
+run in turns on the same machine. `--input` is the size at which the model computes; without it its own, 360 x 480.
+Minutes on two cores.
 """
 
 import argparse
@@ -36,6 +37,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--size", type=int, nargs=2, default=(720, 1280), metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--rate", type=int, default=25)
+    parser.add_argument("--input", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--batch-size", type=int, default=8)
     arguments = parser.parse_args()
     count = round(arguments.seconds * arguments.rate)
@@ -44,6 +46,8 @@ def main() -> None:
     from segformer_tf.pipelines.video import label_video
 
     segment = SegmentationPipeline.from_pretrained(runtime="tensorflow")
+    if arguments.input:
+        segment.processor.size = dict(zip(("height", "width"), arguments.input, strict=True))
     size = segment.processor.size
     values = np.random.default_rng(0).normal(size=(arguments.batch_size, size["height"], size["width"], 3))
     values = values.astype(np.float32)

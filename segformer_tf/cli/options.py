@@ -83,7 +83,7 @@ def how_of(mode: str, window, stride, scales, flip: bool, blend: str) -> dict[st
 
 def skipped_classes(names: list[str] | None, id2label: dict[int, str]) -> tuple[str, ...]:
     """The classes that an overlay leaves out; ends as a wrong call where --skip-class names none of the model."""
-    from segformer_tf.images.drawing import BACKGROUND, skipped
+    from segformer_tf.images.classes import BACKGROUND, skipped
 
     with wrong_call("--skip-class"):
         return skipped(names or BACKGROUND, id2label)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from numbers import Real
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from segformer_tf.images.arrays import to_array
+from segformer_tf.images.classes import Names, as_ids, class_names, class_table, skipped
 from segformer_tf.images.legend import PLACES, canvas, with_legend
 from segformer_tf.images.opening import to_pixels
 from segformer_tf.images.palettes import checked_palette
@@ -19,8 +18,6 @@ from segformer_tf.storage.keywords import spell_checked
 
 BAND_PIXELS = 2**15  # that are worked on together: what is made of them on the way stays in a core's cache
 LEAST_ROWS = 64  # of a band: a TIFF's tiles are read anew for each
-BACKGROUND = ("background",)
-Names = Mapping[Any, str] | Sequence[str] | None
 
 
 @spell_checked
@@ -32,19 +29,11 @@ def colorize(labels: np.ndarray, palette: np.ndarray) -> np.ndarray:
 
 def _known(labels: np.ndarray, count: int) -> np.ndarray:
     """The ids, with `count` for every id outside [0, count)."""
-    labels = _as_ids(labels)
+    labels = as_ids(labels)
     if labels.dtype.kind == "i" and count > np.iinfo(labels.dtype).max:
         labels = labels.astype(np.int64)
     unsigned = labels.view(labels.dtype.str.replace("i", "u"))  # what is below 0 is then above every id
     return np.minimum(unsigned, min(count, np.iinfo(unsigned.dtype).max))
-
-
-def _as_ids(labels: np.ndarray) -> np.ndarray:
-    """The labels as an array; ValueError where they are not integers (H, W)."""
-    labels = to_array(labels)
-    if labels.ndim != 2 or labels.dtype.kind not in "iu":
-        raise ValueError(f"labels are {labels.dtype} of shape {labels.shape}; expected integers (H, W).")
-    return labels
 
 
 @spell_checked
@@ -53,7 +42,7 @@ def label_image(labels: np.ndarray, palette: np.ndarray) -> Image.Image:
 
     Id 255 has no colour of its own (black) unless there are 256 classes. Raises ValueError for ids that do not fit.
     """
-    labels, palette = _as_ids(labels), checked_palette(palette)
+    labels, palette = as_ids(labels), checked_palette(palette)
     count = len(palette)
     limit = 255 if count <= 256 else 65535
     if labels.size and (labels.min() < 0 or labels.max() > limit):
@@ -63,60 +52,6 @@ def label_image(labels: np.ndarray, palette: np.ndarray) -> Image.Image:
     image = Image.fromarray(labels.astype(np.uint8))
     image.putpalette(palette.tobytes().ljust(768, b"\0"))
     return image
-
-
-@spell_checked
-def class_table(labels: np.ndarray, id2label: Names = None, scores: np.ndarray | None = None) -> list[dict[str, Any]]:
-    """Class ids (H, W) -> [{"id", "name", "pixels", "share", "score"}], largest first.
-
-    `share` is of all pixels, 0 to 1; `score` the mean of `scores` (H, W) over the class's pixels, None without them.
-    Ids that `id2label` does not have, such as 255, are left out.
-    """
-    labels = _as_ids(labels)
-    names = class_names(id2label)
-    flat = labels.ravel()
-    if flat.size and flat.min() >= 0 and (top := int(flat.max())) <= 65535:  # counting is much faster than sorting
-        counts = np.zeros(top + 1, np.int64)
-        for start in range(0, flat.size, BAND_PIXELS):
-            counts += np.bincount(flat[start : start + BAND_PIXELS], minlength=top + 1)
-        ids = np.flatnonzero(counts)
-        counts = counts[ids]
-    else:
-        ids, counts = np.unique(flat, return_counts=True)
-    rows = [
-        {"id": i, "name": names.get(i, f"class {i}"), "pixels": n, "share": n / labels.size, "score": None}
-        for i, n in zip(ids.tolist(), counts.tolist(), strict=True)
-        if i in names or (id2label is None and i != 255)
-    ]
-    for row in rows if scores is not None else ():
-        row["score"] = float(scores[labels == row["id"]].mean(dtype=np.float64))
-    return sorted(rows, key=lambda row: -row["pixels"])
-
-
-def check_class(name: str, names: Names) -> None:
-    """Raises ValueError where no class has that name; the message says the nearest, or all of them."""
-    known = list(class_names(names).values())
-    if name not in known:
-        near = difflib.get_close_matches(name, known, 1)
-        wanted = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}."
-        raise ValueError(f"The model has no class {name!r}; {wanted}")
-
-
-def skipped(skip: str | Sequence[str] | None, names: Names) -> tuple[str, ...]:
-    """The names of the classes that are not painted. Raises ValueError for one that is no class but "background"."""
-    if not isinstance(skip, Iterable | None):
-        raise ValueError(f"skip is {skip!r}; expected names of classes in a list.")
-    chosen = (skip,) if isinstance(skip, str) else tuple(skip or ())
-    for name in chosen:
-        if name not in BACKGROUND:
-            check_class(name, names)
-    return chosen
-
-
-def class_names(id2label: Names) -> dict[int, str]:
-    """The names by class id, of a mapping (whose keys may be texts, as in JSON) or of a list."""
-    items = id2label.items() if isinstance(id2label, Mapping) else enumerate(id2label or [])
-    return {int(key): str(name) for key, name in items}
 
 
 @spell_checked
@@ -156,7 +91,7 @@ def overlay_pixels(
     """`overlay` as RGB (H, W, 3) uint8; `found` is the labels' `class_table`, where there is one already."""
     if legend not in (True, False, *PLACES):
         raise ValueError(f'legend is {legend!r}; expected True, False, "outside" or "inside".')
-    labels, palette = _as_ids(labels), checked_palette(palette)
+    labels, palette = as_ids(labels), checked_palette(palette)
     bands = _bands(image, labels, palette, names, alpha, skip, outline)
     if not legend:
         found = []

@@ -12,7 +12,8 @@ from PIL import Image
 
 from segformer_tf import images
 from segformer_tf.images import raster, views
-from segformer_tf.images.drawing import BACKGROUND, check_class, overlay_pixels, skipped
+from segformer_tf.images.classes import BACKGROUND, check_class, skipped
+from segformer_tf.images.drawing import overlay_pixels
 from segformer_tf.images.opening import to_class_ids
 from segformer_tf.images.polygons import coco_annotations, svg
 from segformer_tf.pipelines import files, notebook

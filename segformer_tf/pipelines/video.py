@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from segformer_tf.images.drawing import BACKGROUND, check_alpha, skipped
+from segformer_tf.images.classes import BACKGROUND, skipped
+from segformer_tf.images.drawing import check_alpha
 from segformer_tf.images.probabilities import softmax
 from segformer_tf.pipelines import files
 from segformer_tf.pipelines.frames import Frames, open_frames

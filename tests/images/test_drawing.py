@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segformer_tf.images import class_table, colorize, label_image, overlay, palette_for
+from segformer_tf.images import colorize, label_image, overlay, palette_for
 
 PALETTE = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8)
 LABELS = np.array([[0, 0, 0, 1], [0, 2, 255, 1]], np.uint8)
@@ -15,17 +15,6 @@ def test_ids_without_a_colour_are_black():
     colours = colorize(LABELS, PALETTE)
     assert colours.shape == (2, 4, 3) and colours.dtype == np.uint8
     assert colours[0, 3].tolist() == [0, 255, 0] and colours[1, 2].tolist() == [0, 0, 0]
-
-
-def test_the_table_is_largest_first_and_leaves_out_ignored_pixels():
-    expected = [
-        {"id": 0, "name": "road", "pixels": 4, "share": 0.5, "score": None},
-        {"id": 1, "name": "tree", "pixels": 2, "share": 0.25, "score": None},
-        {"id": 2, "name": "car", "pixels": 1, "share": 0.125, "score": None},
-    ]
-    assert class_table(LABELS, NAMES) == expected
-    assert class_table(LABELS, {str(key): name for key, name in NAMES.items()}) == expected
-    assert [row["name"] for row in class_table(LABELS)] == ["class 0", "class 1", "class 2"]
 
 
 def test_a_label_image_holds_the_ids_and_shows_the_colours(tmp_path):
