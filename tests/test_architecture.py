@@ -152,11 +152,24 @@ def test_kernels_import_nothing_of_ours():
             assert all(name.startswith("segformer_tf.models.kernels") for name in ours), file
 
 
+def test_runtimes_stand_below_the_other_pipelines_and_videos_above():
+    def within(module, room):
+        return f"{module}.".startswith(f"segformer_tf.pipelines.{room}")
+
+    for module, file in MODULES.items():
+        for name, _ in imports(file):
+            if within(module, "runtimes."):
+                assert within(name, "runtimes.") or not within(name, ""), f"{file} imports {name}"
+            elif within(module, "") and within(name, "video."):
+                assert within(module, "video."), f"{file} imports {name}"
+
+
 def test_importing_the_package_loads_no_framework():
     code = (
         "import sys, segformer_tf, segformer_tf.cli, segformer_tf.checkpoints, segformer_tf.images;"
+        "import segformer_tf.pipelines.video;"
         "from segformer_tf import SegformerConfig, SegformerImageProcessor;"
-        "assert not {'tensorflow', 'keras', 'torch', 'huggingface_hub'} & set(sys.modules), sorted(sys.modules)"
+        "assert not {'tensorflow', 'keras', 'torch', 'huggingface_hub', 'av'} & set(sys.modules), sorted(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -9,7 +9,7 @@ from PIL import Image
 from reference import ROOT
 
 from segformer_tf import SegformerConfig, SegformerImageProcessor
-from segformer_tf.pipelines.description import Description
+from segformer_tf.pipelines.runtimes.description import Description
 
 
 def example(name):

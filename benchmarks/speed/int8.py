@@ -100,8 +100,8 @@ def other_runtimes(model, processor, size, calibration, directory: Path, runs: i
     import onnx
 
     from segformer_tf.export.formats import FILES
-    from segformer_tf.pipelines.description import KEY, Description, append
-    from segformer_tf.pipelines.runtimes import export_quietly
+    from segformer_tf.pipelines.runtimes.description import KEY, Description, append
+    from segformer_tf.pipelines.runtimes.runtime import export_quietly
 
     shape, pictures = (1, *size, 3), list(calibration.pixels())
     made: dict[str, tuple[str, Path]] = {}

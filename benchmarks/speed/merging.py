@@ -36,7 +36,7 @@ def work(variant: str, side: str, merged: str, format: str) -> None:
 
     from segformer_tf import SegformerConfig, SegformerImageProcessor, TFSegformerForSemanticSegmentation
     from segformer_tf.export.export import export
-    from segformer_tf.pipelines.exported import open_exported
+    from segformer_tf.pipelines.runtimes.exported import open_exported
 
     config = SegformerConfig.from_variant(variant, **settings(merged))
     model = TFSegformerForSemanticSegmentation(config, data_format="channels_last")

@@ -48,7 +48,7 @@ from segformer_tf.data.layouts import read_split
 from segformer_tf.data.masks import mask_values
 from segformer_tf.data.splits import Coding
 from segformer_tf.images.opening import open_image
-from segformer_tf.pipelines.description import Description
+from segformer_tf.pipelines.runtimes.description import Description
 
 SECONDS, WAITING, BYTES = 10, 120, 2**30
 CONFIG = SegformerConfig(depths=[1, 1], hidden_sizes=[8, 16], decoder_hidden_size=8, num_labels=3, num_encoder_blocks=2,

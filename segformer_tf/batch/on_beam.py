@@ -27,7 +27,8 @@ from segformer_tf.batch.inputs import Item, encoded
 from segformer_tf.batch.labeller import DONE, Labeller, for_workers
 from segformer_tf.batch.store import JOB, Store
 from segformer_tf.pipelines.files import MAKER
-from segformer_tf.pipelines.predict import BATCH_PIXELS, How
+from segformer_tf.pipelines.predict import How
+from segformer_tf.pipelines.runtimes.runtime import BATCH_PIXELS
 
 NAMESPACE = "segformer_tf"
 TYPICAL = 512 * 512  # pixels, of a picture whose header does not say

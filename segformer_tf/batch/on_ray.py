@@ -19,9 +19,9 @@ from segformer_tf.batch.labeller import Labeller, failed, for_workers
 from segformer_tf.batch.store import Store, StoreError
 from segformer_tf.checkpoints.names import task_of
 from segformer_tf.images.processor import SegformerImageProcessor
-from segformer_tf.pipelines.exported import exported_file, open_exported
 from segformer_tf.pipelines.pipeline import SegmentationPipeline
 from segformer_tf.pipelines.predict import How
+from segformer_tf.pipelines.runtimes.exported import exported_file, open_exported
 from segformer_tf.storage.find import DEFAULT_MODEL
 from segformer_tf.storage.keywords import spell_checked
 

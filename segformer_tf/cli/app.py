@@ -122,7 +122,7 @@ def check_model(name: str, hint: str = "--model") -> None:
 
 def check_checkpoint(name: str, hint: str) -> None:
     """As `check_model`, of commands that need weights; an exported file gives none back."""
-    from segformer_tf.pipelines.exported import exported_file
+    from segformer_tf.pipelines.runtimes.exported import exported_file
 
     check_model(name, hint)
     if exported_file(name) is not None:

@@ -74,7 +74,7 @@ def benchmark(
 
 def _prepared(model: str, size: tuple[int, int] | None, directory: Path) -> Any:
     """A dictionary for each way, its file exported just before; `failure` where that could not be."""
-    from segformer_tf.pipelines.exported import exported_file, open_exported
+    from segformer_tf.pipelines.runtimes.exported import exported_file, open_exported
 
     if exported := exported_file(model):
         runtime = open_exported(exported)
@@ -160,8 +160,8 @@ def recommended(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
 
 def run_one(task: dict[str, Any]) -> dict[str, Any]:
     """Milliseconds, pictures/s, memory and score of one way, in this process."""
-    from segformer_tf.pipelines.exported import exported_file, open_exported
-    from segformer_tf.pipelines.measuring import measure
+    from segformer_tf.pipelines.runtimes.exported import exported_file, open_exported
+    from segformer_tf.pipelines.runtimes.measuring import measure
 
     processor = None
     if exported := exported_file(task["path"]):

@@ -73,7 +73,7 @@ def _facts(name: str) -> dict[str, Any]:
     from segformer_tf.checkpoints.infer import ARCHITECTURES, expected_shapes
     from segformer_tf.checkpoints.names import task_of
     from segformer_tf.config import variant_of
-    from segformer_tf.pipelines.exported import exported_file
+    from segformer_tf.pipelines.runtimes.exported import exported_file
 
     if exported := exported_file(name):
         return _exported_facts(name, exported)
@@ -98,7 +98,7 @@ def _exported_facts(name: str, file: Path) -> dict[str, Any]:
     """What an exported file says of itself; its numbers are its runtime's."""
     from segformer_tf import SegformerConfig, SegformerImageProcessor
     from segformer_tf.cli.options import EXPORTED
-    from segformer_tf.pipelines.exported import open_exported
+    from segformer_tf.pipelines.runtimes.exported import open_exported
 
     if file.suffix.lower() not in EXPORTED:
         load_tensorflow()
@@ -141,8 +141,8 @@ def calibrate(
     """
     load_tensorflow()
     from segformer_tf import SegformerImageProcessor
-    from segformer_tf.pipelines.exported import exported_file
-    from segformer_tf.pipelines.runtimes import KerasModel
+    from segformer_tf.pipelines.runtimes.exported import exported_file
+    from segformer_tf.pipelines.runtimes.runtime import KerasModel
     from segformer_tf.training import Protocol
     from segformer_tf.training.scoring import calibration
 

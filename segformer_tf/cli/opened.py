@@ -58,7 +58,7 @@ def load_model(model: str, has_masks: bool, merging: dict[str, Any] | None = Non
         TFSegformerForImageClassification,
         TFSegformerForSemanticSegmentation,
     )
-    from segformer_tf.pipelines.exported import exported_file, open_exported
+    from segformer_tf.pipelines.runtimes.exported import exported_file, open_exported
 
     if exported := exported_file(model):
         if merging:

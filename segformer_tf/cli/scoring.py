@@ -97,7 +97,7 @@ def evaluate(
         return
     pictures, opened = open_both(model, data, split, binary, mapping, merging, broken)
     if groups is not None:
-        from segformer_tf.pipelines.description import class_names
+        from segformer_tf.pipelines.runtimes.description import class_names
 
         try:
             extra["groups"] = {name: list(ids) for name, ids in read_groups(groups, class_names(opened.config)).items()}

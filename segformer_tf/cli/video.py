@@ -56,7 +56,7 @@ def video(
 ) -> None:
     kinds = choices.kinds_of(save, files.VIDEO_ENDINGS)
     check_model(model)
-    from segformer_tf.pipelines.frames import takes_rate
+    from segformer_tf.pipelines.video.frames import takes_rate
 
     if fps is not None and not takes_rate(source):
         raise typer.BadParameter("is for folders and cameras; a video has a rate of its own.", param_hint="--fps")
@@ -129,7 +129,7 @@ def label(
 
 def _opened(sources: list[str], fps: float | None) -> tuple[dict[Picture, Any], dict[str, str]]:
     """The videos, and why others cannot be read. Of one its frames are open, several are opened anew one at a time."""
-    from segformer_tf.pipelines.frames import open_frames
+    from segformer_tf.pipelines.video.frames import open_frames
 
     videos, refused = {}, {}
     for source in sources:
@@ -149,8 +149,8 @@ def _label(
     pipeline: Any, video: Picture, frames: Any, output: Path, kinds: tuple[str, ...], name: str, how: dict[str, Any],
     as_json: bool,
 ) -> dict[str, Any]:  # fmt: skip
-    from segformer_tf.pipelines.frames import open_frames
-    from segformer_tf.pipelines.video import label_video
+    from segformer_tf.pipelines.video.frames import open_frames
+    from segformer_tf.pipelines.video.labelling import label_video
 
     def ended(number: int, kept: list[Path]) -> None:
         where = (

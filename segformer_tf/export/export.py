@@ -30,8 +30,8 @@ from segformer_tf.images.postprocess import post_process_semantic_segmentation
 from segformer_tf.images.processor import SegformerImageProcessor
 from segformer_tf.models.base import SegformerBase
 from segformer_tf.models.layer_states import quantization_modes
-from segformer_tf.pipelines.description import Description
-from segformer_tf.pipelines.runtimes import KerasModel, pixels_shape
+from segformer_tf.pipelines.runtimes.description import Description
+from segformer_tf.pipelines.runtimes.runtime import KerasModel, pixels_shape
 from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.storage.whole import staged
 

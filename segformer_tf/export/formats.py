@@ -10,10 +10,10 @@ import tensorflow as tf
 
 from segformer_tf.export.onnx_weights import compress
 from segformer_tf.models.base import SegformerBase
-from segformer_tf.pipelines import checksum, description, openvino_files
-from segformer_tf.pipelines.description import Description
-from segformer_tf.pipelines.exported import LiteRt, Onnx, OpenVino
-from segformer_tf.pipelines.runtimes import KerasModel, Runtime, export_quietly
+from segformer_tf.pipelines.runtimes import checksum, description, openvino_files
+from segformer_tf.pipelines.runtimes.description import Description
+from segformer_tf.pipelines.runtimes.exported import LiteRt, Onnx, OpenVino
+from segformer_tf.pipelines.runtimes.runtime import KerasModel, Runtime, export_quietly
 
 WEIGHTS = ("float32", "float16", "int8")
 Shape = tuple[int | None, ...]

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from segformer_tf.images.probabilities import votes
-from segformer_tf.pipelines import openvino_files
-from segformer_tf.pipelines.measuring import least_seconds
-from segformer_tf.pipelines.runtimes import Runtime
+from segformer_tf.pipelines.runtimes import openvino_files
+from segformer_tf.pipelines.runtimes.measuring import least_seconds
+from segformer_tf.pipelines.runtimes.runtime import Runtime
 from segformer_tf.storage.keywords import spell_checked
 
 REPORT = "quantization.json"

@@ -15,7 +15,7 @@ import tensorflow as tf
 from segformer_tf import __version__
 from segformer_tf.export.warmup import sample_inputs, write_warmup
 from segformer_tf.models.base import SegformerBase
-from segformer_tf.pipelines.description import SAVED_MODEL_FILE, Description, class_rows
+from segformer_tf.pipelines.runtimes.description import SAVED_MODEL_FILE, Description, class_rows
 
 CLASSES_FILE = "classes.json"
 WARMUP_FILE = "tf_serving_warmup_requests"

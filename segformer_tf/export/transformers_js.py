@@ -7,7 +7,7 @@ from typing import Any
 from segformer_tf.config import SegformerConfig
 from segformer_tf.images.processor import SegformerImageProcessor
 from segformer_tf.images.resize import PILLOW_VERSION
-from segformer_tf.pipelines.description import KEY, Description, class_rows
+from segformer_tf.pipelines.runtimes.description import KEY, Description, class_rows
 from segformer_tf.storage.find import has_weights
 from segformer_tf.storage.read import read_config
 

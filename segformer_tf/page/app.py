@@ -12,8 +12,8 @@ from typing import Any
 from segformer_tf.page import view
 from segformer_tf.page.labeller import Labeller
 from segformer_tf.page.uploads import Picture, taken, upload_folder
-from segformer_tf.pipelines.exported import PACKAGES
 from segformer_tf.pipelines.pipeline import RUNTIMES
+from segformer_tf.pipelines.runtimes.exported import PACKAGES
 
 HERE = Path(__file__).parent
 MAX_FILE = 100 * 2**20  # bytes of a picture

@@ -18,12 +18,12 @@ from segformer_tf.checkpoints.infer import expected_shapes
 from segformer_tf.config import SegformerConfig
 from segformer_tf.images.probabilities import votes
 from segformer_tf.images.processor import SegformerImageProcessor
-from segformer_tf.pipelines.description import Description
-from segformer_tf.pipelines.exported import KINDS, PACKAGES, check_installed, exported_file
-from segformer_tf.pipelines.measuring import least_seconds
-from segformer_tf.pipelines.numpy_network import NumPy
 from segformer_tf.pipelines.predict import How
-from segformer_tf.pipelines.runtimes import KerasModel, Runtime, export_quietly, pixels_shape
+from segformer_tf.pipelines.runtimes.description import Description
+from segformer_tf.pipelines.runtimes.exported import KINDS, PACKAGES, check_installed, exported_file
+from segformer_tf.pipelines.runtimes.measuring import least_seconds
+from segformer_tf.pipelines.runtimes.numpy_network import NumPy
+from segformer_tf.pipelines.runtimes.runtime import KerasModel, Runtime, export_quietly, pixels_shape
 from segformer_tf.storage import find
 from segformer_tf.storage.read import reason
 

@@ -15,13 +15,13 @@ from segformer_tf.images.palettes import checked_palette
 from segformer_tf.images.probabilities import class_scores
 from segformer_tf.images.raster import open_regions
 from segformer_tf.pipelines import overlap, sources
-from segformer_tf.pipelines.description import class_names, class_palette
-from segformer_tf.pipelines.exported import exported_file, open_exported
 from segformer_tf.pipelines.loading import WrongTask, candidate, converted, fastest, in_numpy, whole_model
 from segformer_tf.pipelines.predict import How, Predictor, check_batch_size
 from segformer_tf.pipelines.progress import tracked
 from segformer_tf.pipelines.result import ClassificationResult, SegmentationResult, map_kind
-from segformer_tf.pipelines.runtimes import KerasModel, Runtime
+from segformer_tf.pipelines.runtimes.description import class_names, class_palette
+from segformer_tf.pipelines.runtimes.exported import exported_file, open_exported
+from segformer_tf.pipelines.runtimes.runtime import KerasModel, Runtime
 from segformer_tf.pipelines.windows import check_scales
 from segformer_tf.storage import find
 from segformer_tf.storage.find import DEFAULT_MODEL

@@ -18,7 +18,7 @@ from segformer_tf.bounds import SMALLEST_SIDE
 from segformer_tf.images.merging import BLENDS, Box, Merger
 from segformer_tf.images.processor import SegformerImageProcessor
 from segformer_tf.images.resize import pillow_resize, target_size
-from segformer_tf.pipelines.runtimes import Runtime
+from segformer_tf.pipelines.runtimes.runtime import BATCH_PIXELS, Runtime
 from segformer_tf.pipelines.windows import (
     WINDOW,
     ade20k_size,
@@ -30,7 +30,6 @@ from segformer_tf.pipelines.windows import (
     steps_of,
 )
 
-BATCH_PIXELS = 2**21  # of all pictures of a batch together: 8 of 512 x 512
 RESIZES = ("processor", "none", "ade20k", "ade20k-aligned")
 
 

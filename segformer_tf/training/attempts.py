@@ -12,7 +12,7 @@ from segformer_tf.data.inspection import Inspection
 from segformer_tf.data.splits import Split
 from segformer_tf.images import SegformerImageProcessor
 from segformer_tf.models import private
-from segformer_tf.pipelines.description import TEMPERATURE, set_classes
+from segformer_tf.pipelines.runtimes.description import TEMPERATURE, set_classes
 from segformer_tf.training import state
 from segformer_tf.training.datasets import Share, mixed, training_data
 from segformer_tf.training.keeper import Keeper, Tools

@@ -20,10 +20,10 @@ from segformer_tf.data.splits import UNLABELLED, Split
 from segformer_tf.images import SegformerImageProcessor, label_image
 from segformer_tf.models.network import to_boundary
 from segformer_tf.pipelines import overlap
-from segformer_tf.pipelines.description import class_names, class_palette
-from segformer_tf.pipelines.exported import exported_file, open_exported
 from segformer_tf.pipelines.predict import Predictor
-from segformer_tf.pipelines.runtimes import KerasModel, Runtime
+from segformer_tf.pipelines.runtimes.description import class_names, class_palette
+from segformer_tf.pipelines.runtimes.exported import exported_file, open_exported
+from segformer_tf.pipelines.runtimes.runtime import KerasModel, Runtime
 from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.storage.whole import whole
 from segformer_tf.training.augment import Augmentation, normalize

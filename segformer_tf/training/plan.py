@@ -17,7 +17,7 @@ from segformer_tf.config import SegformerConfig, variant_of
 from segformer_tf.data.splits import Split
 from segformer_tf.images import SegformerImageProcessor
 from segformer_tf.models.private import parts_of, rate_of
-from segformer_tf.pipelines.description import class_names, class_palette
+from segformer_tf.pipelines.runtimes.description import class_names, class_palette
 from segformer_tf.storage.whole import whole
 from segformer_tf.training.console import Console
 from segformer_tf.training.recipe import Recipe

@@ -162,7 +162,7 @@ def test_a_model_of_one_size_labels_windows_of_that_size_as_the_pipeline_does(
     tiny_model, photos, tmp_path, monkeypatch
 ):
     from segformer_tf import SegmentationPipeline
-    from segformer_tf.pipelines.runtimes import KerasModel
+    from segformer_tf.pipelines.runtimes.runtime import KerasModel
 
     only = property(lambda runtime: (32, 48), lambda runtime, size: None)
     monkeypatch.setattr(KerasModel, "size", only, raising=False)

@@ -9,7 +9,7 @@ from small_data import small_checkpoint, write_split
 
 from segformer_tf import SegformerImageProcessor
 from segformer_tf.cli import benchmark, main, tables
-from segformer_tf.pipelines.measuring import Measured
+from segformer_tf.pipelines.runtimes.measuring import Measured
 
 
 def row(numbers, ms, **more):
@@ -110,8 +110,8 @@ def test_every_row_is_scored_at_the_size_that_it_is_timed_at(tmp_path, monkeypat
     write_split(tmp_path / "data", "val", 1)
     processor, processors = SegformerImageProcessor(size={"height": 512, "width": 512}), []
     runtime = SimpleNamespace(description=SimpleNamespace(image_processor=lambda: processor))
-    monkeypatch.setattr("segformer_tf.pipelines.exported.open_exported", lambda _: runtime)
-    monkeypatch.setattr("segformer_tf.pipelines.measuring.measure", lambda *_: Measured(1.0, 1000.0, 1, None))
+    monkeypatch.setattr("segformer_tf.pipelines.runtimes.exported.open_exported", lambda _: runtime)
+    monkeypatch.setattr("segformer_tf.pipelines.runtimes.measuring.measure", lambda *_: Measured(1.0, 1000.0, 1, None))
     scored = "segformer_tf.training.evaluate"
     monkeypatch.setattr(scored, lambda *given: processors.append(given[3]) or {"mIoU": 0.5})
     (tmp_path / "model.onnx").touch()
@@ -125,8 +125,8 @@ def test_a_file_of_one_size_is_timed_at_that_size(tmp_path, capsys, monkeypatch)
     runtime = SimpleNamespace(
         backend="openvino", size=(96, 128), description=SimpleNamespace(image_processor=lambda: None)
     )
-    monkeypatch.setattr("segformer_tf.pipelines.exported.exported_file", Path)
-    monkeypatch.setattr("segformer_tf.pipelines.exported.open_exported", lambda _: runtime)
+    monkeypatch.setattr("segformer_tf.pipelines.runtimes.exported.exported_file", Path)
+    monkeypatch.setattr("segformer_tf.pipelines.runtimes.exported.open_exported", lambda _: runtime)
     (way,) = benchmark._prepared("model.xml", None, tmp_path)
     assert way["size"] == [96, 128]
     with pytest.raises(SystemExit) as end:

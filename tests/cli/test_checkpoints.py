@@ -6,9 +6,9 @@ import shutil
 from reference import FIXTURES
 
 from segformer_tf import SegformerConfig
-from segformer_tf.pipelines import exported
-from segformer_tf.pipelines.description import Description
-from segformer_tf.pipelines.runtimes import Runtime
+from segformer_tf.pipelines.runtimes import exported
+from segformer_tf.pipelines.runtimes.description import Description
+from segformer_tf.pipelines.runtimes.runtime import Runtime
 
 
 def test_info_tells_what_a_checkpoint_is(call):

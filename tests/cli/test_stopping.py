@@ -111,7 +111,7 @@ def test_what_a_library_makes_of_a_ctrl_c_is_still_an_interrupt():
 
 
 def test_a_command_ends_so_with_status_130(call, monkeypatch):
-    from segformer_tf.pipelines import exported
+    from segformer_tf.pipelines.runtimes import exported
 
     def interrupted(*_):
         try:

@@ -7,9 +7,9 @@ import pytest
 
 from segformer_tf import SegformerImageProcessor
 from segformer_tf.pipelines import loading
-from segformer_tf.pipelines.description import Description
 from segformer_tf.pipelines.loading import Fitted, candidate, fastest
 from segformer_tf.pipelines.predict import How
+from segformer_tf.pipelines.runtimes.description import Description
 
 PROCESSOR = SegformerImageProcessor(size={"height": 64, "width": 96})
 

@@ -18,7 +18,7 @@ from segformer_tf import (
     TFSegformerForSemanticSegmentation,
 )
 from segformer_tf.images.raster import Regions
-from segformer_tf.pipelines.runtimes import KerasModel
+from segformer_tf.pipelines.runtimes.runtime import KerasModel
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (50, 70, 3)).astype("uint8")
 

@@ -12,7 +12,7 @@ from segformer_tf import (
 )
 from segformer_tf.images.probabilities import softmax
 from segformer_tf.pipelines.predict import How, Predictor
-from segformer_tf.pipelines.runtimes import KerasModel, Runtime
+from segformer_tf.pipelines.runtimes.runtime import KerasModel, Runtime
 from segformer_tf.pipelines.windows import ade20k_size
 from segformer_tf.training.evaluate import Protocol, predictions
 

@@ -150,8 +150,8 @@ def pipelines(told, monkeypatch):
         plan = importlib.import_module(f"segformer_tf.cli.{module}").plan
         told.replace(monkeypatch, f"cli.{module}:plan", plan)
     frames = SimpleNamespace(name="street", count=1, left_out="")
-    told.replace(monkeypatch, "pipelines.frames:open_frames", frames)
-    told.replace(monkeypatch, "pipelines.video:label_video", {"frames": 1, "files": [], "classes": []})
+    told.replace(monkeypatch, "pipelines.video.frames:open_frames", frames)
+    told.replace(monkeypatch, "pipelines.video.labelling:label_video", {"frames": 1, "files": [], "classes": []})
 
 
 def models(told, monkeypatch):
@@ -204,7 +204,7 @@ def models(told, monkeypatch):
     told.replace(monkeypatch, "training.scoring.calibration:config_of", Path("config.json"))
     for name in ("save_into", "write_temperature", "draw", "figures"):
         told.replace(monkeypatch, f"training.scoring.calibration:{name}")
-    monkeypatch.setattr("segformer_tf.pipelines.runtimes.KerasModel", lambda network: network)
+    monkeypatch.setattr("segformer_tf.pipelines.runtimes.runtime.KerasModel", lambda network: network)
 
 
 def data(told, monkeypatch):

@@ -11,7 +11,7 @@ from small_data import CLASSES, picture_and_mask, tiny_network
 from segformer_tf import SegformerImageProcessor, SegmentationPipeline, TFSegformerForImageClassification
 from segformer_tf.data.inspection import inspect
 from segformer_tf.data.pictures import pair_of
-from segformer_tf.pipelines.runtimes import KerasModel
+from segformer_tf.pipelines.runtimes.runtime import KerasModel
 from segformer_tf.training import RECIPES, evaluate, read_split, train, write_shards
 from segformer_tf.training.evaluate import predictions
 from segformer_tf.training.fit import _inspected

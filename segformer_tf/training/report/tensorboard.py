@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from segformer_tf.pipelines.description import class_names, class_palette
+from segformer_tf.pipelines.runtimes.description import class_names, class_palette
 from segformer_tf.training.evaluate import predictions
 from segformer_tf.training.keeper import Keeper
 from segformer_tf.training.report.sheets import side_by_side

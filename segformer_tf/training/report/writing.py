@@ -9,7 +9,7 @@ import numpy as np
 from segformer_tf.data.splits import Split
 from segformer_tf.images import SegformerImageProcessor
 from segformer_tf.models.metrics import confusion, scores
-from segformer_tf.pipelines.description import class_names, class_palette
+from segformer_tf.pipelines.runtimes.description import class_names, class_palette
 from segformer_tf.storage.whole import staged
 from segformer_tf.training.augment import Augmentation
 from segformer_tf.training.console import Console, duration

@@ -10,9 +10,9 @@ from segformer_tf.data.naming import ids_to_model, made_up
 from segformer_tf.data.splits import Split
 from segformer_tf.images import SegformerImageProcessor
 from segformer_tf.pipelines import overlap
-from segformer_tf.pipelines.description import class_names
 from segformer_tf.pipelines.predict import How, Predictor
-from segformer_tf.pipelines.runtimes import Runtime
+from segformer_tf.pipelines.runtimes.description import class_names
+from segformer_tf.pipelines.runtimes.runtime import Runtime
 from segformer_tf.training.sources import Item, as_read_by, items
 
 LEFT_OUT = -1

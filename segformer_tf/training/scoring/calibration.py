@@ -12,9 +12,9 @@ from segformer_tf.data.splits import UNLABELLED
 from segformer_tf.images import SegformerImageProcessor
 from segformer_tf.images.bilinear import neighbours
 from segformer_tf.images.merging import Box
-from segformer_tf.pipelines.description import TEMPERATURE
 from segformer_tf.pipelines.predict import Predictor
-from segformer_tf.pipelines.runtimes import Runtime
+from segformer_tf.pipelines.runtimes.description import TEMPERATURE
+from segformer_tf.pipelines.runtimes.runtime import Runtime
 from segformer_tf.storage.read import read_json
 from segformer_tf.storage.whole import whole, write_text
 from segformer_tf.training.scoring.protocols import Protocol

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from segformer_tf.pipelines.predict import How
-from segformer_tf.pipelines.runtimes import Runtime
+from segformer_tf.pipelines.runtimes.runtime import Runtime
 from segformer_tf.storage.keywords import spell_checked
 
 

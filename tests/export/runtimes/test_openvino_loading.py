@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from serving_models import model
 
-from segformer_tf.pipelines import exported, openvino_files, runtimes
+from segformer_tf.pipelines.runtimes import exported, openvino_files, runtime
 
 # Of a program that converts; what it starts or asks the network for is written down.
 CONVERTS = """
@@ -16,7 +16,7 @@ import sys, time
 seen = []
 watched = ("os.fork", "os.posix_spawn", "subprocess.Popen", "socket.connect", "socket.getaddrinfo")
 sys.addaudithook(lambda event, _: seen.append(event) if event in watched else None)
-from segformer_tf.pipelines import openvino_files
+from segformer_tf.pipelines.runtimes import openvino_files
 openvino, nncf = openvino_files.load(), openvino_files.load("nncf")
 from onnx import TensorProto, helper
 ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 8, 8]) for name in "xy"]
@@ -49,6 +49,6 @@ def test_an_interrupt_that_openvino_made_an_error_of_is_one_again(tmp_path, monk
     network = model()
     monkeypatch.setattr(type(network), "export", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        runtimes.export_quietly(network, tmp_path / "model.xml", "openvino", (None, 64, 64, 3))
+        runtime.export_quietly(network, tmp_path / "model.xml", "openvino", (None, 64, 64, 3))
     with pytest.raises(RuntimeError, match="other"), openvino_files.interruptible():
         raise RuntimeError("other")

@@ -11,8 +11,8 @@ from reference import ROOT
 
 from segformer_tf import SegformerImageProcessor, TFSegformerForSemanticSegmentation
 from segformer_tf.export.export import export
-from segformer_tf.pipelines.exported import open_exported
 from segformer_tf.pipelines.pipeline import SegmentationPipeline
+from segformer_tf.pipelines.runtimes.exported import open_exported
 from segformer_tf.storage.find import DEFAULT_MODEL
 
 SIZE = (180, 240)

@@ -13,7 +13,7 @@ from segformer_tf.export import quantized
 from segformer_tf.export.export import export
 from segformer_tf.export.formats import FILES
 from segformer_tf.export.quantized import Calibration, quantize
-from segformer_tf.pipelines import exported
+from segformer_tf.pipelines.runtimes import exported
 
 load = FILES["openvino"].load
 PARTS = [*(f"stage {i + 1}" for i in range(model().config.num_encoder_blocks)), "head"]

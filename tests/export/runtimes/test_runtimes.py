@@ -18,8 +18,8 @@ from segformer_tf import SegformerImageProcessor, SegmentationPipeline, TFSegfor
 from segformer_tf.export import formats as export_formats
 from segformer_tf.export.export import export
 from segformer_tf.export.onnx_weights import compress
-from segformer_tf.pipelines import description, exported
-from segformer_tf.pipelines.exported import open_exported
+from segformer_tf.pipelines.runtimes import description, exported
+from segformer_tf.pipelines.runtimes.exported import open_exported
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "runtimes"
 FILES = {

@@ -7,9 +7,9 @@ from small_data import tiny_network
 
 from segformer_tf import SegformerImageProcessor
 from segformer_tf.images.merging import Box, Merger
-from segformer_tf.pipelines.description import Description
 from segformer_tf.pipelines.pipeline import SegmentationPipeline
-from segformer_tf.pipelines.runtimes import KerasModel
+from segformer_tf.pipelines.runtimes.description import Description
+from segformer_tf.pipelines.runtimes.runtime import KerasModel
 from segformer_tf.training import Protocol, evaluate, read_split
 from segformer_tf.training.scoring import calibration
 from segformer_tf.training.scoring.calibration import Reliability, Sampler, calibrate, fit_temperature

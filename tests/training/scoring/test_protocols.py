@@ -7,7 +7,7 @@ from PIL import Image
 
 from segformer_tf import SegformerConfig, SegformerImageProcessor, TFSegformerForImageClassification
 from segformer_tf.pipelines.predict import How
-from segformer_tf.pipelines.runtimes import KerasModel
+from segformer_tf.pipelines.runtimes.runtime import KerasModel
 from segformer_tf.training import Protocol, evaluate, read_split
 from segformer_tf.training.evaluate import predictions
 

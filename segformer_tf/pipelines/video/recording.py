@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from segformer_tf.pipelines.frames import load_av
 from segformer_tf.pipelines.marks import MAKER
-from segformer_tf.pipelines.painting import FORM
-from segformer_tf.pipelines.sound import Sound
+from segformer_tf.pipelines.video.frames import load_av
+from segformer_tf.pipelines.video.painting import FORM
+from segformer_tf.pipelines.video.sound import Sound
 
 
 class Writer:

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from segformer_tf.pipelines.measuring import least_seconds, measure, peak_memory
+from segformer_tf.pipelines.runtimes.measuring import least_seconds, measure, peak_memory
 
-CODE = "from segformer_tf.pipelines.measuring import peak_memory; print(peak_memory())"
+CODE = "from segformer_tf.pipelines.runtimes.measuring import peak_memory; print(peak_memory())"
 
 
 @pytest.mark.parametrize(("size", "batch"), [((64, 96), 8), ((1024, 1024), 2)])

@@ -18,10 +18,10 @@ from turned import lay, turn
 from segformer_tf import SegformerConfig, SegformerImageProcessor, SegmentationPipeline
 from segformer_tf import TFSegformerForSemanticSegmentation as Segmentation
 from segformer_tf.pipelines import files, marks
-from segformer_tf.pipelines.frames import open_frames
-from segformer_tf.pipelines.recording import Writer
-from segformer_tf.pipelines.runtimes import Runtime
-from segformer_tf.pipelines.video import Smoothed, label_video
+from segformer_tf.pipelines.runtimes.runtime import Runtime
+from segformer_tf.pipelines.video.frames import open_frames
+from segformer_tf.pipelines.video.labelling import Smoothed, label_video
+from segformer_tf.pipelines.video.recording import Writer
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (7, 50, 70, 3), dtype=np.uint8)
 
@@ -399,7 +399,7 @@ def test_a_full_disk_is_a_sentence_that_names_the_directory_and_what_is_kept(seg
 
     ends = []
     with pytest.MonkeyPatch.context() as patch, pytest.raises(OSError) as told:
-        patch.setattr("segformer_tf.pipelines.video.Writer", Full)
+        patch.setattr("segformer_tf.pipelines.video.labelling.Writer", Full)
         label_video(segment, folder, tmp_path / "out", kinds, ended=lambda *end: ends.append(end))
     assert str(told.value).startswith(f"Cannot write to {tmp_path / 'out'} (No space left on device); make room")
     assert told.value.errno == errno.ENOSPC

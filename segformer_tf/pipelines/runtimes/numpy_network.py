@@ -12,8 +12,8 @@ import numpy as np
 
 from segformer_tf.config import SegformerConfig
 from segformer_tf.images.bilinear import neighbours
-from segformer_tf.pipelines.description import Description
-from segformer_tf.pipelines.runtimes import Runtime
+from segformer_tf.pipelines.runtimes.description import Description
+from segformer_tf.pipelines.runtimes.runtime import Runtime
 
 BLOCK = 2**14  # values that are worked on at a time: they stay in the processor's cache
 SCORES = 2**22  # attention scores at a time: a large picture's are gigabytes

@@ -8,9 +8,9 @@ import pytest
 from turned import turn
 
 from segformer_tf.images import overlay
-from segformer_tf.pipelines.frames import open_frames
-from segformer_tf.pipelines.painting import ITU601, Frame, in_planes, painted, planes
-from segformer_tf.pipelines.recording import Writer
+from segformer_tf.pipelines.video.frames import open_frames
+from segformer_tf.pipelines.video.painting import ITU601, Frame, in_planes, painted, planes
+from segformer_tf.pipelines.video.recording import Writer
 
 ITU709, FULL, LIMITED = 1, 2, 1
 PALETTE = np.array([[200, 30, 90], [10, 220, 40], [90, 90, 250]], np.uint8)

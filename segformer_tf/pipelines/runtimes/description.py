@@ -16,7 +16,7 @@ from segformer_tf import __version__
 from segformer_tf.config import SegformerConfig
 from segformer_tf.images.palettes import palette_with
 from segformer_tf.images.processor import SegformerImageProcessor
-from segformer_tf.pipelines import checksum
+from segformer_tf.pipelines.runtimes import checksum
 from segformer_tf.storage.read import MAX_BYTES, parse_json, understanding
 
 TEMPERATURE = "calibration_temperature"  # of config.json: what `calibrate` found that logits are to be divided by

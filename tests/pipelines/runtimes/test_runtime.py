@@ -20,9 +20,9 @@ from segformer_tf import (
     TFSegformerForSemanticSegmentation,
 )
 from segformer_tf.models import compiled
-from segformer_tf.pipelines import exported
-from segformer_tf.pipelines.description import APPENDED_FILE, Description, append, read_appended
-from segformer_tf.pipelines.runtimes import KerasModel
+from segformer_tf.pipelines.runtimes import exported
+from segformer_tf.pipelines.runtimes.description import APPENDED_FILE, Description, append, read_appended
+from segformer_tf.pipelines.runtimes.runtime import KerasModel
 
 
 def make(cls=TFSegformerForSemanticSegmentation, **options):

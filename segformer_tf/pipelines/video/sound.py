@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from segformer_tf.pipelines.decoding import BACK
+from segformer_tf.pipelines.video.decoding import BACK
 
 TRIED = 4  # packets that are written to find out whether MP4 takes a track
 CHANNELS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}  # what AVI and MKV leave unsaid of PCM, and MP4 must know

@@ -18,9 +18,10 @@ from segformer_tf import (
     TFSegformerForSemanticSegmentation,
 )
 from segformer_tf.models.kernels import plain
-from segformer_tf.pipelines import loading, numpy_network
-from segformer_tf.pipelines.description import Description
-from segformer_tf.pipelines.numpy_network import NumPy
+from segformer_tf.pipelines import loading
+from segformer_tf.pipelines.runtimes import numpy_network
+from segformer_tf.pipelines.runtimes.description import Description
+from segformer_tf.pipelines.runtimes.numpy_network import NumPy
 
 HEADS = {"decode_head": TFSegformerForSemanticSegmentation, "classifier": TFSegformerForImageClassification}
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from segformer_tf.pipelines import checksum, openvino_files
-from segformer_tf.pipelines.description import KEY, Description, of_saved_model, read_appended
-from segformer_tf.pipelines.runtimes import Runtime, graphs_at_once
+from segformer_tf.pipelines.runtimes import checksum, openvino_files
+from segformer_tf.pipelines.runtimes.description import KEY, Description, of_saved_model, read_appended
+from segformer_tf.pipelines.runtimes.runtime import Runtime, graphs_at_once
 from segformer_tf.storage.find import has_weights
 from segformer_tf.storage.read import reason
 from segformer_tf.storage.switch import settle

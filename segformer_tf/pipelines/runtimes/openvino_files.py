@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from segformer_tf.pipelines import checksum
-from segformer_tf.pipelines.description import KEY
+from segformer_tf.pipelines.runtimes import checksum
+from segformer_tf.pipelines.runtimes.description import KEY
 
 TELEMETRY = "openvino_telemetry"  # a package that OpenVINO and NNCF do without where it is not there
 _loading = threading.Lock()

@@ -16,9 +16,9 @@ import numpy as np
 from PIL import Image
 
 from segformer_tf.images import SegformerImageProcessor
-from segformer_tf.pipelines.decoding import Clock, packets, picture_track, upright
 from segformer_tf.pipelines.folders import pictures_in
-from segformer_tf.pipelines.painting import Frame
+from segformer_tf.pipelines.video.decoding import Clock, packets, picture_track, upright
+from segformer_tf.pipelines.video.painting import Frame
 
 RATE = 25  # frames a second of what does not say it
 RATES = 0.01, 1000  # that may be given; labels have times in thousandths of a second

@@ -16,12 +16,12 @@ from segformer_tf.images.classes import BACKGROUND, skipped
 from segformer_tf.images.drawing import check_alpha
 from segformer_tf.images.probabilities import softmax
 from segformer_tf.pipelines import files
-from segformer_tf.pipelines.frames import Frames, open_frames
 from segformer_tf.pipelines.marks import mark
 from segformer_tf.pipelines.overlap import Failed
-from segformer_tf.pipelines.painting import Frame, painted
-from segformer_tf.pipelines.recording import Writer
-from segformer_tf.pipelines.runtimes import Runtime
+from segformer_tf.pipelines.runtimes.runtime import Runtime
+from segformer_tf.pipelines.video.frames import Frames, open_frames
+from segformer_tf.pipelines.video.painting import Frame, painted
+from segformer_tf.pipelines.video.recording import Writer
 from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.storage.switch import refused, way_out
 from segformer_tf.storage.whole import staged

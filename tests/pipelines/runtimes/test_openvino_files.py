@@ -1,4 +1,4 @@
-from segformer_tf.pipelines.openvino_files import _fingerprint
+from segformer_tf.pipelines.runtimes.openvino_files import _fingerprint
 
 
 def test_a_change_in_any_megabyte_of_the_weights_is_seen(tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from segformer_tf.pipelines import checksum
+from segformer_tf.pipelines.runtimes import checksum
 
 FILE = b"weights " * 1000 + checksum.PLACEHOLDER.encode() + b" and more"
 

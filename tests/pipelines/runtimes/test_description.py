@@ -7,7 +7,7 @@ import pytest
 from reference import SMALL
 
 from segformer_tf import SegformerConfig, SegformerImageProcessor
-from segformer_tf.pipelines.description import (
+from segformer_tf.pipelines.runtimes.description import (
     Description,
     append,
     class_palette,

@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from segformer_tf.pipelines.predict import BATCH_PIXELS
-from segformer_tf.pipelines.runtimes import Runtime
+from segformer_tf.pipelines.runtimes.runtime import BATCH_PIXELS, Runtime
 
 LEAST_RUNS = 3
 BATCH = 8

@@ -8,8 +8,8 @@ import av
 import numpy as np
 import pytest
 
-from segformer_tf.pipelines.decoding import Clock, picture_track, upright
-from segformer_tf.pipelines.frames import open_frames
+from segformer_tf.pipelines.video.decoding import Clock, picture_track, upright
+from segformer_tf.pipelines.video.frames import open_frames
 
 # Container, codec, options of the container, what is said where it is cut off (None: nothing can be known).
 CONTAINERS = {

@@ -14,8 +14,10 @@ import numpy as np
 
 from segformer_tf.bounds import smallest_side
 from segformer_tf.config import SegformerConfig
-from segformer_tf.pipelines import openvino_files
-from segformer_tf.pipelines.description import Description
+from segformer_tf.pipelines.runtimes import openvino_files
+from segformer_tf.pipelines.runtimes.description import Description
+
+BATCH_PIXELS = 2**21  # of all pictures of a batch together: 8 of 512 x 512
 
 
 class Runtime:
