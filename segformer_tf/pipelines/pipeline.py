@@ -1,5 +1,6 @@
 """Picture in, answer out: segmentation and classification pipelines."""
 
+import copy
 import difflib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -98,6 +99,12 @@ class Pipeline:
     def backend(self) -> str:
         """What computes: "tensorflow", "openvino", "onnx", "litert" or "numpy"."""
         return self.runtime.backend
+
+    def with_runtime(self, runtime: Runtime):
+        """A copy that computes with `runtime`, and with no other one later."""
+        other = copy.copy(self)
+        other.runtime, other._may_convert = runtime, False
+        return other
 
     def __call__(self, pictures: Any, batch_size: int = 8, **options: Any) -> Any:
         """The answer for one picture (path, bytes, PIL image or array); a list for a list; otherwise an iterator.
@@ -202,9 +209,8 @@ class SegmentationPipeline(Pipeline):
         check_scales(scales)  # before `tuple` takes one apart
         how = How(mode, None, window, stride, tuple(scales), flip, scores, tuple(kinds.values()), blend)
         if mode == "slide":
-            how.windows(
-                self.runtime.size, self.runtime.smallest_side
-            )  # what cannot be is told before the first picture
+            # What cannot be is told before the first picture.
+            how.windows(self.runtime.size, self.runtime.smallest_side)
 
         def result(picture: Any, pixels: np.ndarray, merged: Any) -> Any:
             made = SegmentationResult(

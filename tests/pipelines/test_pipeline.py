@@ -54,6 +54,16 @@ def segment():
     return made
 
 
+def test_a_copy_with_another_runtime_stays_with_it(monkeypatch):
+    monkeypatch.setattr("segformer_tf.pipelines.pipeline.candidate", lambda *_: "openvino")
+    monkeypatch.setattr("segformer_tf.pipelines.pipeline.fastest", lambda *_: pytest.fail("it was converted"))
+    segment = SegmentationPipeline(random_model(), SegformerImageProcessor(size=(64, 96)))
+    before, other = segment.runtime, KerasModel(random_model())
+    made = segment.with_runtime(other)
+    assert made([PICTURE])[0].labels.shape == (50, 70) and made.runtime is other
+    assert segment.runtime is before and segment._may_convert
+
+
 def test_one_picture_is_labelled_at_its_own_size(segment):
     result = segment(PICTURE)
     logits = segment.model(segment.processor(PICTURE, return_tensors="np").pixel_values).logits

@@ -1,6 +1,5 @@
 """A video in; its overlay, its label frames and what is in each frame out."""
 
-import copy
 import json
 import os
 from collections import Counter, deque
@@ -124,8 +123,7 @@ def label_video(
             raise ValueError(
                 "smoothing is for whole frames at one scale; leave out slide, scales and flip, or smoothing."
             )
-        pipeline = copy.copy(pipeline)
-        pipeline.runtime, pipeline._may_convert = Smoothed(pipeline.runtime, smoothing), False
+        pipeline = pipeline.with_runtime(Smoothed(pipeline.runtime, smoothing))
     frames = frames or open_frames(source, rate)
     frames.read = partial(pipeline.processor.pixels, strict=True)
     name = files.video_name(frames.name) if name is None else name
