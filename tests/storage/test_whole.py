@@ -267,8 +267,8 @@ def test_what_a_stopped_save_left_is_finished_by_the_next_that_reads_or_writes(t
         assert not (directory / switch.SAVE).exists()
 
 
-@pytest.mark.parametrize("finish", [switch.settle, lambda directory: whole.write_text(directory / "d", "")])
-def test_a_stopped_save_that_nobody_may_finish_is_refused_in_a_sentence(tmp_path, monkeypatch, finish):
+@pytest.mark.parametrize("writes", [False, True])
+def test_a_stopped_save_that_nobody_may_finish_is_refused_in_a_sentence(tmp_path, monkeypatch, writes):
     cut_off(tmp_path, monkeypatch)
 
     def denied(*paths):
@@ -277,7 +277,7 @@ def test_a_stopped_save_that_nobody_may_finish_is_refused_in_a_sentence(tmp_path
     monkeypatch.setattr(os, "replace", denied)
     told = f"A save into {tmp_path} was cut off and cannot be finished (Permission denied); load or save it once "
     with pytest.raises(OSError, match=f"^{re.escape(told)}") as raised:
-        finish(tmp_path)
+        whole.write_text(tmp_path / "d", "") if writes else switch.settle(tmp_path)
     assert raised.value.errno == errno.EACCES
 
 
