@@ -177,13 +177,12 @@ def calibration_of(
     data: Path, images: int, max_drop: float | None, processor: Any, size: Any = None, classifies: bool = False
 ) -> Any:
     """A `Calibration` by a data set's training pictures, judged by mIoU on its val split; or by pictures alone."""
+    from segformer_tf.export.export import at_size
     from segformer_tf.export.quantized import Calibration
-    from segformer_tf.images.processor import SegformerImageProcessor
     from segformer_tf.training import evaluate
 
     if size:
-        resized = {"do_resize": True, "size": {"height": size[0], "width": size[1]}}
-        processor = SegformerImageProcessor.from_dict({**processor.to_dict(), **resized})
+        processor = at_size(processor, size)
     files, val = _calibration_pictures(data, classifies)
     score = None
     if val is not None:

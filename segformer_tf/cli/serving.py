@@ -74,7 +74,7 @@ def serve(
         rest_port=rest_port,
         max_batch_size=max_batch_size,
         batch_timeout=batch_timeout_ms / 1000,
-        policy=Policy(frozenset(version or ()), labels, file=config, name=name),
+        policy=Policy(frozenset((*(version or ()), *labels.values())), labels, file=config, name=name),
         poll=poll_seconds,
         limits=Limits(
             max_body=round(max_body_mb * 2**20),

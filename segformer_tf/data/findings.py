@@ -106,7 +106,7 @@ def _ranges(numbers: Sequence[int]) -> str:
 
 
 def of_splits(masks: Sequence[Mask], classes: Sequence[dict[str, Any]], found: Findings) -> None:
-    """Splits without a label, classes without a training pixel, masks without a label.
+    """Splits without a label, classes without a pixel to train on or to be scored on, masks without a label.
 
     A test split may have no label: Cityscapes keeps its own, and gives masks of 255 alone.
     """
@@ -135,6 +135,13 @@ def of_splits(masks: Sequence[Mask], classes: Sequence[dict[str, Any]], found: F
     if never := [name for name, pixels in trained.items() if not pixels]:
         only = [f"{name} (only in {', '.join(elsewhere[name])})" if elsewhere[name] else name for name in never]
         found.warnings.append(f"{len(never)} of {len(classes)} classes have no pixel to train on: {named(only)}.")
+    for split in splits:
+        counts = {row["name"]: row["pixels"].get(split, 0) for row in classes}
+        if any(counts.values()) and (absent := [name for name in counts if trained[name] and not counts[name]]):
+            found.warnings.append(
+                f"{len(absent)} of {len(classes)} classes have no pixel in the split {split!r}, so that they are not "
+                f"scored there: {named(absent)}."
+            )
     if rare := [name for name, pixels in trained.items() if 0 < pixels < RARE * total]:
         listed = [f"{name} ({trained[name]:,} pixels)" for name in rare]
         found.warnings.append(

@@ -13,9 +13,10 @@ METRICS_PATH = "/monitoring/prometheus/metrics"
 
 @dataclass
 class Policy:
-    """Which versions are wanted: those that are pinned or have a label, else the `latest`; None is all of them.
+    """Which versions are wanted: those that are pinned, else the `latest`; None is all of them.
 
     Attributes:
+        labels: Names for versions. As in TF Serving they load nothing: a label works while its version is loaded.
         file: A `models.config` that says so instead; a change in it is taken up while the server runs.
         name: Whose entry in the file it is, where there are several.
     """
@@ -31,15 +32,10 @@ class Policy:
         if self.file:
             self.read()
 
-    @property
-    def chosen(self) -> set[int]:
-        """The versions that are pinned or have a label."""
-        return {*self.versions, *self.labels.values()}
-
     def wanted(self, found: Iterable[int]) -> set[int]:
         """Those of the versions that were found."""
-        if self.chosen:
-            return self.chosen & set(found)
+        if self.versions:
+            return {*self.versions} & {*found}
         return set(sorted(found)[-self.latest :] if self.latest else found)
 
     def refresh(self) -> None:

@@ -10,6 +10,7 @@ class Labels:
     def __init__(self) -> None:
         self.now: dict[str, int] = {}
         self.wanted: dict[str, int] = {}
+        self.passed_over: Container[int] = ()  # versions that are there and not loaded: the policy does not want them
         self._told: dict[str, int] = {}
 
     def move(self, wanted: Mapping[str, int], loaded: Container[int]) -> None:
@@ -27,10 +28,13 @@ class Labels:
         self._told = late
         return {self.now[key] for key in late if key in self.now}
 
-    def missing(self, label: str, name: str, error: str) -> str:
-        """Why the model of that name has no such label now; `error` says why its version could not be loaded."""
+    def missing(self, label: str, name: str, errors: Mapping[int, str]) -> str:
+        """Why the model of that name has no such label now; `errors` say why versions could not be loaded, or ""."""
         expected = f"expected one of {', '.join(sorted(self.now)) or 'none'}"
         if (number := self.wanted.get(label)) is None:
             return f"There is no label {label!r} of {name}, {expected}."
         given = f"The label {label!r} of {name} is for version {number}, which"
+        if number in self.passed_over:
+            return f"{given} the version policy does not load, {expected}: add it to the policy, or move the label."
+        error = errors.get(number)
         return f"{given} cannot be loaded, {expected}: {error}" if error else f"{given} is not loaded yet, {expected}."

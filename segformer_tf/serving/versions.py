@@ -93,12 +93,11 @@ class Model:
         self.policy, self.limits = policy or Policy(), limits or Limits()
         self.metrics = metrics or Metrics()
         self._batching = (max_batch_size, batch_timeout)
-        self._lock = threading.Lock()
+        self._lock, self._stop = threading.Lock(), threading.Event()
         self._loaded: dict[int, Version] = {}
         self._leaving: list[Version] = []
         self._labels = Labels()
         self.states: dict[int, State] = {}
-        self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
     def look(self) -> None:
@@ -113,6 +112,7 @@ class Model:
         self.policy.refresh()
         wanted = self.policy.wanted(found)
         with self._lock:
+            self._labels.passed_over = {*found} - wanted
             self._labels.move(self.policy.labels, self._loaded)
         for number in sorted(wanted - set(self._loaded)):
             self._load(number, found[number])
@@ -169,7 +169,7 @@ class Model:
             if failed:
                 raise RuntimeError(f"No version in {self.directory} can be loaded: {'; '.join(failed)}")
             raise FileNotFoundError(
-                f"There is no version {', '.join(map(str, sorted(self.policy.chosen)))} in {self.directory}, "
+                f"There is no version {', '.join(map(str, sorted(self.policy.versions)))} in {self.directory}, "
                 f"expected one of {', '.join(map(str, sorted(version_directories(self.directory))))}."
             )
         self._thread = threading.Thread(target=self._watch, args=(poll,), name="versions", daemon=True)
@@ -204,8 +204,8 @@ class Model:
             raise NotFound(f"There is no model {name!r}, expected {self.name!r}.")
         if label:
             if label not in self._labels.now:
-                state = self.states.get(self._labels.wanted.get(label, -1))
-                raise NotFound(self._labels.missing(label, self.name, state.error if state else ""))
+                errors = {number: state.error for number, state in self.states.items()}
+                raise NotFound(self._labels.missing(label, self.name, errors))
             return self._labels.now[label]
         if not self._loaded or version not in (None, *self._loaded):
             expected = ", ".join(map(str, sorted(self._loaded))) or "none, as there is none that works"

@@ -87,6 +87,8 @@ def _new_draft(directory: Path) -> tuple[Path, int | None]:
         settle(directory)
         return _held(lambda: _made(directory / (PREFIX + uuid.uuid4().hex)))
     except OSError as error:
+        if error.strerror is None:  # a sentence of ours already: a directory that is held, a save that was cut off
+            raise
         hint = way_out(error) or "choose another directory"
         raise refused(error.errno, f"Cannot write to the directory {directory} ({error.strerror}); {hint}.") from error
 

@@ -331,7 +331,7 @@ TABLE = {
         "--max-batch-size 3": {"ModelServer.max_batch_size": 3},
         "--batch-timeout-ms 20": {"ModelServer.batch_timeout": 0.02},
         "--version 1 --version 2": {"ModelServer.policy.versions": (1, 2)},
-        "--label canary=2": {"ModelServer.policy.labels.canary": 2},
+        "--label canary=2": {"ModelServer.policy.labels.canary": 2, "ModelServer.policy.versions": (2,)},
         "--config models.config": {"ModelServer.policy.file": "models.config", "ModelServer.policy.name": "served"},
         "--poll-seconds 7": {"ModelServer.poll": 7.0},
         "--max-body-mb 2": {"ModelServer.limits.max_body": 2 * 2**20},

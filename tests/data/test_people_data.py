@@ -475,6 +475,10 @@ SAID = {
         also(f(), text("classes.json", ["a", "b", "c"]), put("annotations/val/p0.png", HALF * 2)),
         r"c \(only in val\)",
     ),
+    "class_only_in_train": (
+        also(f(), text("classes.json", ["a", "b", "c"]), put("annotations/train/p0.png", HALF * 2)),
+        "1 of 3 classes have no pixel in the split 'val', so that they are not scored there: c",
+    ),
     "no_val": (f(splits=("train",)), "the data set has no split 'val', which training needs"),
     "copies": (also(f(), put("images/val/p0.jpg", photo(0))), "1 picture is in more than one split"),
     "an_unlabelled_mask": (

@@ -206,11 +206,11 @@ def test_a_labelled_version_that_vanishes_is_dropped_with_its_label(base, write)
 
 
 def test_a_version_that_comes_back_while_requests_hold_it_is_available(base):
-    with serving(base, policy=Policy(labels={"stable": 1})) as server:
+    with serving(base, policy=Policy(frozenset({1}), {"stable": 1})) as server:
         model = server.model
         with model.using(label="stable"):
             for number in (2, 1):
-                model.policy.labels = {"stable": number}
+                model.policy.versions, model.policy.labels = frozenset({number}), {"stable": number}
                 model.look()
         model.look()  # lets go of what the request held
         assert model.versions == [1] and {n: state.state for n, state in model.states.items()} == {
@@ -221,7 +221,36 @@ def test_a_version_that_comes_back_while_requests_hold_it_is_available(base):
 
 def test_a_label_for_a_version_that_is_not_there_is_named_at_the_start(base):
     with pytest.raises(FileNotFoundError, match=r"There is no version 9 in .*, expected one of 1, 2, 3\."):
-        ModelServer(base, "small", grpc_port=0, rest_port=0, policy=Policy(labels={"stable": 9})).start()
+        ModelServer(base, "small", grpc_port=0, rest_port=0, policy=Policy(frozenset({9}), {"stable": 9})).start()
+
+
+@pytest.mark.parametrize(
+    ("policy", "loaded"),
+    [
+        ("", [3]),
+        ("model_version_policy { latest { num_versions: 2 } }", [2, 3]),
+        ("model_version_policy { all {} }", [1, 2, 3]),
+        ("model_version_policy { specific { versions: 1 versions: 3 } }", [1, 3]),
+    ],
+)
+def test_the_policy_says_which_versions_are_loaded_and_labels_name_some_of_them(base, tmp_path, policy, loaded):
+    labels = "".join(f'version_labels {{ key: "of-{number}" value: {number} }} ' for number in (1, 2, 3, 9))
+    config = tmp_path / "models.config"
+    config.write_text(
+        f'model_config_list {{ config {{ name: "small" base_path: "/models/small" {policy} {labels} }} }}'
+    )
+    with serving(base, policy=Policy(file=config)) as server:
+        assert server.model.versions == loaded
+        expected = ", ".join(f"of-{number}" for number in loaded)
+        for number in (1, 2, 3):
+            told = (
+                f"The label 'of-{number}' of small is for version {number}, which the version policy does not load, "
+                f"expected one of {expected}: add it to the policy, or move the label."
+            )
+            answer = number if number in loaded else told
+            with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+                assert by_rest(server, f"of-{number}") == answer == by_grpc(server, channel, f"of-{number}")
+        assert "version 9, which is not loaded yet, " in str(by_rest(server, "of-9"))  # it is not there
 
 
 def test_labels_follow_what_is_loaded(caplog):

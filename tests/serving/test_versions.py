@@ -155,7 +155,8 @@ def test_a_pinned_version_stays_whatever_comes(exports, base):
 
 def test_policies_choose_among_what_is_there(tmp_path):
     assert Policy().wanted([1, 2, 10]) == {10} and Policy(latest=None).wanted([1, 2]) == {1, 2}
-    assert Policy(frozenset({1}), {"canary": 2}).wanted([1, 2, 3]) == {1, 2}
+    assert Policy(frozenset({1, 4}), {"canary": 2}).wanted([1, 2, 3]) == {1}  # labels load nothing
+    assert Policy(labels={"canary": 1}).wanted([1, 2]) == {2}
     (tmp_path / "models.config").write_text("model_config_list { }", "utf-8-sig")  # as editors on Windows save it
     with pytest.raises(ValueError, match="has entries for no model, expected small"):
         Policy(file=tmp_path / "models.config", name="small")

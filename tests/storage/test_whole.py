@@ -3,6 +3,7 @@
 import ast
 import errno
 import os
+import re
 import resource
 import shutil
 import signal
@@ -266,15 +267,29 @@ def test_what_a_stopped_save_left_is_finished_by_the_next_that_reads_or_writes(t
         assert not (directory / switch.SAVE).exists()
 
 
-def test_a_stopped_save_that_nobody_may_finish_is_refused_in_a_sentence(tmp_path, monkeypatch):
+@pytest.mark.parametrize("writes", [False, True])
+def test_a_stopped_save_that_nobody_may_finish_is_refused_in_a_sentence(tmp_path, monkeypatch, writes):
     cut_off(tmp_path, monkeypatch)
 
     def denied(*paths):
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(os, "replace", denied)
-    with pytest.raises(OSError, match=r"cut off and cannot be finished \(Permission denied\); load or save it once"):
-        switch.settle(tmp_path)
+    told = f"A save into {tmp_path} was cut off and cannot be finished (Permission denied); load or save it once "
+    with pytest.raises(OSError, match=f"^{re.escape(told)}") as raised:
+        whole.write_text(tmp_path / "d", "") if writes else switch.settle(tmp_path)
+    assert raised.value.errno == errno.EACCES
+
+
+def test_a_draft_in_a_directory_that_another_program_holds_is_refused_in_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "WAIT_SECONDS", 0.05)
+    cut_off(tmp_path, monkeypatch)
+    lock = locks.hold(tmp_path)[1]
+    try:
+        with pytest.raises(OSError, match=f"^Another program has held {tmp_path} for"):
+            whole.write_text(tmp_path / "d", "")
+    finally:
+        os.close(lock)
 
 
 def test_a_link_in_the_place_of_a_save_takes_no_files_from_elsewhere(tmp_path):

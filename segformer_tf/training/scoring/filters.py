@@ -1,4 +1,7 @@
-"""What corruptions are made of, in numpy: SciPy's and OpenCV's filters, rounded as they round."""
+"""What corruptions are made of, in numpy: SciPy's and OpenCV's filters, rounded as they round.
+
+Neither is a package that training needs, and scores on corrupted pictures should not change with their versions.
+"""
 
 import math
 

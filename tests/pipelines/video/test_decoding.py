@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from segformer_tf.pipelines.video.decoding import Clock, picture_track, upright
+from segformer_tf.pipelines.video.decoding import ASF_DATA, ASF_FILE, Clock, picture_track, upright
 from segformer_tf.pipelines.video.frames import open_frames
 
 # Container, codec, options of the container, what is said where it is cut off (None: nothing can be known).
@@ -21,8 +21,12 @@ CONTAINERS = {
     "mkv": ("matroska", "mpeg4", {}, r"has [\d,]+ of [\d,]+ bytes: it is cut off"),
     "webm": ("webm", "libvpx-vp9", {}, r"has [\d,]+ of [\d,]+ bytes: it is cut off"),
     "mkv of a stream": ("matroska", "mpeg4", {"live": "1"}, None),
-    "ts": ("mpegts", "mpeg4", {}, None),
-    "flv": ("flv", "flv1", {}, None),
+    "ts": ("mpegts", "mpeg4", {}, "ends in the middle of a packet: it is cut off"),
+    "m2ts": ("mpegts", "libx264", {"mpegts_m2ts_mode": "1"}, "ends in the middle of a packet: it is cut off"),
+    "flv": ("flv", "flv1", {}, r"has [\d,]+ of [\d,]+ bytes: it is cut off"),
+    "flv with an index": ("flv", "libx264", {"flvflags": "add_keyframe_index"}, r"has [\d,]+ of [\d,]+ bytes"),
+    "flv of a stream": ("flv", "flv1", {"flvflags": "no_duration_filesize"}, "ends in the middle of a packet"),
+    "wmv": ("asf", "wmv2", {}, r"has [\d,]+ of [\d,]+ bytes: it is cut off"),
 }
 
 
@@ -59,6 +63,34 @@ def test_a_file_that_is_cut_off_is_told_after_its_frames_and_a_whole_one_is_not(
     else:
         with pytest.raises(OSError, match=told):
             found += list(read)
+
+
+@pytest.mark.parametrize("options", [{}, {"mpegts_m2ts_mode": "1"}])
+def test_mpeg_ts_is_whole_with_bytes_before_and_after_its_packets_or_cut_between_two(tmp_path, options):
+    data = write_noise(tmp_path / "a", "mpegts", "libx264", options, sounding=False).read_bytes()
+    step = 192 if options else 188
+    for changed in (data[100:], data + bytes(100), data + bytes(4096), data[: len(data) // step * 6 // 10 * step]):
+        (tmp_path / "a").write_bytes(changed)
+        assert len(list(open_frames(tmp_path / "a"))) > 20
+    for short in (1, 100, step - 1):
+        (tmp_path / "a").write_bytes(data[:-short])
+        with pytest.raises(OSError, match="ends in the middle of a packet"):
+            list(open_frames(tmp_path / "a"))
+
+
+def test_a_broadcast_in_wmv_and_a_live_recording_in_flv_have_lengths_that_mean_nothing(tmp_path):
+    data = bytearray(write_noise(tmp_path / "a.wmv", "asf", "wmv2", {}).read_bytes())
+    assert len(list(open_frames(tmp_path / "a.wmv"))) == 40
+    data[data.index(ASF_FILE) + 88] |= 1
+    struct.pack_into("<Q", data, data.index(ASF_DATA) + 16, 2**40)
+    (tmp_path / "a.wmv").write_bytes(data)
+    assert len(list(open_frames(tmp_path / "a.wmv"))) == 40
+    data = bytearray(write_noise(tmp_path / "a.flv", "flv", "flv1", {}, sounding=False).read_bytes())
+    for number in (0.0, -1.0, float("nan"), float("inf")):
+        for key in (b"duration\0", b"filesize\0"):
+            struct.pack_into(">d", data, data.index(key) + 9, number)
+        (tmp_path / "a.flv").write_bytes(data)
+        assert len(list(open_frames(tmp_path / "a.flv"))) == 40
 
 
 @pytest.mark.parametrize("name", ["a.avi", "a.mkv", "a.mp4"])
