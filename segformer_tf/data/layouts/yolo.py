@@ -22,7 +22,7 @@ from segformer_tf.data.files import (
 )  # fmt: skip
 from segformer_tf.data.shapes import Shapes, polygon
 from segformer_tf.data.splits import Layout, Split
-from segformer_tf.storage.read import read_text, reason
+from segformer_tf.storage.read import read_lines, read_text, reason
 
 TREE = """DIR/images/train/NAME.jpg   (or DIR/train/images/NAME.jpg)
 DIR/images/val/NAME.jpg
@@ -99,7 +99,7 @@ def _target(text: Path | None, picture: Path, ids: list[int]) -> Shapes:
 
 def _draw(text: Path | None, ids: list[int], size: tuple[int, int]) -> list[tuple[int, np.ndarray]]:
     masks = []
-    lines = read_text(text, LINES).splitlines() if text else []
+    lines = read_lines(text, LINES) if text else []
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -142,8 +142,8 @@ def _names(directory: Path) -> tuple[list[str], Path]:
     texts = sorted(_texts(directory))
     for file in (directory / "classes.txt", *(text for text in texts if text.name == "classes.txt")):
         if file.is_file():
-            return [line.strip() for line in read_text(file, CLASSES).splitlines() if line.strip()], file
-    lines = (line for text in texts for line in read_text(text, LINES).splitlines())
+            return [line.strip() for line in read_lines(file, CLASSES) if line.strip()], file
+    lines = (line for text in texts for line in read_lines(text, LINES))
     firsts = [int(match[1]) for line in lines if (match := re.match(r"\s*(\d{1,5})(?:\.0*)?\s", line))]
     return [f"class {i}" for i in range(1 + max((i for i in firsts if i <= MOST), default=0))], directory
 
