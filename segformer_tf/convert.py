@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from segformer_tf.checkpoints import formats, hdf5, infer, names
+from segformer_tf.checkpoints import formats, hdf5, infer, layouts, names
 from segformer_tf.checkpoints.checkpoint import config_text, load, save
 from segformer_tf.checkpoints.matching import match
 from segformer_tf.config import SegformerConfig
@@ -195,7 +195,7 @@ def _check_keras(path: Path) -> None:
 def _write_keras(file: Path, config: dict[str, Any], variables: dict[str, np.ndarray]) -> None:
     from segformer_tf.models import tasks
 
-    model_class = getattr(tasks, "TF" + infer.ARCHITECTURES[names.task_of(variables)])
+    model_class = getattr(tasks, layouts.TASKS[names.task_of(variables)].class_name)
     model = model_class.from_config({"config": config, "data_format": "channels_last"})
     weights = {weight.path: weight for weight in model.weights}
     arrays, _ = match({path: tuple(weight.shape) for path, weight in weights.items()}, variables, str(file))

@@ -36,6 +36,7 @@ FILES = {
     "h5py",
     "safetensors",
     "huggingface_hub",
+    "yaml",  # which huggingface_hub requires
     "torch",
     "tensorflow",
     "keras",
@@ -44,7 +45,7 @@ PACKAGES = {
     "models": {"keras", "tensorflow", "numpy", "optree", "torch", "jax"},
     **dict.fromkeys(("storage", "config", "checkpoints", "images", "data"), FILES),
 }
-HEAVY = {"tifffile", "rasterio", "av", "tensorflow", "keras", "torch", "huggingface_hub"}
+HEAVY = {"tifffile", "rasterio", "av", "tensorflow", "keras", "torch", "huggingface_hub", "yaml"}
 LATE = dict.fromkeys(("storage", "config", "checkpoints", "images", "data", "convert", "cli"), HEAVY)
 
 

@@ -17,6 +17,7 @@ from segformer_tf.batch import cluster, inputs
 from segformer_tf.batch.job import Job, index_fields
 from segformer_tf.batch.labeller import Labeller, failed, for_workers
 from segformer_tf.batch.store import Store, StoreError
+from segformer_tf.checkpoints.layouts import TASKS
 from segformer_tf.checkpoints.names import task_of
 from segformer_tf.images.processor import SegformerImageProcessor
 from segformer_tf.pipelines.pipeline import SegmentationPipeline
@@ -216,7 +217,7 @@ def _processor(model: str, runtime: str, how: How) -> SegformerImageProcessor:
         _check_task(model, opened.description.task)
         return opened.description.image_processor() or SegformerImageProcessor()
     head = task_of(checkpoints.load(model).variables)
-    _check_task(model, {"decode_head": "segmentation", "classifier": "classification"}.get(str(head), "encoding"))
+    _check_task(model, TASKS[head].name)
     return SegformerImageProcessor.from_pretrained(model, or_default=True)
 
 

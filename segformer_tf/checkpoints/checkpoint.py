@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from segformer_tf.checkpoints import formats, hdf5, infer, keras_hub, names
+from segformer_tf.checkpoints import formats, hdf5, infer, keras_hub, layouts, names
 from segformer_tf.checkpoints.matching import check_finite
 from segformer_tf.storage import find
 from segformer_tf.storage.read import understanding
@@ -145,7 +145,7 @@ def config_text(config: Mapping[str, Any], variables: Mapping[str, np.ndarray], 
         **config,
         **{key: dtype for key in ("dtype", "torch_dtype") if key in config},
         "model_type": "segformer",
-        "architectures": [infer.ARCHITECTURES[names.task_of(variables)]],
+        "architectures": [layouts.TASKS[names.task_of(variables)].architecture],
     }
     return json.dumps(values, indent=2, sort_keys=True) + "\n"
 

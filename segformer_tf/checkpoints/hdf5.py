@@ -8,14 +8,12 @@ from typing import Any
 import numpy as np
 
 from segformer_tf.checkpoints.keras_hub import is_keras_hub
+from segformer_tf.checkpoints.layouts import TASKS
+from segformer_tf.checkpoints.names import task_of
 
 _COMPRESSED = 8  # times its own size that a file's tensors may take; those of real ones are not compressed
 _SLACK = 2**24  # bytes
 Check = Callable[[Mapping[str, Sequence[int]]], None]  # of tensors' shapes, before they are read
-_TF_CLASSES = {
-    "decode_head": "tf_segformer_for_semantic_segmentation",
-    "classifier": "tf_segformer_for_image_classification",
-}
 
 
 def read_h5(path: Path, check: Check) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -89,7 +87,7 @@ def write_h5(path: str | os.PathLike, tensors: Mapping[str, np.ndarray]) -> None
     layers: dict[str, list[str]] = {}
     for name in tensors:
         layers.setdefault(name.partition("/")[0], []).append(name)
-    model = next((_TF_CLASSES[layer] for layer in layers if layer in _TF_CLASSES), "tf_segformer_model")
+    model = TASKS[task_of(layers)].tf_model
     text = h5py.string_dtype()  # variable length, so that no list of names outgrows HDF5's limit for attributes
     with h5py.File(path, "w") as file:
         file.attrs.update({"backend": "tensorflow", "keras_version": "2.15.0"})

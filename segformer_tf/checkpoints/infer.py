@@ -9,16 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from segformer_tf.checkpoints.layouts import LAYOUTS
+from segformer_tf.checkpoints.layouts import LAYOUTS, TASKS
 from segformer_tf.checkpoints.names import task_of, tensor_name
 from segformer_tf.config import VARIANTS, SegformerConfig
 from segformer_tf.storage.read import understanding
 
-ARCHITECTURES = {
-    "decode_head": "SegformerForSemanticSegmentation",
-    "classifier": "SegformerForImageClassification",
-    None: "SegformerModel",
-}
 FIRST_BIAS = "block_{}_0/mlp/dense1/bias"
 OF_STAGE = re.compile(r"(?:patch_embeddings|block|layer_norm|decode_head/linear_c)_(\d+)")
 
@@ -49,9 +44,9 @@ def infer_config(
     sr = [variables.get(f"block_{s}_0/attention/sr/kernel", np.empty((1,))).shape[0] for s in range(stages)]
     hidden = [variables.get(FIRST_BIAS.format(s), np.empty((0,))).shape[0] for s in range(stages)]
     ratios = [wide // size if wide % size == 0 else wide / size for wide, size in zip(hidden, sizes, strict=True)]
-    task = task_of(variables)
+    task = TASKS[task_of(variables)]
     config: dict[str, Any] = {
-        "architectures": [ARCHITECTURES[task]],
+        "architectures": [task.architecture],
         "model_type": "segformer",
         "num_channels": proj[0][2],
         "num_encoder_blocks": stages,
@@ -65,9 +60,8 @@ def infer_config(
     }
     if "decode_head/linear_fuse/kernel" in variables:
         config["decoder_hidden_size"] = variables["decode_head/linear_fuse/kernel"].shape[-1]
-    head = {"decode_head": "decode_head/classifier/bias", "classifier": "classifier/bias"}.get(task or "")
-    if head and head in variables:
-        config |= _labels(variables[head].shape[0], metadata or {})
+    if task.bias in variables:
+        config |= _labels(variables[task.bias].shape[0], metadata or {})
     if layout in ("nvlabs", "mmseg", "keras_hub"):
         config["encoder_norm_eps"] = 1e-6
     if layout == "keras_hub":

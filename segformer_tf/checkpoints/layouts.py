@@ -1,4 +1,4 @@
-"""The table of tensor names of every checkpoint layout: data for `names`, nothing else."""
+"""Tables of names: of the tensors in every checkpoint layout, and of what a model with each head is. Data alone."""
 
 import re
 from typing import NamedTuple
@@ -102,4 +102,45 @@ LAYOUTS = {
     "mmseg": Layout(MMSEG, "backbone."),
     "tf": Layout(TF, "segformer/", before=r"(?:(?!decode_head/)[^/]+/)?"),
 }
-HEADS = ("decode_head/", "classifier/")  # what a task adds to the encoder
+
+
+class Task(NamedTuple):
+    """What a model with a head is.
+
+    Attributes:
+        name: The field's word.
+        head: The first part of the paths of the variables that it adds to the encoder; None for an encoder alone.
+        architecture: The class in transformers, which `config.json` names.
+        tf_model: What transformers' TensorFlow class writes before the names in its files.
+        bias: The path of the head's last bias, one value a class.
+    """
+
+    name: str
+    head: str | None
+    architecture: str
+    tf_model: str
+    bias: str = ""
+
+    @property
+    def class_name(self) -> str:
+        """The Keras model's class."""
+        return f"TF{self.architecture}"
+
+
+SEGMENTATION = Task(
+    "segmentation",
+    "decode_head",
+    "SegformerForSemanticSegmentation",
+    "tf_segformer_for_semantic_segmentation",
+    "decode_head/classifier/bias",
+)
+CLASSIFICATION = Task(
+    "classification",
+    "classifier",
+    "SegformerForImageClassification",
+    "tf_segformer_for_image_classification",
+    "classifier/bias",
+)
+ENCODING = Task("encoding", None, "SegformerModel", "tf_segformer_model")
+TASKS = {task.head: task for task in (SEGMENTATION, CLASSIFICATION, ENCODING)}
+HEADS = tuple(head for head in TASKS if head)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from segformer_tf.checkpoints.layouts import HEADS
 from segformer_tf.checkpoints.names import from_variables, task_of, tensor_name
 
 ASIDE = ("auxiliary_head.", "data_preprocessor.")  # MMSegmentation's, of training and of its own input
@@ -32,7 +33,7 @@ def match(
     else that is missing, unexpected, of another shape or not of floating point.
     """
     task = task_of(shapes)
-    heads = {path.partition("/")[0] for path in (*shapes, *tensors)} & {"decode_head", "classifier"}
+    heads = {path.partition("/")[0] for path in (*shapes, *tensors)} & {*HEADS}
     new = {head for head in heads if not any(path.startswith(head + "/") for path in tensors)}
     gone = {head for head in heads if not any(path.startswith(head + "/") for path in shapes)}
 

@@ -60,7 +60,7 @@ def _rows(layout: str) -> tuple[_Row, ...]:
         variables = tuple(f"{parent}{slash}{part}/{{leaf}}" for part in parts.split("+"))
         tensor = tensor if "{leaf}" in tensor else tensor + ".{leaf}"
         before = LAYOUTS[layout].before
-        if not variable.startswith(("decode_head", "classifier")):
+        if not variable.startswith(HEADS):
             before += f"(?:{re.escape(LAYOUTS[layout].prefix)})?"
         patterns = tuple(re.compile(_compile(path, leaves)) for path in variables)
         pattern = re.compile(before + _compile(tensor, leaves.values()))
@@ -179,8 +179,8 @@ def from_variables(variables: Mapping[str, np.ndarray], layout: str) -> dict[str
 
 def task_of(paths: Iterable[str]) -> str | None:
     """The head among these variable paths: "decode_head", "classifier", or None for an encoder alone."""
-    heads = {path.partition("/")[0] for path in paths if path.startswith(HEADS)}
-    return "decode_head" if "decode_head" in heads else heads.pop() if heads else None
+    found = {path.partition("/")[0] for path in paths}
+    return next((head for head in HEADS if head in found), None)
 
 
 def tensor_name(path: str, layout: str = "hub", task: str | None = None) -> str:

@@ -70,7 +70,8 @@ def _quoted(value: Any) -> str:
 
 def _facts(name: str) -> dict[str, Any]:
     from segformer_tf import SegformerConfig, SegformerImageProcessor, checkpoints
-    from segformer_tf.checkpoints.infer import ARCHITECTURES, expected_shapes
+    from segformer_tf.checkpoints.infer import expected_shapes
+    from segformer_tf.checkpoints.layouts import TASKS
     from segformer_tf.checkpoints.names import task_of
     from segformer_tf.config import variant_of
     from segformer_tf.pipelines.runtimes.exported import exported_file
@@ -86,7 +87,7 @@ def _facts(name: str) -> dict[str, Any]:
         "model": name,
         "file": str(checkpoint.file),
         "names": checkpoint.layout,
-        "architecture": ARCHITECTURES[task],
+        "architecture": TASKS[task].architecture,
         "variant": variant_of(config) or "none of b0 to b5",
         "parameters": sum(array.size for array in checkpoint.variables.values()),
         "input": SegformerImageProcessor.from_pretrained(name, or_default=True).to_dict()["size"],

@@ -7,7 +7,7 @@ from typing import Any
 
 from segformer_tf.data.naming import one_spelling, plain
 from segformer_tf.data.splits import UNLABELLED, Coding
-from segformer_tf.storage.read import read_json, read_text, understanding
+from segformer_tf.storage.read import read_json, read_lines, understanding
 
 BACKGROUND = {"id": 0, "name": "background", "color": [0, 0, 0]}
 BACKGROUNDS = ("_background_", "background", "__background__")  # what tools call it
@@ -62,7 +62,7 @@ def _rows(found: Any) -> list[dict[str, Any]]:
 def read_labelmap(file: Path) -> list[dict[str, Any]]:
     """`labelmap.txt` of CVAT: `name:red,green,blue:parts:actions` a line; ids by the order of the lines."""
     rows = []
-    for line in read_text(file, "the classes of CVAT's masks").splitlines():
+    for line in read_lines(file, "the classes of CVAT's masks"):
         if not line.strip() or line.startswith("#"):
             continue
         try:
@@ -78,10 +78,10 @@ def read_labelmap(file: Path) -> list[dict[str, Any]]:
 
 def read_csv(file: Path) -> list[dict[str, Any]]:
     """`_classes.csv` of Roboflow: a head, then `value, name` a line."""
-    text = read_text(file, "the classes of Roboflow's masks")
+    lines = read_lines(file, "the classes of Roboflow's masks")
     try:
-        lines = [line for line in csv.reader(text.splitlines()) if line][1:]
-        rows = sorted(({"id": int(line[0]), "name": line[1].strip()} for line in lines), key=lambda row: row["id"])
+        values = [row for row in csv.reader(lines) if row][1:]
+        rows = sorted(({"id": int(row[0]), "name": row[1].strip()} for row in values), key=lambda row: row["id"])
     except (ValueError, IndexError) as error:
         raise ValueError(
             f"{file} cannot be read ({error}), expected lines such as 0, background: correct it."

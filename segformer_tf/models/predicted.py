@@ -8,6 +8,8 @@ from segformer_tf.models import kernels
 def predicted_labels(logits, size):
     """The class of each pixel once the logits are resized bilinearly: `(B, h, w, C), (H, W) -> (B, H, W)` int32.
 
+    Of two classes whose resized logits differ by less than a millionth of the largest logit, it may be another one than
+    `images.post_process_semantic_segmentation` and exported models choose, since they blend in another order.
     One channel: 1 where the logit is above 0. On TensorFlow in blocks of bounded memory; elsewhere at full size.
     """
     if logits.shape[-1] == 1:

@@ -19,7 +19,7 @@ from segformer_tf.config import SegformerConfig
 from segformer_tf.images.probabilities import votes
 from segformer_tf.images.processor import SegformerImageProcessor
 from segformer_tf.pipelines.predict import How
-from segformer_tf.pipelines.runtimes.description import Description
+from segformer_tf.pipelines.runtimes.description import TASKS, Description
 from segformer_tf.pipelines.runtimes.exported import KINDS, PACKAGES, check_installed, exported_file
 from segformer_tf.pipelines.runtimes.measuring import least_seconds
 from segformer_tf.pipelines.runtimes.numpy_network import NumPy
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 WORTH_CONVERTING = {"openvino": 100, "litert": 400}  # pictures of one call from which on it has paid for itself
 TIMED = 3  # runs of each that is compared
 SOON = 2**21  # pixels of all pictures together: NumPy computes them in less time than TensorFlow takes to load
-HEADS = {"TFSegformerForSemanticSegmentation": "decode_head", "TFSegformerForImageClassification": "classifier"}
 
 
 class WrongTask(ValueError):
@@ -163,7 +162,7 @@ def in_numpy(class_name: str, name_or_path: str | os.PathLike, **where: Any) -> 
     def load() -> tuple[NumPy, dict[str, list]]:
         checkpoint = checkpoints.load(name_or_path, **where)
         config = SegformerConfig.from_dict(checkpoint.config)
-        shapes = expected_shapes(config, HEADS[class_name])
+        shapes = expected_shapes(config, TASKS[class_name].head)
         source = str(checkpoint.file)
         variables, report = checkpoints.match(shapes, checkpoint.variables, source, checkpoint.unexpected)
         return NumPy(str(name_or_path), Description(class_name, config.to_dict()), variables), report

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segformer_tf import images
+from segformer_tf.checkpoints.layouts import CLASSIFICATION, SEGMENTATION
 from segformer_tf.config import SegformerConfig
 from segformer_tf.images.palettes import checked_palette
 from segformer_tf.images.probabilities import class_scores
@@ -169,8 +170,8 @@ class SegmentationPipeline(Pipeline):
     their name, and "entropy" (0 sure, 1 all classes alike). `blend="gaussian"` weights windows by a bell.
     """
 
-    task = "segmentation"
-    class_name = "TFSegformerForSemanticSegmentation"
+    task = SEGMENTATION.name
+    class_name = SEGMENTATION.class_name
 
     def __init__(self, model, processor=None, name: str = "", runtime: str = "auto"):
         super().__init__(model, processor, name, runtime)
@@ -240,8 +241,8 @@ class SegmentationPipeline(Pipeline):
 class ImageClassificationPipeline(Pipeline):
     """Pictures to their classes: `[{"id", "label", "score"}]`, the likeliest first, with `class_scores`."""
 
-    task = "classification"
-    class_name = "TFSegformerForImageClassification"
+    task = CLASSIFICATION.name
+    class_name = CLASSIFICATION.class_name
 
     def _work(self, finish: Callable[[Any, list], Any] | None, top_k: int = 5) -> overlap.Task:
         if not isinstance(top_k, Integral) or top_k < 1:

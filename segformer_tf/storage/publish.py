@@ -12,9 +12,9 @@ from segformer_tf.storage.whole import write_text
 
 ARGUMENTS = ("token", "private", "commit_message", "revision", "create_pr")  # of an upload
 _PIPELINES = {
-    "SegformerForSemanticSegmentation": ("image-segmentation", "TFSegformerForSemanticSegmentation"),
-    "SegformerForImageClassification": ("image-classification", "TFSegformerForImageClassification"),
-    "SegformerModel": ("image-feature-extraction", "TFSegformerModel"),
+    "SegformerForSemanticSegmentation": "image-segmentation",
+    "SegformerForImageClassification": "image-classification",
+    "SegformerModel": "image-feature-extraction",
 }
 _METRICS = {"mIoU": "mean_iou", "mAcc": "mean_accuracy", "aAcc": "overall_accuracy"}  # as the Hub's mean_iou says
 _CARD = """
@@ -47,7 +47,8 @@ def model_card(
     from huggingface_hub import EvalResult, ModelCardData
 
     architecture = (config.get("architectures") or ["SegformerForSemanticSegmentation"])[0]
-    pipeline, class_name = _PIPELINES.get(architecture, _PIPELINES["SegformerForSemanticSegmentation"])
+    known = architecture if architecture in _PIPELINES else "SegformerForSemanticSegmentation"
+    pipeline = _PIPELINES[known]
     names = [str(name) for name in (config.get("id2label") or {}).values()]
     scores = {name: float(value) for name, value in (metrics or {}).items()}
     title = repo_id.rpartition("/")[2]
@@ -75,7 +76,7 @@ def model_card(
         title=title,
         architecture=architecture,
         labels=len(names) or config.get("num_labels", 2),
-        class_name=class_name,
+        class_name=f"TF{known}",
         repo_id=repo_id,
     )
     if names:

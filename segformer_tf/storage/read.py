@@ -61,6 +61,11 @@ def read_text(path: Path, what: str) -> str:
         ) from None
 
 
+def read_lines(path: Path, what: str) -> list[str]:
+    r"""The lines of a text file, between `\n`, `\r\n` and `\r` alone: `splitlines` would cut a name at U+2028 too."""
+    return read_text(path, what).split("\n")  # files are read with every end of a line as this one
+
+
 def parse_json(data: bytes | str, name: str, what: str, kind: type | tuple[type, ...] = dict) -> Any:
     """As `read_json`, of what a file called `name` holds."""
     try:

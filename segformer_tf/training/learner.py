@@ -5,6 +5,7 @@ import dataclasses
 import keras
 
 from segformer_tf.bounds import smallest_side
+from segformer_tf.checkpoints.layouts import HEADS
 from segformer_tf.config import SegformerConfig
 from segformer_tf.data.splits import Split
 from segformer_tf.models import private
@@ -14,8 +15,6 @@ from segformer_tf.training.plan import Plan
 from segformer_tf.training.recipe import Recipe
 from segformer_tf.training.sources import Source
 from segformer_tf.training.statistics import PICTURES, Statistics
-
-HEADS = ("decode_head", "classifier")
 
 
 def check_kind(model, source: Source) -> None:

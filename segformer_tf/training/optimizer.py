@@ -6,6 +6,7 @@ import re
 import keras
 from keras import ops
 
+from segformer_tf.checkpoints.layouts import HEADS
 from segformer_tf.models import adamw, private
 from segformer_tf.models.adamw import AdamW, Rates, adam_rates, adam_step, decay
 from segformer_tf.models.distribution import clipped, replicas
@@ -85,7 +86,7 @@ class Grouped(keras.optimizers.Optimizer):
         super().build(variables)
 
     def _find_groups(self, variables) -> None:
-        self._head = self._keys(v for v in variables if v.path.startswith(("decode_head", "classifier")))
+        self._head = self._keys(v for v in variables if v.path.startswith(HEADS))
         cancelled = [v for v in variables if OF_KEYS.search(v.path)]
         if any(v.path == "decode_head/batch_norm/gamma" for v in variables):  # a frozen norm cancels nothing
             cancelled += [v for v in variables if BEFORE_BATCH_NORM.match(v.path)]

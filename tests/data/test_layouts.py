@@ -145,6 +145,26 @@ def test_a_text_that_is_not_utf_8_is_named(tmp_path, build, name):
     assert any(f"{name} is not UTF-8" in error for error in errors)
 
 
+@pytest.mark.parametrize(
+    ("build", "name", "lines"),
+    [
+        (yolo, "classes.txt", "{}"),
+        (labelme, "labels.txt", "{}\nleaf"),
+        (lambda root: voc(root, HALF), "labelmap.txt", "background:0,0,0::\n{}:0,0,1::"),
+        (lambda root: voc(root, HALF), "class_names.txt", "background\n{}"),
+        (lambda root: flat(root, "{}.jpg", "{}_mask.png"), "_classes.csv", "Pixel Value, Class\n0, background\n1, {}"),
+    ],
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_name_is_not_cut_where_only_splitlines_would(tmp_path, build, name, lines, end):
+    build(tmp_path)
+    if name == "classes.txt":
+        (tmp_path / "data.yaml").unlink()
+    written = "a" + "b".join("\v\f\x1c\x1d\x1e\x85\u2028\u2029") + "c"
+    (tmp_path / name).write_bytes((lines.format(written) + "\n").replace("\n", end).encode())
+    assert list(read_split(tmp_path).id2label.values())[:2] == ["background", written]
+
+
 def test_an_accent_written_in_two_ways_is_one_class(tmp_path):
     for split, form in (("train", "NFC"), ("val", "NFD")):
         for name in ("b", "café"):

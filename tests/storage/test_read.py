@@ -61,6 +61,11 @@ def test_an_index_names_files_beside_it_and_no_others(tmp_path, files):
         read.read_index(tmp_path / "i.json")
 
 
+def test_lines_end_at_no_other_character(tmp_path):
+    (tmp_path / "a.txt").write_bytes("a\u2028\fb\r\n\rc\nd".encode())
+    assert read.read_lines(tmp_path / "a.txt", "names") == ["a\u2028\fb", "", "c", "d"]
+
+
 def test_text_may_have_a_mark_and_another_encoding_is_named_with_the_file(tmp_path):
     file = tmp_path / "a.txt"
     file.write_bytes("\ufeff\u00e9\r\nb".encode())

@@ -3,7 +3,8 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from segformer_tf.checkpoints.infer import ARCHITECTURES, expected_shapes
+from segformer_tf.checkpoints.infer import expected_shapes
+from segformer_tf.checkpoints.layouts import TASKS
 from segformer_tf.config import SegformerConfig
 
 
@@ -22,7 +23,7 @@ def checkpoints(draw):
     task = draw(st.sampled_from([None, "classifier", "decode_head"]))
     labels = draw(st.integers(1, 4))
     config = {
-        "architectures": [ARCHITECTURES[task]],
+        "architectures": [TASKS[task].architecture],
         "model_type": "segformer",
         "num_channels": draw(st.integers(1, 5)),
         "num_encoder_blocks": stages,

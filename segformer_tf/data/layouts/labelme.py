@@ -25,7 +25,7 @@ from segformer_tf.data.files import (
 from segformer_tf.data.naming import one_spelling
 from segformer_tf.data.shapes import Shapes, bitmap, circle, flat, polygon, rectangle
 from segformer_tf.data.splits import UNLABELLED, Layout, Split
-from segformer_tf.storage.read import MAX_ANNOTATIONS, read_json, read_text
+from segformer_tf.storage.read import MAX_ANNOTATIONS, read_json, read_lines
 
 TREE = """DIR/NAME.jpg    (or in DIR/train and DIR/val; without split folders a fifth validates)
 DIR/NAME.json
@@ -115,7 +115,7 @@ def _classes(directory: Path, root: Path) -> list[dict[str, Any]]:
         return classes
     file = directory / "labels.txt"
     if file.is_file():
-        lines = [line.strip() for line in read_text(file, "names of classes").splitlines()]
+        lines = [line.strip() for line in read_lines(file, "names of classes")]
         names = [line for line in lines if line and line not in IGNORED]
     else:
         files = [f for f in files_in(root, (".json",), Found()) if f.name != "classes.json"]

@@ -21,7 +21,7 @@ from segformer_tf.data.files import (
 )  # fmt: skip
 from segformer_tf.data.layouts.published import rows_of
 from segformer_tf.data.splits import UNLABELLED, Coding, Layout, Split
-from segformer_tf.storage.read import read_text
+from segformer_tf.storage.read import read_lines
 
 VOID = (224, 224, 192)  # the colour of VOC's borders, which are not labelled
 TREE = """DIR/JPEGImages/NAME.jpg
@@ -54,7 +54,7 @@ def read(directory: Path, split: str, seed: int) -> Split:
     lists = directory / "ImageSets" / "Segmentation"
     whole = False
     if own := _list(directory, split):
-        lines = read_text(own, "names of pictures").split("\n")
+        lines = read_lines(own, "names of pictures")
         keys = list(dict.fromkeys(_key(line.strip(), pictures) for line in lines if line.strip()))
         if gone := [key for key in keys if key not in pictures]:
             listed.problems.append(f"{own} lists {named(gone)}, of which {images} has no picture: add it.")
@@ -100,7 +100,7 @@ def _classes(directory: Path, listed: Found) -> tuple[list[dict], Coding]:
     if classes:
         return classes, coding
     if (directory / "class_names.txt").is_file():
-        names = [name.strip() for name in read_text(directory / "class_names.txt", "names of classes").splitlines()]
+        names = [name.strip() for name in read_lines(directory / "class_names.txt", "names of classes")]
         rows = numbered([name.strip("_") for name in names if name and name != "__ignore__"])
         return checked(rows, directory / "class_names.txt"), Coding()
     rows = rows_of("voc")

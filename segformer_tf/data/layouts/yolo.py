@@ -22,7 +22,7 @@ from segformer_tf.data.files import (
 )  # fmt: skip
 from segformer_tf.data.shapes import Shapes, polygon
 from segformer_tf.data.splits import Layout, Split
-from segformer_tf.storage.read import read_text
+from segformer_tf.storage.read import read_lines, read_text, reason
 
 TREE = """DIR/images/train/NAME.jpg   (or DIR/train/images/NAME.jpg)
 DIR/images/val/NAME.jpg
@@ -31,14 +31,8 @@ DIR/labels/val/NAME.txt
 DIR/data.yaml               (names:)"""
 
 CLASSES, LINES = "names of classes", "a class and pairs of x and y a line"
-NAMES = r"(?m)^names\s*:[ \t]*"
+NAMES = r"(?m)^(['\"]?)names\1\s*:"
 MOST = 65533  # the highest class; masks have 16 bits, and background is put before
-# In YAML: a text, in quotes or plain; a key; one of several between brackets with what ends it; one on a line.
-_TEXT = r"""('(?:[^']|'')*'|"(?:[^"\\]|\\.)*"|[^\s,\[\]{}'"][^,\[\]{}\n]*)"""
-_KEY = r"""('\d+'|"\d+"|\d+)\s*:\s*"""
-_COMMENT = r"""(?m)(?<=[\s,\[{:])('(?:[^'\n]|'')*'|"(?:[^"\\\n]|\\.)*")|(?:\s+|^)#.*$"""  # a # in quotes begins none
-_BETWEEN = {"[": rf"\s*(){_TEXT}\s*([,\]])", "{": rf"\s*{_KEY}{_TEXT}\s*([,}}])"}
-_ON_A_LINE = {True: r"\s*()-\s+(.+)", False: rf"\s*{_KEY}(.+)"}
 
 
 def _yaml(directory: Path) -> Path | None:
@@ -105,7 +99,7 @@ def _target(text: Path | None, picture: Path, ids: list[int]) -> Shapes:
 
 def _draw(text: Path | None, ids: list[int], size: tuple[int, int]) -> list[tuple[int, np.ndarray]]:
     masks = []
-    lines = read_text(text, LINES).splitlines() if text else []
+    lines = read_lines(text, LINES) if text else []
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -148,55 +142,47 @@ def _names(directory: Path) -> tuple[list[str], Path]:
     texts = sorted(_texts(directory))
     for file in (directory / "classes.txt", *(text for text in texts if text.name == "classes.txt")):
         if file.is_file():
-            return [line.strip() for line in read_text(file, CLASSES).splitlines() if line.strip()], file
-    lines = (line for text in texts for line in read_text(text, LINES).splitlines())
+            return [line.strip() for line in read_lines(file, CLASSES) if line.strip()], file
+    lines = (line for text in texts for line in read_lines(text, LINES))
     firsts = [int(match[1]) for line in lines if (match := re.match(r"\s*(\d{1,5})(?:\.0*)?\s", line))]
     return [f"class {i}" for i in range(1 + max((i for i in firsts if i <= MOST), default=0))], directory
 
 
 def _names_in(text: str, file: Path) -> list[str]:
-    """The few forms of `names:` that tools write, so that no YAML reader is needed; a name belongs to its key."""
-    text = re.sub(_COMMENT, r"\1", text)
-    start = re.search(NAMES, text)
-    assert start is not None, "`_yaml` has found it"
-    body = text[start.end() :]
-    rows = _rows_between(body.lstrip()) if body.lstrip()[:1] in _BETWEEN else _rows_of_lines(body)
-    names = [(int(key.strip("'\"") or number), _unquoted(name)) for number, (key, name) in enumerate(rows)]
-    if not names or not all(name for _, name in names):
-        raise ValueError(f"{file} has {text[start.start() :][:60]!r}, expected a list of class names: correct it.")
+    """Names by their keys, as they are written: `no`, `1e3` and `007` are names too."""
+    import yaml  # huggingface_hub, of the core packages, requires it
+
+    text = text.expandtabs(2)  # YAML itself takes none before a value
+    try:  # nodes, not values: these would be truths and numbers, and of two equal keys only the last
+        root = yaml.compose(text, yaml.BaseLoader)
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        told = f"line {mark.line + 1}: {getattr(error, 'problem', '')}" if mark else reason(error)
+        raise ValueError(f"{file} is not YAML ({told}), expected a list of class names: correct it.") from None
+    pairs = root.value if isinstance(root, yaml.MappingNode) else []
+    lists = [(key.start_mark.index, node) for key, node in pairs if key.value == "names"]
+    if len(lists) != 1:
+        raise ValueError(f"{file} has {len(lists)} keys `names`, expected one: correct it.")
+    ((start, node),) = lists
+    rows = [(key.value, each) for key, each in node.value] if isinstance(node, yaml.MappingNode) else []
+    if isinstance(node, yaml.SequenceNode):
+        rows = [(str(number), each) for number, each in enumerate(node.value)]
+    names = [
+        (int(key), each.value.strip())
+        for key, each in rows
+        if isinstance(each, yaml.ScalarNode) and re.fullmatch("[0-9]{1,20}", str(key))
+    ]
+    if not names or len(names) < len(rows) or not all(name for _, name in names):
+        raise ValueError(
+            f"{file} has {text[start:][:60]!r}, expected a list of class names, in quotes where one has a colon, "
+            "bracket or brace: correct it."
+        )
     keys = [key for key, _ in names]
     if len(set(keys)) < len(keys) or max(keys) > MOST:
         wrong = next((key for key in keys if keys.count(key) > 1), max(keys))
         raise ValueError(f"{file} names the class {wrong}, expected each of 0 to {MOST} at most once: correct it.")
     by_key = dict(names)
     return [by_key.get(key, f"class {key}") for key in range(max(keys) + 1)]
-
-
-def _rows_between(body: str) -> list[tuple[str, str]]:
-    """Keys, if they have some, and names between brackets or braces; none where a part is neither."""
-    rows, place, form = [], 1, re.compile(_BETWEEN[body[0]])
-    while part := form.match(body, place):
-        rows.append((part[1], part[2]))
-        place = part.end()
-        if part[3] != "," or re.match(r"\s*[\]}]", body[place:]):
-            return rows
-    return []
-
-
-def _rows_of_lines(body: str) -> list[tuple[str, str]]:
-    """Keys, if they have some, and names of the lines that belong to `names:`; none where a line is neither."""
-    block = re.match(r".*(?:\n(?:[ \t]+.*|-.*|[ \t]*))*", body)
-    lines = [line for line in (block[0] if block else "").splitlines() if line.strip()]
-    form = _ON_A_LINE[bool(lines) and lines[0].lstrip().startswith("-")]
-    found = [re.fullmatch(form, line) for line in lines]
-    return [(part[1], part[2]) for part in found if part] if all(found) else []
-
-
-def _unquoted(name: str) -> str:
-    name = name.strip()
-    if len(name) > 1 and name[0] == name[-1] and name[0] in "'\"":
-        return name[1:-1].replace("''" if name[0] == "'" else '\\"', name[0]).strip()
-    return name
 
 
 LAYOUT = Layout("YOLO polygons", TREE, found, splits, read)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from segformer_tf import __version__
+from segformer_tf.checkpoints.layouts import CLASSIFICATION, SEGMENTATION
 from segformer_tf.config import SegformerConfig
 from segformer_tf.images.palettes import palette_with
 from segformer_tf.images.processor import SegformerImageProcessor
@@ -25,10 +26,7 @@ FORMAT = 1  # raised when what is written changes so that older versions cannot 
 SAVED_MODEL_FILE = Path("assets.extra", "model.json")  # a SavedModel's description
 KEY = "segformer_tf"  # of the text in ONNX's metadata and OpenVINO's rt_info
 APPENDED_FILE = "segformer_tf.json"  # LiteRT's, in a zip behind the model, where LiteRT keeps such files
-TASKS = {
-    "TFSegformerForSemanticSegmentation": "segmentation",
-    "TFSegformerForImageClassification": "classification",
-}
+TASKS = {task.class_name: task for task in (SEGMENTATION, CLASSIFICATION)}
 
 
 @dataclass(frozen=True)
@@ -118,7 +116,7 @@ class Description:
     @property
     def task(self) -> str | None:
         """ "segmentation" or "classification"; None for another class of model."""
-        return TASKS.get(self.model)
+        return TASKS[self.model].name if self.model in TASKS else None
 
     def check_shapes(self, path: str | os.PathLike, pixel_values: Sequence[Any], logits: Sequence[Any]) -> None:
         """Raises ValueError where the shapes that a file takes and gives are not those of this model.

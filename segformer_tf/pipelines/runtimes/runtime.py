@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from segformer_tf.bounds import smallest_side
+from segformer_tf.checkpoints.layouts import CLASSIFICATION
 from segformer_tf.config import SegformerConfig
 from segformer_tf.pipelines.runtimes import openvino_files
 from segformer_tf.pipelines.runtimes.description import Description
@@ -42,7 +43,7 @@ class Runtime:
     @property
     def classifies(self) -> bool:
         """Whether it is a classifier: one vector a picture, no map."""
-        return self.description.task == "classification"
+        return self.description.task == CLASSIFICATION.name
 
     @functools.cached_property
     def smallest_side(self) -> int:

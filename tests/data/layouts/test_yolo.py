@@ -14,10 +14,19 @@ NAMES = {
     "names: {2: dog}": ["class 0", "class 1", "dog"],
     'names: [  # all\n  cat, "dog\'s",\n]\nnc: 2': ["cat", "dog's"],
     "names: [dog's, cat's, it's]": ["dog's", "cat's", "it's"],
-    "names: ['it''s', 0: x]": ["it's", "0: x"],
+    "names: ['it''s', '0: x']": ["it's", "0: x"],
     "names:\n- 'lane #1'  # the left one\n- \"b # c\"": ["lane #1", "b # c"],
     "names: [dog's # it's\n, 'a #b', c#d]": ["dog's", "a #b", "c#d"],
     "names:\n- cat\n- 'a: b'\n\nnc: 2": ["cat", "a: b"],
+    "names: [no, on, 1e3, 007, 1.50, ~, 2026-11-28, 0x1F, 1_000]": [
+        *("no", "on", "1e3", "007", "1.50", "~", "2026-11-28", "0x1F", "1_000"),
+    ],
+    'names: ["caf\\xE9", "\\u72AC"]': ["café", "犬"],
+    "names:\n- a long name that is written\n  on two lines\n- b": ["a long name that is written on two lines", "b"],
+    "'names':\n- a": ["a"],
+    "# Ultralytics 🚀\nnames: !!seq\n- &first 犬\n- b": ["犬", "b"],
+    "names:\r\n  0: cat\r\n  1: dog\r\n": ["cat", "dog"],
+    "names:\t# all\n\t0:\tcat\n\t1: dog\t\nnc:\t2": ["cat", "dog"],
 }
 
 
@@ -43,6 +52,12 @@ def test_the_pixels_follow_the_keys(tmp_path):
         ("names: [[cat], dog]", "expected a list of class names"),
         ("names: [cat, dog", "expected a list of class names"),
         ("names:", "expected a list of class names"),
+        ("names: [cat, 0: x]", "has 'names: [cat, 0: x]\\n', expected a list of class names, in quotes where one has"),
+        ("names: [cat]\nnames: [dog]", "has 2 keys `names`, expected one"),
+        ('names: [cat]\npath: "C:\\data"', "is not YAML (line 2: found unknown escape character 'd'), "),
+        ("names: [cat]\npath: \x1c", "is not YAML (unacceptable character #x001c"),
+        ("names: " + "[" * 5000, "is not YAML (maximum recursion depth exceeded"),
+        ("- a\n- 'x\n\nnames: y'", "has 0 keys `names`, expected one"),
     ],
 )
 def test_names_that_cannot_be_understood_are_told(tmp_path, names, told):
@@ -50,6 +65,19 @@ def test_names_that_cannot_be_understood_are_told(tmp_path, names, told):
     write(tmp_path, "data.yaml", names + "\n")
     (error,) = inspect(tmp_path).errors
     assert "data.yaml" in error and told in error
+
+
+def test_a_byte_order_mark_is_no_part_of_the_names(tmp_path):
+    yolo(tmp_path)
+    (tmp_path / "data.yaml").write_text("names: [cat]", "utf-8-sig")
+    assert inspect(tmp_path).check().id2label[1] == "cat"
+
+
+def test_names_in_another_encoding_are_told(tmp_path):
+    yolo(tmp_path)
+    (tmp_path / "data.yaml").write_bytes("names: [café]".encode("latin-1"))
+    (error,) = inspect(tmp_path).errors
+    assert "data.yaml is not UTF-8 (" in error and "expected names of classes: save it as UTF-8" in error
 
 
 def test_a_background_of_its_own_is_the_background(tmp_path):
