@@ -26,33 +26,6 @@ segformer-tf export {DEFAULT_MODEL} models/street
 Models are also Hub ids such as nvidia/segformer-b2-finetuned-ade-512-512, directories and files.
 """
 
-MergeQueries = Annotated[
-    list[int] | None,
-    typer.Option(
-        help="Stages, such as 1 2, whose attention averages its queries 2 x 2: faster for large pictures, other labels "
-        "here and there.",
-        min=1,
-        max=4,
-        show_default=False,
-    ),
-]
-
-MergeKeys = Annotated[
-    list[int] | None,
-    typer.Option(
-        help="Stages whose attention averages its keys and values 2 x 2: the same, and more of it with both.",
-        min=1,
-        max=4,
-        show_default=False,
-    ),
-]
-
-
-def merged(queries: list[int] | None, keys: list[int] | None) -> dict[str, list[int]]:
-    """The keys of a configuration that --merge-queries and --merge-keys set."""
-    return {key: stages for key, stages in (("merge_queries", queries), ("merge_keys", keys)) if stages}
-
-
 app = typer.Typer(
     name="segformer-tf",
     help=HELP,

@@ -12,6 +12,7 @@ import typer
 
 from segformer_tf.bounds import SMALLEST_SIDE
 from segformer_tf.cli.app import app, check_model, load_tensorflow, say
+from segformer_tf.cli.options import AsJson, ModelArgument
 from segformer_tf.cli.stopping import stop_if_asked
 
 # What computes, how its numbers are stored or computed, and where it lives: a dtype policy, or a format of `export`.
@@ -25,9 +26,7 @@ MAY_LOSE = 0.005  # of the score, for a row to be recommended
 
 @app.command()
 def benchmark(
-    model: Annotated[
-        str, typer.Argument(help="Hub id, directory, exported file or bundled model.", show_default=False)
-    ],
+    model: ModelArgument,
     data: Annotated[
         Path | None, typer.Option(help="Labelled pictures: each row then has its score on their val split.")
     ] = None,
@@ -36,7 +35,7 @@ def benchmark(
         typer.Option(help="Height and width of the pictures; what the processor says, or 512 512.", show_default=False),
     ] = None,
     seconds: Annotated[float, typer.Option(help="How long each row is timed.", min=0.01)] = 2.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Time a model in every runtime and precision installed here; the row with most pictures a second is marked.
 

@@ -9,6 +9,7 @@ import typer
 
 from segformer_tf.cli import scoring
 from segformer_tf.cli.app import app, check_checkpoint, check_model, load_tensorflow, printable, wrong_call
+from segformer_tf.cli.options import AsJson, Binary, Data, ModelArgument, ProtocolName
 
 
 class Format(str, Enum):
@@ -46,8 +47,8 @@ def convert(
 
 @app.command()
 def info(
-    model: Annotated[str, typer.Argument(help="Hub id, directory, file or bundled model.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+    model: ModelArgument,
+    as_json: AsJson = False,
 ) -> None:
     """Tell what a checkpoint or an exported file is: task, size, classes, input, file.
 
@@ -97,7 +98,7 @@ def _facts(name: str) -> dict[str, Any]:
 def _exported_facts(name: str, file: Path) -> dict[str, Any]:
     """What an exported file says of itself; its numbers are its runtime's."""
     from segformer_tf import SegformerConfig, SegformerImageProcessor
-    from segformer_tf.cli.options import EXPORTED
+    from segformer_tf.cli.labelling import EXPORTED
     from segformer_tf.pipelines.exported import open_exported
 
     if file.suffix.lower() not in EXPORTED:
@@ -127,13 +128,13 @@ def _of_config(config: Any) -> dict[str, Any]:
 @app.command()
 def calibrate(
     model: Annotated[str, typer.Argument(help="Directory or run, or with --output a Hub id or bundled model.")],
-    data: scoring.Data,
+    data: Data,
     split: Annotated[str, typer.Option(help="Pictures that the model was not trained on.")] = "val",
-    protocol: Annotated[str, typer.Option(help=scoring.PROTOCOLS)] = "plain",
+    protocol: ProtocolName = "plain",
     output: Annotated[Path | None, typer.Option(help="Directory to save the calibrated model to.")] = None,
     diagram: Annotated[Path | None, typer.Option(help="Draw the reliability diagram into this file.")] = None,
-    binary: scoring.Binary = False,
-    as_json: scoring.Json = False,
+    binary: Binary = False,
+    as_json: AsJson = False,
 ) -> None:
     """Find the temperature that makes a model's probabilities true, and save it with the model.
 

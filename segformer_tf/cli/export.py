@@ -7,17 +7,9 @@ from typing import Annotated
 
 import typer
 
-from segformer_tf.cli.app import (
-    MergeKeys,
-    MergeQueries,
-    app,
-    check_checkpoint,
-    load_tensorflow,
-    merged,
-    say,
-    wrong_call,
-)
+from segformer_tf.cli.app import app, check_checkpoint, load_tensorflow, say, wrong_call
 from segformer_tf.cli.inputs import calibration_of
+from segformer_tf.cli.options import AsJson, MergeKeys, MergeQueries, merged
 
 
 class Format(str, Enum):
@@ -114,7 +106,7 @@ def export(
     picture: Annotated[
         Path | None, typer.Option(help="Other formats than saved_model: compare on this picture, not on a made-up one.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write a model for TF Serving or another runtime, and compare what was written with the model.
 

@@ -13,8 +13,8 @@ import typer
 from segformer_tf.cli import stopping
 from segformer_tf.cli.app import app, load_tensorflow, say
 from segformer_tf.cli.opened import processor_of
+from segformer_tf.cli.options import Binary, Data, SkipBroken
 
-Data = Annotated[Path, typer.Option(help="Directory of a data set, in one of the layouts of docs/data.md.")]
 MOST_SEED = 2**32 - 1  # that NumPy takes
 
 
@@ -52,16 +52,14 @@ def train(
         int | None, typer.Option(help="Batches between evaluations; by default a tenth of the time at most.", min=1)
     ] = None,
     freeze: Annotated[str | None, typer.Option(help="encoder: only the head learns.")] = None,
-    binary: Annotated[
-        bool, typer.Option("--binary", help="Masks of one foreground class: 0 and 255, 0 and 1, black and white.")
-    ] = False,
+    binary: Binary = False,
     seed: Annotated[
         int | None, typer.Option(help="Of weights, order and augmentation; 0 if not given.", min=0, max=MOST_SEED)
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --output; with more --steps, lengthen it.")
     ] = False,
-    skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out files that cannot be read.")] = False,
+    skip_broken: SkipBroken = False,
     distribute: Annotated[
         Distribute, typer.Option(help="mirrored: all GPUs of this machine; multiworker: docs/distributed.md.")
     ] = Distribute.NONE,
