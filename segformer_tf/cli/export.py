@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from segformer_tf.cli.app import app, check_checkpoint, load_tensorflow, say, wrong_call
-from segformer_tf.cli.inputs import calibration_of
+from segformer_tf.cli.calibration import calibration_of
 from segformer_tf.cli.options import AsJson, MergeKeys, MergeQueries, merged
 
 
