@@ -9,6 +9,7 @@ import typer
 
 from segformer_tf.cli.app import app, check_checkpoint, load_tensorflow, say, wrong_call
 from segformer_tf.cli.calibration import calibration_of
+from segformer_tf.cli.opened import class_of, classifies
 from segformer_tf.cli.options import AsJson, MergeKeys, MergeQueries, merged
 
 
@@ -141,19 +142,15 @@ def export(
     load_tensorflow()
     import keras
 
-    from segformer_tf import checkpoints
-    from segformer_tf.checkpoints.names import task_of
     from segformer_tf.export.arguments import check
     from segformer_tf.export.export import export as write
     from segformer_tf.images.processor import SegformerImageProcessor
-    from segformer_tf.models.tasks import TFSegformerForImageClassification, TFSegformerForSemanticSegmentation
 
     with wrong_call("--dtype"):
         keras.dtype_policies.get(dtype)
     with wrong_call():
         check(format.value, size, batch, weights.value, dtype)
-    task = task_of(checkpoints.load(model).variables)
-    model_class = TFSegformerForImageClassification if task == "classifier" else TFSegformerForSemanticSegmentation
+    classifier, merging = classifies(model), merged(merge_queries, merge_keys)
     processor = SegformerImageProcessor.from_pretrained(model, or_default=True)
     if format is Format.SAVED_MODEL and size is None and processor.fixed_size is None:
         say(
@@ -161,14 +158,16 @@ def export(
             "has no `labels`: --size H W (such as --size 512 512) gives it batches and `labels`."
         )
     exported = write(
-        model_class.from_pretrained(model, data_format=layout, dtype=dtype, **merged(merge_queries, merge_keys)),
+        class_of(classifier).from_pretrained(
+            model, data_format=layout, dtype=dtype, **merged(merge_queries, merge_keys)
+        ),
         directory,
         format.value,
         processor=processor,
         size=size,
         batch=batch,
         weights=weights.value,
-        calibration=calibration_of(calibrate, calibration_images, max_drop, processor, size, task == "classifier")
+        calibration=calibration_of(calibrate, calibration_images, max_drop, processor, size, classifier)
         if calibrate
         else None,
         tolerance=tolerance,

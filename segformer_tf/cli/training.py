@@ -12,7 +12,7 @@ import typer
 
 from segformer_tf.cli import stopping
 from segformer_tf.cli.app import app, load_tensorflow, say
-from segformer_tf.cli.opened import processor_of
+from segformer_tf.cli.opened import class_of, processor_of
 from segformer_tf.cli.options import Binary, Data, SkipBroken
 
 MOST_SEED = 2**32 - 1  # that NumPy takes
@@ -204,11 +204,11 @@ def _as_called(context: typer.Context) -> Iterator[str]:
 
 def _new_model(name: str, found, one_logit: bool):
     """A model for the data's classes: a variant from random weights, or a checkpoint, with a new head if need be."""
-    from segformer_tf import SegformerConfig, TFSegformerForImageClassification, TFSegformerForSemanticSegmentation
+    from segformer_tf import SegformerConfig
     from segformer_tf.config import VARIANTS
 
     split = found.splits["train"]
-    kind = TFSegformerForSemanticSegmentation if split.has_masks else TFSegformerForImageClassification
+    kind = class_of(not split.has_masks)
     if name in VARIANTS:
         names = {0: found.id2label[1]} if one_logit else found.id2label
         return kind(SegformerConfig.from_variant(name, id2label=names), data_format="channels_last")
