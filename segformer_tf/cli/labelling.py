@@ -1,11 +1,13 @@
-"""What the commands that label have in common: the model, the directory of their files, the classes left unpainted."""
+"""What the commands that label have in common: the model, the directory of their files, what fails."""
 
+import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from segformer_tf.cli.app import load_tensorflow, wrong_call
+from segformer_tf.cli.app import load_tensorflow, say, wrong_call
 from segformer_tf.cli.options import Runtime
 
 EXPORTED = (".xml", ".onnx", ".tflite")  # files that are run without TensorFlow
@@ -33,6 +35,19 @@ def directory_for(path: Path) -> Iterator[None]:
         with suppress(OSError):  # it holds something
             for each in missing:
                 each.rmdir()
+
+
+def say_failure(error: Exception, shown: str, output: Path | None, done: str, go_on: str) -> None:
+    """Tells why one picture or video failed; the others are done.
+
+    Raises OSError where the disk of `output` is full: then all others would fail. It says how many are `done`, such as
+    "1 of 2 pictures are done", and how to `go_on`.
+    """
+    number = getattr(error, "errno", None)
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        raise OSError(f"The disk of {output} is full ({os.strerror(number)}): {done}; make room{go_on}.") from error
+    message = str(error) or type(error).__name__
+    say(message if shown in message else f"{shown}: {message}")
 
 
 def load_pipeline(

@@ -1,6 +1,5 @@
 """`segment`, `classify`: pictures in, answers out."""
 
-import errno
 import os
 import sys
 import tempfile
@@ -14,7 +13,7 @@ from segformer_tf.cli import options as choices
 from segformer_tf.cli import tables, video
 from segformer_tf.cli.app import app, check_model, say
 from segformer_tf.cli.inputs import Picture, expanded, find_pictures, is_video, name_of, plan
-from segformer_tf.cli.labelling import directory_for, load_pipeline, skipped_classes
+from segformer_tf.cli.labelling import directory_for, load_pipeline, say_failure, skipped_classes
 from segformer_tf.pipelines import files
 from segformer_tf.pipelines.progress import progress
 from segformer_tf.storage.find import DEFAULT_MODEL
@@ -211,15 +210,9 @@ def _work(
                 if answer:
                     rows.append(answer)
                     continue
-                if getattr(answer.error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-                    full = os.strerror(answer.error.errno)
-                    raise OSError(
-                        f"The disk of {report.output} is full ({full}): {len(written)} of {len(pictures)} pictures are "
-                        f"done; make room{go_on}."
-                    )
+                done = f"{len(written)} of {len(pictures)} pictures are done"
+                say_failure(answer.error, picture.shown, report.output, done, go_on)
                 report.failed += 1
-                message = str(answer.error) or type(answer.error).__name__
-                say(message if picture.shown in message else f"{picture.shown}: {message}")
     except KeyboardInterrupt:
         answers.close()  # which waits for what is being written
         say(f"interrupted: {len(written)} of {len(pictures)} pictures are done{go_on}.")

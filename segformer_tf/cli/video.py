@@ -1,6 +1,5 @@
 """`video`: a video in, its overlay, label frames and what is in each frame out; `segment` hands videos on to it."""
 
-import errno
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +10,7 @@ from segformer_tf.cli import options as choices
 from segformer_tf.cli import tables
 from segformer_tf.cli.app import app, check_model, printable, say
 from segformer_tf.cli.inputs import Picture, plan
-from segformer_tf.cli.labelling import directory_for, load_pipeline, skipped_classes
+from segformer_tf.cli.labelling import directory_for, load_pipeline, say_failure, skipped_classes
 from segformer_tf.pipelines import files
 from segformer_tf.pipelines.progress import progress
 from segformer_tf.storage.find import DEFAULT_MODEL
@@ -112,11 +111,11 @@ def label(
                 name = planned.names[video.shown][1]
                 rows.append(_label(pipeline, video, frames, output, kinds, name, how, as_json))
             except Exception as error:
-                if len(sources) == 1 or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+                if len(sources) == 1:
                     raise
+                done = f"{len(rows)} of {len(todo)} videos are done"
+                say_failure(error, video.shown, output, done, "; --skip-existing goes on" if "json" in kinds else "")
                 failed += 1
-                message = str(error) or type(error).__name__
-                say(message if video.shown in message else f"{video.shown}: {message}")
     if as_json:
         tables.print_json(rows)
     if failed:
