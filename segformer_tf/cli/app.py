@@ -5,7 +5,7 @@ import difflib
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -106,12 +106,17 @@ def check_checkpoint(name: str, hint: str) -> None:
 
 
 @contextlib.contextmanager
-def wrong_call(hint: str | None = None) -> Iterator[None]:
-    """Ends as a wrong call where the block finds a value of an option that does not fit."""
+def wrong_call(hint: str | None = None, *, options: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Ends as a wrong call where the block finds a value of an option that does not fit.
+
+    `hint` is that option; of several `options`, {argument: option}, it is the one whose argument the message begins
+    with.
+    """
     try:
         yield
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint=hint) from error
+        argument = str(error).partition(" ")[0]
+        raise typer.BadParameter(str(error), param_hint=hint or (options or {}).get(argument)) from error
 
 
 def load_tensorflow(first: Callable[[], None] | None = None) -> None:

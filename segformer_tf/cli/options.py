@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from segformer_tf.cli.app import wrong_call
 from segformer_tf.pipelines import files
 
 
@@ -120,19 +121,14 @@ def how_of(mode: str, window, stride, scales, flip: bool, blend: str) -> dict[st
     from segformer_tf.pipelines.windows import WINDOW, check_scales, check_windows, steps_of
 
     options: dict[str, Any] = {"mode": mode, "flip": flip, "blend": blend, "scales": tuple(scales or (1.0,))}
-    try:
+    with wrong_call("--scales"):
         check_scales(options["scales"])
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--scales") from None
     given = {"--window": window, "--stride": stride, "--blend": blend != "mean"}
     for name in given if mode == "whole" else ():
         if given[name]:
             raise typer.BadParameter("is for --mode slide only.", param_hint=name)
     if mode == "whole":
         return options
-    try:
+    with wrong_call(options={"window": "--window", "stride": "--stride"}):
         check_windows(window or WINDOW, stride or steps_of(window or WINDOW))
-    except ValueError as error:
-        named = "--window" if str(error).startswith("window") else "--stride"
-        raise typer.BadParameter(str(error), param_hint=named) from None
     return options | {name: sides for name, sides in (("window", window), ("stride", stride)) if sides}
