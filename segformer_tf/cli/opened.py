@@ -45,6 +45,19 @@ def open_both(
     return found.splits[split], opened
 
 
+def inspect_by_group(data: Path, rule: str, **options: Any) -> Any:
+    """What `inspect_folds` finds; ends as a wrong call where --folds does not fit the data set."""
+    from segformer_tf.data import DataError
+    from segformer_tf.data.folds import inspect_folds
+
+    try:
+        return inspect_folds(data, rule, **options)
+    except DataError:  # of the data, not of the rule
+        raise
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--folds") from None
+
+
 def say_left_out(found: Any) -> None:
     """Names the files that an inspection has left out."""
     for text in (text for text in found.warnings if text.startswith("left out:")):

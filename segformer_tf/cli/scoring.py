@@ -8,7 +8,7 @@ import typer
 
 from segformer_tf.cli import options as choices
 from segformer_tf.cli.app import app, load_tensorflow, say
-from segformer_tf.cli.opened import Opened, load_model, open_both, say_left_out
+from segformer_tf.cli.opened import Opened, inspect_by_group, load_model, open_both, say_left_out
 
 COLUMNS = ("IoU", "Acc", "Dice", "BoundaryIoU")
 
@@ -179,8 +179,7 @@ def _by_group(
     model: str, data: Path, rule: str, protocol, binary: bool, mapping, merging, broken: str, as_json: bool
 ) -> None:
     """Scores by group: of a run of folds each by the model that did not see it, else all by one model."""
-    from segformer_tf.data import DataError
-    from segformer_tf.data.folds import directory_of, inspect_folds
+    from segformer_tf.data.folds import directory_of
     from segformer_tf.training import evaluate as score
     from segformer_tf.training import read_split, state
     from segformer_tf.training.folds import summary, table
@@ -191,12 +190,7 @@ def _by_group(
     first = min(Path(model).glob("fold-*/last"), default=model)
     opened = load_model(str(first), read_split(data, "val").has_masks, merging)
     binary = binary or (mapping is None and opened.config.num_labels == 1)
-    try:
-        found = inspect_folds(data, rule, binary=binary, broken=broken, **reading_of(opened.processor))
-    except DataError:  # of the data, not of the rule
-        raise
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--folds") from None
+    found = inspect_by_group(data, rule, binary=binary, broken=broken, **reading_of(opened.processor))
     say_left_out(found)
     runs = {group: directory_of(model, group) for group in found.splits}
     left_out = first != model
