@@ -25,7 +25,7 @@ from models import prepare
 from timing import OUT, THREADS, command_line, keep, machine, show, table
 
 from segformer_tf import SegformerConfig, SegformerImageProcessor, TFSegformerForSemanticSegmentation
-from segformer_tf.cli.inputs import calibration_of
+from segformer_tf.cli.calibration import calibration_of
 from segformer_tf.export.export import export
 from segformer_tf.export.quantized import Calibration
 

@@ -11,6 +11,7 @@ from typing import get_args
 from segformer_tf.cli import (  # noqa: F401  (they register commands)
     batch,
     benchmark,
+    calibration,
     checkpoints,
     data,
     demo,

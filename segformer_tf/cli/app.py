@@ -5,7 +5,7 @@ import difflib
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -25,33 +25,6 @@ segformer-tf export {DEFAULT_MODEL} models/street
 
 Models are also Hub ids such as nvidia/segformer-b2-finetuned-ade-512-512, directories and files.
 """
-
-MergeQueries = Annotated[
-    list[int] | None,
-    typer.Option(
-        help="Stages, such as 1 2, whose attention averages its queries 2 x 2: faster for large pictures, other labels "
-        "here and there.",
-        min=1,
-        max=4,
-        show_default=False,
-    ),
-]
-
-MergeKeys = Annotated[
-    list[int] | None,
-    typer.Option(
-        help="Stages whose attention averages its keys and values 2 x 2: the same, and more of it with both.",
-        min=1,
-        max=4,
-        show_default=False,
-    ),
-]
-
-
-def merged(queries: list[int] | None, keys: list[int] | None) -> dict[str, list[int]]:
-    """The keys of a configuration that --merge-queries and --merge-keys set."""
-    return {key: stages for key, stages in (("merge_queries", queries), ("merge_keys", keys)) if stages}
-
 
 app = typer.Typer(
     name="segformer-tf",
@@ -133,12 +106,17 @@ def check_checkpoint(name: str, hint: str) -> None:
 
 
 @contextlib.contextmanager
-def wrong_call(hint: str | None = None) -> Iterator[None]:
-    """Ends as a wrong call where the block finds a value of an option that does not fit."""
+def wrong_call(hint: str | None = None, *, options: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Ends as a wrong call where the block finds a value of an option that does not fit.
+
+    `hint` is that option; of several `options`, {argument: option}, it is the one whose argument the message begins
+    with.
+    """
     try:
         yield
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint=hint) from error
+        argument = str(error).partition(" ")[0]
+        raise typer.BadParameter(str(error), param_hint=hint or (options or {}).get(argument)) from error
 
 
 def load_tensorflow(first: Callable[[], None] | None = None) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from segformer_tf.cli.app import app, check_model, printable, say
-from segformer_tf.cli.options import Mode, Runtime, how_of
+from segformer_tf.cli.options import AsJson, InMode, Mode, Model, Runtime, Stride, Window, how_of
 from segformer_tf.storage.find import DEFAULT_MODEL
 
 SEGMENT_MANY = """Label every pixel of very many pictures, on this machine or a Ray cluster; needs segformer-tf[ray].
@@ -28,7 +28,7 @@ def segment_many(
         str, typer.Argument(help="Directory, pattern, list file (.txt), Parquet of paths or bytes, or a URL of these.")
     ],
     output: Annotated[str, typer.Argument(help="Directory, or a URL such as s3://bucket/folder.")],
-    model: Annotated[str, typer.Option(help="Hub id, directory, run, exported file or bundled model.")] = DEFAULT_MODEL,
+    model: Model = DEFAULT_MODEL,
     runtime: Annotated[
         Runtime, typer.Option(help="What computes; auto: TensorFlow, or the file's own.")
     ] = Runtime.AUTO,
@@ -36,14 +36,9 @@ def segment_many(
         int | None, typer.Option(help="Models that run at the same time.", min=1, show_default="one for each core")
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Pictures of one size computed together; for GPUs.", min=1)] = 1,
-    mode: Annotated[Mode, typer.Option(help="whole, or slide: windows.")] = Mode.WHOLE,
-    window: Annotated[
-        tuple[int, int] | None,
-        typer.Option(help="slide: height, width.", show_default="an exported file's size, or 1024 1024"),
-    ] = None,
-    stride: Annotated[
-        tuple[int, int] | None, typer.Option(help="slide: steps.", show_default="3/4 of the window")
-    ] = None,
+    mode: InMode = Mode.WHOLE,
+    window: Window = None,
+    stride: Stride = None,
     scores: Annotated[bool, typer.Option("--scores", help="Also each class's mean probability; slower.")] = False,
     column: Annotated[
         str | None, typer.Option(help="Of a Parquet INPUT.", show_default="path, url, file, image or bytes")
@@ -52,7 +47,7 @@ def segment_many(
     address: Annotated[
         str | None, typer.Option(help="A running Ray cluster: HOST:PORT or ray://HOST:PORT.", show_default="none")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     from segformer_tf.batch import segment_many as run
     from segformer_tf.pipelines.predict import How

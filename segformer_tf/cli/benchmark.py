@@ -12,6 +12,8 @@ import typer
 
 from segformer_tf.bounds import SMALLEST_SIDE
 from segformer_tf.cli.app import app, check_model, load_tensorflow, say
+from segformer_tf.cli.opened import class_of, classifies
+from segformer_tf.cli.options import AsJson, ModelArgument
 from segformer_tf.cli.stopping import stop_if_asked
 
 # What computes, how its numbers are stored or computed, and where it lives: a dtype policy, or a format of `export`.
@@ -25,9 +27,7 @@ MAY_LOSE = 0.005  # of the score, for a row to be recommended
 
 @app.command()
 def benchmark(
-    model: Annotated[
-        str, typer.Argument(help="Hub id, directory, exported file or bundled model.", show_default=False)
-    ],
+    model: ModelArgument,
     data: Annotated[
         Path | None, typer.Option(help="Labelled pictures: each row then has its score on their val split.")
     ] = None,
@@ -36,7 +36,7 @@ def benchmark(
         typer.Option(help="Height and width of the pictures; what the processor says, or 512 512.", show_default=False),
     ] = None,
     seconds: Annotated[float, typer.Option(help="How long each row is timed.", min=0.01)] = 2.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Time a model in every runtime and precision installed here; the row with most pictures a second is marked.
 
@@ -87,15 +87,11 @@ def _prepared(model: str, size: tuple[int, int] | None, directory: Path) -> Any:
         yield {"runtime": runtime.backend, "numbers": "as exported", "path": str(exported)} | sides
         return
     load_tensorflow()
-    from segformer_tf import checkpoints, images
-    from segformer_tf.checkpoints.names import task_of
+    from segformer_tf import images
     from segformer_tf.export.export import export
-    from segformer_tf.models.tasks import TFSegformerForImageClassification, TFSegformerForSemanticSegmentation
     from segformer_tf.storage.read import reason
 
-    task = task_of(checkpoints.load(model).variables)
-    kind = TFSegformerForImageClassification if task == "classifier" else TFSegformerForSemanticSegmentation
-    loaded = kind.from_pretrained(model, data_format="channels_last")
+    loaded = class_of(classifies(model)).from_pretrained(model, data_format="channels_last")
     processor = images.SegformerImageProcessor.from_pretrained(model, or_default=True)
     sides = _sides(size, processor)
     for runtime, numbers in WAYS:
@@ -168,12 +164,9 @@ def run_one(task: dict[str, Any]) -> dict[str, Any]:
         runtime = open_exported(exported)
     else:
         load_tensorflow()
-        from segformer_tf import checkpoints
-        from segformer_tf.checkpoints.names import task_of
         from segformer_tf.pipelines import pipeline as pipelines
 
-        classifies = task_of(checkpoints.load(task["path"]).variables) == "classifier"
-        kind = pipelines.ImageClassificationPipeline if classifies else pipelines.SegmentationPipeline
+        kind = pipelines.ImageClassificationPipeline if classifies(task["path"]) else pipelines.SegmentationPipeline
         loaded = kind.from_pretrained(task["path"], runtime="tensorflow", dtype=task["numbers"])
         runtime, processor = loaded.runtime, loaded.processor
     measured = measure(runtime, tuple(task["size"]), task["seconds"])

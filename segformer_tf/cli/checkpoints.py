@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from segformer_tf.cli import scoring
 from segformer_tf.cli.app import app, check_checkpoint, check_model, load_tensorflow, printable, wrong_call
+from segformer_tf.cli.options import AsJson, ModelArgument
 
 
 class Format(str, Enum):
@@ -46,8 +46,8 @@ def convert(
 
 @app.command()
 def info(
-    model: Annotated[str, typer.Argument(help="Hub id, directory, file or bundled model.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+    model: ModelArgument,
+    as_json: AsJson = False,
 ) -> None:
     """Tell what a checkpoint or an exported file is: task, size, classes, input, file.
 
@@ -98,7 +98,7 @@ def _facts(name: str) -> dict[str, Any]:
 def _exported_facts(name: str, file: Path) -> dict[str, Any]:
     """What an exported file says of itself; its numbers are its runtime's."""
     from segformer_tf import SegformerConfig, SegformerImageProcessor
-    from segformer_tf.cli.options import EXPORTED
+    from segformer_tf.cli.labelling import EXPORTED
     from segformer_tf.pipelines.runtimes.exported import open_exported
 
     if file.suffix.lower() not in EXPORTED:
@@ -123,59 +123,3 @@ def _of_config(config: Any) -> dict[str, Any]:
         "num_labels": config.num_labels,
         "labels": list(config.id2label.values()),
     }
-
-
-@app.command()
-def calibrate(
-    model: Annotated[str, typer.Argument(help="Directory or run, or with --output a Hub id or bundled model.")],
-    data: scoring.Data,
-    split: Annotated[str, typer.Option(help="Pictures that the model was not trained on.")] = "val",
-    protocol: Annotated[str, typer.Option(help=scoring.PROTOCOLS)] = "plain",
-    output: Annotated[Path | None, typer.Option(help="Directory to save the calibrated model to.")] = None,
-    diagram: Annotated[Path | None, typer.Option(help="Draw the reliability diagram into this file.")] = None,
-    binary: scoring.Binary = False,
-    as_json: scoring.Json = False,
-) -> None:
-    """Find the temperature that makes a model's probabilities true, and save it with the model.
-
-    segformer-tf calibrate RUN/best --data photos --diagram reliability.png
-    """
-    load_tensorflow()
-    from segformer_tf import SegformerImageProcessor
-    from segformer_tf.pipelines.runtimes.exported import exported_file
-    from segformer_tf.pipelines.runtimes.runtime import KerasModel
-    from segformer_tf.training import Protocol
-    from segformer_tf.training.scoring import calibration
-
-    try:
-        chosen = Protocol(protocol)
-        if exported_file(model):
-            raise ValueError(
-                f"{model} is an exported file: calibrate the model that it was made from, and export again."
-            )
-        saved_in = None if output else calibration.config_of(model)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-    pictures, opened = scoring.open_both(model, data, split, binary)
-    if not pictures.has_masks:
-        raise typer.BadParameter(f"{data} has a class for each picture, no masks: calibrate segmentation models")
-    processor = opened.processor or SegformerImageProcessor()
-    if diagram is not None:
-        calibration.figures()  # that it is missing is said before minutes of work
-    found = calibration.calibrate(KerasModel(opened.network), pictures, chosen, processor)
-    if saved_in is None:
-        calibration.save_into(opened.network, found["temperature"], output)
-        processor.save_pretrained(output)
-    else:
-        calibration.write_temperature(saved_in, found["temperature"])
-    if diagram is not None:
-        calibration.draw([("without a temperature", found["before"]), ("calibrated", found["after"])], diagram)
-    if as_json:
-        print(json.dumps(found, indent=2))
-        return
-    for name, words in (("before", "without"), ("after", "with")):
-        print(f"{words:8} ECE {found[name]['ECE']:.4f}  cross-entropy {found[name]['loss']:.4f}")
-    print(
-        f"temperature {found['temperature']:.4f}, of {found['pixels']:,} pixels of {len(pictures)} pictures; {chosen}"
-    )
-    print(f"saved in {saved_in or output}")

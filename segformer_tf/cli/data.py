@@ -8,9 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from segformer_tf.cli.app import app, load_tensorflow, say
+from segformer_tf.cli.options import AsJson, Binary, Data, SkipBroken
 
 Directory = Annotated[Path, typer.Argument(help="Directory of a data set; its layout is told by itself.")]
-Binary = Annotated[bool, typer.Option("--binary", help="Masks of one foreground class: 0/255, 0/1 or 1-bit.")]
+NewDirectory = Annotated[Path, typer.Argument(help="New directory: images/, annotations/ and classes.json.")]
 Seed = Annotated[int, typer.Option(help="Draws the splits of a data set that has none.")]
 ValueRange = Annotated[
     tuple[float, float] | None, typer.Option(help="Values of 16-bit pictures that become black and white: 0 4095.")
@@ -31,7 +32,7 @@ def show_layouts(wanted: bool) -> None:
 @app.command()
 def inspect(
     data: Directory,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+    as_json: AsJson = False,
     picture: Annotated[
         Path | None, typer.Option(help="Draw pictures with their masks over them into this file.")
     ] = None,
@@ -115,7 +116,7 @@ def _histogram(found: Any, table_of: Any) -> Any:
 @app.command("convert-masks")
 def convert_masks(
     src: Directory,
-    dst: Annotated[Path, typer.Argument(help="New directory: images/, annotations/ and classes.json.")],
+    dst: NewDirectory,
     binary: Binary = False,
     seed: Seed = 0,
 ) -> None:
@@ -131,7 +132,7 @@ def convert_masks(
 
 @app.command()
 def shard(
-    data: Annotated[Path, typer.Option(help="Directory of a data set; `inspect --layouts` shows the layouts.")],
+    data: Data,
     output: Annotated[Path, typer.Option(help="Directory of the shards, then a data set itself.")],
     split: Annotated[str, typer.Option()] = "train",
     pictures_per_shard: Annotated[int, typer.Option(min=1)] = 500,
@@ -157,12 +158,12 @@ def shard(
 @app.command()
 def corrupt(
     data: Annotated[Path, typer.Argument(help="Directory of a data set with masks.")],
-    out: Annotated[Path, typer.Argument(help="New directory: images/, annotations/ and classes.json.")],
+    out: NewDirectory,
     corruption: Annotated[str, typer.Option(help="One of Cityscapes-C's sixteen, such as gaussian_noise.")],
     severity: Annotated[int, typer.Option(help="1 (slight) to 5.")] = 3,
     split: Annotated[str, typer.Option()] = "val",
     binary: Binary = False,
-    skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out files that cannot be read.")] = False,
+    skip_broken: SkipBroken = False,
     value_range: ValueRange = None,
     seed: Seed = 0,
 ) -> None:

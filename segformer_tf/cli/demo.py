@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from segformer_tf.cli.app import app, check_model, load_tensorflow
-from segformer_tf.cli.options import EXPORTED, Runtime
+from segformer_tf.cli.labelling import EXPORTED
+from segformer_tf.cli.options import MODEL, Host, Runtime
 from segformer_tf.storage.find import DEFAULT_MODEL
 
 
@@ -15,14 +16,12 @@ def demo(
     model: Annotated[
         list[str] | None,
         typer.Option(
-            help="Hub id, directory, run, exported file or bundled model; given several times, the page offers them.",
+            help=f"{MODEL.rstrip('.')}; given several times, the page offers them.",
             show_default=DEFAULT_MODEL,
         ),
     ] = None,
     port: Annotated[int, typer.Option(help="Where the page is.", min=1, max=65535)] = 7860,
-    host: Annotated[
-        str, typer.Option(help="The address that is listened on; 0.0.0.0 lets other computers in.")
-    ] = "127.0.0.1",
+    host: Host = "127.0.0.1",
     runtime: Annotated[Runtime, typer.Option(help="What computes at first; auto chooses.")] = Runtime.AUTO,
 ) -> None:
     """Serve a page where pictures are labelled: drop, paste or photograph one. Needs the extra [demo].

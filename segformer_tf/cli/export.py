@@ -3,21 +3,14 @@
 import json
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from segformer_tf.cli.app import (
-    MergeKeys,
-    MergeQueries,
-    app,
-    check_checkpoint,
-    load_tensorflow,
-    merged,
-    say,
-    wrong_call,
-)
-from segformer_tf.cli.inputs import calibration_of
+from segformer_tf.cli.app import app, check_checkpoint, load_tensorflow, say, wrong_call
+from segformer_tf.cli.calibration import calibration_of
+from segformer_tf.cli.opened import class_of, classifies
+from segformer_tf.cli.options import AsJson, MergeKeys, MergeQueries, merged
 
 
 class Format(str, Enum):
@@ -55,6 +48,11 @@ class LabelsAt(str, Enum):
     """The size of `labels`."""
 
     MAP, INPUT = "map", "input"
+
+
+# The option of each argument that `segformer_tf.export` checks.
+OPTIONS = {name: f"--{name}" for name in ("format", "size", "batch", "weights", "dtype", "picture")}
+OPTIONS |= {"calibration": "--calibrate", "names": "--signature", "labels_at": "--labels-at", "program": "--for"}
 
 
 @app.command()
@@ -114,7 +112,7 @@ def export(
     picture: Annotated[
         Path | None, typer.Option(help="Other formats than saved_model: compare on this picture, not on a made-up one.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write a model for TF Serving or another runtime, and compare what was written with the model.
 
@@ -122,80 +120,82 @@ def export(
     segformer-tf export RUN file --format openvino --size 512 512 --batch 1
     segformer-tf export RUN small --format openvino --weights int8 --calibrate photos
     """
+    from segformer_tf.export.arguments import check
+
     check_checkpoint(model, "MODEL")
     for option, file in (("--calibrate", calibrate), ("--picture", picture)):
         if file is not None and not file.exists():
             raise typer.BadParameter(f"there is no {file}.", param_hint=option)
-    if calibrate and (weights is not Weights.INT8 or format is not Format.OPENVINO):
-        raise typer.BadParameter(
-            "is for --format openvino --weights int8 (ONNX Runtime and LiteRT are slower in int8).",
-            param_hint="--calibrate",
+    names = [name.value for name in signature or ()] or None
+    loader = program and program.value
+    with wrong_call(options=OPTIONS):
+        check(
+            format.value,
+            size,
+            batch,
+            weights.value,
+            dtype,
+            picture=picture,
+            calibration=calibrate,
+            names=names,
+            labels_at=labels_at.value,
+            program=loader,
         )
-    if program and format is not Format.ONNX:
-        raise typer.BadParameter("is for --format onnx.", param_hint="--for")
-    served = format is Format.SAVED_MODEL
-    without_use = {
-        "--size": size is not None and format is Format.KERAS,
-        "--signature": bool(signature) and not served,
-        "--labels-at": labels_at is not LabelsAt.MAP and not served,
-        "--picture": picture is not None and served,
-        "--data-format": data_format is not DataFormat.LAST and served,
-    }
-    for option in (option for option, given in without_use.items() if given):
-        raise typer.BadParameter(f"has no use for --format {format.value}: leave it out.", param_hint=option)
+    if data_format is not DataFormat.LAST and format is Format.SAVED_MODEL:
+        raise typer.BadParameter("has no use for --format saved_model: leave it out.", param_hint="--data-format")
     if max_drop is not None and not calibrate:
         raise typer.BadParameter("is for --calibrate.", param_hint="--max-drop")
-    layout = DataFormat.FIRST.value if program else data_format.value
     load_tensorflow()
     import keras
 
-    from segformer_tf import checkpoints
-    from segformer_tf.checkpoints.names import task_of
-    from segformer_tf.export.arguments import check
     from segformer_tf.export.export import export as write
     from segformer_tf.images.processor import SegformerImageProcessor
-    from segformer_tf.models.tasks import TFSegformerForImageClassification, TFSegformerForSemanticSegmentation
 
     with wrong_call("--dtype"):
         keras.dtype_policies.get(dtype)
-    with wrong_call():
-        check(format.value, size, batch, weights.value, dtype)
-    task = task_of(checkpoints.load(model).variables)
-    model_class = TFSegformerForImageClassification if task == "classifier" else TFSegformerForSemanticSegmentation
+    classifier = classifies(model)
     processor = SegformerImageProcessor.from_pretrained(model, or_default=True)
     if format is Format.SAVED_MODEL and size is None and processor.fixed_size is None:
         say(
             f"warning: the processor of {model} gives pictures no fixed size, so the export takes them one by one and "
             "has no `labels`: --size H W (such as --size 512 512) gives it batches and `labels`."
         )
+    layout = DataFormat.FIRST if program else data_format
+    merging = merged(merge_queries, merge_keys)
+    loaded = class_of(classifier).from_pretrained(model, data_format=layout.value, dtype=dtype, **merging)
+    calibration = None
+    if calibrate:
+        calibration = calibration_of(calibrate, calibration_images, max_drop, processor, size, classifier)
     exported = write(
-        model_class.from_pretrained(model, data_format=layout, dtype=dtype, **merged(merge_queries, merge_keys)),
+        loaded,
         directory,
         format.value,
         processor=processor,
         size=size,
         batch=batch,
         weights=weights.value,
-        calibration=calibration_of(calibrate, calibration_images, max_drop, processor, size, task == "classifier")
-        if calibrate
-        else None,
+        calibration=calibration,
         tolerance=tolerance,
         picture=processor.pixels(picture) if picture else None,
-        names=[name.value for name in signature or ()] or None,
+        names=names,
         labels_at=labels_at.value,
-        program=program and program.value,
+        program=loader,
     )
-    quantized = exported.quantized
     if as_json:
-        more = {"path": str(exported.path), "quantized": quantized and quantized.to_dict()}
-        print(json.dumps({**exported._asdict(), **more}))
-        return
+        quantized = exported.quantized and exported.quantized.to_dict()
+        print(json.dumps({**exported._asdict(), "path": str(exported.path), "quantized": quantized}))
+    else:
+        _show(exported)
+
+
+def _show(exported: Any) -> None:
+    """What was written, and what it costs in accuracy."""
     same = "" if exported.same_labels is None else f", {exported.same_labels:.3%} of the labels the same"
     print(
         f"wrote {exported.path}: largest difference from the model {exported.difference:.3g} "
         f"({exported.relative_difference:.2g} of the largest logit){same}"
     )
-    if quantized:
+    if quantized := exported.quantized:
         in_int8 = sum(layer.precision == "int8" for layer in quantized.layers)
         kept = f", {', '.join(quantized.kept_in_float)} kept in float" if quantized.kept_in_float else ""
         print(

@@ -1,11 +1,10 @@
-"""Which pictures a command was given: files, directories, patterns, "-" for one on stdin, or those to calibrate by."""
+"""Which pictures a command was given: files, directories, patterns, or "-" for one on stdin."""
 
 import glob
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from segformer_tf.cli.app import say
 from segformer_tf.pipelines import files, marks
@@ -171,65 +170,3 @@ def name_of(picture: Picture, whole: bool = False) -> str:
     if picture.video:
         return files.video_name(picture.video, whole)
     return files.name_of(picture.source, whole) if isinstance(picture.source, Path) else "stdin"
-
-
-def calibration_of(
-    data: Path, images: int, max_drop: float | None, processor: Any, size: Any = None, classifies: bool = False
-) -> Any:
-    """A `Calibration` by a data set's training pictures, judged by mIoU on its val split; or by pictures alone."""
-    from segformer_tf.export.export import at_size
-    from segformer_tf.export.quantized import Calibration
-    from segformer_tf.training import evaluate
-
-    if size:
-        processor = at_size(processor, size)
-    files, val = _calibration_pictures(data, classifies)
-    score = None
-    if val is not None:
-        score = lambda runtime: 100.0 * evaluate(runtime, val, "processor", processor)["mIoU"]  # noqa: E731
-    files = [files[i * len(files) // min(images, len(files))] for i in range(min(images, len(files)))]
-    lying = {"data_format": "channels_last", "input_data_format": "channels_last", "return_tensors": "np"}
-
-    broken: dict[Any, Exception] = {}
-
-    def pixels() -> Iterator[Any]:
-        for file in files:
-            if file in broken:
-                continue
-            try:
-                found = processor(processor.pixels(file, strict=True), **lying).pixel_values
-            except (OSError, ValueError) as error:
-                broken[file] = error
-                say(f"{error} It is left out.")
-                continue
-            yield found
-
-    if next(pixels(), None) is None:  # told before anything is made
-        raise next(iter(broken.values()))
-    return Calibration(pixels, score, max_drop)
-
-
-def _calibration_pictures(data: Path, classifies: bool) -> tuple[list[Any], Any]:
-    """Pictures to take ranges from, and the labelled split to judge by, None where labels that agree are to do.
-
-    Of a data set with masks the training pictures: its masks are pictures too.
-    """
-    from segformer_tf.data import layout_of, read_split
-
-    try:
-        layout_of(data)
-    except FileNotFoundError:  # pictures alone
-        train = None
-    else:
-        train = read_split(data, "train")
-    if train is None:
-        return [picture.source for picture in find_pictures([str(data)], recursive=True)], None
-    if train.shards:
-        raise ValueError(f"{data} holds TFRecord files, expected pictures to calibrate by: give the data they are of.")
-    if classifies or not train.has_masks:
-        return list(train.images), None
-    try:
-        return list(train.images), read_split(data, "val")
-    except FileNotFoundError:
-        say(f"{data} has no split val: int8 is judged by labels that stay the same, not by mIoU.")
-        return list(train.images), None

@@ -1,4 +1,4 @@
-"""A model and the data set that it is scored on, opened and checked against each other."""
+"""Which class loads a model; a model and the data set that it is scored on, opened and checked against each other."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,6 +45,19 @@ def open_both(
     return found.splits[split], opened
 
 
+def inspect_by_group(data: Path, rule: str, **options: Any) -> Any:
+    """What `inspect_folds` finds; ends as a wrong call where --folds does not fit the data set."""
+    from segformer_tf.data import DataError
+    from segformer_tf.data.folds import inspect_folds
+
+    try:
+        return inspect_folds(data, rule, **options)
+    except DataError:  # of the data, not of the rule
+        raise
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--folds") from None
+
+
 def say_left_out(found: Any) -> None:
     """Names the files that an inspection has left out."""
     for text in (text for text in found.warnings if text.startswith("left out:")):
@@ -53,11 +66,7 @@ def say_left_out(found: Any) -> None:
 
 def load_model(model: str, has_masks: bool, merging: dict[str, Any] | None = None) -> Opened:
     """A model or exported file by its name, with its processor."""
-    from segformer_tf import (
-        SegformerConfig,
-        TFSegformerForImageClassification,
-        TFSegformerForSemanticSegmentation,
-    )
+    from segformer_tf import SegformerConfig
     from segformer_tf.pipelines.runtimes.exported import exported_file, open_exported
 
     if exported := exported_file(model):
@@ -67,9 +76,23 @@ def load_model(model: str, has_masks: bool, merging: dict[str, Any] | None = Non
         runtime = open_exported(exported)
         description = runtime.description
         return Opened(runtime, SegformerConfig.from_dict(description.config), description.image_processor())
-    kind = TFSegformerForSemanticSegmentation if has_masks else TFSegformerForImageClassification
-    network = kind.from_pretrained(model, data_format="channels_last", **(merging or {}))
+    network = class_of(not has_masks).from_pretrained(model, data_format="channels_last", **(merging or {}))
     return Opened(network, network.config, processor_of(model))
+
+
+def class_of(classifies: bool) -> Any:
+    """The class of the models that classify pictures, or else of those that segment them."""
+    from segformer_tf import TFSegformerForImageClassification, TFSegformerForSemanticSegmentation
+
+    return TFSegformerForImageClassification if classifies else TFSegformerForSemanticSegmentation
+
+
+def classifies(model: str) -> bool:
+    """Whether a checkpoint, which gives its weights, classifies pictures."""
+    from segformer_tf import checkpoints
+    from segformer_tf.checkpoints.names import task_of
+
+    return task_of(checkpoints.load(model).variables) == "classifier"
 
 
 def processor_of(model: str) -> Any:

@@ -1,6 +1,5 @@
 """`segment`, `classify`: pictures in, answers out."""
 
-import errno
 import os
 import sys
 import tempfile
@@ -10,25 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
+from segformer_tf.cli import options as choices
 from segformer_tf.cli import tables, video
-from segformer_tf.cli.app import MergeKeys, MergeQueries, app, check_model, merged, say
+from segformer_tf.cli.app import app, check_model, say
 from segformer_tf.cli.inputs import Picture, expanded, find_pictures, is_video, name_of, plan
-from segformer_tf.cli.options import (
-    AsJson,
-    BatchSize,
-    Blend,
-    Legend,
-    Mode,
-    Page,
-    Recursive,
-    Runtime,
-    Scales,
-    directory_for,
-    how_of,
-    kinds_of,
-    load_pipeline,
-    skipped_classes,
-)
+from segformer_tf.cli.labelling import directory_for, load_pipeline, say_failure, skipped_classes
 from segformer_tf.pipelines import files
 from segformer_tf.pipelines.progress import progress
 from segformer_tf.storage.find import DEFAULT_MODEL
@@ -62,51 +47,44 @@ segformer-tf segment street.mp4     (see `segformer-tf video`)
 @app.command(help=SEGMENT)
 def segment(
     images: Images,
-    model: Annotated[str, typer.Option(help="Hub id, directory, run, exported file or bundled model.")] = DEFAULT_MODEL,
+    model: choices.Model = DEFAULT_MODEL,
     output: Annotated[Path, typer.Option(help="Where the files go; - for one file on stdout.")] = Path("out"),
-    runtime: Annotated[Runtime, typer.Option(help="What computes; auto chooses.")] = Runtime.AUTO,
-    batch_size: BatchSize = 8,
-    mode: Annotated[
-        Mode, typer.Option(help="whole: resized as the model's processor says; slide: windows.")
-    ] = Mode.WHOLE,
-    window: Annotated[
-        tuple[int, int] | None, typer.Option(help="slide: height and width of a window.", show_default=False)
-    ] = None,
-    stride: Annotated[
-        tuple[int, int] | None, typer.Option(help="slide: steps between windows, down and across.", show_default=False)
-    ] = None,
-    scales: Scales = None,
-    flip: Annotated[bool, typer.Option("--flip", help="Average with the mirrored picture.")] = False,
-    merge_queries: MergeQueries = None,
-    merge_keys: MergeKeys = None,
-    blend: Annotated[Blend, typer.Option(help="slide: how overlapping windows are averaged.")] = Blend.MEAN,
-    alpha: Annotated[float, typer.Option(help="Overlay: 0 the picture, 1 the colours.", min=0, max=1)] = 0.5,
-    skip_class: Annotated[
-        list[str] | None,
-        typer.Option(help="Overlay: a class not to paint; may be given several times.", show_default="background"),
-    ] = None,
-    legend: Annotated[Legend, typer.Option(help="Overlay: where the legend is.")] = Legend.OUTSIDE,
-    outline: Annotated[bool, typer.Option("--outline", help="Overlay: draw the rims of regions.")] = False,
+    runtime: choices.ComputedBy = choices.Runtime.AUTO,
+    batch_size: choices.BatchSize = 8,
+    mode: choices.InMode = choices.Mode.WHOLE,
+    window: choices.Window = None,
+    stride: choices.Stride = None,
+    scales: choices.Scales = None,
+    flip: choices.Flip = False,
+    merge_queries: choices.MergeQueries = None,
+    merge_keys: choices.MergeKeys = None,
+    blend: Annotated[
+        choices.Blend, typer.Option(help="slide: how overlapping windows are averaged.")
+    ] = choices.Blend.MEAN,
+    alpha: choices.Alpha = 0.5,
+    skip_class: choices.SkipClass = None,
+    legend: Annotated[choices.Legend, typer.Option(help="Overlay: where the legend is.")] = choices.Legend.OUTSIDE,
+    outline: choices.Outline = False,
     save: Annotated[str, typer.Option(help=f"Some, with commas, of {', '.join(files.ENDINGS)}.")] = SAVED,
-    recursive: Recursive = False,
-    page: Page = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that others wrote, too.")] = False,
+    recursive: choices.Recursive = False,
+    page: choices.Page = None,
+    overwrite: choices.Overwrite = False,
     skip_existing: Annotated[bool, typer.Option("--skip-existing", help="Leave out pictures that are done.")] = False,
     whole_names: Annotated[bool, typer.Option("--whole-names", help="NAME with its suffix: a.jpg_labels.png.")] = False,
-    as_json: AsJson = False,
+    as_json: choices.AsJson = False,
 ) -> None:
-    kinds = kinds_of(save)
-    options = how_of(mode.value, window, stride, scales, flip, blend.value)
-    merging = merged(merge_queries, merge_keys)
+    kinds = choices.kinds_of(save)
+    options = choices.how_of(mode.value, window, stride, scales, flip, blend.value)
+    merging = choices.merged(merge_queries, merge_keys)
     check_model(model)
     drawn: dict[str, Any] = {"alpha": alpha, "outline": outline}
     images = expanded(images)
     if videos := [image for image in images if is_video(image)]:
         if len(videos) < len(images):
             raise typer.BadParameter("videos and pictures are given together; label them one after the other.")
-        still = {"--recursive": recursive, "--legend": legend is Legend.INSIDE, "--page": page is not None}
+        still = {"--recursive": recursive, "--legend": legend is choices.Legend.INSIDE, "--page": page is not None}
         _refuse(still, "is for pictures, not for videos.")
-        kinds = kinds_of(save, files.VIDEO_ENDINGS)
+        kinds = choices.kinds_of(save, files.VIDEO_ENDINGS)
         if skip_existing and "json" not in kinds:
             raise typer.BadParameter(
                 "of videos needs json in --save, which says if all frames are there.", param_hint="--skip-existing"
@@ -129,7 +107,7 @@ def segment(
         _refuse(kept, "is for files, and --output - writes none.")
         pipeline = load_pipeline(SEGMENTS, model, runtime, merging, 1, options, page)
         drawn["skip"] = skipped_classes(skip_class, pipeline.id2label)
-        drawn["legend"] = legend is not Legend.NONE and legend.value
+        drawn["legend"] = legend is not choices.Legend.NONE and legend.value
         return _to_stdout(pictures[0], pipeline, {**options, "batch_size": batch_size}, kinds, drawn)
     planned = plan(pictures, output, kinds, whole_names, overwrite, skip_existing)
     for message in dict.fromkeys(planned.refused.values()):  # what two are refused for is said once
@@ -143,7 +121,7 @@ def segment(
         with directory_for(output):
             pipeline = load_pipeline(SEGMENTS, model, runtime, merging, len(todo), options, page)
             drawn["skip"] = skipped_classes(skip_class, pipeline.id2label)
-            drawn["legend"] = legend is not Legend.NONE and legend.value
+            drawn["legend"] = legend is not choices.Legend.NONE and legend.value
 
             def finish(picture: Any, result: Any) -> dict[str, Any]:
                 shown = str(picture) if isinstance(picture, Path) else "-"
@@ -166,11 +144,11 @@ def classify(
         typer.Option(help="Hub id, directory or exported file of an image classification model.", show_default=False),
     ],
     top_k: Annotated[int, typer.Option(help="How many classes to name.", min=1)] = 5,
-    runtime: Annotated[Runtime, typer.Option(help="What computes; auto chooses.")] = Runtime.AUTO,
-    batch_size: BatchSize = 8,
-    recursive: Recursive = False,
-    page: Page = None,
-    as_json: AsJson = False,
+    runtime: choices.ComputedBy = choices.Runtime.AUTO,
+    batch_size: choices.BatchSize = 8,
+    recursive: choices.Recursive = False,
+    page: choices.Page = None,
+    as_json: choices.AsJson = False,
 ) -> None:
     """Name the likeliest classes of pictures.
 
@@ -232,15 +210,9 @@ def _work(
                 if answer:
                     rows.append(answer)
                     continue
-                if getattr(answer.error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-                    full = os.strerror(answer.error.errno)
-                    raise OSError(
-                        f"The disk of {report.output} is full ({full}): {len(written)} of {len(pictures)} pictures are "
-                        f"done; make room{go_on}."
-                    )
+                done = f"{len(written)} of {len(pictures)} pictures are done"
+                say_failure(answer.error, picture.shown, report.output, done, go_on)
                 report.failed += 1
-                message = str(answer.error) or type(answer.error).__name__
-                say(message if picture.shown in message else f"{picture.shown}: {message}")
     except KeyboardInterrupt:
         answers.close()  # which waits for what is being written
         say(f"interrupted: {len(written)} of {len(pictures)} pictures are done{go_on}.")

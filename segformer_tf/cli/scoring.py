@@ -6,35 +6,31 @@ from typing import Annotated, Any
 
 import typer
 
-from segformer_tf.cli.app import MergeKeys, MergeQueries, app, load_tensorflow, merged, say
-from segformer_tf.cli.opened import Opened, load_model, open_both, say_left_out
-from segformer_tf.cli.options import Scales
+from segformer_tf.cli import options as choices
+from segformer_tf.cli.app import app, load_tensorflow, say
+from segformer_tf.cli.opened import Opened, inspect_by_group, load_model, open_both, say_left_out
 
-Data = Annotated[Path, typer.Option(help="Directory of a data set, in one of the layouts of docs/data.md.")]
-Binary = Annotated[bool, typer.Option("--binary", help="Masks of one foreground class, as for `train`.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-PROTOCOLS = "plain, processor, hf-512, ade20k, ade20k-aligned, cityscapes, cityscapes-whole or slide."
 COLUMNS = ("IoU", "Acc", "Dice", "BoundaryIoU")
 
 
 @app.command()
 def evaluate(
-    model: Annotated[str, typer.Option(help="Hub id, directory, run, checkpoint or exported file, or bundled model.")],
-    data: Data,
+    model: choices.Model,
+    data: choices.Data,
     split: Annotated[str, typer.Option()] = "val",
-    protocol: Annotated[str, typer.Option(help=PROTOCOLS)] = "plain",
-    window: Annotated[tuple[int, int] | None, typer.Option(help="Height and width of a window, for slide.")] = None,
-    stride: Annotated[tuple[int, int] | None, typer.Option(help="Steps between windows, for slide.")] = None,
-    scales: Scales = None,
-    flip: Annotated[bool, typer.Option("--flip", help="Mirror images too; probabilities are averaged.")] = False,
+    protocol: choices.ProtocolName = "plain",
+    window: choices.Window = None,
+    stride: choices.Stride = None,
+    scales: choices.Scales = None,
+    flip: choices.Flip = False,
     map_classes: Annotated[
         Path | None,
         typer.Option(help='JSON: {"class of the data": "class of the model", or null}, where they differ.'),
     ] = None,
-    merge_queries: MergeQueries = None,
-    merge_keys: MergeKeys = None,
-    binary: Binary = False,
-    skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out files that cannot be read.")] = False,
+    merge_queries: choices.MergeQueries = None,
+    merge_keys: choices.MergeKeys = None,
+    binary: choices.Binary = False,
+    skip_broken: choices.SkipBroken = False,
     boundary: Annotated[bool, typer.Option("--boundary", help="Boundary IoU too (2 % of the diagonal).")] = False,
     intervals: Annotated[
         bool, typer.Option("--intervals", help="Intervals of 95 % too, by bootstrap over pictures.")
@@ -59,7 +55,7 @@ def evaluate(
         Path | None, typer.Option(help="JSON file of --corruptions: written after each score, gone on with.")
     ] = None,
     dump: Annotated[Path | None, typer.Option(help="Directory to write the predictions to.")] = None,
-    as_json: Json = False,
+    as_json: choices.AsJson = False,
 ) -> None:
     """Score a model on a data set: mIoU, mAcc, aAcc and the classes, with the protocol.
 
@@ -90,7 +86,7 @@ def evaluate(
         names = () if corruptions is None else corruption_names(corruptions)
     except (OSError, ValueError) as error:
         raise typer.BadParameter(str(error)) from None
-    merging = merged(merge_queries, merge_keys)
+    merging = choices.merged(merge_queries, merge_keys)
     broken = "skip" if skip_broken else "stop"
     if folds is not None:
         _by_group(model, data, folds, chosen, binary, mapping, merging, broken, as_json)
@@ -183,8 +179,7 @@ def _by_group(
     model: str, data: Path, rule: str, protocol, binary: bool, mapping, merging, broken: str, as_json: bool
 ) -> None:
     """Scores by group: of a run of folds each by the model that did not see it, else all by one model."""
-    from segformer_tf.data import DataError
-    from segformer_tf.data.folds import directory_of, inspect_folds
+    from segformer_tf.data.folds import directory_of
     from segformer_tf.training import evaluate as score
     from segformer_tf.training import read_split, state
     from segformer_tf.training.folds import summary, table
@@ -195,12 +190,7 @@ def _by_group(
     first = min(Path(model).glob("fold-*/last"), default=model)
     opened = load_model(str(first), read_split(data, "val").has_masks, merging)
     binary = binary or (mapping is None and opened.config.num_labels == 1)
-    try:
-        found = inspect_folds(data, rule, binary=binary, broken=broken, **reading_of(opened.processor))
-    except DataError:  # of the data, not of the rule
-        raise
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--folds") from None
+    found = inspect_by_group(data, rule, binary=binary, broken=broken, **reading_of(opened.processor))
     say_left_out(found)
     runs = {group: directory_of(model, group) for group in found.splits}
     left_out = first != model

@@ -7,9 +7,12 @@ from typing import Annotated
 import typer
 
 from segformer_tf.cli.app import app, load_tensorflow, wrong_call
+from segformer_tf.cli.options import Host
 
 Name = Annotated[str | None, typer.Option(help="The model's name in requests; the directory's name by default.")]
 Labels = Annotated[list[str] | None, typer.Option(help="LABEL=VERSION, such as canary=2; may be given several times.")]
+MaxBatchSize = Annotated[int, typer.Option(help="Pictures that run together at most.", min=1)]
+BatchTimeout = Annotated[float, typer.Option(help="How long a batch waits for more.", min=0)]
 ModelDirectory = Annotated[Path, typer.Argument(help="Directory of versions that `export` wrote.", show_default=False)]
 
 
@@ -17,11 +20,11 @@ ModelDirectory = Annotated[Path, typer.Argument(help="Directory of versions that
 def serve(
     directory: ModelDirectory,
     name: Name = None,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    host: Host = "127.0.0.1",
     grpc_port: Annotated[int, typer.Option(help="0 takes a free port.")] = 8500,
     rest_port: Annotated[int, typer.Option(help="0 takes a free port.")] = 8501,
-    max_batch_size: Annotated[int, typer.Option(help="Pictures that run together at most.", min=1)] = 8,
-    batch_timeout_ms: Annotated[float, typer.Option(help="How long a batch waits for more.", min=0)] = 5.0,
+    max_batch_size: MaxBatchSize = 8,
+    batch_timeout_ms: BatchTimeout = 5.0,
     version: Annotated[
         list[int] | None, typer.Option(help="Only these versions, such as 1 2. The highest by default.")
     ] = None,
@@ -128,8 +131,8 @@ def serve_config(
         str | None, typer.Option(help="Where the server sees DIRECTORY; /models/NAME by default.", show_default=False)
     ] = None,
     label: Labels = None,
-    max_batch_size: Annotated[int, typer.Option(help="Pictures that run together at most.", min=1)] = 8,
-    batch_timeout_ms: Annotated[float, typer.Option(help="How long a batch waits for more.", min=0)] = 5.0,
+    max_batch_size: MaxBatchSize = 8,
+    batch_timeout_ms: BatchTimeout = 5.0,
     threads: Annotated[int, typer.Option(help="Batches that run at the same time.", min=1)] = 2,
 ) -> None:
     """Write TF Serving's models.config, batching_params.txt and monitoring.config.

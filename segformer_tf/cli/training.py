@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -12,9 +12,9 @@ import typer
 
 from segformer_tf.cli import stopping
 from segformer_tf.cli.app import app, load_tensorflow, say
-from segformer_tf.cli.opened import processor_of
+from segformer_tf.cli.opened import class_of, inspect_by_group, processor_of
+from segformer_tf.cli.options import Binary, Data, SkipBroken
 
-Data = Annotated[Path, typer.Option(help="Directory of a data set, in one of the layouts of docs/data.md.")]
 MOST_SEED = 2**32 - 1  # that NumPy takes
 
 
@@ -52,16 +52,14 @@ def train(
         int | None, typer.Option(help="Batches between evaluations; by default a tenth of the time at most.", min=1)
     ] = None,
     freeze: Annotated[str | None, typer.Option(help="encoder: only the head learns.")] = None,
-    binary: Annotated[
-        bool, typer.Option("--binary", help="Masks of one foreground class: 0 and 255, 0 and 1, black and white.")
-    ] = False,
+    binary: Binary = False,
     seed: Annotated[
         int | None, typer.Option(help="Of weights, order and augmentation; 0 if not given.", min=0, max=MOST_SEED)
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --output; with more --steps, lengthen it.")
     ] = False,
-    skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out files that cannot be read.")] = False,
+    skip_broken: SkipBroken = False,
     distribute: Annotated[
         Distribute, typer.Option(help="mirrored: all GPUs of this machine; multiworker: docs/distributed.md.")
     ] = Distribute.NONE,
@@ -97,9 +95,7 @@ def train(
     import keras
 
     from segformer_tf.config import VARIANTS
-    from segformer_tf.data import DataError, inspect
-    from segformer_tf.data.folds import inspect_folds
-    from segformer_tf.training import load_recipe, state
+    from segformer_tf.data import inspect
     from segformer_tf.training import train as run_training
     from segformer_tf.training.folds import table, train_folds
     from segformer_tf.training.recipe import read_settings
@@ -107,16 +103,14 @@ def train(
 
     given = {"epochs": epochs, "steps": steps, "batch_size": batch_size, "freeze": freeze, "augmentation.crop": crop}
     given["evaluate_every"] = evaluate_every
+    changes = {key: value for key, value in given.items() if value is not None}
+    if evaluate_every is not None:
+        changes["save_every"] = None
+    run = None
+    if resume:
+        run = output if folds is None else next(output.glob("fold-*"), output)
     try:
-        chosen, chosen_seed = load_recipe(recipe or _default_recipe(model, data)), seed or 0
-        first = output if folds is None else next(output.glob("fold-*"), output)
-        if resume and (first / state.RECIPE).is_file():
-            started, started_seed = state.read_recipe(first)
-            chosen = chosen if recipe else started
-            chosen_seed = started_seed if seed is None else seed
-        changes = {key: value for key, value in given.items() if value is not None}
-        if evaluate_every is not None:
-            changes["save_every"] = None
+        chosen, seed = _recipe_and_seed(recipe, seed, run, lambda: _default_recipe(model, data))
         chosen = chosen.changed({**changes, **read_settings(settings or ())})
         if chosen.one_logit and not binary:
             raise ValueError(
@@ -125,33 +119,44 @@ def train(
             )
     except (FileNotFoundError, ValueError) as error:
         raise typer.BadParameter(str(error)) from None
-    keras.utils.set_random_seed(chosen_seed)
+    keras.utils.set_random_seed(seed)
+    one_logit = binary and chosen.one_logit
     broken = "skip" if skip_broken else "stop"
-    reading = reading_of(None if model in VARIANTS else processor_of(model))
-    options = {"seed": chosen_seed, "resume": resume, "broken": broken, "tensorboard": tensorboard}
+    reading = {"binary": binary, "broken": broken, **reading_of(None if model in VARIANTS else processor_of(model))}
+    options = {"seed": seed, "resume": resume, "broken": broken, "tensorboard": tensorboard}
     if folds is not None:
-        try:
-            groups = inspect_folds(data, folds, binary=binary, broken=broken, **reading)
-        except DataError:
-            raise
-        except ValueError as error:
-            raise typer.BadParameter(str(error), param_hint="--folds") from None
+        groups = inspect_by_group(data, folds, **reading)
         for text in groups.warnings:
             say(f"warning: {text}")
         with _told_how_to_go_on(context, output):
-            result = train_folds(
-                lambda part: _new_model(model, part, binary and chosen.one_logit), groups, output, chosen, **options
-            )
+            result = train_folds(lambda part: _new_model(model, part, one_logit), groups, output, chosen, **options)
         print(f"{table(result)}\nscores of the last weights; the best ones are chosen by the pictures left out")
         print(f"wrote {output / 'folds.json'}")
         return
     # Splits that are drawn are the same for every seed, so that `evaluate` never meets a picture of the training.
-    found = inspect(data, splits=("train", "val"), binary=binary, broken=broken, **reading).check()
-    network = _new_model(model, found, binary and chosen.one_logit)
+    found = inspect(data, splits=("train", "val"), **reading).check()
+    network = _new_model(model, found, one_logit)
     with _told_how_to_go_on(context, output):
         best = run_training(network, found, output, chosen, strategy=strategies[0], **options)
-    if not best:  # not the chief, which tells
-        return
+    if best:  # else it is not the chief, which tells
+        _show(best, output)
+
+
+def _recipe_and_seed(
+    name: str | None, seed: int | None, run: Path | None, default: Callable[[], str]
+) -> tuple[Any, int]:
+    """Those that are given; else those that `run` was started with, where it goes on; else the default and 0."""
+    from segformer_tf.training import load_recipe, state
+
+    chosen, started_seed = load_recipe(name or default()), 0
+    if run is not None and (run / state.RECIPE).is_file():
+        started, started_seed = state.read_recipe(run)
+        chosen = chosen if name else started
+    return chosen, started_seed if seed is None else seed
+
+
+def _show(best: dict[str, Any], output: Path) -> None:
+    """Where the report and the best model are, and what to do with it."""
     name = "mIoU" if "mIoU" in best else "accuracy"
     command = "segment" if name == "mIoU" else "classify"
     print(
@@ -206,11 +211,11 @@ def _as_called(context: typer.Context) -> Iterator[str]:
 
 def _new_model(name: str, found, one_logit: bool):
     """A model for the data's classes: a variant from random weights, or a checkpoint, with a new head if need be."""
-    from segformer_tf import SegformerConfig, TFSegformerForImageClassification, TFSegformerForSemanticSegmentation
+    from segformer_tf import SegformerConfig
     from segformer_tf.config import VARIANTS
 
     split = found.splits["train"]
-    kind = TFSegformerForSemanticSegmentation if split.has_masks else TFSegformerForImageClassification
+    kind = class_of(not split.has_masks)
     if name in VARIANTS:
         names = {0: found.id2label[1]} if one_logit else found.id2label
         return kind(SegformerConfig.from_variant(name, id2label=names), data_format="channels_last")

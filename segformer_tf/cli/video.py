@@ -1,6 +1,5 @@
 """`video`: a video in, its overlay, label frames and what is in each frame out; `segment` hands videos on to it."""
 
-import errno
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,8 +8,9 @@ import typer
 
 from segformer_tf.cli import options as choices
 from segformer_tf.cli import tables
-from segformer_tf.cli.app import MergeKeys, MergeQueries, app, check_model, merged, printable, say
+from segformer_tf.cli.app import app, check_model, printable, say
 from segformer_tf.cli.inputs import Picture, plan
+from segformer_tf.cli.labelling import directory_for, load_pipeline, say_failure, skipped_classes
 from segformer_tf.pipelines import files
 from segformer_tf.pipelines.progress import progress
 from segformer_tf.storage.find import DEFAULT_MODEL
@@ -31,12 +31,12 @@ segformer-tf video 0 --smoothing 0.6
 @app.command(help=VIDEO)
 def video(
     source: Annotated[str, typer.Argument(help="Video, folder of frames, camera's number, or -.", show_default=False)],
-    model: Annotated[str, typer.Option(help="Hub id, directory, run, exported file or bundled model.")] = DEFAULT_MODEL,
+    model: choices.Model = DEFAULT_MODEL,
     output: Annotated[Path, typer.Option(help="Where the files go.")] = Path("out"),
-    runtime: Annotated[choices.Runtime, typer.Option(help="What computes; auto chooses.")] = choices.Runtime.AUTO,
+    runtime: choices.ComputedBy = choices.Runtime.AUTO,
     batch_size: choices.BatchSize = 8,
-    merge_queries: MergeQueries = None,
-    merge_keys: MergeKeys = None,
+    merge_queries: choices.MergeQueries = None,
+    merge_keys: choices.MergeKeys = None,
     fps: Annotated[
         float | None,
         typer.Option(help="Frames a second of a folder or camera; 25.", min=0.01, max=1000, show_default=False),
@@ -44,14 +44,11 @@ def video(
     smoothing: Annotated[
         float, typer.Option(help="How much of a frame's probabilities stays for the next, 0 to 0.99.", min=0, max=0.99)
     ] = 0,
-    alpha: Annotated[float, typer.Option(help="Overlay: 0 the picture, 1 the colours.", min=0, max=1)] = 0.5,
-    skip_class: Annotated[
-        list[str] | None,
-        typer.Option(help="Overlay: a class not to paint; may be given several times.", show_default="background"),
-    ] = None,
-    outline: Annotated[bool, typer.Option("--outline", help="Overlay: draw the rims of regions.")] = False,
+    alpha: choices.Alpha = 0.5,
+    skip_class: choices.SkipClass = None,
+    outline: choices.Outline = False,
     save: Annotated[str, typer.Option(help="Some of labels,overlay,json.")] = ",".join(files.DEFAULT),
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that others wrote, too.")] = False,
+    overwrite: choices.Overwrite = False,
     as_json: choices.AsJson = False,
 ) -> None:
     kinds = choices.kinds_of(save, files.VIDEO_ENDINGS)
@@ -72,7 +69,7 @@ def video(
         {},
         overwrite,
         as_json,
-        merged(merge_queries, merge_keys),
+        choices.merged(merge_queries, merge_keys),
         fps,
         smoothing,
     )
@@ -100,12 +97,12 @@ def label(
     if planned.done:
         say(f"{len(planned.done)} of {len(sources)} videos are done already and are left out.")
     rows, failed = [], len(refused)
-    with choices.directory_for(output):
+    with directory_for(output):
         todo = {video: frames for video, frames in videos.items() if video.shown in planned.names}
         if todo:
-            pipeline = choices.load_pipeline("SegmentationPipeline", model, runtime, merging)
+            pipeline = load_pipeline("SegmentationPipeline", model, runtime, merging)
             skip_class = drawn.pop("skip_class")
-            skip = choices.skipped_classes(skip_class, pipeline.id2label)
+            skip = skipped_classes(skip_class, pipeline.id2label)
             drawn |= {"skip": skip, "smoothing": smoothing, "overwrite": overwrite}
         for video, frames in todo.items():
             live = frames is not None and frames.name.startswith("camera ")
@@ -114,11 +111,11 @@ def label(
                 name = planned.names[video.shown][1]
                 rows.append(_label(pipeline, video, frames, output, kinds, name, how, as_json))
             except Exception as error:
-                if len(sources) == 1 or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+                if len(sources) == 1:
                     raise
+                done = f"{len(rows)} of {len(todo)} videos are done"
+                say_failure(error, video.shown, output, done, "; --skip-existing goes on" if "json" in kinds else "")
                 failed += 1
-                message = str(error) or type(error).__name__
-                say(message if video.shown in message else f"{video.shown}: {message}")
     if as_json:
         tables.print_json(rows)
     if failed:

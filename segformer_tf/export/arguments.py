@@ -1,17 +1,19 @@
-"""Which arguments of `export` fit each other, told before the work."""
+"""Which arguments of `export` fit each other, told before the work; nothing of Keras or TensorFlow is loaded for it.
+
+A message about one argument begins with its name, by which the command line finds the option.
+"""
 
 from collections.abc import Iterable
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from segformer_tf.bounds import SMALLEST_SIDE
-from segformer_tf.export.formats import FILES, WEIGHTS
-from segformer_tf.export.picture_bytes import MAX_PIXELS
 from segformer_tf.images.processor import SegformerImageProcessor
-from segformer_tf.models.base import SegformerBase
 
-FORMATS = ("saved_model", *FILES)
+_ANY = ("float32", "float16", "int8")
+WEIGHTS = {"saved_model": ("float32",), "keras": ("float32",), "onnx": _ANY, "openvino": _ANY, "litert": _ANY}
+FORMATS = tuple(WEIGHTS)
+MAX_PIXELS = 25_000_000  # a camera's 6000 x 4000; while it is worked on it takes some 30 bytes a pixel
 BATCHED = ("onnx", "openvino")  # formats whose file may be bound to a batch
 SUFFIXES = (".keras", ".onnx", ".xml", ".bin", ".tflite", ".pb")  # of the files that are written
 CONVERTED = ("onnx", "openvino", "litert")  # formats that a converter writes
@@ -24,15 +26,25 @@ def check(
     weights: str,
     dtype: str,
     smallest: int = SMALLEST_SIDE,
+    *,
+    picture: Any = None,
+    calibration: Any = None,
+    names: Iterable[str] | None = None,
+    labels_at: str = "map",
+    max_pixels: int = MAX_PIXELS,
+    program: str | None = None,
 ) -> None:
-    """Raises ValueError for arguments of `export` that do not fit each other; `smallest` is the model's, if known."""
+    """Raises ValueError for arguments of `export` that do not fit each other, or that the format has no use for.
+
+    `smallest` is the model's, if known; of `picture` and `calibration` it counts whether there is one.
+    """
     if format not in FORMATS:
         raise ValueError(f"format is {format!r}, expected one of {', '.join(FORMATS)}: choose one of these.")
-    choices = FILES[format].weights if format in FILES else ("float32",)
+    choices = WEIGHTS[format]
     if weights not in choices:
         raise ValueError(
             f"weights is {weights!r}, expected {' or '.join(choices)} for {format}"
-            f"{': load the model with dtype=... for a smaller one.' if weights in WEIGHTS else '.'}"
+            f"{': load the model with dtype=... for a smaller one.' if weights in _ANY else '.'}"
         )
     if batch is not None and format not in BATCHED:
         raise ValueError(f"batch is {batch} for {format}, expected none: it binds files of {' or '.join(BATCHED)}.")
@@ -46,6 +58,23 @@ def check(
             f"dtype is {dtype!r} for {format}, expected 'float32', which converters read: weights=\"float16\" makes a "
             "smaller file, and saved_model and keras take other dtypes."
         )
+    if calibration is not None and (weights != "int8" or format != "openvino"):
+        raise ValueError(
+            f'calibration is for weights "int8" and openvino; weights is {weights!r} for {format}: leave it out, or '
+            "change these (ONNX Runtime and LiteRT are slower in int8 than in float32)."
+        )
+    if program is not None and (program != "transformers.js" or format != "onnx"):
+        raise ValueError(f'program is {program!r} for {format}, expected "transformers.js" for onnx: correct it.')
+    if format == "keras" and size is not None:
+        raise ValueError(f"size is {size[0]} x {size[1]} for keras, expected none: a .keras file takes any size.")
+    if format == "saved_model" and picture is not None:
+        raise ValueError("picture is given for saved_model, expected none: the other formats are compared on one.")
+    served = {"names": (names, None), "labels_at": (labels_at, "map"), "max_pixels": (max_pixels, MAX_PIXELS)}
+    for key, (value, default) in served.items():
+        if format != "saved_model" and value != default:
+            raise ValueError(f"{key} is {value!r:.100} for {format}, expected none: it is for saved_model.")
+    if max_pixels < 1:
+        raise ValueError(f"max_pixels is {max_pixels}, expected a number above 0: leave it out, or correct it.")
 
 
 def check_floats(modes: Iterable[str]) -> None:
@@ -65,27 +94,6 @@ def check_kept(directory: Path, tolerance: float | None) -> None:
         raise ValueError(f"tolerance is {tolerance}, expected 0 or more: leave it out, or correct it.")
 
 
-def check_scope(
-    format: str,
-    size: tuple[int, int] | None,
-    picture: np.ndarray | None,
-    names: Iterable[str] | None,
-    labels_at: str,
-    max_pixels: int,
-) -> None:
-    """Raises ValueError for arguments of `export` that the format has no use for."""
-    if format == "keras" and size is not None:
-        raise ValueError(f"size is {size[0]} x {size[1]} for keras, expected none: a .keras file takes any size.")
-    if format == "saved_model" and picture is not None:
-        raise ValueError("There is a picture for saved_model, expected none: the other formats are compared on one.")
-    served = {"names": (names, None), "labels_at": (labels_at, "map"), "max_pixels": (max_pixels, MAX_PIXELS)}
-    for key, (value, default) in served.items():
-        if format != "saved_model" and value != default:
-            raise ValueError(f"{key} is {value!r:.100} for {format}, expected none: it is for saved_model.")
-    if max_pixels < 1:
-        raise ValueError(f"max_pixels is {max_pixels}, expected a number above 0: leave it out, or correct it.")
-
-
 def check_resized(processor: SegformerImageProcessor, smallest: int) -> None:
     """Raises ValueError for a processor that makes pictures too small for the model."""
     size = processor.size
@@ -96,15 +104,14 @@ def check_resized(processor: SegformerImageProcessor, smallest: int) -> None:
         )
 
 
-def check_program(model: SegformerBase, format: str, program: str) -> None:
-    if program != "transformers.js" or format != "onnx":
-        raise ValueError(f'program is {program!r} for {format}, expected "transformers.js" for onnx: correct it.')
-    if model.data_format != "channels_first":
+def check_for_transformers_js(data_format: str, num_channels: int, num_labels: int) -> None:
+    """Raises ValueError for a model that transformers.js could not run."""
+    if data_format != "channels_first":
         raise ValueError(
-            f'The model has data_format {model.data_format!r}, transformers.js expects "channels_first": load it so.'
+            f'The model has data_format {data_format!r}, transformers.js expects "channels_first": load it so.'
         )
-    if model.config.num_channels != 3 or model.config.num_labels == 1:
+    if num_channels != 3 or num_labels == 1:
         raise ValueError(
-            f"The model has num_channels {model.config.num_channels} and num_labels {model.config.num_labels}, "
-            "transformers.js expects 3 channels and 2 classes or more: take the ONNX file alone, without program."
+            f"The model has num_channels {num_channels} and num_labels {num_labels}, transformers.js expects 3 "
+            "channels and 2 classes or more: take the ONNX file alone, without program."
         )

@@ -14,15 +14,14 @@ from segformer_tf.bounds import smallest_side
 from segformer_tf.checkpoints import check_finite
 from segformer_tf.export import signatures, transformers_js
 from segformer_tf.export.arguments import (
+    MAX_PIXELS,
     check,
     check_floats,
+    check_for_transformers_js,
     check_kept,
-    check_program,
     check_resized,
-    check_scope,
 )
 from segformer_tf.export.formats import FILES
-from segformer_tf.export.picture_bytes import MAX_PIXELS
 from segformer_tf.export.quantized import REPORT, Calibration, Quantized, quantize
 from segformer_tf.export.saved_model import facts, next_version, write_saved_model
 from segformer_tf.export.warmup import sample_picture
@@ -104,21 +103,28 @@ def export(
     """
     directory, processor = Path(directory), processor or SegformerImageProcessor()
     smallest = smallest_side(model.config)
-    check(format, size, batch, weights, model.dtype_policy.name, smallest)
-    check_scope(format, size, picture, names, labels_at, max_pixels)
+    check(
+        format,
+        size,
+        batch,
+        weights,
+        model.dtype_policy.name,
+        smallest,
+        picture=picture,
+        calibration=calibration,
+        names=names,
+        labels_at=labels_at,
+        max_pixels=max_pixels,
+        program=program,
+    )
     check_kept(directory, tolerance)
     check_floats(quantization_modes(model).values())
     check_finite({weight.path: np.asarray(weight) for weight in model.weights})
     if size is not None:
         processor = at_size(processor, size)
     check_resized(processor, smallest)
-    if calibration and (weights != "int8" or format != "openvino"):
-        raise ValueError(
-            f'calibration is for weights "int8" and openvino; weights is {weights!r} for {format}: leave it out, or '
-            "change these (ONNX Runtime and LiteRT are slower in int8 than in float32)."
-        )
     if program is not None:
-        check_program(model, format, program)
+        check_for_transformers_js(model.data_format, model.config.num_channels, model.config.num_labels)
     tolerance = (np.inf if calibration else TOLERANCES[weights]) if tolerance is None else tolerance
     if format == "saved_model":
         return _export_saved_model(model, directory, processor, tolerance, names, labels_at, max_pixels)

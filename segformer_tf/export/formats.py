@@ -15,7 +15,6 @@ from segformer_tf.pipelines.runtimes.description import Description
 from segformer_tf.pipelines.runtimes.exported import LiteRt, Onnx, OpenVino
 from segformer_tf.pipelines.runtimes.runtime import KerasModel, Runtime, export_quietly
 
-WEIGHTS = ("float32", "float16", "int8")
 Shape = tuple[int | None, ...]
 CHECKSUM = f"{description.KEY}_checksum"
 
@@ -27,7 +26,6 @@ class Format(NamedTuple):
     load: Callable[[Path], Runtime]
     file: str
     packages: str
-    weights: tuple[str, ...] = WEIGHTS
 
 
 def _write_keras(model: SegformerBase, path: Path, shape: Shape, weights: str, about: Description) -> None:
@@ -76,7 +74,7 @@ def _write_litert(model: SegformerBase, path: Path, shape: Shape, weights: str, 
 
 
 FILES = {
-    "keras": Format(_write_keras, _load_keras, "model.keras", "keras", ("float32",)),
+    "keras": Format(_write_keras, _load_keras, "model.keras", "keras"),
     "onnx": Format(_write_onnx, Onnx, "model.onnx", "onnx tf2onnx onnxruntime"),
     "openvino": Format(_write_openvino, OpenVino, "openvino_model.xml", "openvino onnx tf2onnx"),
     "litert": Format(_write_litert, LiteRt, "model.tflite", "ai-edge-litert"),

@@ -8,11 +8,11 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from segformer_tf.bounds import SMALLEST_SIDE
+from segformer_tf.export.arguments import MAX_PIXELS
 from segformer_tf.export.orientation import orientation, upright
 from segformer_tf.images.sizes import MAX_SIDE
 
 MIN_SIDE = 8  # anything smaller is a placeholder, not a photograph
-MAX_PIXELS = 25_000_000  # a camera's 6000 x 4000; while it is worked on it takes some 30 bytes a pixel
 
 _DAMAGED = "The picture is damaged or cut short: send the whole file again."
 _PNG_HEADER = 26  # bytes up to and including the colour type

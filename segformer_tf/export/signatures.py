@@ -6,8 +6,8 @@ from typing import Any
 import tensorflow as tf
 
 from segformer_tf.bounds import SMALLEST_SIDE, smallest_side
-from segformer_tf.export.arguments import check_resized
-from segformer_tf.export.picture_bytes import MAX_PIXELS, MIN_SIDE, read_picture
+from segformer_tf.export.arguments import MAX_PIXELS, check_resized
+from segformer_tf.export.picture_bytes import MIN_SIDE, read_picture
 from segformer_tf.images.postprocess import label_map
 from segformer_tf.models.base import SegformerBase
 from segformer_tf.models.kernels import final_weights

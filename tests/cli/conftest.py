@@ -1,5 +1,6 @@
 """How the tests of this folder call commands."""
 
+import json
 import subprocess
 import sys
 
@@ -32,3 +33,28 @@ def run():
         return subprocess.run(command, **options)
 
     return run
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Two pictures a split, of the drives a and b."""
+    from small_data import CLASSES, write_split
+
+    root = tmp_path / "data"
+    for split in ("train", "val"):
+        write_split(root, split, 2)
+        for number, name in enumerate((f"a_{split}", f"b_{split}")):
+            for kind, suffix in (("images", "jpg"), ("annotations", "png")):
+                folder = root / kind / split
+                (folder / f"p{number}.{suffix}").rename(folder / f"{name}.{suffix}")
+    (root / "classes.json").write_text(json.dumps(CLASSES))
+    return root
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A tiny one, in a directory."""
+    from small_data import tiny_network
+
+    tiny_network().save_pretrained(tmp_path / "model")
+    return tmp_path / "model"

@@ -428,5 +428,21 @@ def test_every_option_has_a_row(way):
     assert rows == options
 
 
+# What these options mean depends on the command.
+OTHER_THINGS = {
+    *("--batch-size", "--data", "--folds", "--format", "--model", "--output", "--picture", "--pictures-per-shard"),
+    *("--runtime", "--save", "--seed", "--severity", "--size", "--split"),
+}
+
+
+def test_an_option_of_several_commands_says_the_same_in_all():
+    told = {}
+    for command in typer.main.get_command(cli.app).commands.values():
+        for option in command.params:
+            if option.param_type_name == "option" and option.opts[0] not in OTHER_THINGS:
+                told.setdefault(option.opts[0], set()).add((option.help, str(option.show_default)))
+    assert {name: texts for name, texts in told.items() if len(texts) > 1} == {}
+
+
 def test_every_command_has_a_way():
     assert {words.split()[0] for words in WAYS.values()} == set(typer.main.get_command(cli.app).commands)

@@ -1,39 +1,17 @@
 import json
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
-from small_data import CLASSES, tiny_network, write_split
+from small_data import tiny_network
 
 from segformer_tf import SegformerConfig, SegformerImageProcessor, TFSegformerForImageClassification
 from segformer_tf.data.folds import inspect_folds
 from segformer_tf.export.export import export
 from segformer_tf.training import read_split
 from segformer_tf.training.evaluate import predictions
-from segformer_tf.training.scoring import calibration
 from segformer_tf.training.scoring.corruptions import corrupt
 from segformer_tf.training.sources import identity
-
-
-@pytest.fixture
-def data(tmp_path):
-    """Two pictures a split, of the drives a and b."""
-    root = tmp_path / "data"
-    for split in ("train", "val"):
-        write_split(root, split, 2)
-        for number, name in enumerate((f"a_{split}", f"b_{split}")):
-            for kind, suffix in (("images", "jpg"), ("annotations", "png")):
-                folder = root / kind / split
-                (folder / f"p{number}.{suffix}").rename(folder / f"{name}.{suffix}")
-    (root / "classes.json").write_text(json.dumps(CLASSES))
-    return root
-
-
-@pytest.fixture
-def model(tmp_path):
-    tiny_network().save_pretrained(tmp_path / "model")
-    return tmp_path / "model"
 
 
 def test_evaluate_shows_all_that_is_asked_for(call, data, model, tmp_path):
@@ -190,36 +168,6 @@ def test_pictures_are_not_turned_for_a_model_that_does_not_turn_them(call, data,
         assert status == 1 and "expected 72 x 48 as its picture" in told
 
 
-@pytest.mark.filterwarnings("ignore:the temperature")  # of random weights
-def test_a_temperature_is_saved_with_the_model(call, data, model, tmp_path, monkeypatch):
-    diagram, draw, titles = tmp_path / "diagram.png", calibration.draw, []
-    monkeypatch.setattr(
-        calibration, "draw", lambda rows, file: (titles.extend(title for title, _ in rows), draw(rows, file))
-    )
-    status, out, _ = call("calibrate", model, "--data", data, "--diagram", diagram)
-    assert status == 0 and f"saved in {model / 'config.json'}" in out and diagram.is_file()
-    assert titles == ["without a temperature", "calibrated"]
-    saved = json.loads((model / "config.json").read_text())["calibration_temperature"]
-    assert f"temperature {saved:.4f}, of 4,000 pixels of 2 pictures" in out
-    status, _, _ = call("calibrate", model, "--data", data, "--output", tmp_path / "warm")
-    assert status == 0 and (tmp_path / "warm/preprocessor_config.json").is_file()
-    assert json.loads((tmp_path / "warm/config.json").read_text())["calibration_temperature"] == saved
-
-
-def test_calibrate_says_that_matplotlib_is_missing_before_it_computes(call, data, model, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    monkeypatch.setattr(calibration, "calibrate", lambda *_: pytest.fail("it computed"))
-    status, _, line = call("calibrate", model, "--data", data, "--diagram", model / "diagram.png")
-    assert status == 1 and "needs matplotlib: pip install 'segformer-tf[report]'" in line
-
-
-@pytest.mark.filterwarnings("ignore:the temperature")
-def test_a_temperature_is_saved_though_its_diagram_cannot_be_drawn(call, data, model, tmp_path):
-    (tmp_path / "file").touch()
-    status, _, _ = call("calibrate", model, "--data", data, "--diagram", tmp_path / "file" / "diagram.png")
-    assert status and "calibration_temperature" in json.loads((model / "config.json").read_text())
-
-
 @pytest.mark.parametrize(
     ("command", "told"),
     [
@@ -254,11 +202,6 @@ def test_a_wrong_call_ends_with_2_and_says_why(call, data, model, command, told,
 def test_corrupt_tells_what_is_no_corruption(call, data, tmp_path, given, told):
     status, _, line = call("corrupt", data, tmp_path / "out", *given)
     assert status == 2 and told in line and not (tmp_path / "out").exists()
-
-
-def test_a_model_that_is_not_one_s_own_is_calibrated_into_an_output(call, data):
-    status, _, line = call("calibrate", "segformer-b0-camvid", "--data", data)
-    assert status == 2 and "give --output" in line
 
 
 def test_folds_of_a_file_that_is_not_there_are_a_wrong_call(call, data, model, tmp_path):

@@ -105,10 +105,16 @@ def test_an_unknown_value_of_an_option_is_a_wrong_call(checkpoint, tmp_path, cap
         (2, ["--batch", "0", "--format", "onnx"], "batch is 0, expected a number above 0"),
         (2, ["--batch", "2"], "batch is 2 for saved_model, expected none"),
         (2, ["--weights", "int8"], "weights is 'int8', expected float32 for saved_model"),
-        (2, ["--size", "64", "64", "--format", "keras"], "--size: has no use for --format keras: leave it out"),
-        (2, ["--signature", "logits", "--format", "onnx"], "--signature: has no use for --format onnx"),
-        (2, ["--labels-at", "input", "--format", "litert"], "--labels-at: has no use for --format litert"),
-        (2, ["--picture", __file__], "--picture: has no use for --format saved_model"),
+        (2, ["--size", "64", "64", "--format", "keras"], "--size: size is 64 x 64 for keras, expected none"),
+        (2, ["--signature", "logits", "--format", "onnx"], "--signature: names is ['logits'] for onnx, expected none"),
+        (2, ["--labels-at", "input", "--format", "litert"], "--labels-at: labels_at is 'input' for litert"),
+        (2, ["--picture", __file__], "--picture: picture is given for saved_model, expected none"),
+        (2, ["--for", "transformers.js"], "--for: program is 'transformers.js' for saved_model, expected"),
+        (
+            2,
+            ["--calibrate", "."],
+            "--calibrate: calibration is for weights \"int8\" and openvino; weights is 'float32'",
+        ),
         (2, ["--data-format", "channels_first"], "--data-format: has no use for --format saved_model"),
         (2, ["--max-drop", "1", "--format", "openvino"], "--max-drop: is for --calibrate"),
         (2, ["--picture", "nowhere.png"], "--picture: there is no nowhere.png"),
@@ -123,6 +129,17 @@ def test_an_export_that_cannot_be_says_why_in_one_line_and_writes_nothing(
     error = capsys.readouterr().err
     assert done.value.code == status and message in error and error.count("\n") == 1
     assert not (tmp_path / "new").exists()
+
+
+def test_a_wrong_export_is_told_before_tensorflow_is_loaded(checkpoint, tmp_path):
+    code = (
+        "import sys; from segformer_tf.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "finally: assert not {'tensorflow', 'keras'} & {*sys.modules}"
+    )
+    wrong = ["export", str(checkpoint), str(tmp_path / "new"), "--format", "litert", "--batch", "2"]
+    done = subprocess.run([sys.executable, "-c", code, *wrong], capture_output=True, text=True)
+    assert done.returncode == 2 and "--batch: batch is 2 for litert, expected none" in done.stderr
 
 
 @pytest.mark.parametrize("command", ["export", "convert"])

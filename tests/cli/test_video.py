@@ -1,12 +1,16 @@
 """`video`, and `segment` of a video, as people call them."""
 
+import errno
 import json
+import os
 import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 from small_data import small_checkpoint as small
+
+from segformer_tf.cli import video
 
 
 @pytest.fixture
@@ -63,6 +67,24 @@ def test_one_bad_video_of_several_is_told_and_the_others_done(call, videos, tmp_
     assert status == 1 and [row["path"] for row in json.loads(stdout)] == [str(videos / n) for n in ("a.mp4", "b.mp4")]
     assert "empty.mp4 is no video that FFmpeg reads" in stderr and "1 of 3 videos failed; the others are done" in stderr
     assert len(list((tmp_path / "out").iterdir())) == 2
+
+
+def test_a_full_disk_ends_all_videos_and_says_how_to_go_on(call, videos, tmp_path, monkeypatch):
+    label = video._label
+
+    def until_full(pipeline, one, *rest):
+        if one.shown.endswith("b.mp4"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return label(pipeline, one, *rest)
+
+    monkeypatch.setattr(video, "_label", until_full)
+    given = [videos / "a.mp4", videos / "b.mp4", "--model", small(), "--output", tmp_path / "out", "--save"]
+    for kinds, go_on in (("labels,json", "; --skip-existing goes on"), ("labels", "")):
+        status, _, stderr = call("segment", *given, kinds)
+        assert status == 1 and stderr.endswith(
+            f"segformer-tf: The disk of {tmp_path / 'out'} is full (No space left on device): 1 of 2 videos are done; "
+            f"make room{go_on}.\n"
+        )
 
 
 def test_two_videos_of_one_name_are_refused_and_whole_names_tell_them_apart(call, videos, tmp_path):

@@ -413,7 +413,7 @@ def test_a_processor_that_makes_pictures_too_small_is_refused_before_the_work(tm
         ({"size": (64, 31)}, "size is 64 x 31, expected at least 32 a side"),
         ({"batch": 0, "format": "onnx"}, "batch is 0, expected a number above 0"),
         ({"size": (64, 64), "format": "keras"}, "size is 64 x 64 for keras, expected none: a .keras file takes any"),
-        ({"picture": np.zeros((64, 64, 3), np.uint8)}, "There is a picture for saved_model, expected none"),
+        ({"picture": np.zeros((64, 64, 3), np.uint8)}, "picture is given for saved_model, expected none"),
         ({"names": ["logits"], "format": "onnx"}, r"names is \['logits'\] for onnx, expected none: it is for saved_"),
         ({"labels_at": "input", "format": "litert"}, "labels_at is 'input' for litert, expected none"),
         ({"max_pixels": 10**6, "format": "keras"}, "max_pixels is 1000000 for keras, expected none"),
@@ -469,6 +469,10 @@ def test_what_transformers_js_cannot_load_is_refused_before_the_work(tmp_path):
     with pytest.raises(ValueError, match=r"num_labels 1, transformers\.js expects 3 channels and 2 classes or more"):
         export(binary, tmp_path, "onnx", program="transformers.js")
     assert not any(tmp_path.iterdir())
+
+
+def test_every_format_is_written_by_somebody():
+    assert ("saved_model", *export_module.FILES) == FORMATS
 
 
 @pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")

@@ -5,10 +5,8 @@ import shutil
 
 import numpy as np
 import pytest
-from PIL import Image
 from serving_models import SIZE, model, picture, processor
 
-from segformer_tf.cli.inputs import calibration_of
 from segformer_tf.export import quantized
 from segformer_tf.export.export import export
 from segformer_tf.export.formats import FILES
@@ -101,68 +99,12 @@ def test_calibration_fits_int8_and_openvino_only(tmp_path):
             export(model(), tmp_path, format, weights=weights, calibration=Calibration(pixels), size=SIZE)
 
 
-def test_pictures_to_calibrate_by_are_found_or_told(tmp_path):
-    with pytest.raises(FileNotFoundError, match="holds no pictures"):
-        calibration_of(tmp_path, 300, None, processor())
-    for i in range(5):
-        picture(40, 50, seed=i).save(tmp_path / f"{i}.png")
-    found = calibration_of(tmp_path, 2, 1.5, processor(), (64, 96))
-    assert [x.shape for x in found.pixels()] == [(1, 64, 96, 3)] * 2 and found.score is None and found.max_drop == 1.5
-    four = processor(image_mean=[0.5] * 4, image_std=[0.5] * 4)
-    Image.new("L", (40, 50)).save(tmp_path / "0.png")
-    with pytest.raises(ValueError, match=r"0\.png: image has 1 channels .* expected 4"):
-        calibration_of(tmp_path, 300, None, four)
-
-
-def test_a_damaged_picture_is_left_out_of_a_calibration_and_told(tmp_path, capsys):
-    for i in range(3):
-        picture(40, 50, seed=i).save(tmp_path / f"{i}.png")
-    (tmp_path / "0.png").write_bytes(b"no picture")
-    found = calibration_of(tmp_path, 300, None, processor())
-    assert [len(list(found.pixels())) for _ in range(2)] == [2, 2]
-    said = capsys.readouterr().err
-    assert said.count("0.png") == said.count("left out") == 1
-    for i in (1, 2):
-        (tmp_path / f"{i}.png").write_bytes(b"no picture")
-    with pytest.raises((OSError, ValueError), match=r"0\.png"):
-        calibration_of(tmp_path, 300, None, processor())
-
-
 def test_a_float_file_takes_the_report_of_an_int8_one_with_it(tmp_path):
     (tmp_path / "quantization.json").write_text("{}")
     export(model(), tmp_path, "onnx", processor=processor(), size=SIZE)
     assert (tmp_path / "quantization.json").exists()
     export(model(), tmp_path, "openvino", processor=processor(), size=SIZE)
     assert not (tmp_path / "quantization.json").exists()
-
-
-def test_the_masks_of_a_data_set_are_no_pictures_to_calibrate_by(tmp_path, capsys):
-    """Whichever splits it has: the ranges would be of class ids."""
-    for folder, kind in (("images", "RGB"), ("annotations", "L")):
-        (tmp_path / folder / "train").mkdir(parents=True)
-        for i in range(3):
-            Image.new(kind, (50, 40), i).save(tmp_path / folder / "train" / f"{i}.png")
-    found = calibration_of(tmp_path, 300, None, processor())
-    assert len(list(found.pixels())) == 3 and found.score is None
-    assert f"{tmp_path} has no split val: int8 is judged by labels that stay the same" in capsys.readouterr().err
-    for folder in ("images", "annotations"):
-        shutil.copytree(tmp_path / folder / "train", tmp_path / folder / "val")
-    assert calibration_of(tmp_path, 300, None, processor()).score is not None
-    assert calibration_of(tmp_path, 300, None, processor(), classifies=True).score is None
-    for folder in ("images", "annotations"):
-        shutil.rmtree(tmp_path / folder / "train")
-    with pytest.raises(FileNotFoundError, match="train"):
-        calibration_of(tmp_path, 300, None, processor())
-
-
-def test_of_folders_of_classes_the_training_pictures_alone_are_taken(tmp_path):
-    for split, count in (("train", 3), ("val", 2)):
-        for kind in ("cat", "dog"):
-            (folder := tmp_path / split / kind).mkdir(parents=True)
-            for i in range(count):
-                picture(40, 50, seed=i).save(folder / f"{i}.png")
-    found = calibration_of(tmp_path, 300, None, processor(), classifies=True)
-    assert len(list(found.pixels())) == 6 and found.score is None
 
 
 def test_labels_of_one_logit_agree_where_its_sign_does():
