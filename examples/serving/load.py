@@ -15,6 +15,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import grpc
 import tensorflow as tf
+from grpc_client import classifies
 from mask_files import read
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
@@ -23,6 +24,9 @@ def run(address: str, model: str, files: list[bytes], clients: int, seconds: flo
     """Every client sends one picture a request, the next as soon as the last is answered."""
     latencies: list[float] = []
     errors: list[str] = []
+    with grpc.insecure_channel(address) as channel:
+        by_class = classifies(prediction_service_pb2_grpc.PredictionServiceStub(channel), model)
+    wanted = [*(["classes", "scores"] if by_class else ["mask_bytes"]), "error"]
     end = time.monotonic() + seconds
 
     def client(number: int) -> None:
@@ -30,7 +34,7 @@ def run(address: str, model: str, files: list[bytes], clients: int, seconds: flo
             stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
             turn = number
             while time.monotonic() < end:
-                request = predict_pb2.PredictRequest(output_filter=["mask_bytes", "error"])
+                request = predict_pb2.PredictRequest(output_filter=wanted)
                 request.model_spec.name = model
                 request.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto([files[turn % len(files)]]))
                 start = time.monotonic()

@@ -1,5 +1,6 @@
 """The files of the clients here: the pictures that they read, and NAME_labels.png, which replaces nothing."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -20,3 +21,8 @@ def read(pictures: list[Path]) -> list[bytes]:
         return [picture.read_bytes() for picture in pictures]
     except OSError as error:
         raise SystemExit(f"{error.filename} cannot be read ({error.strerror}): correct its name.") from None
+
+
+def likeliest(classes: Iterable[str], scores: Iterable[float]) -> str:
+    """A classifier's answer for one picture, in words."""
+    return ", ".join(f"{name} {score:.4f}" for name, score in zip(classes, scores, strict=True))

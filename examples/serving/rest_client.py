@@ -1,6 +1,7 @@
 """Pictures to label maps over TF Serving's REST interface; needs nothing but Python, NumPy and Pillow.
 
 python rest_client.py street.jpg other.png --output masks      # writes masks/street_labels.png, masks/other_labels.png
+python rest_client.py cat.jpg --url http://localhost:8501/v1/models/animals      # a classifier: prints classes, scores
 """
 
 import argparse
@@ -13,12 +14,14 @@ import urllib.request
 from pathlib import Path
 
 import numpy as np
-from mask_files import read, targets
+from mask_files import likeliest, read, targets
 from PIL import Image
 
 
 def segment(url: str, files: list[bytes]) -> list[dict]:
     """One answer a file: `mask_bytes` (PNG whose values are class ids), `labels` (coarse), `error` (empty if read).
+
+    Of a classifier `classes` (names), `scores` and `error`.
 
     SystemExit with one sentence where the server refuses all of them, or none answers.
     """
@@ -52,10 +55,14 @@ def main() -> None:
     arguments = parser.parse_args()
     files = targets(arguments.pictures, arguments.output)
     answers = segment(arguments.url, read(arguments.pictures))
-    arguments.output.mkdir(parents=True, exist_ok=True)
+    if any("mask_bytes" in answer for answer in answers):
+        arguments.output.mkdir(parents=True, exist_ok=True)
     for path, file, answer in zip(arguments.pictures, files, answers, strict=True):
         if answer["error"]:
             print(f"{path}: {answer['error']}", file=sys.stderr)
+            continue
+        if "classes" in answer:
+            print(f"{path}: {likeliest(answer['classes'], answer['scores'])}")
             continue
         file.write_bytes(data := base64.b64decode(answer["mask_bytes"]["b64"]))
         labels = np.asarray(Image.open(io.BytesIO(data)))

@@ -45,8 +45,6 @@ def calibrate(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     pictures, opened = open_both(model, data, split, binary)
-    if not pictures.has_masks:
-        raise typer.BadParameter(f"{data} has a class for each picture, no masks: calibrate segmentation models")
     processor = opened.processor or SegformerImageProcessor()
     if diagram is not None:
         calibration.figures()  # that it is missing is said before minutes of work
@@ -63,9 +61,8 @@ def calibrate(
         return
     for name, words in (("before", "without"), ("after", "with")):
         print(f"{words:8} ECE {found[name]['ECE']:.4f}  cross-entropy {found[name]['loss']:.4f}")
-    print(
-        f"temperature {found['temperature']:.4f}, of {found['pixels']:,} pixels of {len(pictures)} pictures; {chosen}"
-    )
+    pixels = f"{found['pixels']:,} pixels of " if "pixels" in found else ""
+    print(f"temperature {found['temperature']:.4f}, of {pixels}{len(pictures)} pictures; {found['protocol']}")
     print(f"saved in {saved_in or output}")
 
 

@@ -111,7 +111,7 @@ def evaluate(
 
 def _show(found: dict[str, Any]) -> None:
     between = found.get("intervals", {})
-    rows = [(row, between.get("IoU", {})[i] if between else None) for i, row in enumerate(found["per_class"])]
+    rows = [(row, between["IoU"][i] if "IoU" in between else None) for i, row in enumerate(found["per_class"])]
     for row, interval in rows:
         print(f"{row['id']:4} {row['name']:24} {_line(row)}{_interval(interval)}")
     for row in found.get("groups", ()):

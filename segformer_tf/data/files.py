@@ -38,10 +38,10 @@ class Found:
 def files_in(folder: Path, suffixes: Sequence[str], found: Found) -> list[Path]:
     """All files of these suffixes below a folder, sorted. Hidden ones are left out, other kinds counted in a note."""
     files, others = [], Counter()
-    for place, names in _walk(folder, found):
+    for place, names in walk(folder, found):
         for name in names:
             file = Path(place, name)
-            if _hidden(name):
+            if hidden(name):
                 continue
             if file.suffix.lower() not in suffixes:
                 others[file.suffix.lower() or "no suffix"] += 1
@@ -55,7 +55,7 @@ def files_in(folder: Path, suffixes: Sequence[str], found: Found) -> list[Path]:
     return sorted(files)
 
 
-def _walk(folder: Path, found: Found) -> Iterator[tuple[str, list[str]]]:
+def walk(folder: Path, found: Found) -> Iterator[tuple[str, list[str]]]:
     """Each folder below one, once, and the names of its files; links to folders come last, so that no other waits."""
     real = os.path.realpath(folder)
     seen, waiting = {str(parent) for parent in Path(real).parents}, [str(folder)]
@@ -67,7 +67,7 @@ def _walk(folder: Path, found: Found) -> Iterator[tuple[str, list[str]]]:
                 folders[:] = []
                 continue
             seen.add(real)
-            folders[:] = sorted(name for name in folders if not _hidden(name))
+            folders[:] = sorted(name for name in folders if not hidden(name))
             links = [name for name in folders if os.path.islink(os.path.join(place, name))]
             waiting += [os.path.join(place, name) for name in links]
             yield place, names
@@ -75,11 +75,11 @@ def _walk(folder: Path, found: Found) -> Iterator[tuple[str, list[str]]]:
 
 def with_suffix(folder: Path, suffix: str) -> list[Path]:
     """The files of one folder with a suffix, in capitals or not, sorted; hidden ones are left out."""
-    return sorted(e for e in folder.iterdir() if e.suffix.lower() == suffix and not _hidden(e.name) and e.is_file())
+    return sorted(e for e in folder.iterdir() if e.suffix.lower() == suffix and not hidden(e.name) and e.is_file())
 
 
-def _hidden(name: str) -> bool:
-    return name.startswith(".") or name in ("__MACOSX", "Thumbs.db", "desktop.ini")
+def hidden(name: str) -> bool:
+    return name.startswith(".") or name in ("__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini")
 
 
 def key_of(file: Path, root: Path) -> str:
@@ -186,14 +186,17 @@ def splits_below(*parents: Path) -> list[str]:
 
 
 def drawn(keys: Sequence[str], split: str, seed: int) -> list[str]:
-    """The keys of a split drawn by a seed: a fifth validates. A key added later moves few others."""
+    """The keys of a split drawn by a seed: a fifth validates, not an only one. A key added later moves few others."""
     ordered = sorted(keys, key=lambda key: hashlib.sha256(f"{seed}/{key}".encode()).digest())
-    count = max(1, round(VALIDATION_SHARE * len(keys)))
+    count = min(max(1, round(VALIDATION_SHARE * len(keys))), len(keys) - 1)
     return sorted({"val": ordered[:count], "train": ordered[count:]}[split])
 
 
-def drawn_pairs(images: list, targets: list, folder: Path, split: str, seed: int, found: Found):
+def drawn_pairs(images: list, targets: list, folder: Path, split: str, seed: int, found: Found, by_class: bool = False):
     """({"seed", "pictures"}, images, targets) of a split, where the pictures of a folder have none.
+
+    Args:
+        by_class: The targets are class ids, and a fifth of each class validates.
 
     Raises FileNotFoundError for another split than train and val.
     """
@@ -205,9 +208,13 @@ def drawn_pairs(images: list, targets: list, folder: Path, split: str, seed: int
             f"{folder} has {len(pairs)} picture{'s' * (len(pairs) != 1)} with a mask, expected at least two, one to "
             "validate on: add some."
         )
-    keys = drawn(list(pairs), split, seed)
+    groups = defaultdict(list)
+    for key, (_, target) in pairs.items():
+        groups[target if by_class else None].append(key)
+    keys = sorted(key for group in groups.values() for key in drawn(group, split, seed))
+    how = f"drawn by seed {seed}{' from each class' * by_class}"
     found.notes.append(
-        f"{folder} has no split folders: {len(keys)} of {len(pairs)} pictures are in {split!r}, drawn by seed {seed}. "
+        f"{folder} has no split folders: {len(keys)} of {len(pairs)} pictures are in {split!r}, {how}. "
         "Frames of one film belong in one split: make folders for them."
     )
     return {"seed": seed, "pictures": keys}, [pairs[key][0] for key in keys], [pairs[key][1] for key in keys]

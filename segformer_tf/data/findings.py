@@ -149,8 +149,14 @@ def of_splits(masks: Sequence[Mask], classes: Sequence[dict[str, Any]], found: F
         )
 
 
-def of_pictures(files: Mapping[str, Sequence[tuple[Path, Look]]], deep_is_told: bool, found: Findings) -> None:
-    """What is unusual about pictures that can be read."""
+def of_pictures(
+    files: Mapping[str, Sequence[tuple[Path, Look]]], deep_is_told: bool, found: Findings, padded: bool = True
+) -> None:
+    """What is unusual about pictures that can be read.
+
+    Args:
+        padded: Small ones are, for segmentation; a classifier's pictures are resized, whatever their size.
+    """
     everything = [pair for pairs in files.values() for pair in pairs]
 
     def which(test) -> list[Path]:
@@ -162,7 +168,7 @@ def of_pictures(files: Mapping[str, Sequence[tuple[Path, Look]]], deep_is_told: 
         )
     if paged := which(lambda look: look.pages > 1):
         found.warnings.append(f"{named(paged)}: several pages or frames, of which the first is read.")
-    if small := which(lambda look: min(look.size) < SMALLEST_SIDE):
+    if padded and (small := which(lambda look: min(look.size) < SMALLEST_SIDE)):
         found.warnings.append(
             f"{named(small)}: under {SMALLEST_SIDE} pixels high or wide, so padded to {SMALLEST_SIDE}."
         )

@@ -129,7 +129,8 @@ def inspect(
         )
         found.splits[name], looks[name] = _usable(split, look(split), broken, found)
     pairs = {name: list(zip(found.splits[name].images, seen, strict=True)) for name, seen in looks.items()}
-    findings.of_pictures(pairs, value_range is not None, found)
+    has_masks = all(split.has_masks for split in found.splits.values())
+    findings.of_pictures(pairs, value_range is not None, found, padded=has_masks)
     for _, seen in (pair for several in pairs.values() for pair in several):
         found.sizes[seen.size] += 1
         found.modes[seen.mode] += 1

@@ -249,7 +249,8 @@ class ImageClassificationPipeline(Pipeline):
             raise ValueError(f"top_k is {top_k!r}; expected a whole number, at least 1.")
 
         def likeliest(picture: Any, pixels: np.ndarray, found: Any) -> Any:
-            scores = class_scores(found.logits, self.config.problem_type)
+            logits = found.logits / np.float32(self.runtime.description.temperature)
+            scores = class_scores(logits, self.config.problem_type)
             names = self.config.id2label
             best = np.argsort(-scores, kind="stable")[:top_k]
             answer = ClassificationResult(

@@ -135,7 +135,8 @@ def evaluate(
         map_classes: Which class of the model each class of the data set is, by name or id; None leaves it out. Needed
             where they differ; a class that it does not name is the model's of the same name.
         boundary: Also boundary IoU (Cheng et al. 2021).
-        intervals: Also intervals of 95 % for the means and each IoU, by bootstrap over pictures. Pictures of one video
+        intervals: Also intervals of 95 % for the means and each IoU (of a classifier for `accuracy` and `top5`), by
+            bootstrap over pictures. Pictures of one video
             are alike, so for them the true intervals are wider.
         groups: Also the scores of classes together, {"flat": ["road", "sidewalk"], ...}, a JSON file of that, or
             "cityscapes".
@@ -156,12 +157,13 @@ def evaluate(
         raise ValueError(f"{runtime.source} is {model_is}, and the data has {data_has}: give data of the model's kind.")
     if has_classes:
         protocol.check_classifier()
-        if dump is not None or boundary or intervals or groups or calibration or corruption:
+        if dump is not None or boundary or groups or corruption:
             raise ValueError(
-                "dump, boundary, intervals, groups, calibration and corruption are of masks, and the data set has "
-                "none: leave them out."
+                "dump, boundary, groups and corruption are of masks, and the data set has none: leave them out."
             )
-        return accuracy(runtime, config, source, processor, map_classes, batch_size)
+        reliability = Reliability("pictures") if calibration else None
+        result = accuracy(runtime, config, source, processor, map_classes, batch_size, intervals, reliability)
+        return result if reliability is None else {**result, "calibration": _calibrated(runtime, reliability)}
     names = class_names(config)
     data_names = source.id2label if isinstance(source, Split) else {}
     ids_of = ids_to_model(names, data_names, map_classes, config.semantic_loss_ignore_index)
@@ -182,8 +184,12 @@ def evaluate(
             reliability.add(found.scores[counted], (labels == found.predicted)[counted])
     result = tally.result(str(protocol.of(runtime)))
     if reliability is not None:
-        result["calibration"] = {"temperature": runtime.description.temperature, **reliability.result()}
+        result["calibration"] = _calibrated(runtime, reliability)
     return result
+
+
+def _calibrated(runtime: Runtime, reliability: Reliability) -> dict[str, Any]:
+    return {"temperature": runtime.description.temperature, **reliability.result()}
 
 
 def names_of(source: Source) -> Callable[[int], str]:

@@ -15,7 +15,7 @@ from segformer_tf.training.attempts import Attempts
 from segformer_tf.training.console import Console
 from segformer_tf.training.evaluate import ValidationLoss
 from segformer_tf.training.keeper import Tools
-from segformer_tf.training.learner import check_kind, check_model, make_loss, make_statistics, suited
+from segformer_tf.training.learner import check_kind, check_model, left_out, make_loss, make_statistics, suited
 from segformer_tf.training.plan import make_plan, processor_for
 from segformer_tf.training.recipe import Recipe
 from segformer_tf.training.recipes import RECIPES
@@ -88,11 +88,8 @@ def train(
     asked, recipe = recipe, suited(recipe, model.config, train_source)
     for text in [*found.warnings, *found.notes]:
         console.line(text)
-    if recipe != asked:
-        console.line(
-            f"The recipe's loss {asked.loss} and class_weight_power {asked.class_weight_power} are left out: "
-            "a classifier and a model of one class (one_logit) have a loss of their own."
-        )
+    if told := left_out(asked, recipe):
+        console.line(told)
     counts = found.counts("train") if "train" in found.splits else None
     workers.check_same(model, recipe, seed, {"train": train_source, "val": val_source}, resume)
     plan = make_plan(recipe, train_source, val_source)

@@ -10,7 +10,7 @@ from segformer_tf.config import SegformerConfig
 from segformer_tf.data.splits import Split
 from segformer_tf.models import private
 from segformer_tf.training.datasets import check_masks, check_mixing, training_data
-from segformer_tf.training.losses import SegmentationLoss, class_weights
+from segformer_tf.training.losses import SegmentationLoss, WeightedClasses, class_weights
 from segformer_tf.training.plan import Plan
 from segformer_tf.training.recipe import Recipe
 from segformer_tf.training.sources import Source
@@ -53,9 +53,21 @@ def suited(recipe: Recipe, config: SegformerConfig, source: Source) -> Recipe:
             f"the recipe's one_logit is True, expected False for a model of {config.num_labels} classes: give --binary "
             "(masks of one foreground class) and a model of one logit, or set it to false."
         )
-    if by_class or config.num_labels == 1:
+    if config.num_labels == 1:
         return dataclasses.replace(recipe, loss={"cross_entropy": 1.0}, class_weight_power=0.0)
-    return recipe
+    return dataclasses.replace(recipe, loss={"cross_entropy": 1.0}) if by_class else recipe
+
+
+def left_out(asked: Recipe, recipe: Recipe) -> str:
+    """A sentence for what `suited` left out; "" for nothing."""
+    names = [name for name in ("loss", "class_weight_power") if getattr(asked, name) != getattr(recipe, name)]
+    if not names:
+        return ""
+    what = " and ".join(f"{name} {getattr(asked, name)}" for name in names)
+    return (
+        f"The recipe's {what} {'are' if len(names) > 1 else 'is'} left out: a classifier has cross-entropy, and a "
+        "model of one class (one_logit) a loss of its own."
+    )
 
 
 def check_model(model, recipe: Recipe) -> None:
@@ -110,17 +122,19 @@ def compile_learner(learner, plan: Plan, loss: keras.losses.Loss | None) -> kera
 
 def make_loss(recipe: Recipe, source: Source, counts: list[int] | None, config: SegformerConfig):
     """A Keras loss, or None for the model's own."""
-    if recipe.mixup_alpha:
-        return keras.losses.CategoricalCrossentropy(from_logits=True)
     weighted = recipe.class_weight_power != 0
-    if recipe.loss == {"cross_entropy": 1.0} and not weighted:
-        return None
     if weighted and counts is None:
         raise ValueError(
             "class_weight_power needs the number of pixels of each class, which shards and tf.data do not tell: "
             "set it to 0."
         )
     weights = class_weights(counts, recipe.class_weight_power) if weighted and counts else None
+    if weights and isinstance(source, Split) and not source.has_masks:
+        return WeightedClasses(weights)
+    if recipe.mixup_alpha:
+        return keras.losses.CategoricalCrossentropy(from_logits=True)
+    if recipe.loss == {"cross_entropy": 1.0} and not weighted:
+        return None
     return SegmentationLoss(recipe.loss, weights, config.semantic_loss_ignore_index)
 
 

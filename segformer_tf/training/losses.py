@@ -1,4 +1,7 @@
-"""Losses for segmentation that know the ignore index, class weights, and sums of losses, as one Keras loss."""
+"""Losses for segmentation that know the ignore index, class weights, and sums of losses, as one Keras loss.
+
+A classifier's, where its classes have weights, is beside them.
+"""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +23,7 @@ LARGEST_ID = 2.0**24  # float32 holds whole numbers up to it
 
 @spell_checked
 def class_weights(counts: Sequence[int], power: float = 0.5) -> list[float]:
-    """Weight of each class from its number of pixels: (median / count) ** power, 1 for a class that never occurs.
+    """Weight of each class from its pixels (or pictures): (median / count) ** power, 1 for a class that never occurs.
 
     Power 1 is median frequency balancing (Eigen and Fergus 2015); smaller ones lie between that and none.
     """
@@ -93,6 +96,37 @@ class SegmentationLoss(keras.losses.Loss):
             "ignore_index": self.ignore_index,
             "name": self.name,
         }
+
+
+@keras.saving.register_keras_serializable(package="segformer_tf")
+@spell_checked
+class WeightedClasses(keras.losses.Loss):
+    """A classifier's cross-entropy, each picture weighed by its class; labels and logits (B, C) to a scalar.
+
+    Labels are class ids (B,), or the classes' shares of a picture (B, C), as MixUp makes them.
+
+    Args:
+        weights: Of each class.
+    """
+
+    resizes_logits = True  # which have no size
+
+    def __init__(self, weights: Sequence[float], name: str = "weighted_classes"):
+        super().__init__(name=name, reduction="sum")
+        self.weights = [float(weight) for weight in weights]
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        return scaled(self.call(ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred), sample_weight))
+
+    def call(self, y_true, y_pred, sample_weight=None):
+        shares = ops.cast(y_true, "float32") if len(y_true.shape) == 2 else ops.one_hot(y_true, len(self.weights))
+        shares = shares * ops.convert_to_tensor(self.weights, "float32")
+        if sample_weight is not None:
+            shares = shares * ops.reshape(ops.cast(sample_weight, "float32"), (-1, 1))
+        return share_of_mean(-ops.sum(shares * ops.log_softmax(y_pred)), ops.sum(shares), 1e-6)
+
+    def get_config(self):
+        return {"weights": self.weights, "name": self.name}
 
 
 # Each takes ids (B, H, W) with 0 where a pixel is ignored, logits (B, h, w, C), and two (B, H, W): 1 where a pixel is

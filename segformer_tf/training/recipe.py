@@ -41,7 +41,8 @@ class Recipe:
             other loss or class weights beside it; False: two classes.
         freeze: "encoder": only the head learns; None: all.
         loss: Share of each loss, see `losses.LOSSES`; for segmentation.
-        class_weight_power: Class weights are (median count / count) ** this in the cross-entropy; 0: none.
+        class_weight_power: Class weights are (median count / count) ** this in the cross-entropy; 0: none. Counts
+            are of pixels, for classification of pictures.
         evaluate_every: Batches between two evaluations; None: as many as keep them to a tenth of the time.
         save_every: Batches between two checkpoints, of which `evaluate_every` is a multiple (and is made one where it
             is None); None: 200 or less.

@@ -45,6 +45,11 @@ def test_a_picture_of_two_classes_is_told(folders):
     assert warning.startswith("1 picture is of more than one class (") and "cat/3.png and" in warning
 
 
+def test_small_pictures_are_resized_and_not_padded(folders):
+    Image.new("RGB", (16, 16), (9, 80, 7)).save(folders / "train/cat/small.png")
+    assert inspect(folders).check().warnings == []
+
+
 def test_one_class_is_an_error(tmp_path):
     for split in ("train", "val"):
         picture(tmp_path / split / "cat/0.png", 9)

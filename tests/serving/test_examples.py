@@ -15,10 +15,12 @@ import pytest
 import yaml
 from google.protobuf import text_format
 from PIL import Image
-from serving_models import decoded, encoded, model, picture, processor, running_server
+from serving_models import decoded, encoded, model, picture, processor, random_model, running_server
 from tensorflow_serving.config import model_server_config_pb2
 
-from segformer_tf import SegmentationPipeline
+from segformer_tf import ImageClassificationPipeline, SegmentationPipeline, TFSegformerForImageClassification
+from segformer_tf.export.export import export
+from segformer_tf.serving.server import ModelServer
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "serving"
 CLIENTS = ["rest_client.py", "grpc_client.py"]
@@ -59,6 +61,41 @@ def test_clients_write_the_pipelines_masks_and_name_what_could_not_be_read(scrip
         assert (mask == pipeline(path).labels).all()
     failed = run(script, pictures[2], *address)
     assert failed.returncode == 1 and "The data is not a picture" in failed.stderr
+
+
+@pytest.fixture(scope="module")
+def animals(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("classifier") / "animals"
+    classifier = random_model(TFSegformerForImageClassification, id2label={0: "cat", 1: "dog", 2: "owl"})
+    export(classifier, directory, processor=processor())
+    with ModelServer(directory, grpc_port=0, rest_port=0) as server:
+        yield server, ImageClassificationPipeline(classifier, processor())
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("script", CLIENTS)
+def test_clients_print_what_a_classifier_says_and_write_nothing(script, animals, pictures, tmp_path):
+    server, pipeline = animals
+    address = {
+        "rest_client.py": ["--url", f"http://127.0.0.1:{server.rest_port}/v1/models/animals"],
+        "grpc_client.py": ["--address", f"127.0.0.1:{server.grpc_port}", "--model", "animals"],
+    }[script]
+    done = run(script, *pictures, *address, "--output", str(tmp_path / "masks"))
+    assert done.returncode == 1 and "notes.txt: The data is not a picture" in done.stderr, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2 and not (tmp_path / "masks").exists()
+    for path, line in zip(pictures, lines, strict=False):
+        said_scores = [part.rsplit(" ", 1) for part in line.removeprefix(f"{path}: ").split(", ")]
+        expected = pipeline(path)
+        assert [name for name, _ in said_scores] == [row["label"] for row in expected]
+        assert [float(score) for _, score in said_scores] == pytest.approx([row["score"] for row in expected], abs=1e-3)
+
+
+@pytest.mark.long
+def test_the_load_script_asks_a_classifier(animals, pictures):
+    address = ["--address", f"127.0.0.1:{animals[0].grpc_port}", "--model", "animals", "--clients", "2"]
+    result = json.loads(run("load.py", *pictures[:2], *address, "--seconds", "0.2").stdout)
+    assert result["errors"] == 0 and result["requests"] >= 2
 
 
 @pytest.mark.parametrize("script", CLIENTS)

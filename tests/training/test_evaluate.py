@@ -8,14 +8,17 @@ from reference import SMALL
 from small_data import tiny_network
 
 from segformer_tf import (
+    ImageClassificationPipeline,
     SegformerConfig,
     SegformerImageProcessor,
     TFSegformerForImageClassification,
     TFSegformerForSemanticSegmentation,
 )
 from segformer_tf.export.export import export
+from segformer_tf.pipelines.runtimes.runtime import KerasModel
 from segformer_tf.training import Augmentation, Protocol, confusion, evaluate, read_split, scores
 from segformer_tf.training.evaluate import ValidationLoss, predictions
+from segformer_tf.training.scoring.calibration import calibrate
 
 
 def by_hand(network, split):
@@ -117,6 +120,31 @@ def classifier_of(network, **changes):
     bias[1:2] = 99
     made.get_layer("classifier").bias.assign(bias)
     return made
+
+
+def test_a_classifier_has_intervals_and_calibration(classes, network):
+    classifier = classifier_of(network, id2label=classes.id2label)
+    classifier.get_layer("classifier").kernel.assign(np.zeros_like(classifier.get_layer("classifier").kernel))
+    classifier.get_layer("classifier").bias.assign([0, 4, 0])
+    processor = SegformerImageProcessor(size=(32, 32))
+    found = evaluate(classifier, classes, "plain", processor, intervals=True, calibration=True)
+    assert found["intervals"]["accuracy"] == [0.0, 1.0]  # one of three is right
+    sure = np.exp(4) / (np.exp(4) + 2)
+    assert found["calibration"]["confidence"] == pytest.approx(sure, rel=1e-5)
+    assert found["calibration"]["ECE"] == pytest.approx(sure - 1 / 3, rel=1e-5)
+    assert [row["pictures"] for row in found["calibration"]["bins"] if row["pictures"]] == [3]
+    with pytest.warns(UserWarning, match="the 3 pictures are all right, or tell nothing"):
+        fitted = calibrate(KerasModel(classifier), classes, Protocol("plain"), processor)
+    assert fitted["pictures"] == 3 and fitted["temperature"] == pytest.approx(20, rel=0.01)
+    assert fitted["after"]["ECE"] < fitted["before"]["ECE"] == pytest.approx(found["calibration"]["ECE"], rel=1e-5)
+    config = SegformerConfig.from_dict({**classifier.config.to_dict(), "calibration_temperature": 2.0})
+    warm = TFSegformerForImageClassification(config)
+    warm.set_weights(classifier.get_weights())
+    (first, *_) = ImageClassificationPipeline(warm, processor)(str(classes.images[0]))
+    assert first["score"] == pytest.approx(np.exp(2) / (np.exp(2) + 2), rel=1e-5)
+    several = classifier_of(network, id2label=classes.id2label, problem_type="multi_label_classification")
+    with pytest.raises(ValueError, match="expected 'single_label_classification', whose probabilities alone"):
+        evaluate(several, classes, calibration=True)
 
 
 def test_a_classifier_s_score_is_its_accuracy(classes, network):

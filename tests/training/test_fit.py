@@ -41,7 +41,8 @@ from segformer_tf.training import (
 from segformer_tf.training.console import Console
 from segformer_tf.training.fit import _inspected
 from segformer_tf.training.keeper import Keeper, Tools
-from segformer_tf.training.learner import check_kind, suited
+from segformer_tf.training.learner import check_kind, left_out, make_loss, suited
+from segformer_tf.training.losses import WeightedClasses
 from segformer_tf.training.plan import Plan, expected_memory, make_plan, tell_start
 from segformer_tf.training.scoring.calibration import write_temperature
 from segformer_tf.training.workers import Workers
@@ -404,6 +405,19 @@ def test_a_classifier_learns_by_its_own_loss():
     assert suited(recipe, SegformerConfig(num_labels=2), own_dataset()) is recipe
 
 
+def test_a_classifier_s_classes_are_weighed_by_their_pictures():
+    pictures, config = Split("train", [Path("a.png")], [0]), SegformerConfig(num_labels=2)
+    asked = dataclasses.replace(RECIPES["classify"], class_weight_power=1.0)
+    recipe = suited(asked, config, pictures)
+    assert left_out(asked, recipe) == "" and make_loss(recipe, pictures, [9, 3], config).weights == [1.0, 3.0]
+    assert isinstance(
+        make_loss(dataclasses.replace(recipe, mixup_alpha=0.8), pictures, [9, 3], config), WeightedClasses
+    )
+    assert make_loss(RECIPES["classify"], pictures, [9, 3], config) is None
+    dice = dataclasses.replace(asked, loss={"dice": 1.0})
+    assert left_out(dice, suited(dice, config, pictures)).startswith("The recipe's loss {'dice': 1.0} is left out: a")
+
+
 def test_a_model_without_names_gets_the_data_sets(data, tmp_path):
     def named(names, run):
         network = tiny_network(id2label=names)
@@ -588,6 +602,7 @@ def test_a_classifier_trains_with_mixing_and_saves_a_processor_of_its_size(tmp_p
     classifier = TFSegformerForImageClassification(config, data_format="channels_last")
     recipe = dataclasses.replace(
         RECIPES["classifier"],
+        class_weight_power=0.5,
         epochs=4,
         batch_size=4,
         learning_rate=2e-2,

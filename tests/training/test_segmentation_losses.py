@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from segformer_tf.models.kernels import banded_loss, cross_entropy_sum
 from segformer_tf.models.losses import full_size_logits, segmentation_loss
-from segformer_tf.training.losses import LOSSES, SegmentationLoss, class_weights
+from segformer_tf.training.losses import LOSSES, SegmentationLoss, WeightedClasses, class_weights
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(size=(2, 6, 9, 4)).astype("float32")
@@ -70,6 +70,17 @@ def test_class_weights_weigh_pixels_and_their_mean():
     share = weights[ids] * valid
     found = SegmentationLoss(weights=weights)(LABELS, LOGITS)
     assert float(found) == pytest.approx((-np.log(p) * share).sum() / share.sum(), rel=1e-5)
+
+
+def test_a_classifier_s_weights_weigh_pictures_and_their_mean():
+    logits, ids = LOGITS[0, :, 0], np.array([0, 1, 3, 1, 2, 0])
+    rates = keras.ops.convert_to_numpy(keras.ops.log_softmax(logits))[np.arange(6), ids]
+    weights = np.array([1.0, 3.0, 0.5, 2.0])
+    loss = WeightedClasses(weights.tolist())
+    expected = -(rates * weights[ids]).sum() / weights[ids].sum()
+    assert float(loss(ids, logits)) == pytest.approx(expected, rel=1e-5)
+    assert float(loss(np.eye(4)[ids], logits)) == pytest.approx(expected, rel=1e-5)  # as MixUp has them
+    assert WeightedClasses.from_config(loss.get_config()).weights == weights.tolist()
 
 
 def test_focal_loss_is_its_formula():

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from segformer_tf.data.splits import UNLABELLED
+from segformer_tf.config import SegformerConfig
+from segformer_tf.data.splits import UNLABELLED, Split
 from segformer_tf.images import SegformerImageProcessor
 from segformer_tf.images.bilinear import neighbours
 from segformer_tf.images.merging import Box
@@ -17,6 +18,7 @@ from segformer_tf.pipelines.runtimes.description import TEMPERATURE
 from segformer_tf.pipelines.runtimes.runtime import Runtime
 from segformer_tf.storage.read import read_json
 from segformer_tf.storage.whole import whole, write_text
+from segformer_tf.training.scoring.accuracy import PROTOCOL, check_softmax, outcomes
 from segformer_tf.training.scoring.protocols import Protocol
 from segformer_tf.training.sources import Source, as_read_by, readers
 
@@ -26,14 +28,19 @@ COLDEST, WARMEST = 0.05, 20.0
 
 
 class Reliability:
-    """Confidences 0 to 1 and whether each was right, counted in 15 bins."""
+    """Confidences 0 to 1 and whether each was right, counted in 15 bins.
 
-    def __init__(self):
+    Args:
+        of: What is counted, "pixels" or "pictures".
+    """
+
+    def __init__(self, of: str = "pixels"):
+        self.of = of
         self.sums = np.zeros((3, BINS))  # pixels, their confidence, those that are right
 
     def add(self, confidence: np.ndarray, right: np.ndarray) -> None:
         """Two arrays of one shape."""
-        confidence = confidence.astype(np.float64).ravel()
+        confidence = np.asarray(confidence, np.float64).ravel()
         place = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
         for row, weight in zip(self.sums, (None, confidence, right.ravel()), strict=True):
             row += np.bincount(place, weight, BINS)
@@ -42,16 +49,17 @@ class Reliability:
         """`ECE`, `confidence`, `accuracy` of all, and `bins` [{"from", "to", "pixels", "confidence", "accuracy"}].
 
         The expected calibration error is the mean distance of confidence and accuracy, bins weighed by their pixels.
+        Of a classifier "pictures" in place of "pixels".
         """
         pixels, confidence, right = self.sums
         total = pixels.sum()
         if not total:
-            raise ValueError("no pixel is labelled, expected some: a model cannot be calibrated on this split.")
+            raise ValueError(f"no {self.of} are labelled, expected some: take another split.")
         bins = [
             {
                 "from": i / BINS,
                 "to": (i + 1) / BINS,
-                "pixels": int(pixels[i]),
+                self.of: int(pixels[i]),
                 "confidence": confidence[i] / pixels[i] if pixels[i] else None,
                 "accuracy": right[i] / pixels[i] if pixels[i] else None,
             }
@@ -124,6 +132,14 @@ def sampled_logits(
     return np.concatenate(found).astype(np.float64), np.concatenate(truths)
 
 
+def classified(runtime: Runtime, split: Split, processor: SegformerImageProcessor) -> tuple[np.ndarray, np.ndarray]:
+    """A classifier's logits (N, C) and the class ids (N,) of a split's pictures."""
+    config = SegformerConfig.from_dict(runtime.description.config)
+    check_softmax(runtime, config)
+    labels, logits = zip(*outcomes(runtime, config, split, processor, None, 8), strict=True)
+    return np.stack(logits).astype(np.float64), np.array(labels)
+
+
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """The number that logits (N, C) are divided by for the least cross-entropy to labels (N,); 0.05 to 20.
 
@@ -154,24 +170,31 @@ def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
 def calibrate(
     runtime: Runtime, source: Source, protocol: Protocol, processor: SegformerImageProcessor, seed: int = 0
 ) -> dict[str, Any]:
-    """Fits a temperature on 2000 labelled pixels of each picture.
+    """Fits a temperature on 2000 labelled pixels of each picture, or for a classifier on the pictures.
 
     Returns:
         `temperature`, `before` and `after`: each `Reliability.result` with `loss`, the cross-entropy, over these
-        pixels; `protocol`, `pixels`. The temperature is of logits as they are, whatever the model had before.
+        pixels; `protocol`, `pixels` (or `pictures`). The temperature is of logits as they are, whatever the model had
+        before.
     """
-    logits, labels = sampled_logits(runtime, source, protocol, processor, seed=seed)
+    if isinstance(source, Split) and not source.has_masks:
+        of, told = "pictures", PROTOCOL
+        protocol.check_classifier()
+        logits, labels = classified(runtime, source, processor)
+    else:
+        of, told = "pixels", str(protocol)
+        logits, labels = sampled_logits(runtime, source, protocol, processor, seed=seed)
     temperature = fit_temperature(logits, labels)
     if temperature < 1.01 * COLDEST or temperature > WARMEST / 1.01:
         warnings.warn(
             f"the temperature {temperature:.4f} is at the end of {COLDEST} to {WARMEST}, where the search stops: the "
-            f"{len(labels)} pixels are all right, or tell nothing of the probabilities; calibrate on other pictures.",
+            f"{len(labels)} {of} are all right, or tell nothing of the probabilities; calibrate on other pictures.",
             stacklevel=2,
         )
-    found: dict[str, Any] = {"temperature": temperature, "protocol": str(protocol), "pixels": len(labels)}
+    found: dict[str, Any] = {"temperature": temperature, "protocol": told, of: len(labels)}
     for name, value in (("before", 1.0), ("after", temperature)):
         shifted = np.exp((logits - logits.max(-1, keepdims=True)) / value)
-        counted = Reliability()
+        counted = Reliability(of)
         counted.add(1 / shifted.sum(-1), logits.argmax(-1) == labels)
         found[name] = {"loss": cross_entropy(logits / value, labels), **counted.result()}
     return found
@@ -191,7 +214,7 @@ def draw(results: Sequence[tuple[str, dict[str, Any]]], file: str | Path) -> Non
     figure = figures()(figsize=(4.2 * len(results), 4.2), layout="constrained")
     for place, (title, result) in enumerate(results, 1):
         axes = figure.add_subplot(1, len(results), place)
-        full = [row for row in result["bins"] if row["pixels"]]
+        full = [row for row in result["bins"] if row["accuracy"] is not None]
         axes.bar(
             [row["from"] for row in full], [row["accuracy"] for row in full], 1 / BINS, align="edge", edgecolor="k"
         )

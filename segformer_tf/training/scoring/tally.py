@@ -141,13 +141,14 @@ def intervals(counts: np.ndarray, seed: int = 0) -> dict[str, Any]:
     for name, values in (("mIoU", iou), ("mAcc", acc), ("mDice", dice)):
         present = np.isfinite(values)
         means = np.where(present, values, 0).sum(1) / np.maximum(present.sum(1), 1)
-        found[name] = _between(means[present.any(1)])
-    found["aAcc"] = _between(hits.sum(1) / np.maximum(true.sum(1), 1))
-    found["IoU"] = [_between(values[np.isfinite(values)]) for values in iou.T]
+        found[name] = between(means[present.any(1)])
+    found["aAcc"] = between(hits.sum(1) / np.maximum(true.sum(1), 1))
+    found["IoU"] = [between(values[np.isfinite(values)]) for values in iou.T]
     return found
 
 
-def _between(values: np.ndarray) -> list[float] | None:
+def between(values: np.ndarray) -> list[float] | None:
+    """The ends of what 95 % of the values lie in; None of no values."""
     if not len(values):
         return None
     return [float(value) for value in np.quantile(values, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))]
