@@ -54,7 +54,9 @@ class Reliability:
         pixels, confidence, right = self.sums
         total = pixels.sum()
         if not total:
-            raise ValueError(f"no {self.of} are labelled, expected some: take another split.")
+            raise ValueError(
+                f"no {self.of[:-1]} is labelled, expected some: a model cannot be calibrated on this split."
+            )
         bins = [
             {
                 "from": i / BINS,
