@@ -182,3 +182,9 @@ def test_public_names_are_all_there():
         assert getattr(segformer_tf, name).__doc__
     with pytest.raises(AttributeError, match="has no attribute 'TFSegformer'; its public names are SegformerConfig"):
         _ = segformer_tf.TFSegformer
+
+
+def test_cores_are_counted_in_one_place():
+    """By others a process that is bound to few cores would start threads for all."""
+    counting = {file.name for file in PACKAGE.rglob("*.py") if "cpu_count" in file.read_text("utf-8")}
+    assert counting == {"cores.py"}

@@ -8,6 +8,7 @@ import threading
 from typing import Any
 
 from segformer_tf.batch.store import StoreError
+from segformer_tf.storage.cores import cores
 from segformer_tf.storage.read import reason
 
 # Errors that a worker hands back as a row, by its status: they end the job, each with its own sentence.
@@ -27,10 +28,6 @@ def check_installed() -> None:
         ) from None
 
 
-def cores_here() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def room(address: str | None) -> int:
     """Workers where nobody says how many: one for each core here, for three of four cores of a cluster.
 
@@ -38,7 +35,7 @@ def room(address: str | None) -> int:
     """
     import ray
 
-    return cores_here() if address is None else max(int(ray.cluster_resources().get("CPU", 1)) * 3 // 4, 1)
+    return cores() if address is None else max(int(ray.cluster_resources().get("CPU", 1)) * 3 // 4, 1)
 
 
 def leave() -> None:
@@ -52,10 +49,10 @@ def connect(address: str | None, workers: int | None) -> bool:
     """Starts Ray here, or joins a cluster; false where this program has done so before."""
     import ray
 
-    workers = workers or cores_here()
+    workers = workers or cores()
     started = not ray.is_initialized()
     if started:
-        threads = max(cores_here() // workers, 1) if address is None else 1
+        threads = max(cores() // workers, 1) if address is None else 1
         settings = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "1", "OMP_NUM_THREADS": str(threads)}
         settings = {name: os.environ.get(name, value) for name, value in settings.items()}
         # Each actor would else take all cores for itself.

@@ -7,38 +7,23 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from segformer_tf.images import depths
 from segformer_tf.images.orientation import upright
 from segformer_tf.images.tiff import by_pillow
 
-SCALED = {"L;2": 85, "L;4": 17}  # greys are brought to 0 to 255
 ENDS = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}  # of bytes; N: as the machine has them
 
 
-def raw_mode(file: Path) -> str:
-    """How a file holds its pixels, as Pillow calls it: "L;2", "RGB;16B"; empty for what it does not open."""
-    try:
-        with by_pillow(file.read_bytes()) as image:
-            return _raw(image)
-    except Exception:  # whoever reads it says what is wrong
-        return ""
-
-
-def _raw(image: Image.Image) -> str:
-    how = next((tile[3] for tile in getattr(image, "tile", ())), "")
-    return str(how[0] if isinstance(how, tuple) and how else how)
-
-
-def as_held(image: Image.Image, raw: str, file: Path, greys: bool) -> Image.Image:
+def as_held(image: Image.Image, file: Path, greys: bool) -> Image.Image:
     """A mask with the numbers of its file: 2- and 4-bit greys as 0 to 3 and 0 to 15, low bytes of 16-bit colours.
 
     With `greys`, 2- and 4-bit ones stay colours from 0 to 255.
 
     Raises ValueError for colours of 16 bits that eight do not tell.
     """
-    if image.mode == "L" and raw[:3] in SCALED and not greys:
-        return image.point([value // SCALED[raw[:3]] for value in range(256)])
+    raw = image.info.get(depths.RAW, "")
     if ";16" not in raw or image.mode.startswith("I"):
-        return image
+        return image if greys else depths.as_held(image)
     high, low = np.asarray(image), _low_bytes(raw, file)
     if low is not None and np.array_equal(high[..., :3], low):
         return image  # 257 times an 8-bit value

@@ -1,7 +1,6 @@
 """Every file of a split read once, in threads: sizes, kinds, the values of the masks, and what cannot be read."""
 
 import hashlib
-import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from segformer_tf.data.splits import Split
 from segformer_tf.images.opening import GREY_16, open_image
 from segformer_tf.images.orientation import orientation
 from segformer_tf.images.tiff import by_pillow
+from segformer_tf.storage.cores import cores
 
 DEEP = (*GREY_16, "I")
 
@@ -46,7 +46,7 @@ class Look:
 
 def look(split: Split) -> list[Look]:
     """One `Look` a pair, in their order; files are decoded in threads."""
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    with ThreadPoolExecutor(cores()) as threads:
         return list(threads.map(lambda number: _look(split, number), range(len(split.images))))
 
 

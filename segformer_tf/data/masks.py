@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from segformer_tf.data.depths import as_held, raw_mode
+from segformer_tf.data.depths import as_held
 from segformer_tf.data.splits import UNLABELLED, Coding
 from segformer_tf.images.opening import GREY_16, is_lossy, open_image
 
@@ -47,7 +47,7 @@ def mask_values(file: Path, coding: Coding) -> np.ndarray:
     opened = open_image(file, channels=1)
     if isinstance(opened, np.ndarray):  # (H, W, 1), of a TIFF whose numbers Pillow does not read
         return _whole(opened[..., 0], file)
-    image = as_held(opened, raw_mode(file), file, coding.greys)
+    image = as_held(opened, file, coding.greys)
     values = _by_colours(image, coding) if _in_colours(image, coding) else _as_they_are(image, file, coding)
     if image.mode not in ("RGBA", "LA", "PA"):
         return values

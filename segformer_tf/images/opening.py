@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from segformer_tf.images import tiff
+from segformer_tf.images import depths, tiff
 from segformer_tf.images.arrays import to_array
 from segformer_tf.images.orientation import upright
 from segformer_tf.images.scaling import from_16_bit, stretch, to_channels_last, to_eight_bits
@@ -110,7 +110,7 @@ def _decode(
         else:
             image = Image.open(BytesIO(data))
         check_pixels(*image.size, name)
-        cut = image.mode[0] != "I" and any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
+        cut = ";16" in depths.remember(image) and image.mode[0] != "I"
         if image.format in ANIMATED and getattr(image, "is_animated", False):
             _warn(f"{name} has several frames, of which the first is taken; `segformer-tf video` labels all.")
         image.load()
@@ -231,7 +231,9 @@ def _from_pil(image: Image.Image, channels: int, stretched: bool) -> np.ndarray:
 
 
 def to_class_ids(source: Any, exif: bool | None = None, page: int | None = None) -> np.ndarray:
-    """Anything `open_image` takes -> (H, W) integers: class ids, of a palette image its indices.
+    """Anything `open_image` takes -> (H, W) class ids: integers as the file holds them, of a palette its indices.
+
+    Of a PIL image they are its values, which of greys of 2 and 4 bits Pillow has multiplied by 85 and 17.
 
     Raises ValueError, naming a file, for several channels, ids that are not whole numbers and lossy formats.
     """
@@ -247,7 +249,7 @@ def to_class_ids(source: Any, exif: bool | None = None, page: int | None = None)
             raise ValueError(
                 f"{name} has mode {ids.mode}; expected one channel of class ids (mode L, P, I, I;16 or 1)."
             )
-        ids = np.asarray(ids)
+        ids = np.asarray(ids if data is None else depths.as_held(ids))
     if ids.ndim == 3 and 1 in (ids.shape[0], ids.shape[-1]):
         ids = ids[..., 0] if ids.shape[-1] == 1 else ids[0]
     if ids.ndim != 2 or 0 in ids.shape:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -25,6 +24,7 @@ from segformer_tf.images.scaling import (
 )
 from segformer_tf.images.settings import Settings, newer_names
 from segformer_tf.images.sizes import checked_side
+from segformer_tf.storage.cores import cores
 from segformer_tf.storage.keywords import check_keywords, keywords_of, spell_checked
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class SegformerImageProcessor(Settings):
         def fill(place: int) -> tuple[np.ndarray, bool]:
             return self._pixel_values(sources[place], input_data_format, None if made is None else made[place])
 
-        with ThreadPoolExecutor(min(len(sources), os.cpu_count() or 1)) as threads:
+        with ThreadPoolExecutor(min(len(sources), cores())) as threads:
             filled = list((threads.map if len(sources) > 1 else map)(fill, range(len(sources))))
         if any(twice for _, twice in filled):
             warnings.warn("image has values from 0 to 1 and is rescaled again; set do_rescale=False.", stacklevel=4)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from segformer_tf.pipelines.predict import How, Job, Predictor
+from segformer_tf.storage.cores import cores
 
 GROUPS = 3  # that exist at one time for each that is computed: one is read, one computed, one finished
 LOWER = 10  # steps of niceness by which reading and writing stand behind the model
@@ -75,7 +76,7 @@ def many(predictor: Predictor, task: Task, items: Iterable[Any]) -> Iterator[Any
     if task.how.mode != "slide":
         at_once = min(predictor.runtime.at_once, predictor.batch_size)
         size = -(-predictor.batch_size // at_once)
-    workers = ThreadPoolExecutor(os.cpu_count() or 1, "segformer-pictures", _step_back)
+    workers = ThreadPoolExecutor(cores(), "segformer-pictures", _step_back)
     computing = ThreadPoolExecutor(at_once, "segformer-model")  # waits for the workers, who never wait for it
 
     def read(item: Any) -> Job:

@@ -4,7 +4,6 @@ import dataclasses
 import itertools
 import math
 import operator
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -18,6 +17,7 @@ from segformer_tf.data.splits import Split
 from segformer_tf.images import SegformerImageProcessor
 from segformer_tf.models.private import parts_of, rate_of
 from segformer_tf.pipelines.runtimes.description import class_names, class_palette
+from segformer_tf.storage.cores import cores
 from segformer_tf.storage.whole import whole
 from segformer_tf.training.console import Console
 from segformer_tf.training.recipe import Recipe
@@ -136,8 +136,7 @@ def device() -> str:
     """What TensorFlow computes on, in words."""
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        return f"CPU, {cores} cores"
+        return f"CPU, {cores()} cores"
     name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
     return name if len(gpus) == 1 else f"{name} (the first of {len(gpus)})"
 

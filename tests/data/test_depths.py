@@ -6,6 +6,7 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
+from pngs import write_png
 
 from segformer_tf.data import Coding
 from segformer_tf.data.greys import settled
@@ -15,21 +16,6 @@ from segformer_tf.data.splits import Split
 IDS = np.arange(12).reshape(3, 4) % 4
 COLOURS = {(0, 0, 0): 0, (255, 0, 0): 1, (0, 255, 0): 2, (0, 0, 200): 3}
 KINDS = {"RGB": 2, "LA": 4, "RGBA": 6}
-
-
-def write_png(file, values, depth, kind, more=b""):
-    """(H, W) or (H, W, channels) integers as a PNG of a depth and a colour type."""
-    bits = np.unpackbits(np.asarray(values, ">u2").reshape(len(values), -1, 1).view(np.uint8), axis=-1)
-    rows = np.packbits(bits[..., 16 - depth :].reshape(len(values), -1), axis=-1)
-
-    def chunk(name, data):
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    head = struct.pack(">IIBBBBB", values.shape[1], len(values), depth, kind, 0, 0, 0)
-    data = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
-    chunks = chunk(b"IHDR", head) + more + chunk(b"IDAT", data) + chunk(b"IEND", b"")
-    file.write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
-    return file
 
 
 def deep(ids, kind, alpha=65535):

@@ -14,6 +14,7 @@ import numpy as np
 from segformer_tf.pipelines.runtimes import checksum, openvino_files
 from segformer_tf.pipelines.runtimes.description import KEY, Description, of_saved_model, read_appended
 from segformer_tf.pipelines.runtimes.runtime import Runtime, graphs_at_once
+from segformer_tf.storage.cores import cores
 from segformer_tf.storage.find import has_weights
 from segformer_tf.storage.read import reason
 from segformer_tf.storage.switch import settle
@@ -44,7 +45,7 @@ class OpenVino(Runtime):
         pixels, logits = (openvino_files.shape_of(port) for port in (self._model.input(0), self._model.output(0)))
         self.description.check_shapes(path, pixels, logits)
         self.batch = pixels[0] or 1
-        self.at_once = min(os.cpu_count() or 1, 2)
+        self.at_once = min(cores(), 2)
         self._plans: dict[tuple[Any, bool], _Plan] = {}
         self._planning = threading.Lock()
         self._several = False
@@ -136,8 +137,7 @@ class LiteRt(Runtime):
         from ai_edge_litert.interpreter import Interpreter
 
         super().__init__(str(path), description or Description.parse(read_appended(path), path))
-        threads = os.cpu_count() or 1
-        self._runner = _readable(path, lambda: Interpreter(str(path), num_threads=threads).get_signature_runner())
+        self._runner = _readable(path, lambda: Interpreter(str(path), num_threads=cores()).get_signature_runner())
         pixels, logits = self._runner.get_input_details(), self._runner.get_output_details()
         shapes = (pixels["pixel_values"]["shape"].tolist(), logits["logits"]["shape"].tolist())
         self.description.check_shapes(path, *shapes)

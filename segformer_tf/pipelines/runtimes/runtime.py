@@ -4,7 +4,6 @@ All are called alike, (B, H, W, C) float32 -> (B, h, w, num_labels), or a classi
 """
 
 import functools
-import os
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,6 +16,7 @@ from segformer_tf.checkpoints.layouts import CLASSIFICATION
 from segformer_tf.config import SegformerConfig
 from segformer_tf.pipelines.runtimes import openvino_files
 from segformer_tf.pipelines.runtimes.description import Description
+from segformer_tf.storage.cores import cores
 
 BATCH_PIXELS = 2**21  # of all pictures of a batch together: 8 of 512 x 512
 
@@ -103,7 +103,7 @@ def graphs_at_once() -> int:
     """How many calls of a TensorFlow graph are worth making at the same time."""
     import keras
 
-    if keras.backend.backend() != "tensorflow" or (os.cpu_count() or 1) == 1:
+    if keras.backend.backend() != "tensorflow" or cores() == 1:
         return 1
     from segformer_tf.models import kernels
 

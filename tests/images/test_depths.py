@@ -1,0 +1,33 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from pngs import write_png
+
+from segformer_tf import SegformerImageProcessor
+from segformer_tf.images.opening import open_image, to_class_ids
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
+def test_class_ids_are_those_that_the_file_holds(tmp_path, depth):
+    ids = np.arange(12).reshape(3, 4) % 2**depth
+    file = write_png(tmp_path / "m.png", ids, depth, 0)
+    for source in (file, str(file), file.read_bytes(), io.BytesIO(file.read_bytes())):
+        np.testing.assert_array_equal(to_class_ids(source), ids)
+    processor = SegformerImageProcessor(do_resize=False)
+    labels = processor(Image.new("RGB", (4, 3)), file).labels
+    np.testing.assert_array_equal(labels[0], ids)
+
+
+@pytest.mark.parametrize(("depth", "factor"), [(2, 85), (4, 17)])
+def test_of_pictures_greys_of_few_bits_reach_white(tmp_path, depth, factor):
+    """And PIL images are taken as they are, whether their pixels are decoded already or not."""
+    ids = np.arange(12).reshape(3, 4) % 2**depth
+    file = write_png(tmp_path / "m.png", ids, depth, 0)
+    np.testing.assert_array_equal(np.asarray(open_image(file)), ids * factor)
+    for decode in (False, True):
+        with Image.open(file) as image:
+            if decode:
+                image.load()
+            np.testing.assert_array_equal(to_class_ids(image), ids * factor)
