@@ -11,6 +11,7 @@ SMALLEST_SIDE = 32  # pixels of the smallest picture that a model of the paper's
 # transformers' names of activations that a SegFormer config may carry; what each is stands in models/kernels/plain.py.
 ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "swish", "tanh", "sigmoid")
 PROBLEM_TYPES = (None, "regression", "single_label_classification", "multi_label_classification")
+CLASSES = ("num_labels", "id2label", "label2id")  # None there: as they are; of any other key it is a value
 
 MOST = {"num_encoder_blocks": 16, "num_channels": 4096, "decoder_hidden_size": 16384, "num_labels": 100_000}
 _PER_STAGE = {
@@ -150,6 +151,25 @@ def names_by_id(id2label: Any, label2id: Any) -> dict[int, str]:
         wanted = f"the ids of id2label = {names!r:.300}"
         raise ValueError(f"label2id is {label2id!r:.300}, expected {wanted}: leave label2id out.")
     return names
+
+
+def overridden(values: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
+    """The keys of a parsed `config.json`, in which `overrides` replace others, and new classes all that it has.
+
+    Its own classes are those of `id2label`; of `num_labels` without that; of `label2id` where nothing else says them.
+    """
+    named, ids = values.get("id2label"), values.get("label2id")
+    left_out = {"model_type", "label2id", *(("num_labels",) if named is not None else ())}
+    given = {key for key in CLASSES if overrides.get(key) is not None}
+    same_number = not isinstance(named or {}, dict) or len(named or ()) == overrides.get("num_labels")
+    if given and not (given == {"num_labels"} and same_number):
+        left_out |= {*CLASSES}
+    merged = {k: v for k, v in values.items() if k not in left_out}
+    merged |= {k: v for k, v in overrides.items() if v is not None or k not in CLASSES}
+    alone = named is None and not given and isinstance(ids, dict) and values.get("num_labels") in (None, len(ids))
+    if alone and ids:
+        merged["label2id"] = ids
+    return merged
 
 
 def contradictions(names: dict[int, str], num_labels: Any, label2id: Any) -> list[str]:

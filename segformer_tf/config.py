@@ -8,7 +8,17 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from segformer_tf.bounds import MOST, check, contradictions, from_text, is_whole, names_by_id, stored
+from segformer_tf.bounds import (
+    CLASSES,
+    MOST,
+    check,
+    contradictions,
+    from_text,
+    is_whole,
+    names_by_id,
+    overridden,
+    stored,
+)
 from segformer_tf.storage import find, publish
 from segformer_tf.storage.keywords import also_called, check_keywords, drop_without_effect, keywords_of, spell_checked
 from segformer_tf.storage.whole import write_text
@@ -25,8 +35,6 @@ VARIANTS = {
 
 # Keys of many a Hub config.json that mean nothing here; kept, as any other key of a file is.
 _OF_TRANSFORMERS = ("architectures", "dtype", "torch_dtype", "transformers_version", "image_size", "downsampling_rates")
-
-_CLASSES = ("num_labels", "id2label", "label2id")  # None there: as they are; of any other key it is a value
 
 
 class SegformerConfig:
@@ -152,22 +160,13 @@ class SegformerConfig:
         check_keywords("SegformerConfig", overrides, (*cls.KEYS, *values))
         if (found := values.get("model_type", cls.model_type)) != cls.model_type:
             raise ValueError(f'model_type is {found!r}, expected "segformer": give the config of a SegFormer.')
-        named, ids = values.get("id2label"), values.get("label2id")
-        left_out = {"model_type", "label2id", *(("num_labels",) if named is not None else ())}
-        given = {key for key in _CLASSES if overrides.get(key) is not None}
-        same_number = not isinstance(named or {}, dict) or len(named or ()) == overrides.get("num_labels")
-        if given and not (given == {"num_labels"} and same_number):
-            left_out |= {*_CLASSES}
-        merged = {k: v for k, v in values.items() if k not in left_out}
-        merged |= {k: v for k, v in overrides.items() if v is not None or k not in _CLASSES}
-        alone = named is None and not given and isinstance(ids, dict) and values.get("num_labels") in (None, len(ids))
-        if alone and ids:
-            merged["label2id"] = ids
+        merged = overridden(values, overrides)
         if hidden := [key for key in merged if key == "_keys" or callable(getattr(cls, key, None))]:
             raise ValueError(f"{hidden[0]} is no key of a configuration, but what this class calls its own: remove it.")
         unknown = {key: copy.deepcopy(merged.pop(key)) for key in [*merged] if key not in (*cls.KEYS, "model_type")}
         config = cls(**merged)
-        for fault in () if given else contradictions(config.id2label, values.get("num_labels"), ids):
+        own = not any(overrides.get(key) is not None for key in CLASSES)
+        for fault in contradictions(config.id2label, values.get("num_labels"), values.get("label2id")) if own else ():
             warnings.warn(f"{fault}: the names are taken, so correct it or leave it out.", UserWarning, stacklevel=2)
         config._keys += unknown
         vars(config).update(unknown)
@@ -243,7 +242,7 @@ class SegformerConfig:
             if not equals or not hasattr(self, key):
                 raise ValueError(f"update_str has {part!r}, expected KEY=VALUE with a key of this config: correct it.")
             # of the classes `from_dict` leaves None out
-            new[key] = from_text(key, text, getattr(self, key), may_be_none=key not in _CLASSES)
+            new[key] = from_text(key, text, getattr(self, key), may_be_none=key not in CLASSES)
         self.update(new)
 
     def __eq__(self, other: object) -> bool:

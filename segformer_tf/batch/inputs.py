@@ -1,6 +1,5 @@
 """Which pictures a job has, in an order that is the same at every start: numbered from 0, each one row of the index."""
 
-import codecs
 import functools
 import glob
 import hashlib
@@ -153,7 +152,7 @@ def _pictures(path: str, column: str | None) -> Iterator[tuple[str, int | None, 
 def _lines(path: str) -> Iterator[str]:
     """Of a list of names, in which all but the line's end is part of a name."""
     data = read(path, what="a list of pictures")
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in data:
+    if b"\0" in data:
         raise ValueError(f"{shown(path)} is UTF-16 or no text; expected a list of pictures: save it as UTF-8.")
     lines = (line.rstrip("\r") for line in data.decode("utf-8-sig", "surrogateescape").split("\n"))
     return (line for line in lines if line.strip())

@@ -62,14 +62,7 @@ def match(
         "not of floating point": [f"{name(path)} is {tensors[path].dtype}" for path in types],
     }
     if any(problems.values()):
-        listed = "; ".join(f"{len(found)} {kind}: {', '.join(found)}" for kind, found in problems.items() if found)
-        if not (problems["missing"] or problems["of another shape"] or len(problems["unexpected"]) > len(foreign)):
-            hint = "take the weights that were trained, no quantized ones" if types else "take these out of the file"
-        else:
-            hint = "the configuration must be the checkpoint's own"
-        if problems["of another shape"]:
-            hint += ", or pass ignore_mismatched_sizes=True to give tensors of another shape fresh values"
-        raise ValueError(f"The tensors of {source} do not fit the model: {listed}; {hint}.")
+        raise ValueError(f"The tensors of {source} do not fit the model: {_told(problems, foreign)}.")
     if added:
         _warn(f"{source} has no {', '.join(map(name, added))}: these start from random values, so train before use.")
     left_out_names = [*map(name, left_out), *aside]
@@ -90,6 +83,20 @@ def match(
         "error_msgs": [],
     }
     return {path: tensors[path] for path in shapes if path in tensors and path not in other}, report
+
+
+def _told(problems: Mapping[str, Sequence[str]], foreign: Sequence[str]) -> str:
+    """What is wrong, all of it, and what to do; `foreign` are those unexpected that no SegFormer has."""
+    listed = "; ".join(f"{len(found)} {kind}: {', '.join(found)}" for kind, found in problems.items() if found)
+    if problems["missing"] or problems["of another shape"] or len(problems["unexpected"]) > len(foreign):
+        hint = "the configuration must be the checkpoint's own"
+    elif problems["not of floating point"]:
+        hint = "take the weights that were trained, no quantized ones"
+    else:
+        hint = "take these out of the file"
+    if problems["of another shape"]:
+        hint += ", or pass ignore_mismatched_sizes=True to give tensors of another shape fresh values"
+    return f"{listed}; {hint}"
 
 
 def not_finite(arrays: Mapping[str, np.ndarray]) -> list[str]:

@@ -184,6 +184,8 @@ def test_a_name_that_is_no_utf_8_is_found_and_shown_escaped(tmp_path):
     (tmp_path / name).write_bytes(b"no picture")
     (item,) = inputs.find(tmp_path)
     assert inputs.encoded(item) == b"no picture" and item.shown == rf"{tmp_path}/\udcff.jpg"
+    (tmp_path / "list.txt").write_bytes(b"\xff.jpg\n")
+    assert inputs.find(tmp_path / "list.txt") == [item]
     row = failed(0, item.shown, OSError(f"{item.source} is broken"))
     assert row["input"] in row["error"]
     parquet([row])

@@ -45,6 +45,21 @@ def test_lists_are_called_as_splits_may_be(tmp_path, names):
     assert [split.images for split in found.splits.values()] == [split.images for split in before.splits.values()]
 
 
+def test_a_number_that_is_no_flag_is_part_of_a_name(tmp_path):
+    voc(tmp_path, HALF)
+    write(tmp_path, "ImageSets/Segmentation/train.txt", "p0 1\np1 2\n")
+    (told,) = inspect(tmp_path).errors
+    assert "train.txt lists p1 2, of which" in told
+
+
+def test_a_name_of_a_list_is_found_whichever_way_its_letters_are_composed(tmp_path):
+    voc(tmp_path, HALF)
+    for file in (tmp_path / "JPEGImages/p0.jpg", tmp_path / "SegmentationClass/p0.png"):
+        file.rename(file.with_stem("caf\u00e9"))
+    write(tmp_path, "ImageSets/Segmentation/train.txt", "cafe\u0301\n")  # as macOS writes it
+    assert len(inspect(tmp_path).check().splits["train"]) == 1
+
+
 def test_lists_that_are_no_split_s_are_told_and_so_are_voc_s_own_classes(tmp_path):
     voc(tmp_path, HALF, False)
     for name in ("default", "Task_7"):

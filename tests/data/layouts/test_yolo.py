@@ -158,6 +158,9 @@ def test_without_data_yaml_the_classes_are_those_of_all_splits(tmp_path):
     found = inspect(tmp_path).check()
     assert list(found.id2label.values()) == ["background", "class 0", "class 1", "class 2"]
     assert len(found.splits["train"].classes) == 4
+    write(tmp_path, "labels/val/p0.txt", "65534 0.5 0 1 0 1 1 0.5 1")  # beyond what masks hold
+    (told,) = inspect(tmp_path).errors
+    assert "line 1 has the class 65534, expected 0 to" in told
 
 
 def test_classes_txt_beside_the_labels_of_a_split_is_found(tmp_path):
