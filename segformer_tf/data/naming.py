@@ -1,13 +1,13 @@
 """Whether two names are one class, and which class of a model each class of a data set is."""
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral
 
 import numpy as np
 
 from segformer_tf.data.splits import UNLABELLED
+from segformer_tf.images.classes import find_class, plain
 
 TWO = ("background", "foreground")  # of masks of one foreground class that nobody named
 MOST_IDS = 2**16  # of a mask of 16 bits
@@ -65,7 +65,7 @@ def _pairs(model: Classes, data: Classes, given: Mapping[str | int, str | int | 
                 "it once: take one of them out."
             )
         spelt[own], pairs[own] = name, None if other is None else _id_of(other, model, "model")
-    rest = {i: _named(name, model) for i, name in data.items() if i not in pairs}
+    rest = {i: find_class(name, model) for i, name in data.items() if i not in pairs}
     if lacking := [data[i] for i, other in rest.items() if other is None]:
         raise ValueError(
             f"map_classes does not name {', '.join(map(repr, lacking))}, and the model has no class of that name, only "
@@ -102,7 +102,7 @@ def id_of(name: str | int, classes: Classes) -> int | None:
     Where there are no names, any id that a mask may have.
     """
     if isinstance(name, str):
-        if (found := _named(name, classes)) is not None:
+        if (found := find_class(name, classes)) is not None:
             return found
         name = int(name) if re.fullmatch(r"\d{1,5}", name) else -1
     if isinstance(name, bool) or not isinstance(name, Integral):
@@ -110,21 +110,10 @@ def id_of(name: str | int, classes: Classes) -> int | None:
     return int(name) if name in (classes or range(MOST_IDS)) else None
 
 
-def _named(name: str, classes: Classes) -> int | None:
-    """By `plain`; of two that are alike, the one that is spelt the same."""
-    alike = [i for i, own in classes.items() if plain(own) == plain(name)]
-    return min(alike, key=lambda i: classes[i] != name, default=None)
-
-
 def made_up(names: Sequence[str]) -> bool:
     """Whether nobody gave a model or a data set these names, so that they say nothing of what the classes are."""
     numbered = all(re.fullmatch(rf"(?i:LABEL_\d+)|class {i}", name) for i, name in enumerate(names))
     return numbered or tuple(names) in (TWO, (TWO[0], "LABEL_0"))  # the second: a model of one logit
-
-
-def plain(name: str) -> str:
-    """What two spellings of one name share: neither capitals nor space, _ and - between words tell classes apart."""
-    return re.sub(r"[\s_-]+", "", unicodedata.normalize("NFC", name).casefold())
 
 
 def one_spelling(names: Iterable[str]) -> dict[str, str]:

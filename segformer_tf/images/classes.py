@@ -1,6 +1,8 @@
 """The classes of a label map: their names, how many pixels each has, which of them are not painted."""
 
 import difflib
+import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -57,24 +59,39 @@ def class_names(id2label: Names) -> dict[int, str]:
     return {int(key): str(name) for key, name in items}
 
 
-def check_class(name: str, names: Names) -> None:
-    """Raises ValueError where no class has that name; the message says the nearest, or all of them."""
-    known = list(class_names(names).values())
-    if name not in known:
-        near = difflib.get_close_matches(name, known, 1)
-        wanted = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}."
+def plain(name: str) -> str:
+    """What two spellings of one name share: neither capitals nor space, _ and - between words tell classes apart."""
+    return re.sub(r"[\s_-]+", "", unicodedata.normalize("NFC", name).casefold())
+
+
+def find_class(name: str, names: Mapping[int, str]) -> int | None:
+    """The id of the class of that name by `plain`, of two that are alike the one spelt the same; None for no class."""
+    alike = [i for i, own in names.items() if plain(own) == plain(name)]
+    return min(alike, key=lambda i: names[i] != name, default=None)
+
+
+def class_id(name: str, names: Names) -> int:
+    """As `find_class`; ValueError where there is none, whose message says the nearest, or all of them."""
+    known = class_names(names)
+    found = find_class(str(name), known)
+    if found is None:
+        near = difflib.get_close_matches(str(name), known.values(), 1)
+        wanted = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known.values())}."
         raise ValueError(f"The model has no class {name!r}; {wanted}")
+    return found
 
 
 def skipped(skip: str | Sequence[str] | None, names: Names) -> tuple[str, ...]:
-    """The names of the classes that are not painted. Raises ValueError for one that is no class but "background"."""
+    """The classes that are not painted, as `names` spells them, whichever spelling `skip` has (`plain`).
+
+    Raises ValueError for one that is no class but "background".
+    """
     if not isinstance(skip, Iterable | None):
         raise ValueError(f"skip is {skip!r}; expected names of classes in a list.")
+    known = class_names(names)
     chosen = (skip,) if isinstance(skip, str) else tuple(skip or ())
-    for name in chosen:
-        if name not in BACKGROUND:
-            check_class(name, names)
-    return chosen
+    there = [name for name in chosen if name not in BACKGROUND or find_class(name, known) is not None]
+    return tuple(known[class_id(name, known)] for name in there)
 
 
 def as_ids(labels: np.ndarray) -> np.ndarray:

@@ -11,9 +11,10 @@ import numpy as np
 from PIL import Image
 
 from segformer_tf import images
+from segformer_tf.images.classes import BACKGROUND, skipped
 from segformer_tf.images.polygons import Polygon, polygons
 from segformer_tf.pipelines import files
-from segformer_tf.pipelines.result import BACKGROUND, SegmentationResult
+from segformer_tf.pipelines.result import SegmentationResult
 
 SHOWN = 1280  # pixels of the longer side of what is seen
 POINTED_AT = 640  # of the regions that are named as one points at them
@@ -51,7 +52,8 @@ def problem(message: str) -> str:
 
 def _colours(labels: np.ndarray, result: SegmentationResult) -> bytes:
     """A PNG of the classes' colours; clear where there is no class, and for the background."""
-    known = [number for number, name in result.id2label.items() if name not in BACKGROUND]
+    clear = skipped(BACKGROUND, result.id2label)
+    known = [number for number, name in result.id2label.items() if name not in clear]
     solid = np.isin(labels, known).astype(np.uint8)[..., None] * 255
     layer = Image.fromarray(np.concatenate([images.colorize(labels, result.palette), solid], -1))
     return _png(layer)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from segformer_tf import images
 from segformer_tf.images import raster, views
-from segformer_tf.images.classes import BACKGROUND, check_class, skipped
+from segformer_tf.images.classes import BACKGROUND, class_id, skipped
 from segformer_tf.images.drawing import overlay_pixels
 from segformer_tf.images.opening import to_class_ids
 from segformer_tf.images.polygons import coco_annotations, svg
@@ -123,11 +123,12 @@ class SegmentationResult:
         It must have been asked for: `segment(picture, maps=("car", "entropy"))`; else KeyError. ValueError for a name
         that is no class.
         """
-        map_kind(name, self.id2label)
-        if name not in self.maps:
+        kind = map_kind(name, self.id2label)
+        asked = next((key for key in self.maps if map_kind(key, self.id2label) == kind), None)
+        if asked is None:
             raise KeyError(f"There is no map {name!r}: segment the picture with maps=({name!r},).")
-        title = "uncertainty (entropy)" if name == "entropy" else f"probability of {name}"
-        return views.heat(np.asarray(self.pixels), self.maps[name], title, alpha)
+        title = "uncertainty (entropy)" if kind == "entropy" else f"probability of {self.id2label[kind]}"
+        return views.heat(np.asarray(self.pixels), self.maps[asked], title, alpha)
 
     @spell_checked
     def svg(self, skip: Sequence[str] = BACKGROUND) -> str:
@@ -242,5 +243,4 @@ def map_kind(name: str, id2label: dict[int, str]) -> Any:
     """What `Merger` calls the map of a class by that name; "entropy" is its own."""
     if name == "entropy":
         return name
-    check_class(name, id2label)
-    return next(key for key, own in id2label.items() if own == name)
+    return class_id(name, id2label)

@@ -357,7 +357,7 @@ def test_classify_prints_names_and_scores(call):
 def test_all_kinds_of_files_and_options_together(call, pictures, tmp_path):
     status, stdout, _ = call(
         "segment", pictures / "palette.png", "--model", small(), "--output", tmp_path, "--json", "--flip",
-        "--scales", "0.75", "1", "--alpha", "0.3", "--skip-class", "class 0", "--skip-class", "background",
+        "--scales", "0.75", "1", "--alpha", "0.3", "--skip-class", "Class_0", "--skip-class", "background",
         "--save", "labels,polygons,scores,json",
     )  # fmt: skip
     (row,) = json.loads(stdout)

@@ -20,6 +20,17 @@ def test_the_table_is_largest_first_and_leaves_out_ignored_pixels():
     assert [row["name"] for row in class_table(LABELS)] == ["class 0", "class 1", "class 2"]
 
 
+def test_the_spelling_of_a_class_that_is_not_painted_does_not_matter():
+    names = {0: "Background", 1: "traffic light", 2: "car", 3: "Car"}
+    assert classes.skipped([" Traffic_Light", "Car", "CAR"], names) == ("traffic light", "Car", "car")
+    assert classes.skipped(classes.BACKGROUND, names) == ("Background",)
+    assert classes.skipped(classes.BACKGROUND, {0: "road"}) == ()
+    with pytest.raises(ValueError, match=r"The model has no class 'traffic'; did you mean 'traffic light'\?"):
+        classes.skipped("traffic", names)
+    with pytest.raises(ValueError, match="The model has no class 2; expected one of"):
+        classes.skipped([2], names)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int32, np.uint32, np.int64])
 @pytest.mark.parametrize("ids", [(0,), (0, 255), (3, 254, 255), (0, 256), (255, 65535), (7, 65536), (-1, 4), ()])
 def test_ids_are_counted_as_sorting_counts_them(monkeypatch, dtype, ids):
