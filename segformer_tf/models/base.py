@@ -72,7 +72,7 @@ class SegformerBase(Pretrained, Settable, Mended):
         if isinstance(pixel_values, (list, tuple)) and len(pixel_values) == 1 and np.ndim(pixel_values[0]) == 4:
             pixel_values = pixel_values[0]
         pixel_values = ops.cast(ops.convert_to_tensor(pixel_values), "float32")
-        check_pixels(pixel_values, self.config, self.data_format)
+        pixel_values = check_pixels(pixel_values, self.config, self.data_format)
         fields = fields_of(
             self,
             pixel_values,
