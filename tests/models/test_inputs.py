@@ -138,3 +138,18 @@ def test_class_labels_of_another_shape_than_the_first_are_told(
     with pytest.raises(error, match=told):
         model.train_on_batch(pixels, np.zeros(wrong, "int32"))
     assert np.isfinite(model.train_on_batch(pixels, np.zeros(good, "int32"))).all()
+
+
+@pytest.mark.parametrize(
+    "method", ["fit", "evaluate", "predict", "train_on_batch", "test_on_batch", "predict_on_batch"]
+)
+def test_no_pictures_are_told(small_config, method):
+    model = TFSegformerForSemanticSegmentation(small_config)
+    model.compile()
+    none = np.zeros((0, 64, 96, 3), "float32")
+    with pytest.raises(
+        ValueError, match=rf"{method} got pixel_values of shape \(0, 64, 96, 3\), expected at least one"
+    ):
+        getattr(model, method)(none)
+    with pytest.raises(ValueError, match=f"{method} got pixel_values of shape"):
+        getattr(model, method)(x={"pixel_values": none})
