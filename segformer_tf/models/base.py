@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from segformer_tf.config import SegformerConfig
-from segformer_tf.models.adamw import AdamW
+from segformer_tf.models.adamw import AdamW, warn_of_half
 from segformer_tf.models.checkpointed import Pretrained
 from segformer_tf.models.compiled import fields_of
 from segformer_tf.models.distribution import Mended, scaled
@@ -212,6 +212,7 @@ class SegformerBase(Pretrained, Settable, Mended):
         """As Keras', with the optimizer's variables made beforehand: made inside, they cost a second tracing."""
         if self.optimizer is not None and not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
+        warn_of_half(self.trainable_variables if force or self.train_function is None else ())
         self._make_for_compiler("train_function", super().make_train_function, force)
 
     def make_test_function(self, force: bool = False) -> None:
