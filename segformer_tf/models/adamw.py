@@ -1,5 +1,6 @@
 """AdamW whose update is one operation a variable: the optimizer of `model.compile()` and of the recipes."""
 
+import warnings
 from typing import NamedTuple
 
 import keras
@@ -108,6 +109,19 @@ def adam_step(gradient, variable, momentum, velocity, rates: Rates) -> None:
 
 def is_half(variable) -> bool:
     return keras.backend.standardize_dtype(variable.dtype) in ("bfloat16", "float16")
+
+
+def warn_of_half(variables) -> None:
+    """UserWarning where variables that are to learn are in half precision."""
+    for variable in filter(is_half, variables):
+        found = keras.backend.standardize_dtype(variable.dtype)
+        warnings.warn(
+            f"The weights are {found}, which take no small updates, expected float32 ones in training: make the model "
+            f'with dtype="mixed_{found}".',
+            UserWarning,
+            stacklevel=3,
+        )
+        return
 
 
 def float32_like(optimizer, variable, name: str) -> keras.Variable:

@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from segformer_tf.config import SegformerConfig
-from segformer_tf.models.adamw import AdamW
+from segformer_tf.models.adamw import AdamW, warn_of_half
 from segformer_tf.models.checkpointed import Pretrained
 from segformer_tf.models.compiled import fields_of
 from segformer_tf.models.distribution import Mended, scaled
@@ -72,7 +72,7 @@ class SegformerBase(Pretrained, Settable, Mended):
         if isinstance(pixel_values, (list, tuple)) and len(pixel_values) == 1 and np.ndim(pixel_values[0]) == 4:
             pixel_values = pixel_values[0]
         pixel_values = ops.cast(ops.convert_to_tensor(pixel_values), "float32")
-        check_pixels(pixel_values, self.config, self.data_format)
+        pixel_values = check_pixels(pixel_values, self.config, self.data_format)
         fields = fields_of(
             self,
             pixel_values,
@@ -212,6 +212,7 @@ class SegformerBase(Pretrained, Settable, Mended):
         """As Keras', with the optimizer's variables made beforehand: made inside, they cost a second tracing."""
         if self.optimizer is not None and not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
+        warn_of_half(self.trainable_variables if force or self.train_function is None else ())
         self._make_for_compiler("train_function", super().make_train_function, force)
 
     def make_test_function(self, force: bool = False) -> None:

@@ -21,9 +21,23 @@ def _of_keras(name: str) -> Callable[..., Any]:
     def method(self, *args: Any, **keywords: Any) -> Any:
         public = (each for each in keywords if not each.startswith("_"))  # `fit` gives `evaluate` a private one
         check_keywords(name, public, known)
+        _check_some(name, args[0] if args else keywords.get("x"))
         return getattr(super(TransformersInterface, self), name)(*args, **keywords)
 
     return method
+
+
+def _check_some(name: str, pixel_values: Any) -> None:
+    """ValueError for arrays of no pictures, of which Keras makes no answer or an error of its own."""
+    if isinstance(pixel_values, (list, tuple)) and len(pixel_values) == 1:
+        pixel_values = pixel_values[0]
+    if isinstance(pixel_values, Mapping):
+        pixel_values = pixel_values.get("pixel_values")
+    shape = getattr(pixel_values, "shape", ())
+    if getattr(shape, "rank", 0) is not None and tuple(shape)[:1] == (0,):
+        raise ValueError(
+            f"{name} got pixel_values of shape {tuple(shape)}, expected at least one picture: leave the call out."
+        )
 
 
 class TransformersInterface:

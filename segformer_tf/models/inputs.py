@@ -1,9 +1,10 @@
 """What calls and training steps are given: pictures, labels and options, alone or in mappings."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
+from keras import ops
 
 from segformer_tf.bounds import smallest_side
 from segformer_tf.config import SegformerConfig
@@ -57,21 +58,79 @@ def as_pair(data) -> tuple:
     return x, y, sample_weight
 
 
-def check_pixels(pixel_values, config: SegformerConfig, data_format: str) -> None:
-    """ValueError for pictures that the model cannot take; names their shape and the one expected."""
-    shape = tuple(pixel_values.shape)
+def ranked(x) -> bool:
+    """Whether the number of axes is known. Keras traces graphs without it where batches differ in theirs."""
+    return getattr(x.shape, "rank", 0) is not None
+
+
+def sizes_of(x) -> tuple:
+    """The shape of `x`, whose rank is known, with scalar tensors for what a TensorFlow graph does not know of it."""
+    return tuple(ops.shape(x) if None in tuple(x.shape) else x.shape)
+
+
+def of_shape(x, shapes: Sequence[tuple], name: str, expected: str):
+    """`x`, after a check that it has one of `shapes`; a size there is a number, a scalar tensor, or None for any.
+
+    ValueError for another shape, in the words of `name` and `expected`. What a TensorFlow graph does not know of it is
+    checked as it runs (InvalidArgumentError), unless XLA compiles it.
+    """
+    if ranked(x):
+        found = tuple(x.shape)
+        shapes = [shape for shape in shapes if len(shape) == len(found) and False not in map(_same, found, shape)]
+        if not shapes:
+            raise ValueError(f"{name} have shape {found}, {expected}")
+        if any(all(map(_same, found, shape)) for shape in shapes):
+            return x
+    if keras.backend.backend() != "tensorflow" or isinstance(x, keras.KerasTensor):
+        return x
+    import tensorflow as tf
+
+    sizes = tf.shape(x)
+    fits = tf.reduce_any([_fits(sizes, shape) for shape in shapes])
+    with tf.control_dependencies([tf.debugging.Assert(fits, [f"{name} have shape", sizes, expected], summarize=8)]):
+        x = tf.identity(x)
+    if len(shapes) == 1:
+        x.set_shape([None, *(side if isinstance(side, int) else None for side in shapes[0][1:])])
+    return x
+
+
+def _same(size, side) -> bool | None:
+    """Whether a size is the one expected; None where that is not known yet."""
+    if side is None:
+        return True
+    return size == side if isinstance(size, int) and isinstance(side, int) else None
+
+
+def _fits(sizes, shape: tuple):
+    """Whether a tensor's sizes, (rank,) int32, are a shape; as a tensor."""
+    import tensorflow as tf
+
+    padded = tf.concat([sizes, tf.fill([len(shape)], -1)], 0)
+    same = [padded[axis] == side for axis, side in enumerate(shape) if side is not None]
+    return tf.reduce_all([tf.size(sizes) == len(shape), *same])
+
+
+def check_pixels(pixel_values, config: SegformerConfig, data_format: str):
+    """The pictures themselves; ValueError for those that the model cannot take, with their shape and the one expected.
+
+    Rank and channels that a TensorFlow graph does not know it checks as it runs.
+    """
     first = data_format == "channels_first"
     layout = "(batch, channels, height, width)" if first else "(batch, height, width, channels)"
-    if len(shape) != 4:
-        raise ValueError(f"pixel_values have shape {shape}, expected {layout}: add or drop an axis.")
+    pixel_values = of_shape(pixel_values, [(None,) * 4], "pixel_values", f"expected {layout}: add or drop an axis.")
+    shape, channels = tuple(pixel_values.shape), config.num_channels
     if shape[0] == 0:
         raise ValueError(f"pixel_values have shape {shape}, expected at least one picture: leave the call out.")
-    if shape[1 if first else 3] not in (None, config.num_channels):
-        raise ValueError(
-            f"pixel_values have shape {shape}, expected {layout} with {config.num_channels} channels: "
-            'transpose them, or make the model with data_format="channels_first" or "channels_last" as they lie.'
-        )
+    made = (None, channels, None, None) if first else (None, None, None, channels)
+    pixel_values = of_shape(
+        pixel_values,
+        [made],
+        "pixel_values",
+        f"expected {layout} with {channels} channels: "
+        'transpose them, or make the model with data_format="channels_first" or "channels_last" as they lie.',
+    )
     check_sides(shape[2:] if first else shape[1:3], smallest_side(config))
+    return pixel_values
 
 
 def check_logits(logits, made: tuple[int | None, ...]) -> None:

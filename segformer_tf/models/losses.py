@@ -5,7 +5,9 @@ from keras import ops
 
 from segformer_tf.models import kernels
 from segformer_tf.models.distribution import share_of_mean
+from segformer_tf.models.inputs import of_shape, ranked, sizes_of
 
+MASKS = "(batch, height, width) class ids: leave out a channel axis, and take ids instead of one-hot maps"
 WEIGHTS_EXPECTED = "expected (batch,) or (batch, height, width) as the labels: weigh each picture, or each pixel."
 
 
@@ -14,7 +16,12 @@ def full_size_logits(logits, labels):
 
     `labels` are `(B, H, W)` ids or `(B, H, W, C)` one-hot maps.
     """
-    return kernels.resize_bilinear(ops.cast(logits, "float32"), ops.shape(labels)[1:3])
+    return kernels.resize_bilinear(ops.cast(logits, "float32"), ops.shape(as_masks(labels))[1:3])
+
+
+def as_masks(labels):
+    """The labels themselves; those of unknown rank are checked to be (B, H, W) as the TensorFlow graph runs."""
+    return labels if ranked(labels) else of_shape(labels, [(None,) * 3], "labels", f"expected {MASKS}.")
 
 
 def segmentation_loss(labels, logits, ignore_index: int = 255, sample_weight=None):
@@ -29,8 +36,7 @@ def segmentation_loss(labels, logits, ignore_index: int = 255, sample_weight=Non
         ValueError: (InvalidArgumentError inside a TensorFlow graph) a label that is neither a class nor `ignore_index`.
     """
     num_labels = logits.shape[-1]
-    check_label_shape(labels, logits)
-    labels = whole_ids(labels)
+    labels = whole_ids(check_label_shape(labels, logits))
     valid = ops.not_equal(labels, ignore_index)
     ids = ops.where(valid, labels, 0)
     ids = check_range(ids, max(num_labels, 2), ignore_index)
@@ -50,6 +56,10 @@ def pixel_weights(labels, class_weights, ignore_index: int = 255, sample_weight=
 
     `labels` may also be one-hot maps (B, H, W, C).
     """
+    if not ranked(labels):
+        labels = of_shape(
+            labels, [(None,) * 3], "labels", "expected (batch, height, width) class ids: do not mix ranks."
+        )
     labels = ops.cast(labels if len(labels.shape) == 3 else ops.argmax(labels, -1), "int32")
     valid = ops.not_equal(labels, ignore_index)
     ids = ops.clip(ops.where(valid, labels, 0), 0, len(class_weights) - 1)
@@ -98,7 +108,7 @@ def classification_loss(labels, logits, problem_type: str | None = None, sample_
     num_labels = logits.shape[-1]
     logits = ops.cast(logits, "float32")
     problem_type = problem_of(labels, num_labels, problem_type)
-    _check_class_labels(labels, logits, problem_type)
+    labels = check_class_labels(labels, logits, problem_type)
     if problem_type == "regression":
         losses = ops.mean(ops.square(logits - ops.reshape(ops.cast(labels, "float32"), ops.shape(logits))), axis=-1)
     elif problem_type == "multi_label_classification":
@@ -113,47 +123,42 @@ def classification_loss(labels, logits, problem_type: str | None = None, sample_
 
 
 def problem_of(labels, num_labels: int, problem_type: str | None) -> str:
-    """What labels of this shape are for, where the config's `problem_type` leaves it open."""
+    """What labels of this shape are for, where the config's `problem_type` leaves it open; ValueError without one."""
     if problem_type is not None:
         return problem_type
     if num_labels == 1:
         return "regression"
+    if not ranked(labels):
+        raise ValueError(
+            "labels have an unknown number of axes (batches differ, or their data set does not say), expected (batch,) "
+            f"or (batch, {num_labels}): give all batches the same, or set the config's problem_type."
+        )
     several = len(labels.shape) == 2 and labels.shape[-1] == num_labels
     return "multi_label_classification" if several else "single_label_classification"
 
 
-def check_label_shape(labels, logits) -> None:
-    """ValueError for labels that are not (B, H, W), or not of as many pictures as the logits."""
-    if getattr(labels.shape, "rank", 0) is None:  # of a data set that does not say
-        return
-    if len(labels.shape) != 3:
-        raise ValueError(
-            f"labels have shape {tuple(labels.shape)}, expected (batch, height, width) class ids for logits of shape "
-            f"{tuple(logits.shape)}: leave out a channel axis, and take ids instead of one-hot maps."
-        )
-    if None not in (labels.shape[0], logits.shape[0]) and labels.shape[0] != logits.shape[0]:
-        raise ValueError(
-            f"labels are of {labels.shape[0]} pictures, expected {logits.shape[0]} as pixel_values: give each its own."
-        )
+def check_label_shape(labels, logits):
+    """The labels themselves, (B, H, W); ValueError for others, and for those of another number of pictures.
+
+    What a TensorFlow graph does not know of their shape it checks as it runs.
+    """
+    labels = of_shape(labels, [(None,) * 3], "labels", f"expected {MASKS}.")
+    each = f"expected one mask for each picture of logits of shape {tuple(logits.shape)}: give as many as pixel_values."
+    return of_shape(labels, [(sizes_of(logits)[0], None, None)], "labels", each)
 
 
-def _check_class_labels(labels, logits, problem_type: str) -> None:
-    if getattr(labels.shape, "rank", 0) is None:  # of a data set that does not say
-        return
-    shape, (batch, num_labels) = tuple(labels.shape), logits.shape
+def check_class_labels(labels, logits, problem_type: str):
+    """The labels themselves, as `check_label_shape` does: those of a classifier for what `problem_type` says."""
+    batch, num_labels = sizes_of(logits)
     one_each = problem_type == "single_label_classification" or (problem_type == "regression" and num_labels == 1)
-    expected = [(batch,), (batch, 1)] if one_each else [(batch, num_labels)]
-    if any(len(shape) == len(each) and all(map(_may_be, shape, each)) for each in expected):
-        return
     wanted = "(batch,)" if one_each else f"(batch, {num_labels})"
-    raise ValueError(
-        f"labels have shape {shape}, expected {wanted} for logits of shape {tuple(logits.shape)} and problem_type "
-        f"{problem_type!r}: give each picture its own, or set the config's problem_type or num_labels."
+    return of_shape(
+        labels,
+        [(batch,), (batch, 1)] if one_each else [(batch, num_labels)],
+        "labels",
+        f"expected {wanted} for logits of shape {tuple(logits.shape)} and problem_type {problem_type!r}: give each "
+        "picture its own, or set the config's problem_type or num_labels.",
     )
-
-
-def _may_be(size: int | None, other: int | None) -> bool:
-    return None in (size, other) or size == other
 
 
 def whole_ids(labels):

@@ -7,7 +7,8 @@ import numpy as np
 from keras import ops
 
 from segformer_tf.models import kernels
-from segformer_tf.models.losses import check_range, checked_ids, problem_of, whole_ids
+from segformer_tf.models.inputs import of_shape, ranked, sizes_of
+from segformer_tf.models.losses import as_masks, check_class_labels, check_range, checked_ids, problem_of, whole_ids
 from segformer_tf.models.predicted import predicted_labels
 from segformer_tf.storage.keywords import spell_checked
 
@@ -23,7 +24,7 @@ def confusion(labels, predictions, num_labels: int, ignore_index: int = 255):
     """
     classes = max(num_labels, 2)
     labels, predictions = (ids if hasattr(ids, "shape") else np.asarray(ids) for ids in (labels, predictions))
-    _check_shapes(labels, predictions)
+    labels, predictions = _of_one_shape(labels, predictions)
     if isinstance(labels, np.ndarray) and isinstance(predictions, np.ndarray):
         return _counts(labels, predictions, classes, ignore_index)
     labels, predictions = (ops.reshape(ids, (-1,)) for ids in (whole_ids(labels), ops.cast(predictions, "int32")))
@@ -35,19 +36,18 @@ def confusion(labels, predictions, num_labels: int, ignore_index: int = 255):
     return ops.cast(ops.reshape(counts, (classes, classes)), "int32")
 
 
-def _check_shapes(labels, predictions) -> None:
-    """Flattened, maps that lie otherwise would be counted against one another."""
-    shapes = labels.shape, predictions.shape
-    if any(getattr(shape, "rank", 0) is None for shape in shapes):  # of a data set that does not say
-        return
-    ours, theirs = (tuple(shape[:-1] if len(shape) > 1 and shape[-1] == 1 else shape) for shape in shapes)
-    if len(ours) != len(theirs) or any(
-        None not in pair and pair[0] != pair[1] for pair in zip(ours, theirs, strict=True)
-    ):
-        raise ValueError(
-            f"predictions have shape {tuple(shapes[1])} for labels of shape {tuple(shapes[0])}, expected the same: "
-            "transpose or resize them."
-        )
+def _of_one_shape(labels, predictions):
+    """Both, after a check: flattened, maps that lie otherwise would be counted against one another."""
+    if ranked(labels):
+        return labels, _shaped_as(predictions, labels, "predictions", "labels")
+    return (_shaped_as(labels, predictions, "labels", "predictions") if ranked(predictions) else labels), predictions
+
+
+def _shaped_as(ids, others, name: str, as_name: str):
+    shape, sizes = tuple(others.shape), sizes_of(others)
+    sizes = sizes[:-1] if len(sizes) > 1 and shape[-1] == 1 else sizes
+    expected = f"expected {shape} as {as_name}: transpose or resize them."
+    return of_shape(ids, [sizes, (*sizes, 1)], name, expected)
 
 
 def _classes(predictions, valid, classes: int):
@@ -122,6 +122,7 @@ class MeanIoU(keras.metrics.Metric):
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         del sample_weight  # a pixel counts or is ignored
+        y_true = as_masks(y_true) if hasattr(y_true, "shape") else y_true
         if len(y_pred.shape) == 4:
             y_pred = predicted_labels(y_pred, ops.shape(y_true)[1:3])
         counts = confusion(y_true, y_pred, self.num_labels, self.ignore_index)
@@ -153,6 +154,7 @@ class LabelAccuracy(keras.metrics.Mean):
     def update_state(self, y_true, y_pred, sample_weight=None):
         y_true = ops.convert_to_tensor(y_true)
         problem = problem_of(y_true, y_pred.shape[-1], self.problem_type)
+        y_true = y_true if ranked(y_true) else check_class_labels(y_true, y_pred, problem)
         if problem == "multi_label_classification":
             right = ops.equal(ops.greater(y_true, 0.5), ops.greater(y_pred, 0))
         else:

@@ -10,7 +10,7 @@ from segformer_tf.config import SegformerConfig
 from segformer_tf.models import losses
 from segformer_tf.models.base import SegformerBase
 from segformer_tf.models.checkpointed import Pretrained
-from segformer_tf.models.inputs import as_pair
+from segformer_tf.models.inputs import as_pair, ranked
 from segformer_tf.models.layer_states import Settable
 from segformer_tf.models.metrics import LabelAccuracy, MeanIoU
 from segformer_tf.models.network import MeanTokenClassifier, as_maps, decode_head, from_boundary, to_boundary
@@ -125,7 +125,7 @@ class TFSegformerForImageClassification(WithHead):
             return arguments
         x = arguments.get("x")
         _, labels, _ = as_pair(getattr(x, "element_spec", (x, arguments.get("y"))))
-        known = hasattr(labels, "shape") and getattr(labels.shape, "rank", 0) is not None
+        known = hasattr(labels, "shape") and ranked(labels)
         problem = losses.problem_of(labels, config.num_labels, config.problem_type) if known else config.problem_type
         if problem in ("regression", "multi_label_classification"):
             raise ValueError(

@@ -244,6 +244,13 @@ class ImageClassificationPipeline(Pipeline):
     task = CLASSIFICATION.name
     class_name = CLASSIFICATION.class_name
 
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | os.PathLike | None = None, **kwargs: Any):
+        """As `Pipeline.from_pretrained`; TypeError without a name, for no classifier is bundled."""
+        if name_or_path is None:
+            raise TypeError("No classifier is bundled: give from_pretrained a Hub id, a directory or an exported file.")
+        return super().from_pretrained(name_or_path, **kwargs)
+
     def _work(self, finish: Callable[[Any, list], Any] | None, top_k: int = 5) -> overlap.Task:
         if not isinstance(top_k, Integral) or top_k < 1:
             raise ValueError(f"top_k is {top_k!r}; expected a whole number, at least 1.")

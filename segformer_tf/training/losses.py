@@ -77,8 +77,7 @@ class SegmentationLoss(keras.losses.Loss):
             )
         if self.weights is not None and len(self.weights) != channels:
             raise ValueError(f"weights has {len(self.weights)} numbers, expected {channels}: one for each class.")
-        check_label_shape(y_true, y_pred)
-        labels = whole_ids(y_true)
+        labels = whole_ids(check_label_shape(y_true, y_pred))
         valid = ops.not_equal(labels, self.ignore_index)
         ids = check_range(ops.where(valid, labels, 0), channels, self.ignore_index)
         valid = ops.cast(valid, "float32")

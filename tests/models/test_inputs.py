@@ -78,3 +78,78 @@ def test_logits_of_another_number_of_classes_have_no_loss(small_config):
     model = TFSegformerForImageClassification(small_config)
     with pytest.raises(ValueError, match=r"logits have shape \(2, 4\), expected \(batch, 5\)"):
         model.hf_compute_loss(labels=np.zeros(2), logits=np.zeros((2, 4), "float32"))
+
+
+def trained_after(config, model_class, batches, **how):
+    """`fit` on batches of a data set that says no shapes, as Keras traces a step where one batch differs."""
+    specs = tuple(tf.TensorSpec(None, tf.as_dtype(part.dtype)) for part in batches[0])
+    data = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=specs)
+    data = data.apply(tf.data.experimental.assert_cardinality(len(batches)))
+    model = model_class(config)
+    model.compile()
+    return model.fit(data, verbose=0, shuffle=False, **how).history
+
+
+def test_a_data_set_that_says_no_shapes_trains(small_config, pixels, labels):
+    history = trained_after(small_config, TFSegformerForSemanticSegmentation, [(pixels, labels)], class_weight={0: 2.0})
+    assert np.isfinite(history["loss"]).all() and np.isfinite(history["mean_iou"]).all()
+    small_config.problem_type = "single_label_classification"
+    history = trained_after(small_config, TFSegformerForImageClassification, [(pixels, np.array([0, 4]))])
+    assert np.isfinite(history["loss"]).all()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (
+            lambda x, y: (x, y[..., None]),
+            r"labels have shape\] \[2 64 96 1\] \[expected \(batch, height, width\)",
+        ),
+        (lambda x, y: (x, y[0]), r"labels have shape\] \[64 96\] \[expected \(batch, height, width\) class ids"),
+        (lambda x, y: (x, y[:1]), r"labels have shape\] \[1 64 96\] \[expected one mask for each picture of logits"),
+        (
+            lambda x, y: (x[0], y),
+            r"pixel_values have shape\] \[64 96 3\] \[expected \(batch, height, width",
+        ),
+        (lambda x, y: (x[..., :1], y), r"pixel_values have shape\] \[2 64 96 1\] \[expected .* with 3 channels"),
+    ],
+)
+def test_a_batch_of_another_shape_than_the_first_is_told(small_config, pixels, labels, wrong, told):
+    batches = [(pixels, labels), wrong(pixels, labels)]
+    with pytest.raises(tf.errors.InvalidArgumentError, match=told):
+        trained_after(small_config, TFSegformerForSemanticSegmentation, batches)
+
+
+@pytest.mark.parametrize(
+    ("problem_type", "good", "wrong", "error", "told"),
+    [
+        ("single_label_classification", (2,), (2, 3), tf.errors.InvalidArgumentError, r"\[2 3\] \[expected \(batch,\)"),
+        ("multi_label_classification", (2, 5), (2,), tf.errors.InvalidArgumentError, r"\[2\] \[expected \(batch, 5\)"),
+        (None, (2,), (2, 3), ValueError, "labels have an unknown number of axes .* or set the config's problem_type"),
+    ],
+)
+def test_class_labels_of_another_shape_than_the_first_are_told(
+    small_config, pixels, problem_type, good, wrong, error, told
+):
+    small_config.problem_type = problem_type
+    model = TFSegformerForImageClassification(small_config)
+    model.compile()
+    model.train_on_batch(pixels, np.zeros(good, "int32"))
+    with pytest.raises(error, match=told):
+        model.train_on_batch(pixels, np.zeros(wrong, "int32"))
+    assert np.isfinite(model.train_on_batch(pixels, np.zeros(good, "int32"))).all()
+
+
+@pytest.mark.parametrize(
+    "method", ["fit", "evaluate", "predict", "train_on_batch", "test_on_batch", "predict_on_batch"]
+)
+def test_no_pictures_are_told(small_config, method):
+    model = TFSegformerForSemanticSegmentation(small_config)
+    model.compile()
+    none = np.zeros((0, 64, 96, 3), "float32")
+    with pytest.raises(
+        ValueError, match=rf"{method} got pixel_values of shape \(0, 64, 96, 3\), expected at least one"
+    ):
+        getattr(model, method)(none)
+    with pytest.raises(ValueError, match=f"{method} got pixel_values of shape"):
+        getattr(model, method)(x={"pixel_values": none})

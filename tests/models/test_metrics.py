@@ -142,7 +142,17 @@ def test_maps_that_lie_otherwise_are_refused(as_tensors):
     of = keras.ops.convert_to_tensor if as_tensors else np.asarray
     expected = np.asarray(confusion(of(labels), of(labels), 3))
     assert (np.asarray(confusion(of(labels[..., None]), of(labels), 3)) == expected).all()
-    with pytest.raises(ValueError, match=r"predictions have shape \(2, 4, 3\) for labels of shape \(2, 3, 4\)"):
+    with pytest.raises(ValueError, match=r"predictions have shape \(2, 4, 3\), expected \(2, 3, 4\) as labels"):
         confusion(of(labels), of(labels.transpose(0, 2, 1)), 3)
     with pytest.raises(ValueError, match=r"a label is (0\.7|nan), expected class ids"):
         confusion(of(np.where(labels == 1, 0.7, labels)), of(labels), 3)
+
+
+def test_maps_that_lie_otherwise_are_refused_in_a_graph_that_knows_no_shapes():
+    labels = np.arange(24).reshape(2, 3, 4) % 3
+    for specs in ((None, (None,) * 3), ((None,) * 3, None), ((None,) * 3, (None,) * 3)):
+        specs = [tf.TensorSpec(spec, tf.int64) for spec in specs]
+        graph = tf.function(lambda truth, found: confusion(truth, found, 3), input_signature=specs)
+        np.testing.assert_array_equal(graph(labels, labels), confusion(labels, labels, 3))
+        with pytest.raises(tf.errors.InvalidArgumentError, match=r"have shape\] \[2 (3 4|4 3)\] \[expected"):
+            graph(labels, labels.transpose(0, 2, 1))

@@ -10,6 +10,15 @@ IN_USE, RARE = ("float32", "mixed_bfloat16"), ("float64", "float16", "bfloat16",
 WAYS = {"jit_compile": True, "run_eagerly": True, "steps_per_execution": 2}
 
 
+@pytest.mark.parametrize("policy", ["bfloat16", "float16"])
+def test_weights_in_half_precision_are_told_in_training_alone(policy, pixels, labels):
+    model = TFSegformerForSemanticSegmentation(SegformerConfig(**ONE_STAGE), dtype=policy)
+    model.compile(run_eagerly=True)
+    model.predict_on_batch(pixels)
+    with pytest.warns(UserWarning, match=f'The weights are {policy}, .* make the model with dtype="mixed_{policy}"'):
+        model.train_on_batch(pixels, labels)
+
+
 def trained(config: SegformerConfig, pixels, labels, policy="float32", **how):
     model = TFSegformerForSemanticSegmentation(config, dtype=policy)
     model.compile(jit_compile=how.pop("jit_compile", "auto"), **how)
@@ -17,6 +26,7 @@ def trained(config: SegformerConfig, pixels, labels, policy="float32", **how):
     return model, losses[0]
 
 
+@pytest.mark.filterwarnings("ignore:The weights are .*float16:UserWarning")
 @pytest.mark.parametrize("policy", IN_USE + RARE)
 def test_a_model_trains_in_every_dtype_policy(policy, pixels, labels):
     model, loss = trained(SegformerConfig(**(SMALL if policy in IN_USE else ONE_STAGE)), pixels, labels, policy)

@@ -38,7 +38,11 @@ def test_any_size_at_least_32_is_taken(model, size):
         (np.zeros((0, 32, 32, 3)), {}, r"shape \(0, 32, 32, 3\), expected at least one picture"),
         ({}, {}, 'The inputs have no keys, expected "pixel_values"'),
         ({"images": np.zeros((1, 32, 32, 3))}, {}, 'The inputs have images, expected "pixel_values"'),
-        (np.zeros((1, 32, 32, 3)), {"labels": np.zeros((2, 32, 32), int)}, "labels are of 2 pictures, expected 1"),
+        (
+            np.zeros((1, 32, 32, 3)),
+            {"labels": np.zeros((2, 32, 32), int)},
+            "expected one mask for each picture of logits of shape",
+        ),
     ],
 )
 def test_what_cannot_be_a_call_is_told(model, inputs, more, message):

@@ -453,3 +453,8 @@ def test_a_large_tiff_is_read_in_windows_unless_its_values_or_its_page_ask_for_m
     second = SegmentationPipeline(segment.model, SegformerImageProcessor(size=(64, 96), page=2))
     with pytest.raises(ValueError, match="page"):
         second(tmp_path / "a.tif", **sliding)
+
+
+def test_a_classifier_without_a_name_is_told_that_none_is_bundled():
+    with pytest.raises(TypeError, match="No classifier is bundled: give from_pretrained a Hub id, a directory"):
+        ImageClassificationPipeline.from_pretrained()

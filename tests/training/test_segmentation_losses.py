@@ -221,6 +221,10 @@ def test_what_does_not_fit_the_logits_is_told():
         SegmentationLoss()(labels, logits[..., :1])
     with pytest.raises(ValueError, match=r"weights has 9 numbers, expected 3: one for each class"):
         SegmentationLoss(weights=[1.0] * 9)(labels, logits)
-    for wrong, told in ((labels[..., None], "have shape"), (labels[:1], "are of 1 pictures"), (labels + 0.7, "is 0.7")):
+    for wrong, told in (
+        (labels[..., None], "have shape"),
+        (labels[:1], "expected one mask"),
+        (labels + 0.7, "is 0.7"),
+    ):
         with pytest.raises(ValueError, match=told):
             SegmentationLoss()(wrong, logits)
