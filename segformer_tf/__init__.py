@@ -17,7 +17,7 @@ _ROOMS = {
     "TFSegformerForImageClassification": "models.tasks",
     "TFSegformerForSemanticSegmentation": "models.tasks",
     "SegmentationPipeline": "pipelines.pipeline",
-    "ImageClassificationPipeline": "pipelines.pipeline",
+    "ImageClassificationPipeline": "pipelines.classification",
 }
 __all__ = [
     "ImageClassificationPipeline",
@@ -54,7 +54,8 @@ if TYPE_CHECKING:
         SegformerForSemanticSegmentation,
         SegformerModel,
     )
-    from segformer_tf.pipelines.pipeline import ImageClassificationPipeline, SegmentationPipeline
+    from segformer_tf.pipelines.classification import ImageClassificationPipeline
+    from segformer_tf.pipelines.pipeline import SegmentationPipeline
 
 
 def __getattr__(name: str) -> Any:

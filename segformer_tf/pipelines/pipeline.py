@@ -1,26 +1,24 @@
-"""Picture in, answer out: segmentation and classification pipelines."""
+"""Picture in, answer out: what all pipelines share, and the one for segmentation."""
 
 import copy
 import difflib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from segformer_tf import images
-from segformer_tf.checkpoints.layouts import CLASSIFICATION, SEGMENTATION
+from segformer_tf.checkpoints.layouts import SEGMENTATION
 from segformer_tf.config import SegformerConfig
 from segformer_tf.images.palettes import checked_palette
-from segformer_tf.images.probabilities import class_scores
 from segformer_tf.images.raster import open_regions
 from segformer_tf.pipelines import overlap, sources
 from segformer_tf.pipelines.loading import WrongTask, candidate, converted, fastest, in_numpy, whole_model
 from segformer_tf.pipelines.predict import How, Predictor, check_batch_size
 from segformer_tf.pipelines.progress import tracked
-from segformer_tf.pipelines.result import ClassificationResult, SegmentationResult, map_kind
+from segformer_tf.pipelines.result import SegmentationResult, map_kind
 from segformer_tf.pipelines.runtimes.description import class_names, class_palette
 from segformer_tf.pipelines.runtimes.exported import exported_file, open_exported
 from segformer_tf.pipelines.runtimes.runtime import KerasModel, Runtime
@@ -235,34 +233,3 @@ class SegmentationPipeline(Pipeline):
             return self._read(picture) if regions is None else (regions, None)
 
         return overlap.Task(read, result, how)
-
-
-@spell_checked
-class ImageClassificationPipeline(Pipeline):
-    """Pictures to their classes: `[{"id", "label", "score"}]`, the likeliest first, with `class_scores`."""
-
-    task = CLASSIFICATION.name
-    class_name = CLASSIFICATION.class_name
-
-    @classmethod
-    def from_pretrained(cls, name_or_path: str | os.PathLike | None = None, **kwargs: Any):
-        """As `Pipeline.from_pretrained`; TypeError without a name, for no classifier is bundled."""
-        if name_or_path is None:
-            raise TypeError("No classifier is bundled: give from_pretrained a Hub id, a directory or an exported file.")
-        return super().from_pretrained(name_or_path, **kwargs)
-
-    def _work(self, finish: Callable[[Any, list], Any] | None, top_k: int = 5) -> overlap.Task:
-        if not isinstance(top_k, Integral) or top_k < 1:
-            raise ValueError(f"top_k is {top_k!r}; expected a whole number, at least 1.")
-
-        def likeliest(picture: Any, pixels: np.ndarray, found: Any) -> Any:
-            logits = found.logits / np.float32(self.runtime.description.temperature)
-            scores = class_scores(logits, self.config.problem_type)
-            names = self.config.id2label
-            best = np.argsort(-scores, kind="stable")[:top_k]
-            answer = ClassificationResult(
-                {"id": int(i), "label": names[int(i)], "score": float(scores[i])} for i in best
-            )
-            return answer if finish is None else finish(picture, answer)
-
-        return overlap.Task(self._read, likeliest, How())
