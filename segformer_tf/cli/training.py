@@ -3,7 +3,7 @@
 import shlex
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -129,13 +129,15 @@ def train(
         for text in groups.warnings:
             say(f"warning: {text}")
         with _told_how_to_go_on(context, output):
-            result = train_folds(lambda part: _new_model(model, part, one_logit), groups, output, chosen, **options)
+            result = train_folds(
+                lambda part: _new_model(model, part, one_logit, resume), groups, output, chosen, **options
+            )
         print(f"{table(result)}\nscores of the last weights; the best ones are chosen by the pictures left out")
         print(f"wrote {output / 'folds.json'}")
         return
     # Splits that are drawn are the same for every seed, so that `evaluate` never meets a picture of the training.
     found = inspect(data, splits=("train", "val"), **reading).check()
-    network = _new_model(model, found, one_logit)
+    network = _new_model(model, found, one_logit, resume)
     with _told_how_to_go_on(context, output):
         best = run_training(network, found, output, chosen, strategy=strategies[0], **options)
     if best:  # else it is not the chief, which tells
@@ -209,10 +211,14 @@ def _as_called(context: typer.Context) -> Iterator[str]:
             yield from (f"{name}={one.value if isinstance(one, Enum) else one}" for one in values)
 
 
-def _new_model(name: str, found, one_logit: bool):
-    """A model for the data's classes: a variant from random weights, or a checkpoint, with a new head if need be."""
+def _new_model(name: str, found, one_logit: bool, goes_on: bool = False):
+    """A model for the data's classes: a variant from random weights, or a checkpoint, with a new head if need be.
+
+    What becomes of the head is told, but not of a run that goes on.
+    """
     from segformer_tf import SegformerConfig
     from segformer_tf.config import VARIANTS
+    from segformer_tf.training.heads import keep_classes
 
     split = found.splits["train"]
     kind = class_of(not split.has_masks)
@@ -221,13 +227,22 @@ def _new_model(name: str, found, one_logit: bool):
         return kind(SegformerConfig.from_variant(name, id2label=names), data_format="channels_last")
 
     def load(classes):
-        return kind.from_pretrained(
+        network, report = kind.from_pretrained(
             name,
             id2label=classes or None,
             label2id={label: i for i, label in classes.items()} or None,
             ignore_mismatched_sizes=True,
             data_format="channels_last",
+            output_loading_info=True,
         )
+        new = {key for keys in ("missing_keys", "mismatched_keys") for key in map(str, report[keys])}
+        if not classes or any("classifier" in key for key in new):  # else the checkpoint has a head of that size
+            return network
+        with suppress(FileNotFoundError):  # a file without a configuration names no classes
+            told = keep_classes(network, SegformerConfig.from_pretrained(name).id2label)
+            if told and not goes_on:
+                say(f"{name}: {told}.")
+        return network
 
     network = load({0: split.id2label[1]} if one_logit else split.id2label)
     if not split.id2label and network.config.num_labels not in (1, len(found.id2label)):
