@@ -5,6 +5,7 @@ python load.py street.jpg --clients 8 --seconds 30
 
 import argparse
 import json
+import math
 import os
 import statistics
 import threading
@@ -60,8 +61,8 @@ def run(address: str, model: str, files: list[bytes], clients: int, seconds: flo
         "first_error": errors[0] if errors else None,
         "pictures_per_second": round(len(latencies) / (time.monotonic() - start), 2),
         "median_ms": round(statistics.median(ordered) * 1000, 1),
-        "p95_ms": round(ordered[int(0.95 * (len(ordered) - 1))] * 1000, 1),
-        "p99_ms": round(ordered[int(0.99 * (len(ordered) - 1))] * 1000, 1),
+        "p95_ms": round(ordered[math.ceil(0.95 * len(ordered)) - 1] * 1000, 1),
+        "p99_ms": round(ordered[math.ceil(0.99 * len(ordered)) - 1] * 1000, 1),
     }
 
 

@@ -10,6 +10,7 @@ import io
 import json
 import sys
 import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
@@ -27,7 +28,8 @@ def segment(url: str, files: list[bytes]) -> list[dict]:
     """
     rows = [{"image_bytes": {"b64": base64.b64encode(data).decode()}} for data in files]
     headers = {"Content-Type": "application/json"}  # TF Serving does not ask for it, KServe does
-    request = urllib.request.Request(f"{url}:predict", json.dumps({"instances": rows}).encode(), headers)
+    plain = urllib.parse.quote(url, safe=":/%?=&@[]")  # a model's name may have letters that URLs do not
+    request = urllib.request.Request(f"{plain}:predict", json.dumps({"instances": rows}).encode(), headers)
     try:
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)["predictions"]

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 
@@ -100,7 +101,7 @@ def serve(
         versions = ", ".join(map(str, server.model.versions))
         print(
             f"serving {server.model.name} version {versions}: gRPC {host}:{server.grpc_port}, "
-            f"REST {scheme}://{host}:{server.rest_port}/v1/models/{server.model.name}",
+            f"REST {scheme}://{host}:{server.rest_port}/v1/models/{quote(server.model.name)}",
             flush=True,
         )
         try:

@@ -80,6 +80,10 @@ def train(
     """
     if epochs is not None and steps is not None:
         raise typer.BadParameter("give --epochs or --steps, not both")
+    if output.resolve() == data.resolve():
+        raise typer.BadParameter(
+            f"{output} is the data set's own directory: give the run one of its own", param_hint="--output"
+        )
     if folds is not None and distribute is not Distribute.NONE:
         raise typer.BadParameter("one run after the other is for one device: leave out --folds or --distribute")
     strategies: list[Any] = []

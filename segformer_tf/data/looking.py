@@ -113,7 +113,8 @@ def _look_at_mask(split: Split, number: int, found: Look) -> None:
     if UNKNOWN in found.values:
         raise ValueError(
             f"{target} has {found.values[UNKNOWN]:,} pixels in colours that no class has, "
-            f"{unknown_colours(target, values)}: correct the mask, or add the colours to the list of classes."
+            f"{unknown_colours(target, values)}: correct the mask, or add the colours to the list of classes, with id "
+            "255 for what is not labelled."
         )
 
 

@@ -70,7 +70,8 @@ def overlay(
     `image` is anything `open_image` takes, of the labels' size. Pixels without a class (255), and those of the classes
     named in `skip`, stay as they are (ValueError for a name that is no class). The legend lists the other classes
     found, largest first, with their share of the picture: True or "outside" beside or below it, "inside" where it hides
-    least, False none. `outline` draws the rims of regions in their full colours.
+    least (outside if it would take over a quarter), False none. `outline` draws the rims of regions in their full
+    colours.
     """
     names = _named(names, len(palette))
     skip = skipped(skip, names)

@@ -88,8 +88,8 @@ class SegmentationResult:
         """The picture with its classes blended over it, 0 (picture) to 1 (colours), and a legend.
 
         Classes named in `skip` are not painted. `legend`: True or "outside" beside or below the picture, "inside" where
-        it hides least, or False. `outline` draws the regions' rims in full colour. Raises ValueError for a name that is
-        no class of the model.
+        it hides least (outside if it would take over a quarter), or False. `outline` draws the regions' rims in full
+        colour. Raises ValueError for a name that is no class of the model.
         """
         return Image.fromarray(self._painted(None, alpha, legend, skip, outline))
 

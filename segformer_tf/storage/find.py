@@ -1,5 +1,6 @@
 """Where a checkpoint is: a file, a directory, a bundled model or a repository of the Hugging Face Hub."""
 
+import difflib
 import functools
 import os
 import re
@@ -155,6 +156,8 @@ def _directory(name: str, subfolder: str | None) -> Path | None:
         return directory
     if not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", name) or name.endswith((".safetensors", ".h5", ".bin", ".pth")):
         raise FileNotFoundError(f"There is no file or directory {name}, and it cannot be a Hub id; {_choices()}.")
+    if near := difflib.get_close_matches(name, bundled_names(), 1, 0.85):  # before the network is asked for it
+        raise FileNotFoundError(f"There is no file, directory or bundled model {name}: did you mean {near[0]}?")
     return None
 
 

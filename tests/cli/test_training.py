@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from segformer_tf import TFSegformerForSemanticSegmentation
+from segformer_tf import SegformerConfig, TFSegformerForSemanticSegmentation
 from segformer_tf.cli import main
 from segformer_tf.cli import training as commands
 from segformer_tf.cli.app import app
@@ -144,6 +144,25 @@ def test_ctrl_c_ends_with_130_and_the_command_that_goes_on(
 def test_epochs_and_steps_together_are_a_wrong_call(data, tmp_path):
     found = run("train", "--data", data, "--model", "b0", "--output", tmp_path / "r", "--epochs", 1, "--steps", 1)
     assert found.exit_code == 2
+
+
+def test_the_data_sets_own_directory_is_no_run(data):
+    before = sorted(data.rglob("*"))
+    found = run("train", "--data", data, "--model", "b0", "--output", data / "images" / "..", "--epochs", 1)
+    assert found.exit_code == 2 and "own directory" in " ".join(found.stderr.replace("│", " ").split())
+    assert sorted(data.rglob("*")) == before
+
+
+def test_classes_in_another_order_take_the_heads_rows_along(data, tiny_config, tmp_path):
+    """Of as many classes, names were replaced and the rows stayed."""
+    names = {0: "Sky", 1: "road"}
+    config = SegformerConfig.from_dict(tiny_config.to_dict(), id2label=names)
+    TFSegformerForSemanticSegmentation(config, data_format="channels_last").save_pretrained(tmp_path / "turned")
+    options = ("--data", data, "--output", tmp_path / "r", "--steps", 1, "--batch-size", 1, "--crop", 32, 32)
+    found = run("train", "--model", tmp_path / "turned", *options)
+    assert found.exit_code == 0 and "classes are put into the order of the data set's" in found.stderr, found.stderr
+    again = run("train", "--model", tmp_path / "turned", *options, "--steps", 2, "--resume")
+    assert again.exit_code == 0 and "put into the order" not in again.stderr, again.stderr
 
 
 def test_bad_data_is_one_line_and_exit_1(data, tmp_path, capsys):

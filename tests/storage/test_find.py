@@ -259,6 +259,14 @@ def test_a_stopped_save_is_finished_before_a_file_is_looked_for(tmp_path, monkey
     assert room.find(tmp_path, "b.json").read_text() == "new"
 
 
+def test_a_misspelt_bundled_model_is_told_before_the_network_is_asked(monkeypatch):
+    monkeypatch.setattr(room, "download", None)
+    with pytest.raises(
+        FileNotFoundError, match="no file, directory or bundled model segformer-b0-camvd: did you mean "
+    ):
+        room.find("segformer-b0-camvd", "config.json")
+
+
 def test_a_bundled_model_that_was_changed_is_refused(tmp_path, monkeypatch):
     weights = tmp_path / "package" / "_weights" / room.DEFAULT_MODEL
     shutil.copytree(room.bundled_path(room.DEFAULT_MODEL), weights)
