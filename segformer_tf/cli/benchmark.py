@@ -164,9 +164,9 @@ def run_one(task: dict[str, Any]) -> dict[str, Any]:
         runtime = open_exported(exported)
     else:
         load_tensorflow()
-        from segformer_tf.pipelines import pipeline as pipelines
+        from segformer_tf import ImageClassificationPipeline, SegmentationPipeline
 
-        kind = pipelines.ImageClassificationPipeline if classifies(task["path"]) else pipelines.SegmentationPipeline
+        kind = ImageClassificationPipeline if classifies(task["path"]) else SegmentationPipeline
         loaded = kind.from_pretrained(task["path"], runtime="tensorflow", dtype=task["numbers"])
         runtime, processor = loaded.runtime, loaded.processor
     measured = measure(runtime, tuple(task["size"]), task["seconds"])

@@ -64,7 +64,7 @@ def load_pipeline(
     `merging` is what `cli.options.merged` gives, `page` what the processor then takes of TIFFs.
     Where all is done when `pictures` with these `options` are, `auto` takes NumPy for a few.
     """
-    from segformer_tf.pipelines import pipeline as pipelines
+    import segformer_tf
     from segformer_tf.pipelines.loading import WrongTask, soon_in_numpy
 
     if runtime is Runtime.AUTO and pictures and not merging and soon_in_numpy(model, pictures, options or {}):
@@ -73,7 +73,7 @@ def load_pipeline(
         load_tensorflow()
     try:
         chosen: dict[str, Any] = {} if runtime is Runtime.AUTO else {"runtime": runtime.value}
-        pipeline = getattr(pipelines, name).from_pretrained(model, **chosen, **(merging or {}))
+        pipeline = getattr(segformer_tf, name).from_pretrained(model, **chosen, **(merging or {}))
     except WrongTask as error:
         command = "classify" if name == "SegmentationPipeline" else "segment"
         raise ValueError(f"{error} If it is a model for `segformer-tf {command}`, run that.") from error

@@ -138,13 +138,13 @@ def pipelines(told, monkeypatch):
 
     Pipeline.stream = told.stand_in("stream", SegmentationPipeline.stream, stream)
     Pipeline.__call__ = told.stand_in("pipeline", SegmentationPipeline.__call__, one)
-    for kind in ("Segmentation", "ImageClassification"):
+    for kind, module in (("Segmentation", "pipeline"), ("ImageClassification", "classification")):
 
         def load(*_, kind=kind, **__):
             told["kind"] = kind
             return Pipeline()
 
-        told.replace(monkeypatch, f"pipelines.pipeline:{kind}Pipeline.from_pretrained", load, "load")
+        told.replace(monkeypatch, f"pipelines.{module}:{kind}Pipeline.from_pretrained", load, "load")
     monkeypatch.setattr("segformer_tf.pipelines.loading.soon_in_numpy", lambda *_: False)
     for module in ("pictures", "video"):
         plan = importlib.import_module(f"segformer_tf.cli.{module}").plan
@@ -233,6 +233,7 @@ def servers(told, monkeypatch):
     """Servers, the page, and jobs of many pictures."""
     server = mock.MagicMock(grpc_port=1, rest_port=2)
     server.model.name, server.model.versions = "served", [1]
+    server.return_value = server  # what is called is what serves
     told.replace(monkeypatch, "serving.server:ModelServer", server)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     told.replace(monkeypatch, "serving.config:serving_config", {"models.config": ""})

@@ -86,5 +86,5 @@ def test_protocols_of_masks_do_not_fit_a_classifier_s_data(tmp_path, network):
         evaluate(classifier, split, "ade20k")
     with pytest.raises(ValueError, match="flip"):
         evaluate(classifier, split, Protocol(flip=True))
-    with pytest.raises(ValueError, match="boundary, intervals, groups, calibration and corruption are of masks"):
+    with pytest.raises(ValueError, match="dump, boundary, groups and corruption are of masks"):
         evaluate(classifier, split, boundary=True)
