@@ -112,7 +112,7 @@ def trained(name, looked):
         "--binary": {f"{looked}.binary": True},
         "--set one_logit=true | --binary": {f"{name}.recipe.one_logit": True, "_new_model.one_logit": True},
         "--seed 7": {f"{name}.seed": 7},
-        "--resume": {f"{name}.resume": True},
+        "--resume": {f"{name}.resume": True, "_new_model.goes_on": True},
         "--skip-broken": {f"{looked}.broken": "skip", f"{name}.broken": "skip"},
         "--tensorboard": {f"{name}.tensorboard": True},
     }

@@ -199,7 +199,7 @@ def models(told, monkeypatch):
 
     told.replace(monkeypatch, "training.scoring.robustness:robustness", robustness)
     reliability = {"ECE": 0.1, "loss": 0.1}
-    calibrated = {"temperature": 1.5, "before": reliability, "after": reliability, "pixels": 1}
+    calibrated = {"temperature": 1.5, "before": reliability, "after": reliability, "pixels": 1, "protocol": "plain"}
     told.replace(monkeypatch, "training.scoring.calibration:calibrate", calibrated)
     told.replace(monkeypatch, "training.scoring.calibration:config_of", Path("config.json"))
     for name in ("save_into", "write_temperature", "draw", "figures"):
