@@ -13,6 +13,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 
 from segformer_tf import SegformerImageProcessor, TFSegformerForSemanticSegmentation
+from segformer_tf.export.arguments import WEIGHTS
 from segformer_tf.export.export import export
 from segformer_tf.export.formats import FILES
 from segformer_tf.images import open_image, post_process_semantic_segmentation
@@ -43,7 +44,7 @@ def main() -> None:
     expected = [labels(np.asarray(model(x)["logits"]), size) for x, size in zip(pixels, sizes, strict=True)]
     low = []
     for name in FORMATS:
-        for weights in FILES[name].weights:
+        for weights in WEIGHTS[name]:
             with tempfile.TemporaryDirectory() as directory:
                 path = export(model, directory, name, processor=processor, weights=weights).path
                 run = FILES[name].load(path)
