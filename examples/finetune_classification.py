@@ -9,6 +9,7 @@ two cores and reach 99 % of the held-out digits.
 import dataclasses
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -22,7 +23,7 @@ DIGITS = Augmentation(crop=(32, 32), scale=(1.0, 1.3), flip_rate=0.0, photometri
 
 def digit_folders(count: int | None = None) -> Path:
     """Class folders, as ImageNet has them: train/0/12.png ..."""
-    digits = load_digits()
+    digits: Any = load_digits()
     root = Path(tempfile.mkdtemp())
     for number, (pixels, label) in enumerate(list(zip(digits.images, digits.target, strict=True))[:count]):
         folder = root / ("val" if number % 4 == 3 else "train") / str(label)

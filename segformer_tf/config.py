@@ -5,8 +5,9 @@ import json
 import os
 import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from segformer_tf.bounds import (
     CLASSES,
@@ -107,6 +108,9 @@ class SegformerConfig:
 
     def __setattr__(self, key: str, value: Any) -> None:
         super().__setattr__(key, stored(key, value))
+
+    if TYPE_CHECKING:  # keys are attributes, whatever a file names
+        __getattr__: Callable[[str], Any]
 
     def merged_blocks(self, stage: int) -> tuple[int, int]:
         """The sides of the blocks whose queries, and whose keys, a stage (from 0) averages; 1: none."""
@@ -241,8 +245,7 @@ class SegformerConfig:
             key, equals, text = part.partition("=")
             if not equals or not hasattr(self, key):
                 raise ValueError(f"update_str has {part!r}, expected KEY=VALUE with a key of this config: correct it.")
-            # of the classes `from_dict` leaves None out
-            new[key] = from_text(key, text, getattr(self, key), may_be_none=key not in CLASSES)
+            new[key] = from_text(key, text, getattr(self, key), may_be_none=key not in CLASSES)  # as `from_dict`
         self.update(new)
 
     def __eq__(self, other: object) -> bool:

@@ -45,6 +45,7 @@ PACKAGES = {
     "models": {"keras", "tensorflow", "numpy", "optree", "torch", "jax"},
     **dict.fromkeys(("storage", "config", "checkpoints", "images", "data"), FILES),
 }
+STANDARD = {*sys.stdlib_module_names, "typing_extensions"}  # what `typing` has only in newer Pythons
 HEAVY = {"tifffile", "rasterio", "av", "tensorflow", "keras", "torch", "huggingface_hub", "yaml"}
 LATE = dict.fromkeys(("storage", "config", "checkpoints", "images", "data", "convert", "cli"), HEAVY)
 
@@ -110,9 +111,10 @@ def test_rooms_import_only_what_they_may(room):
                     )
                 elif other != room:
                     assert other in BELOW[room], f"{file} imports {other}"
-            elif room in PACKAGES and package not in sys.stdlib_module_names:
+            elif room in PACKAGES and package not in STANDARD:
                 assert package in PACKAGES[room], f"{file} imports {package}"
             if at_load:
+                assert package != "typing_extensions", f"{file} needs what is there for type checkers"
                 assert package not in LATE.get(room, ()), f"{file} imports {package} when it is loaded"
 
 

@@ -22,7 +22,7 @@ FORMATS, LEAST = ("onnx", "openvino", "litert"), {"float32": 0.999, "float16": 0
 
 
 def labels(logits: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    return post_process_semantic_segmentation(logits, [size], data_format="channels_last")[0]
+    return np.asarray(post_process_semantic_segmentation(logits, [size], data_format="channels_last")[0])
 
 
 def main() -> None:

@@ -47,7 +47,8 @@ def main() -> None:
 
     segment = SegmentationPipeline.from_pretrained(runtime="tensorflow")
     if arguments.input:
-        segment.processor.size = dict(zip(("height", "width"), arguments.input, strict=True))
+        height, width = arguments.input
+        segment.processor.size = {"height": height, "width": width}
     size = segment.processor.size
     values = np.random.default_rng(0).normal(size=(arguments.batch_size, size["height"], size["width"], 3))
     values = values.astype(np.float32)

@@ -10,6 +10,9 @@ at most 5 % over that of the first half, after a tenth of the time; in time mean
 where one of these does not hold.
 """
 
+# pyright: reportAttributeAccessIssue=false
+# Protobuf makes the messages' classes when they are loaded.
+
 import argparse
 import base64
 import collections

@@ -4,6 +4,9 @@ python grpc_client.py street.jpg other.png --output masks      # writes masks/st
 python grpc_client.py cat.jpg --model animals                  # a classifier: prints classes and scores
 """
 
+# pyright: reportAttributeAccessIssue=false
+# Protobuf makes the messages' classes when they are loaded.
+
 import argparse
 import io
 import os

@@ -3,6 +3,9 @@
 python load.py street.jpg --clients 8 --seconds 30
 """
 
+# pyright: reportAttributeAccessIssue=false
+# Protobuf makes the messages' classes when they are loaded.
+
 import argparse
 import json
 import math

@@ -1,6 +1,7 @@
 """The command line `segformer-tf`: one module a group of commands; each command imports what it needs, inside."""
 
 import errno
+import io
 import os
 import stat
 import sys
@@ -48,7 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # its retries are told in our own last line
     warnings.showwarning = lambda message, *_, **__: say(f"warning: {message}")
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # file names may hold bytes that are no text
     try:
         with stoppable():

@@ -99,7 +99,8 @@ def circle(points: Any, size: tuple[int, int]) -> np.ndarray:
 
 def bitmap(encoded: str, corner: Any, size: tuple[int, int]) -> np.ndarray:
     """A PNG in base64 that lies with its left upper corner at (x, y) -> (H, W) bool."""
-    part = np.asarray(open_image(base64.b64decode(encoded)).convert("L")) > 0
+    picture: Any = open_image(base64.b64decode(encoded))
+    part = np.asarray(picture.convert("L")) > 0
     left, top = (round(value) for value in _points(corner, 1, 1)[0])
     mask = np.zeros(size, bool)
     rows, columns = (

@@ -14,8 +14,8 @@ def to_array(values: Any) -> np.ndarray:
     """
     if isinstance(values, list | tuple) and any(hasattr(each, "detach") for each in values):
         return np.stack([to_array(each) for each in values])
-    if hasattr(values, "detach"):
-        values = values.detach().cpu()
+    if (detach := getattr(values, "detach", None)) is not None:
+        values = detach().cpu()
         values = values.float() if str(values.dtype).endswith("bfloat16") else values
     array = np.asarray(values)
     return array.astype(np.float32) if array.dtype.name == "bfloat16" else array

@@ -28,9 +28,8 @@ from segformer_tf.storage.cores import cores
 from segformer_tf.storage.keywords import check_keywords, keywords_of, spell_checked
 
 if TYPE_CHECKING:
-    from typing import Self
-
     import tensorflow as tf
+    from typing_extensions import Self
 
 
 class BatchFeature(dict):

@@ -73,8 +73,8 @@ def open_regions(source: Any, channels: int) -> Regions | None:
     if not isinstance(source, str | os.PathLike) or not _is_tiff(Path(source)):
         return None
     try:
-        import rasterio
         import tifffile
+        from rasterio.errors import RasterioIOError
     except ImportError:
         return None
     try:
@@ -88,7 +88,7 @@ def open_regions(source: Any, channels: int) -> Regions | None:
         if not plain:
             return None
         dataset = _opened(source)
-    except (tifffile.TiffFileError, rasterio.errors.RasterioIOError, UnicodeEncodeError):
+    except (tifffile.TiffFileError, RasterioIOError, UnicodeEncodeError):
         return None
     with_alpha = channels == 3 and dataset.count == ALPHA_COLORS and straight
     known = dataset.count in (1, channels) or with_alpha  # a fourth band may be infrared as well
@@ -132,9 +132,10 @@ def _spelt(path: Path) -> Iterator[str]:
 
 def _opened(source: Any) -> Any:
     import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
         return rasterio.open(source, driver="GTiff")
 
 
@@ -149,6 +150,7 @@ def write_labels(
     """
     try:
         import rasterio
+        from rasterio.errors import NotGeoreferencedWarning
         from rasterio.windows import Window
     except ImportError:
         raise ImportError(f"A label map as TIFF needs rasterio, which is not installed: {INSTALL}.") from None
@@ -160,7 +162,7 @@ def write_labels(
         "compress": "deflate", "BIGTIFF": "IF_SAFER", **_georeference(source, page),
     }  # fmt: skip
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with _spelt(path) as name, rasterio.open(name, "w", **profile) as file:
             file.update_tags(TIFFTAG_SOFTWARE=made_by)
             if not many:

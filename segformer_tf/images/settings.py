@@ -21,7 +21,7 @@ from segformer_tf.storage.read import read_json
 from segformer_tf.storage.whole import write_text
 
 if TYPE_CHECKING:
-    from typing import Self
+    from typing_extensions import Self
 
 CONFIG_NAMES = ("preprocessor_config.json", "processor_config.json")
 MAX_CHANNELS = 4096  # as a configuration's

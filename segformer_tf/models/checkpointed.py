@@ -4,7 +4,7 @@ import os
 import tempfile
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -18,10 +18,15 @@ from segformer_tf.storage import find, publish
 from segformer_tf.storage.keywords import also_called, check_keywords, drop_without_effect, keywords_of
 from segformer_tf.storage.whole import staged
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 
 class Pretrained(TransformersInterface):
     """`from_pretrained`, `save_pretrained`, `push_to_hub` and what Keras needs to save the model itself."""
 
+    config: SegformerConfig
+    data_format: str
     checkpoint_part = ""  # the paths that this model takes from a checkpoint begin so
 
     @classmethod
@@ -49,7 +54,7 @@ class Pretrained(TransformersInterface):
         name: str | None = None,
         trainable: bool = True,
         **config_overrides: Any,
-    ):
+    ) -> "Self":
         """The model with a checkpoint's weights.
 
         Args:
@@ -88,7 +93,8 @@ class Pretrained(TransformersInterface):
         config.name_or_path = str(name_or_path)
         of_keras = {"data_format": data_format, "dtype": dtype, "name": name, "trainable": trainable}
         model, report = cls._with_weights(checkpoint, config, ignore_mismatched_sizes, **of_keras)
-        return (model, report) if output_loading_info else model
+        result: Any = (model, report) if output_loading_info else model
+        return result
 
     @classmethod
     def from_torch_module(cls, module: Any, *, data_format: str | None = None, dtype=None, name=None, **overrides: Any):

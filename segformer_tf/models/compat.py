@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -40,7 +40,13 @@ def _check_some(name: str, pixel_values: Any) -> None:
         )
 
 
-class TransformersInterface:
+if TYPE_CHECKING:
+    _Model = keras.Model  # whose methods these are
+else:
+    _Model = object
+
+
+class TransformersInterface(_Model):
     """The names of transformers' `TFPreTrainedModel` that have a meaning for a SegFormer."""
 
     config_class = SegformerConfig

@@ -1,6 +1,9 @@
 """The losses that the models compute themselves when they are given labels."""
 
+from typing import Any
+
 import keras
+import numpy as np
 from keras import ops
 
 from segformer_tf.models import kernels
@@ -75,7 +78,7 @@ def by_pixel(sample_weight, labels):
     Raises:
         ValueError: (InvalidArgumentError in a TensorFlow graph that does not know the shapes) weights of another shape.
     """
-    weights = ops.cast(sample_weight, "float32")
+    weights: Any = ops.cast(sample_weight, "float32")
     shape, size = weights.shape, labels.shape
     if keras.backend.backend() == "tensorflow" and not (shape.is_fully_defined() and size.is_fully_defined()):
         import tensorflow as tf
@@ -163,11 +166,11 @@ def check_class_labels(labels, logits, problem_type: str):
 
 def whole_ids(labels):
     """Labels as int32, after a check that all are whole numbers: others would be cut, and NaN the lowest there is."""
-    labels = ops.convert_to_tensor(labels)
-    if keras.backend.is_float_dtype(labels.dtype):
-        cut = ops.not_equal(labels - ops.floor(labels), 0)  # of an infinite one that is NaN
-        labels = checked_ids(labels, cut, "a label is", "expected class ids: look at how they are made.")
-    return ops.cast(labels, "int32")
+    ids: Any = ops.convert_to_tensor(labels)
+    if keras.backend.is_float_dtype(ids.dtype):
+        cut = ops.not_equal(ids - ops.floor(ids), 0)  # of an infinite one that is NaN
+        ids = checked_ids(ids, cut, "a label is", "expected class ids: look at how they are made.")
+    return ops.cast(ids, "int32")
 
 
 def check_range(ids, num_labels: int, ignore_index: int | None = None):
@@ -196,7 +199,7 @@ def checked_ids(ids, bad, what: str, message: str):
             with tf.control_dependencies([tf.cond(tf.reduce_any(bad), fail, tf.no_op)]):
                 return tf.identity(ids)
     if backend in ("tensorflow", "torch"):
-        bad = ops.convert_to_numpy(bad)
+        bad = np.asarray(ops.convert_to_numpy(bad))
         if bad.any():
-            raise ValueError(f"{what} {ops.convert_to_numpy(ids)[bad][0].item()}, {message}")
+            raise ValueError(f"{what} {np.asarray(ops.convert_to_numpy(ids))[bad][0].item()}, {message}")
     return ids

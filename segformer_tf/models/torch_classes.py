@@ -3,6 +3,8 @@
 They take and return torch tensors, channels-first unless told otherwise, and follow `model.train()` and `model.eval()`.
 """
 
+from typing import TYPE_CHECKING
+
 import keras
 
 from segformer_tf.models import tasks
@@ -14,7 +16,13 @@ if keras.backend.backend() != "torch":
     )
 
 
-class OnTorch:
+if TYPE_CHECKING:
+    _Model = tasks.TFSegformerModel
+else:
+    _Model = object
+
+
+class OnTorch(_Model):
     """What a `torch.nn.Module` does and a Keras model does not."""
 
     def __init__(self, config, data_format: str | None = None, **kwargs):

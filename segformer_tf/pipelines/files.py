@@ -128,7 +128,7 @@ def write_png(picture: Image.Image | np.ndarray, file: Path | BinaryIO, made_by:
 
     It is packed for speed: Pillow tries every filter on each row of colours.
     """
-    if not hasattr(picture, "mode") or picture.mode == "RGB":
+    if getattr(picture, "mode", "RGB") == "RGB":
         data = _packed(picture, made_by)
         _ = file.write_bytes(data) if isinstance(file, Path) else file.write(data)
         return
@@ -136,7 +136,8 @@ def write_png(picture: Image.Image | np.ndarray, file: Path | BinaryIO, made_by:
 
     said = PngImagePlugin.PngInfo()
     said.add_text("Software", made_by)
-    picture.save(file, "PNG", pnginfo=said, compress_level=1, compress_type=zlib.Z_RLE)
+    other: Any = picture
+    other.save(file, "PNG", pnginfo=said, compress_level=1, compress_type=zlib.Z_RLE)
 
 
 def _packed(picture: Image.Image | np.ndarray, made_by: str) -> bytes:

@@ -63,7 +63,7 @@ class Pipeline:
         self.model: Any = None if isinstance(model, Runtime) else model
         processor = processor or own.description.image_processor() or images.SegformerImageProcessor()
         self.name = name
-        self.config = model.config if self.model is not None else SegformerConfig.from_dict(own.description.config)
+        self.config = self.model.config if self.model is not None else SegformerConfig.from_dict(own.description.config)
         self.processor = processor.for_channels(self.config.num_channels)
         other = self.model is not None and runtime not in ("auto", "tensorflow")
         self.runtime = converted(model, runtime, self.processor.fixed_size) if other else own

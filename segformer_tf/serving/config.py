@@ -53,7 +53,7 @@ class Policy:
             ValueError: It is not a `models.config`, or has no entry of that name.
         """
         from google.protobuf import text_format
-        from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
+        from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig  # pyright: ignore[reportAttributeAccessIssue]
 
         assert self.file
         self._read = os.stat(self.file).st_mtime_ns

@@ -1,5 +1,8 @@
 """TF Serving's gRPC services over a `Model`: Predict, GetModelMetadata, GetModelStatus; beside them gRPC's health."""
 
+# pyright: reportAttributeAccessIssue=false
+# Protobuf makes the messages' classes when they are loaded.
+
 import functools
 import hmac
 import logging

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from tensorflow_serving.apis import prediction_log_pb2
+from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog  # pyright: ignore[reportAttributeAccessIssue]
 
 from segformer_tf.serving.batching import Batcher, joined
 from segformer_tf.serving.config import Policy
@@ -51,7 +51,7 @@ class Version:
         path = self.servable.directory / WARMUP_FILE
         if path.is_file():
             for record in tf.data.TFRecordDataset(os.fspath(path)).as_numpy_iterator():
-                request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+                request = PredictionLog.FromString(record).predict_log.request
                 inputs = {key: tf.make_ndarray(proto) for key, proto in request.inputs.items()}
                 self.servable.predict(request.model_spec.signature_name, inputs)
 

@@ -1,7 +1,7 @@
 """Splits -> `tf.data` batches, in an order and with changes that are a function of seed and step only."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -143,7 +143,8 @@ def _numbered_elements(source: Source, seed: int, start: int, share: Share) -> t
 def _picture_number(count: int, seed: int, number: tf.Tensor) -> tf.Tensor:
     """Which of so many pictures comes as element `number` of all epochs."""
     place, epoch = tf.cast(number % count, tf.int32), number // count
-    return tf.random.experimental.index_shuffle(place, tf.stack([tf.constant(seed, tf.int64), epoch]), count - 1)
+    shuffle: Any = tf.random.experimental  # pyright: ignore[reportAttributeAccessIssue]
+    return shuffle.index_shuffle(place, tf.stack([tf.constant(seed, tf.int64), epoch]), count - 1)
 
 
 def picture_numbers(count: int, seed: int, elements: Iterable[int]) -> list[int]:
@@ -158,7 +159,8 @@ def mixed(batches: tf.data.Dataset, recipe: Recipe, num_labels: int, seed: int, 
     """
     if not (recipe.mixup_alpha or recipe.rand_augment):
         return batches
-    if batches.element_spec[1].shape.rank != 1:
+    spec: Any = batches.element_spec
+    if spec[1].shape.rank != 1:
         check_masks(recipe)
     how = recipe.augmentation
     mean, std = tf.constant(how.image_mean), tf.constant(how.image_std)

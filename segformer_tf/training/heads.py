@@ -1,8 +1,10 @@
 """A checkpoint's head for the classes of another data set: a class keeps its row where it has one, by its name."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import keras
+import numpy as np
 
 from segformer_tf.data.naming import ids_to_model, made_up, plain
 
@@ -24,9 +26,10 @@ def keep_classes(model: keras.Model, before: Mapping[int, str]) -> str:
         return ""
     rows = {plain(name): i for i, name in before.items()}
     kept = {i: rows[plain(name)] for i, name in names.items() if plain(name) in rows}
-    layer = getattr(model, "decode_head", model).classifier
-    kernel, bias = (keras.ops.convert_to_numpy(variable) for variable in (layer.kernel, layer.bias))
-    new = [keras.ops.convert_to_numpy(layer.kernel_initializer(kernel.shape, layer.kernel.dtype)).copy(), 0 * bias]
+    head: Any = getattr(model, "decode_head", model)
+    layer = head.classifier
+    kernel, bias = (np.asarray(keras.ops.convert_to_numpy(variable)) for variable in (layer.kernel, layer.bias))
+    new = [np.array(keras.ops.convert_to_numpy(layer.kernel_initializer(kernel.shape, layer.kernel.dtype))), 0 * bias]
     for values, own in zip(new, (kernel, bias), strict=True):
         values[..., list(kept)] = own[..., list(kept.values())]
     layer.set_weights(new)

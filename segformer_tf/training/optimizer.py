@@ -2,6 +2,7 @@
 
 import math
 import re
+from typing import Any
 
 import keras
 from keras import ops
@@ -196,7 +197,7 @@ class SegformerMuon(Grouped, keras.optimizers.Muon):
     def _momentum_matrix(self, gradient, momentum):
         """What is made orthogonal, as a matrix; moves the momentum on."""
         momentum.assign_add(gradient + momentum * (self.momentum - 1))
-        direction = gradient + self.momentum * momentum if self.nesterov else ops.convert_to_tensor(momentum)
+        direction: Any = gradient + self.momentum * momentum if self.nesterov else ops.convert_to_tensor(momentum)
         return ops.reshape(direction, (-1, direction.shape[-1]))
 
     def _move(self, matrices) -> None:

@@ -68,7 +68,7 @@ def make_plan(recipe: Recipe, train: Source, validation: Source) -> Plan:
     """
     count, validation_count = length(train), length(validation)
     for name, source in (("training", train), ("validation", validation)):
-        if length(source) == 0 or (length(source) is None and next(iter(source.take(1)), None) is None):
+        if length(source) == 0 or (isinstance(source, tf.data.Dataset) and _has_no_element(source)):
             raise ValueError(f"the {name} data set has no pictures, expected some: look at what makes it.")
     steps = recipe.total_steps(count)
     notes = [] if recipe.accumulation_steps == 1 else ["the bar, the log and every `step` below count batches"]
@@ -102,6 +102,10 @@ def length(source: Source) -> int | None:
         return len(source)
     cardinality = int(source.cardinality())
     return cardinality if cardinality >= 0 else None
+
+
+def _has_no_element(data: tf.data.Dataset) -> bool:
+    return length(data) is None and not any(True for _ in data)
 
 
 def picture_sizes(source: Source) -> list[tuple[int, int]]:
