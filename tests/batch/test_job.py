@@ -14,8 +14,9 @@ from segformer_tf.pipelines.predict import How
 ABOUT = {"model": "m"}
 
 
-def job(place, count=7, **about):
-    return Job(Store(place), [inputs.Item(n, f"/p/{n}.jpg") for n in range(count)], 3, {**ABOUT, **about})
+def job(where, count=7, place="p", per_shard=3, **about):
+    items = [inputs.Item(n, f"/{place}/{n}.jpg") for n in range(count)]
+    return Job(Store(where), items, per_shard, {**ABOUT, **about})
 
 
 def rows(place):
@@ -43,6 +44,43 @@ def test_failures_of_before_are_counted_and_a_damaged_shard_is_made_again(tmp_pa
     (tmp_path / "index" / first.name(1)).write_bytes(b"")
     again = job(tmp_path)
     assert (again.failed, again.finished) == (4, {0, 2}) and [item.number for item in again.remaining()] == [3, 4, 5]
+
+
+def done(number):
+    return {**labeller.failed(number, f"/p/{number}.jpg", ""), "status": labeller.DONE, "error": None}
+
+
+def test_failures_alone_are_counted_and_a_shard_lists_its_pictures_in_order(tmp_path):
+    made = job(tmp_path)
+    for number in (2, 1, 0, 6):
+        made.take(labeller.failed(number, "x", "why") if number == 1 else done(number))
+    assert made.failed == job(tmp_path).failed == 1
+    assert [row["number"] for row in rows(tmp_path)] == [0, 1, 2, 6]
+
+
+def test_a_shard_of_other_columns_is_made_again(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    first = job(tmp_path)
+    (tmp_path / "index").mkdir()
+    pq.write_table(pa.table({"number": [0]}), tmp_path / "index" / first.name(0))
+    assert job(tmp_path).finished == set()
+
+
+def test_a_name_that_is_no_text_is_listed_escaped(tmp_path):
+    made = job(tmp_path, 1)
+    made.take({**done(0), "input": b"p\xe9.jpg".decode("utf-8", "surrogateescape")})
+    assert [row["input"] for row in rows(tmp_path)] == [r"p\udce9.jpg"]
+
+
+def test_shards_of_no_picture_and_an_index_of_nobody_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="pictures_per_shard is 0; expected at least 1"):
+        Job(Store(tmp_path), [], 0, ABOUT)
+    job(tmp_path, 1).take(done(0))
+    (tmp_path / "job.json").unlink()
+    with pytest.raises(ValueError, match=r"has an index but no job\.json, so nobody knows what it is of"):
+        job(tmp_path, 1)
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "{"])
@@ -76,11 +114,26 @@ def test_a_row_that_comes_twice_counts_once(tmp_path):
     assert len(rows(tmp_path)) == 2 and made.failed == 2
 
 
-@pytest.mark.parametrize("change, told", [({"count": 8}, "pictures 7 there, 8 now"), ({"model": "n"}, "model 'm'")])
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"count": 8}, "pictures 7 there, 8 now"),
+        ({"model": "n"}, "model 'm'"),
+        ({"option": 1}, "option None there, 1 now"),
+        ({"place": "q"}, "inputs_sha256 '"),
+        ({"per_shard": 4}, "pictures_per_shard 3 there, 4 now"),
+    ],
+)
 def test_another_job_in_the_same_place_is_refused(tmp_path, change, told):
     job(tmp_path)
     with pytest.raises(ValueError, match=rf"is of another job \(.*{told}"):
         job(tmp_path, **change)
+
+
+def test_a_job_that_was_begun_with_more_options_is_another(tmp_path):
+    job(tmp_path, option=1)
+    with pytest.raises(ValueError, match="option 1 there, None now"):
+        job(tmp_path)
 
 
 def test_another_schema_is_refused(tmp_path):
@@ -94,9 +147,9 @@ def test_another_schema_is_refused(tmp_path):
 def test_workers_with_other_weights_are_refused_also_after_a_stop(tmp_path):
     job(tmp_path).agree("a")
     again = job(tmp_path)
-    again.agree("a")
     with pytest.raises(ValueError, match="settings, is b, expected a as the job began with"):
         again.agree("b")
+    again.agree("a")
 
 
 def test_masks_are_the_pipelines_and_a_broken_picture_is_a_row_with_its_error(tiny_model, photos, tmp_path):

@@ -1,6 +1,5 @@
 """How the tests of this folder call commands."""
 
-import json
 import subprocess
 import sys
 
@@ -38,16 +37,10 @@ def run():
 @pytest.fixture
 def data(tmp_path):
     """Two pictures a split, of the drives a and b."""
-    from small_data import CLASSES, write_split
+    from small_data import write_drives
 
     root = tmp_path / "data"
-    for split in ("train", "val"):
-        write_split(root, split, 2)
-        for number, name in enumerate((f"a_{split}", f"b_{split}")):
-            for kind, suffix in (("images", "jpg"), ("annotations", "png")):
-                folder = root / kind / split
-                (folder / f"p{number}.{suffix}").rename(folder / f"{name}.{suffix}")
-    (root / "classes.json").write_text(json.dumps(CLASSES))
+    write_drives(root)
     return root
 
 

@@ -31,6 +31,30 @@ def test_the_spelling_of_a_class_that_is_not_painted_does_not_matter():
         classes.skipped([2], names)
 
 
+def test_the_largest_comes_first_with_the_mean_of_its_scores():
+    scores = np.array([[0.5, 1.0, 0.0], [0.0, 0.75, 0.25]], np.float16)
+    table = class_table(np.array([[2, 2, 0], [0, 2, 2]]), scores=scores)
+    assert [(row["id"], row["pixels"], row["score"]) for row in table] == [(2, 4, 0.625), (0, 2, 0.0)]
+
+
+def test_one_letter_in_two_ways_of_writing_is_one_letter():
+    assert classes.find_class("Cafe\u0301-bar", {0: "road", 1: "caf\u00e9 bar"}) == 1
+
+
+@pytest.mark.parametrize(
+    "labels", [np.zeros((2, 3)), np.zeros((2, 3), bool), np.zeros((1, 2, 3), int), np.zeros(3, int)]
+)
+def test_a_map_of_labels_holds_integers_of_height_and_width(labels):
+    with pytest.raises(ValueError, match=r"labels are .* of shape .*; expected integers \(H, W\)"):
+        class_table(labels)
+
+
+def test_what_is_not_painted_is_a_name_or_a_list_of_them():
+    assert classes.skipped("car", NAMES) == ("car",) and classes.skipped(None, NAMES) == ()
+    with pytest.raises(ValueError, match="skip is 2; expected names of classes in a list"):
+        classes.skipped(2, NAMES)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int32, np.uint32, np.int64])
 @pytest.mark.parametrize("ids", [(0,), (0, 255), (3, 254, 255), (0, 256), (255, 65535), (7, 65536), (-1, 4), ()])
 def test_ids_are_counted_as_sorting_counts_them(monkeypatch, dtype, ids):

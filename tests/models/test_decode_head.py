@@ -44,6 +44,12 @@ def concatenate_and_fuse(head, maps, training):
     return head.classifier(tf.nn.relu(head.batch_norm(fused, training=training)))
 
 
+def test_logits_have_the_size_of_the_first_map_in_a_keras_graph_too(maps):
+    symbolic = [keras.KerasTensor(map_.shape) for map_ in maps]
+    logits = DecodeHead(16, list(CHANNELS), num_labels=5, dtype="mixed_bfloat16")(symbolic)
+    assert logits.shape == (2, *SIZES[0], 5) and logits.dtype == "float32"
+
+
 @pytest.mark.parametrize("training", [False, True])
 def test_folded_head_gives_the_published_numbers_and_gradients(head, maps, training):
     before = head.get_weights()

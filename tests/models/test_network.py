@@ -112,3 +112,4 @@ def test_attention_scores_are_dropped():
 def test_the_head_drops_values_before_its_classifier():
     head = layers.DecodeHead(16, [16], 5, dropout_rate=ALL_BUT_NEVER)
     assert not np.any(head([MAP], training=True)) and np.any(head([MAP]))
+    assert layers.DecodeHead(16, [16], 5).dropout.rate == 0.1  # the paper's

@@ -5,7 +5,7 @@ import tensorflow as tf
 from reference import relative_difference
 
 from segformer_tf import TFSegformerForImageClassification, TFSegformerForSemanticSegmentation, TFSegformerModel
-from segformer_tf.models.outputs import EncoderOutput, TaskOutput
+from segformer_tf.models.outputs import ALONE, EncoderOutput, TaskOutput, alone
 
 
 def test_fields_are_reached_by_attribute_key_and_position():
@@ -27,6 +27,18 @@ def test_a_field_that_is_set_changes_in_every_way_it_is_read():
     assert "attentions" not in output and output.attentions is None and len(output) == 2
     output.note = "mine"
     assert output.note == "mine" and len(output) == 2
+    output["own"] = 7  # a key of one's own comes last, and stays
+    output.hidden_states = (6,)
+    assert list(output.items()) == [("loss", 1), ("logits", 5), ("hidden_states", (6,)), ("own", 7)]
+
+
+def test_a_configuration_returns_logits_alone_only_inside(small_config):
+    small_config.return_dict, small_config.output_hidden_states = False, True
+    before = dict(vars(small_config))
+    with pytest.raises(RuntimeError), alone(small_config):
+        assert vars(small_config) == {**before, **ALONE}
+        raise RuntimeError
+    assert vars(small_config) == before
 
 
 def test_unknown_fields_are_errors():
@@ -79,6 +91,9 @@ def test_a_graph_with_hidden_states_is_saved_and_trains_the_model(small_config, 
     deepest = model(x, output_hidden_states=True).hidden_states[-1]
     graph = keras.Model(x, keras.layers.GlobalAveragePooling2D()(deepest))
     assert len(graph.trainable_variables) == len(model.trainable_variables)
+    frozen = keras.models.clone_model(graph)
+    frozen.layers[1].trainable = False
+    assert not keras.models.clone_model(frozen).trainable_variables
     graph.save(tmp_path / "graph.keras")
     loaded = keras.saving.load_model(tmp_path / "graph.keras")
     assert relative_difference(loaded(pixels), graph(pixels)) < 1e-6

@@ -139,13 +139,20 @@ def test_overridden_methods_are_listed():
 def test_functions_give_what_their_names_say():
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="dense")])
     model.compile("sgd")
-    assert not private.has_compiled_loss(model)
+    assert not private.has_compiled_loss(model) and private.has_fed_metrics(model)
     schedule = keras.optimizers.schedules.CosineDecay(0.5, 10)
     optimizer = keras.optimizers.AdamW(schedule, weight_decay=0.1, use_ema=True)
-    model.compile(optimizer, loss="mse")
-    assert private.has_compiled_loss(model)
+    model.compile(optimizer, loss="mse", metrics=["mae"])
+    assert private.has_compiled_loss(model) and not private.has_fed_metrics(model)
+    model.evaluate(np.ones((1, 3)), np.ones((1, 2)), verbose=0)
+    assert private.has_fed_metrics(model)
     private.forget_compiled(model)
-    assert not private.has_compiled_loss(model)
+    assert not private.has_compiled_loss(model) and model.loss is None and model.metrics_names == ["loss"]
+    outer = keras.Sequential([model])
+    assert private.children_of(outer) == [model] and len(private.parts_of(outer)) > 2
+    layer = keras.layers.Dense(2)
+    layer(np.ones((1, 3)))
+    assert "_called" in vars(layer) and private.state_of(layer).keys() == vars(layer).keys() - {"_called"}
     assert [part.name for part in private.parts_of(model) if part.weights] == [model.name, "dense"]
     assert private.rate_of(optimizer) is schedule
 
@@ -158,6 +165,7 @@ def test_functions_give_what_their_names_say():
     assert private.is_decayed(optimizer, kernel) and not private.is_decayed(optimizer, bias)
     assert private.key_of(optimizer, kernel) != private.key_of(optimizer, bias)
     optimizer.apply([np.ones((3, 2), "float32"), np.ones(2, "float32")])
+    assert int(private.batches_of(optimizer)) == 1
     momentum, velocity = private.moments_of(optimizer, kernel)
     np.testing.assert_allclose(momentum, np.full((3, 2), 0.1), rtol=1e-6)
     np.testing.assert_allclose(velocity, np.full((3, 2), 0.001), rtol=1e-5)

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 from reference import ROOT, SMALL
+from small_models import model_of_several_classes, random_model
 
 from segformer_tf import (
     ImageClassificationPipeline,
@@ -23,33 +24,11 @@ from segformer_tf.pipelines.runtimes.runtime import KerasModel
 PICTURE = np.random.default_rng(0).integers(0, 256, (50, 70, 3)).astype("uint8")
 
 
-def logits_of(model, size):
-    values = SegformerImageProcessor(size=size)(PICTURE, return_tensors="np").pixel_values
-    return np.asarray(model(values).logits).reshape(-1, 5)
-
-
-def random_model(cls=TFSegformerForSemanticSegmentation, **config):
-    """A model whose answer depends on the picture."""
-    model = cls(SegformerConfig(**{**SMALL, **config}))
-    random = np.random.default_rng(1)
-    model.set_weights([random.normal(0, 0.3, value.shape) ** 2 for value in model.get_weights()])
-    return model
-
-
-def model_of_several_classes():
-    """`random_model`, with a head by which no class wins everywhere: maps would equal one another whatever is wrong."""
-    model, random = random_model(), np.random.default_rng(2)
-    head = model.decode_head.classifier
-    head.kernel.assign(random.normal(0, 1, head.kernel.shape))
-    logits = np.concatenate([logits_of(model, size) for size in ((64, 96), (50, 70))])
-    head.kernel.assign(head.kernel / logits.std(0))
-    head.bias.assign(head.bias / logits.std(0) - (logits / logits.std(0)).mean(0))
-    return model
-
-
 @pytest.fixture(scope="module")
 def segment():
-    made = SegmentationPipeline(model_of_several_classes(), SegformerImageProcessor(size=(64, 96)), "tiny")
+    made = SegmentationPipeline(
+        model_of_several_classes(PICTURE, (64, 96), (50, 70)), SegformerImageProcessor(size=(64, 96)), "tiny"
+    )
     assert len(np.unique(made(PICTURE).labels)) >= 3
     return made
 

@@ -2,13 +2,11 @@
 
 import numpy as np
 import pytest
-from reference import SMALL
+from small_models import model_of_several_classes, random_model
 
 from segformer_tf import (
-    SegformerConfig,
     SegformerImageProcessor,
     SegmentationPipeline,
-    TFSegformerForSemanticSegmentation,
 )
 from segformer_tf.images.probabilities import softmax
 from segformer_tf.pipelines.predict import How, Predictor
@@ -22,15 +20,7 @@ PICTURE[20:60, 30:100] //= 3
 
 @pytest.fixture(scope="module")
 def model():
-    made = TFSegformerForSemanticSegmentation(SegformerConfig(**SMALL), data_format="channels_last")
-    random = np.random.default_rng(1)
-    made.set_weights([random.normal(0, 0.3, value.shape) ** 2 for value in made.get_weights()])
-    head = made.decode_head.classifier  # so that several classes win, or maps would equal one another whatever is wrong
-    head.kernel.assign(random.normal(0, 1, head.kernel.shape))
-    logits = np.concatenate([logits_of(made, PICTURE, size=size).reshape(-1, 5) for size in ((64, 96), (90, 130))])
-    head.kernel.assign(head.kernel / logits.std(0))
-    head.bias.assign(head.bias / logits.std(0) - (logits / logits.std(0)).mean(0))
-    return made
+    return model_of_several_classes(PICTURE, (64, 96), (90, 130))
 
 
 def predict(model, pixels, how=None, size=None, processor=None, batch_size=8, **options):
@@ -291,9 +281,7 @@ def test_options_that_make_no_sense_are_named(options, message):
 @pytest.mark.parametrize("runtime", [None, "numpy"])
 def test_pictures_are_filled_up_to_what_the_models_own_reduction_takes(runtime):
     """With the mean pixel, 0 after normalising: 57 pixels a side for a kernel of 8 x 8 in the second stage."""
-    made = TFSegformerForSemanticSegmentation(SegformerConfig(**{**SMALL, "sr_ratios": [4, 8]}), "channels_last")
-    random = np.random.default_rng(1)
-    made.set_weights([random.normal(0, 0.3, value.shape) ** 2 for value in made.get_weights()])
+    made = random_model(sr_ratios=[4, 8])
     values = SegformerImageProcessor(do_resize=False)(PICTURE[:40, :90], return_tensors="np").pixel_values
     logits = np.asarray(made(np.pad(values, [(0, 0), (0, 17), (0, 0), (0, 0)])).logits)[0]
     expected = bilinear(logits, (57, 90))[:40].argmax(-1)

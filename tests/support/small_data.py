@@ -2,6 +2,7 @@
 
 import atexit
 import functools
+import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -33,6 +34,17 @@ def write_split(root, split: str, count: int, first_seed: int = 0) -> None:
         image, mask = picture_and_mask(first_seed + i)
         Image.fromarray(image).save(root / "images" / split / f"p{i}.jpg", quality=95)
         Image.fromarray(mask).save(root / "annotations" / split / f"p{i}.png")
+
+
+def write_drives(root) -> None:
+    """Two pictures a split, of the drives a and b."""
+    for split in ("train", "val"):
+        write_split(root, split, 2)
+        for number, name in enumerate((f"a_{split}", f"b_{split}")):
+            for kind, suffix in (("images", "jpg"), ("annotations", "png")):
+                folder = root / kind / split
+                (folder / f"p{number}.{suffix}").rename(folder / f"{name}.{suffix}")
+    (root / "classes.json").write_text(json.dumps(CLASSES))
 
 
 def tiny_network(dtype="float32", **config):

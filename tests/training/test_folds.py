@@ -3,7 +3,7 @@ import dataclasses
 import json
 
 import pytest
-from small_data import CLASSES, tiny_network, write_split
+from small_data import tiny_network, write_drives
 
 from segformer_tf.data.folds import fold, inspect_folds
 from segformer_tf.training import RECIPES, folds
@@ -15,13 +15,7 @@ from segformer_tf.training.sources import identity
 def groups(tmp_path):
     """Four pictures of two drives, inspected."""
     root = tmp_path / "data"
-    for split in ("train", "val"):
-        write_split(root, split, 2)
-        for number, name in enumerate((f"a_{split}", f"b_{split}")):
-            for kind, suffix in (("images", "jpg"), ("annotations", "png")):
-                folder = root / kind / split
-                (folder / f"p{number}.{suffix}").rename(folder / f"{name}.{suffix}")
-    (root / "classes.json").write_text(json.dumps(CLASSES))
+    write_drives(root)
     return inspect_folds(root, "drive")
 
 

@@ -202,3 +202,48 @@ def test_of_several_files_of_a_split_the_instances_are_taken_and_two_of_those_re
     file.with_name("instances_train_2.json").write_text(file.read_text())
     (error,) = inspect(tmp_path).errors
     assert "instances_train.json" in error and "instances_train_2.json are of one split, expected one file" in error
+
+
+@pytest.mark.parametrize("year", [2014, 2017])
+def test_files_and_folders_may_have_their_year(tmp_path, year):
+    coco(tmp_path, name=f"annotations/instances_{{}}{year}.json", images=f"{{}}{year}/{{}}")
+    found = inspect(tmp_path).check()
+    assert {split: len(one) for split, one in found.splits.items()} == {"train": 2, "val": 2}
+
+
+def test_a_large_file_is_known_by_its_end(tmp_path):
+    coco(tmp_path, name="annotations/{}.json")
+    for split in ("train", "val"):
+        file = tmp_path / f"annotations/{split}.json"
+        file.write_text(json.dumps({"info": "x" * 70_000, **json.loads(file.read_text())}))
+    assert inspect(tmp_path).check().layout == "COCO"
+
+
+def test_pictures_stand_in_the_order_of_their_names_with_masks_of_their_own(tmp_path):
+    coco(tmp_path)
+
+    def turn(content):
+        content["images"].reverse()
+        content["images"][0]["id"], content["images"][1]["id"] = 0, 1
+        content["annotations"] = content["annotations"][:1]  # of p1, now
+
+    changed(tmp_path, turn)
+    train = inspect(tmp_path).check().splits["train"]
+    assert [image.stem for image in train.images] == ["p0", "p1"]
+    np.testing.assert_array_equal([ids_of(train, i) for i in (0, 1)], [0 * HALF, HALF])
+
+
+def test_a_super_category_that_does_not_stand_first_is_a_class(tmp_path):
+    coco(tmp_path, categories=[{"id": 3, "name": "plants"}, {"id": 7, "name": "leaf", "supercategory": "plants"}])
+    assert list(inspect(tmp_path).check().id2label.values()) == ["background", "plants", "leaf"]
+
+
+def test_run_lengths_of_another_size_are_told(tmp_path):
+    coco(tmp_path, {"size": [W, H], "counts": [W * H]})
+    assert "its run lengths are of [60, 40], its picture of [40, 60] pixels" in inspect(tmp_path).errors[0]
+
+
+def test_ids_may_be_written_with_a_point(tmp_path):
+    coco(tmp_path)
+    changed(tmp_path, lambda content: [row.update(category_id=7.0) for row in content["annotations"]])
+    np.testing.assert_array_equal(ids_of(inspect(tmp_path).check().splits["train"], 0), HALF)

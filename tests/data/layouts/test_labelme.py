@@ -2,9 +2,10 @@ import json
 
 import numpy as np
 import pytest
-from people_data import HALF, labelme, write
+from people_data import HALF, labelme, png64, write
 
-from segformer_tf.data import inspect
+from segformer_tf.data import inspect, read_split
+from segformer_tf.data.layouts import labelme as layout
 from segformer_tf.data.pictures import ids_of
 
 
@@ -134,3 +135,59 @@ def test_a_suffix_in_capitals_is_one(tmp_path):
     for file in tmp_path.glob("*.json"):
         file.rename(file.with_suffix(".JSON"))
     assert sum(map(len, inspect(tmp_path).check().splits.values())) == 10
+
+
+@pytest.mark.parametrize("place", ["{}", "images/{}"])
+def test_splits_may_have_folders_beside_images_or_in_it(tmp_path, place):
+    (tmp_path / "images").mkdir()
+    for split, count in (("train", 3), ("val", 2)):
+        (tmp_path / place.format(split)).mkdir(parents=True)
+        labelme(tmp_path / place.format(split), count=count)
+    assert {split: len(one) for split, one in inspect(tmp_path).check().splits.items()} == {"train": 3, "val": 2}
+    with pytest.raises(FileNotFoundError, match=r"test is not a directory, .* has the splits train, val: add it"):
+        read_split(tmp_path, "test")
+
+
+def test_all_may_lie_in_images(tmp_path):
+    labelme(tmp_path / "images")
+    assert sum(map(len, inspect(tmp_path).check().splits.values())) == 10
+
+
+def test_labelme_s_own_list_of_labels_begins_with_what_is_ignored(tmp_path):
+    labelme(tmp_path)
+    write(tmp_path, "labels.txt", "__ignore__\n_background_\nleaf\n")
+    assert list(inspect(tmp_path).check().id2label.values()) == ["background", "leaf"]
+
+
+def test_background_is_background_however_it_is_spelt(tmp_path):
+    labelme(tmp_path)
+    _add(tmp_path, {"label": "BACKGROUND", "shape_type": "rectangle", "points": [[0, 0], [9, 9]]})
+    found = inspect(tmp_path).check()
+    assert list(found.id2label.values()) == ["background", "leaf"] and not any("alike" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("kind", ["point", "line", "linestrip", "points"])
+def test_shapes_without_an_area_are_left_out_with_a_note(tmp_path, kind):
+    labelme(tmp_path)
+    _add(tmp_path, {"label": "leaf", "shape_type": kind, "points": [[0, 0], [9, 9], [9, 0]]})
+    found = inspect(tmp_path).check()
+    assert any("p0.json: 1 points or lines have no area" in note for note in found.notes)
+    np.testing.assert_array_equal(ids_of(found.splits["train"], 0), HALF)
+
+
+def test_json_that_is_too_large_to_be_an_annotation_is_not_read_whole(tmp_path, monkeypatch):
+    labelme(tmp_path)
+    monkeypatch.setattr(layout, "MAX_ANNOTATIONS", 50)
+    monkeypatch.setattr(type(tmp_path), "read_bytes", lambda _: pytest.fail("it was read"))
+    assert not layout.found(tmp_path)
+
+
+def test_a_bitmap_lies_where_its_first_point_says(tmp_path):
+    bits = np.ones((5, 8), bool)
+    labelme(
+        tmp_path,
+        {"label": "leaf", "shape_type": "mask", "points": [[20, 10], [27, 14]], "mask": png64(bits)},
+    )
+    expected = np.zeros_like(HALF)
+    expected[10:15, 20:28] = 1
+    np.testing.assert_array_equal(ids_of(inspect(tmp_path).check().splits["train"], 0), expected)

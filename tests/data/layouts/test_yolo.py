@@ -105,16 +105,34 @@ def test_one_name_twice_is_refused_with_its_file(tmp_path, name):
         ("inf 0 0 1 0 1 1 0 1", "line 1 has the class inf, expected 0 to 0"),
         ("1e12 0 0 1 0 1 1 0 1", "line 1 has the class 1e+12, expected 0 to 0"),
         ("leaf 0 0 1 0 1 1 0 1", "expected a class and numbers"),
+        ("0.5 0 0 1 0 1 1 0 1", "line 1 has the class 0.5, expected 0 to 0"),
+        ("-1 0 0 1 0 1 1 0 1", "line 1 has the class -1, expected 0 to 0"),
+        ("0", "line 1 has 1 values, expected a class and at least 3 pairs of x and y"),
+        ("0 0 0", "line 1 has 3 values, expected a class and at least 3 pairs"),
+        ("0 0 0 1 0 1 1 0", "line 1 has 8 values, expected a class and at least 3 pairs"),
+        ("0 0 0 1.02 0 1 1 0 1", "line 1 reaches from 0 to 1.02, expected 0 to 1"),
+        ("0 0 -0.02 1 0 1 1 0 1", "line 1 reaches from -0.02 to 1, expected 0 to 1"),
     ],
 )
 @pytest.mark.parametrize("named", [True, False])
-def test_what_is_no_number_is_told_with_its_line(tmp_path, line, told, named):
+def test_a_line_that_is_no_polygon_of_a_class_is_told_with_its_number(tmp_path, line, told, named):
     yolo(tmp_path)
     write(tmp_path, "labels/train/p0.txt", line)
     if not named:
         (tmp_path / "data.yaml").unlink()
     (error,) = inspect(tmp_path).errors
     assert "p0.txt" in error and told in error
+
+
+def test_a_class_that_has_no_name_is_told(tmp_path):
+    yolo(tmp_path, line="1 0 0 1 0 1 1 0 1")
+    error, *_ = inspect(tmp_path).errors
+    assert "line 1 has the class 1, expected 0 to 0, the names of data.yaml" in error
+
+
+def test_a_point_may_lie_a_hundredth_outside(tmp_path):
+    yolo(tmp_path, line="0 0.5 -0.01 1.01 -0.01 1.01 1.01 0.5 1.01")
+    np.testing.assert_array_equal(ids_of(inspect(tmp_path).check().splits["train"], 0), HALF)
 
 
 @pytest.mark.parametrize("labels", ["val", "validation", "Val"])
@@ -134,6 +152,10 @@ def test_a_split_without_a_label_file_is_told(tmp_path, outside):
     labels.rename(tmp_path / "elsewhere")
     (error,) = inspect(tmp_path).errors
     assert f"{labels} has no label file, expected those of the split 'val'" in error
+    if not outside:
+        (tmp_path / "images/val").rename(tmp_path / "images/valid")
+        (error,) = inspect(tmp_path).errors
+        assert f"{tmp_path / 'labels/valid'} has no label file" in error
 
 
 def test_a_picture_without_a_label_file_is_background(tmp_path):
@@ -167,4 +189,10 @@ def test_classes_txt_beside_the_labels_of_a_split_is_found(tmp_path):
     yolo(tmp_path)
     (tmp_path / "data.yaml").unlink()
     write(tmp_path, "labels/train/classes.txt", "leaf")
+    assert list(inspect(tmp_path).check().id2label.values()) == ["background", "leaf"]
+
+
+def test_data_yaml_comes_before_other_files(tmp_path):
+    yolo(tmp_path)
+    write(tmp_path, "a.yaml", "names: [sea]")
     assert list(inspect(tmp_path).check().id2label.values()) == ["background", "leaf"]

@@ -9,24 +9,18 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from reference import SMALL
+from small_models import small_model
 
 from segformer_tf import (
     ImageClassificationPipeline,
-    SegformerConfig,
     SegformerImageProcessor,
     SegmentationPipeline,
     TFSegformerForImageClassification,
-    TFSegformerForSemanticSegmentation,
 )
 from segformer_tf.models import compiled
 from segformer_tf.pipelines.runtimes import exported
 from segformer_tf.pipelines.runtimes.description import APPENDED_FILE, Description, append, read_appended
 from segformer_tf.pipelines.runtimes.runtime import KerasModel
-
-
-def make(cls=TFSegformerForSemanticSegmentation, **options):
-    return cls(SegformerConfig(**SMALL), **{"data_format": "channels_last", **options})
 
 
 def graphs_of(model):
@@ -35,7 +29,7 @@ def graphs_of(model):
 
 
 def test_the_graph_is_traced_once_for_all_sizes_and_follows_the_weights(pixels):
-    model = make()
+    model = small_model()
     runtime = KerasModel(model)
     before = runtime(pixels)
     np.testing.assert_allclose(before, np.asarray(model(pixels).logits), atol=1e-5)
@@ -69,7 +63,7 @@ def other_block(model):
 
 @pytest.mark.parametrize("change", [other_epsilon, other_call, other_policy, other_block], ids=lambda f: f.__name__)
 def test_it_follows_whatever_changes_in_the_model(pixels, change):
-    model = make()
+    model = small_model()
     numbers = np.random.default_rng(2)
     for variable in model.trainable_variables:
         if variable.path.endswith("kernel"):
@@ -84,7 +78,7 @@ def test_it_follows_whatever_changes_in_the_model(pixels, change):
 
 
 def test_neither_a_tape_nor_run_eagerly_slows_a_pipeline(pixels):
-    model = make()
+    model = small_model()
     model.compile(run_eagerly=True)
     with tf.GradientTape():
         KerasModel(model)(pixels)
@@ -92,7 +86,7 @@ def test_neither_a_tape_nor_run_eagerly_slows_a_pipeline(pixels):
 
 
 def test_two_callers_share_a_graph(pixels, monkeypatch):
-    model = make()
+    model = small_model()
     runtime, made = KerasModel(model), []
     traced = compiled._traced
 
@@ -110,7 +104,7 @@ def test_two_callers_share_a_graph(pixels, monkeypatch):
 
 def test_one_picture_as_the_first_call_needs_no_graph(pixels, monkeypatch):
     monkeypatch.setattr(compiled, "WORTH_TRACING", 1)
-    model = make()
+    model = small_model()
     runtime = KerasModel(model)
     alone = runtime(pixels[:1])
     assert graphs_of(model) == []
@@ -120,13 +114,13 @@ def test_one_picture_as_the_first_call_needs_no_graph(pixels, monkeypatch):
 
 
 def test_channels_first_models_are_given_and_give_channels_last(pixels):
-    last, first = make(), make(data_format="channels_first")
+    last, first = small_model(), small_model(data_format="channels_first")
     first.set_weights(last.get_weights())
     np.testing.assert_allclose(KerasModel(first)(pixels), KerasModel(last)(pixels), atol=1e-5)
 
 
 def test_a_batch_that_a_file_is_bound_to_is_filled_up(pixels):
-    runtime = KerasModel(make())
+    runtime = KerasModel(small_model())
     expected = runtime(np.concatenate([pixels, pixels[:1]]))
     runtime.batch = 2
     np.testing.assert_allclose(runtime(np.concatenate([pixels, pixels[:1]])), expected, atol=1e-5)
@@ -134,7 +128,7 @@ def test_a_batch_that_a_file_is_bound_to_is_filled_up(pixels):
 
 def test_a_description_says_all_that_a_pipeline_needs(tmp_path):
     processor = SegformerImageProcessor(size=(64, 96), image_mean=[0.1, 0.2, 0.3])
-    about = Description.of_model(make(), processor, (64, 96), weights_sha256="1")
+    about = Description.of_model(small_model(), processor, (64, 96), weights_sha256="1")
     assert Description.parse(about.text(), "x").text() == about.text()
     assert json.loads(about.text())["classes"][0].keys() == {"id", "name", "color"}
     assert about.task == "segmentation" and about.image_processor().to_dict() == processor.to_dict()
@@ -169,12 +163,12 @@ def test_a_package_that_is_missing_is_named_with_the_line_to_run(monkeypatch, tm
     with pytest.raises(ImportError, match=r"model.onnx needs onnxruntime, .*: pip install 'segformer-tf\[export\]'\."):
         exported.open_exported(tmp_path / "model.onnx")
     with pytest.raises(ImportError, match="runtime='onnx' needs onnxruntime"):
-        SegmentationPipeline(make(), runtime="onnx")
+        SegmentationPipeline(small_model(), runtime="onnx")
 
 
 def test_calls_that_cannot_be_are_told(tmp_path):
     with pytest.raises(ValueError, match="runtime is 'fast'; expected one of auto, tensorflow, openvino, onnx"):
-        SegmentationPipeline(make(), runtime="fast")
+        SegmentationPipeline(small_model(), runtime="fast")
     with pytest.raises(FileNotFoundError, match="There is no file"):
         SegmentationPipeline.from_pretrained(tmp_path / "openvino_model.xml")
     (tmp_path / "model.tflite").write_bytes(b"")
@@ -185,7 +179,7 @@ def test_calls_that_cannot_be_are_told(tmp_path):
 
 
 def test_a_model_of_another_task_is_refused(tmp_path):
-    classifier, segmenter = make(TFSegformerForImageClassification), make()
+    classifier, segmenter = small_model(TFSegformerForImageClassification), small_model()
     with pytest.raises(ValueError, match="is a TFSegformerForImageClassification; SegmentationPipeline needs"):
         SegmentationPipeline(classifier)
     segmenter.save_pretrained(tmp_path / "segmenter")
@@ -197,7 +191,7 @@ def test_a_model_of_another_task_is_refused(tmp_path):
 
 
 def test_a_size_that_a_bound_file_does_not_take_is_told():
-    runtime = KerasModel(make())
+    runtime = KerasModel(small_model())
     runtime.size, runtime.source = (64, 96), "model.tflite"
     segment = SegmentationPipeline(runtime, SegformerImageProcessor(size=(64, 96)))
     picture = np.zeros((100, 130, 3), np.uint8)
