@@ -100,7 +100,7 @@ LAYOUTS = {
     "transformers5": Layout(TRANSFORMERS5, "segformer."),
     "nvlabs": Layout(NVLABS, "backbone.", unused=r".*\.num_batches_tracked|decode_head\.conv_seg\..*"),
     "mmseg": Layout(MMSEG, "backbone."),
-    "tf": Layout(TF, "segformer/", before=r"(?:(?!decode_head/)[^/]+/)?"),
+    "tf": Layout(TF, "segformer/", before="(?:[^/]+/)?"),
 }
 
 

@@ -152,7 +152,9 @@ def test_workers_with_other_weights_are_refused_also_after_a_stop(tmp_path):
     again.agree("a")
 
 
-def test_masks_are_the_pipelines_and_a_broken_picture_is_a_row_with_its_error(tiny_model, photos, tmp_path):
+def test_masks_are_the_pipelines_and_a_broken_picture_is_a_row_with_its_error(
+    tiny_model, photos, tmp_path, monkeypatch
+):
     import numpy as np
     from PIL import Image
 
@@ -170,11 +172,16 @@ def test_masks_are_the_pipelines_and_a_broken_picture_is_a_row_with_its_error(ti
             with Image.open(tmp_path / row["mask"]) as mask:
                 assert np.array_equal(np.asarray(mask), expected.labels)
             assert row["classes"] == [each["id"] for each in expected.classes] and len(row["classes"]) > 1
+            assert row["shares"] == [each["share"] for each in expected.classes] and row["scores"] is None
             assert (row["height"], row["width"]) == expected.labels.shape
     other = Labeller(tiny_model, Store(tmp_path))
-    assert other.fingerprint() == worker.fingerprint()
+    mark = worker.fingerprint()
+    assert other.fingerprint() == mark
+    with monkeypatch.context() as patch:
+        patch.setattr(labeller, "__version__", "0.0")
+        assert other.fingerprint() != mark
     other.pipeline.model.set_weights([value + 1 for value in other.pipeline.model.get_weights()])
-    assert other.fingerprint() != worker.fingerprint()
+    assert other.fingerprint() != mark
 
 
 def test_a_job_is_not_gone_on_with_after_the_processor_or_the_classes_were_changed(tiny_model, tmp_path):
@@ -202,6 +209,32 @@ def test_workers_find_a_model_by_its_whole_path_and_a_name_as_it_is(tmp_path, mo
     assert labeller.for_workers("nvidia/b0") == "nvidia/b0" and labeller.for_workers("gs://b/m") == "gs://b/m"
 
 
+def test_folders_of_masks_stay_small():
+    assert labeller.mask_name(1_234_567, "x") == "masks/001234/001234567.png"
+    names = {labeller.mask_name(None, name) for name in ("a.jpg", "b.jpg", "\udce9.jpg", "\udcea.jpg")}
+    assert len(names) == 4
+    for _, folder, file in (name.split("/") for name in names):
+        assert len(folder) == 3 and file.startswith(folder) and len(file) == 64 + len(".png")
+
+
+def test_a_picture_that_does_not_fit_in_memory_is_a_row_and_a_model_that_does_not_ends_the_job(
+    tiny_model, photos, tmp_path, monkeypatch
+):
+    worker = Labeller(tiny_model, Store(tmp_path))
+    item = inputs.Item(0, str(photos / "p00.jpg"))
+
+    def full(*_):
+        raise MemoryError("none left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(labeller, "pixels", full)
+        (row,) = worker.rows([(0, "x.jpg", item)])
+        assert (row["status"], row["error"]) == ("failed", "x.jpg does not fit in memory: none left")
+    monkeypatch.setattr(type(worker.pipeline.runtime), "__call__", full)
+    with pytest.raises(MemoryError, match="none left"):
+        list(worker.rows([(0, "x.jpg", item)]))
+
+
 def test_a_store_that_takes_no_more_ends_the_job_and_is_not_a_broken_picture(tiny_model, photos, tmp_path, monkeypatch):
     def full(self, name, data):
         raise StoreError("full")
@@ -219,9 +252,10 @@ def test_a_model_of_one_size_labels_windows_of_that_size_as_the_pipeline_does(
 
     only = property(lambda runtime: (32, 48), lambda runtime, size: None)
     monkeypatch.setattr(KerasModel, "size", only, raising=False)
-    worker = Labeller(tiny_model, Store(tmp_path), how=How("slide"))
+    worker = Labeller(tiny_model, Store(tmp_path), how=How("slide", scores=True))
     (row,) = worker.rows([(0, "x", str(photos / "p00.jpg"))])
-    expected = SegmentationPipeline.from_pretrained(tiny_model)(photos / "p00.jpg", mode="slide")
+    expected = SegmentationPipeline.from_pretrained(tiny_model)(photos / "p00.jpg", mode="slide", scores=True)
+    assert row["scores"] == [each["score"] for each in expected.classes]
     assert (row["status"], row["classes"]) == ("done", [each["id"] for each in expected.classes])
     with pytest.raises(ValueError, match=r"stride is \(40, 40\); expected at most the window, \(32, 48\)"):
         Labeller(tiny_model, Store(tmp_path), how=How("slide", stride=(40, 40)))

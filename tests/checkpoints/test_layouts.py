@@ -15,3 +15,8 @@ def test_a_row_of_the_tasks_says_what_its_model_has(head):
     assert shapes == expected_shapes(config, head)
     assert (head in [layer.name for layer in model.layers]) == (head is not None)
     assert shapes.get(task.bias) == ((config.num_labels,) if head else None)
+
+
+def test_tasks_are_called_by_the_fields_words():
+    words = {"decode_head": "segmentation", "classifier": "classification", None: "encoding"}
+    assert {head: task.name for head, task in TASKS.items()} == words

@@ -18,7 +18,7 @@ from segformer_tf import (
 )
 from segformer_tf.export import export as export_module
 from segformer_tf.export import signatures
-from segformer_tf.export.arguments import FORMATS, check
+from segformer_tf.export.arguments import FORMATS, check, check_for_transformers_js, check_resized
 from segformer_tf.export.export import export
 from segformer_tf.export.saved_model import next_version, weights_sha256
 from segformer_tf.storage import whole
@@ -417,7 +417,7 @@ def test_a_processor_that_makes_pictures_too_small_is_refused_before_the_work(tm
         ({"names": ["logits"], "format": "onnx"}, r"names is \['logits'\] for onnx, expected none: it is for saved_"),
         ({"labels_at": "input", "format": "litert"}, "labels_at is 'input' for litert, expected none"),
         ({"max_pixels": 10**6, "format": "keras"}, "max_pixels is 1000000 for keras, expected none"),
-        ({"max_pixels": -1}, "max_pixels is -1, expected a number above 0"),
+        ({"max_pixels": 0}, "max_pixels is 0, expected a number above 0"),
         ({"names": []}, "names is empty, expected some of serving_default, segment_tensor, logits, transformers"),
         ({"tolerance": float("nan"), "format": "keras"}, "tolerance is nan, expected 0 or more"),
         ({"tolerance": -0.1, "format": "keras"}, "tolerance is -0.1, expected 0 or more"),
@@ -434,6 +434,23 @@ def test_arguments_that_do_not_fit_are_named(tmp_path, arguments, message):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_a_converter_does_not_write_is_named():
+    with pytest.raises(ValueError, match="dtype is 'mixed_bfloat16' for onnx, expected 'float32', which converters"):
+        check("onnx", None, None, "float32", "mixed_bfloat16")
+    check("keras", None, None, "float32", "mixed_bfloat16")
+    for format, weights in (("onnx", "int8"), ("openvino", "float32")):
+        with pytest.raises(ValueError, match='calibration is for weights "int8" and openvino; weights is'):
+            check(format, None, None, weights, "float32", calibration=True)
+    check("openvino", None, None, "int8", "float32", calibration=True)
+
+
+def test_the_size_of_a_processor_that_resizes_nothing_does_not_matter():
+    check_resized(SegformerImageProcessor(do_resize=False, size=16), 32)
+    check_resized(SegformerImageProcessor(size={"shortest_edge": 32}), 32)
+    with pytest.raises(ValueError, match="expected at least 33 pixels a side"):
+        check_resized(SegformerImageProcessor(size={"shortest_edge": 32}), 33)
+
+
 def test_an_encoder_alone_is_not_served():
     with pytest.raises(
         ValueError, match="The model is a TFSegformerModel, expected one with a segmentation or classifier"
@@ -447,6 +464,8 @@ def test_a_missing_package_is_named_with_the_extra(tmp_path, monkeypatch):
         ImportError, match=r"onnx needs onnx, tf2onnx, onnxruntime: pip install 'segformer-tf\[export\]'"
     ):
         export(model(), tmp_path, "onnx", processor=processor())
+    with pytest.raises(ImportError, match=r"openvino, onnx, tf2onnx, nncf: pip install 'segformer-tf\[int8\]'"):
+        export_module._check_packages("openvino", calibrated=True)
 
 
 def test_a_pipeline_needs_nothing_beside_a_directory_of_versions():
@@ -468,6 +487,8 @@ def test_what_transformers_js_cannot_load_is_refused_before_the_work(tmp_path):
     binary = random_model(num_labels=1, id2label=None, data_format="channels_first")
     with pytest.raises(ValueError, match=r"num_labels 1, transformers\.js expects 3 channels and 2 classes or more"):
         export(binary, tmp_path, "onnx", program="transformers.js")
+    with pytest.raises(ValueError, match="num_channels 4 and num_labels 5"):
+        check_for_transformers_js("channels_first", 4, 5)
     assert not any(tmp_path.iterdir())
 
 

@@ -6,6 +6,7 @@ from PIL import Image
 from pngs import write_png
 
 from segformer_tf import SegformerImageProcessor
+from segformer_tf.images.depths import RAW, as_held, remember
 from segformer_tf.images.opening import open_image, to_class_ids
 
 
@@ -31,3 +32,23 @@ def test_of_pictures_greys_of_few_bits_reach_white(tmp_path, depth, factor):
             if decode:
                 image.load()
             np.testing.assert_array_equal(to_class_ids(image), ids * factor)
+
+
+@pytest.mark.parametrize("how", ["L;2", "L;2I", "L;2R"])
+def test_in_whatever_order_a_file_holds_its_few_bits(how):
+    grey = Image.fromarray(np.array([[0, 85, 170, 255]], np.uint8))
+    grey.info[RAW] = how
+    assert np.asarray(as_held(grey)).tolist() == [[0, 1, 2, 3]]
+    colours = grey.convert("RGB")  # which keeps `info`
+    assert as_held(colours) is colours
+    grey.info[RAW] = "L"
+    assert as_held(grey) is grey
+
+
+@pytest.mark.parametrize(("format", "expected"), [("png", "L"), ("jpeg", "L"), ("tiff", "L"), (None, "")])
+def test_every_format_says_in_a_word_how_it_holds_its_numbers(format, expected):
+    picture, stream = Image.new("L", (4, 3)), io.BytesIO()
+    if format:
+        picture.save(stream, format)
+        picture = Image.open(stream)
+    assert remember(picture) == picture.info[RAW] == expected

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import relative_difference
 
-from segformer_tf.models import kernels
+from segformer_tf.models import distribution, kernels
 from segformer_tf.models.kernels import portable_ops
 from segformer_tf.models.primitives import BatchNorm, LayerNorm, dense, drop_path
 
@@ -103,6 +103,18 @@ def test_batch_norm_over_replicas_is_that_of_the_whole_batch():
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
+def test_the_statistics_of_two_replicas_are_those_of_both(monkeypatch):
+    """As if the other had the same maps: the mean is the same, and the unbiased variance that of twice the values."""
+    layer, alone = BatchNorm(momentum=0.0), BatchNorm(momentum=0.0)
+    x = np.random.default_rng(0).normal(2.0, 3.0, (1, 2, 3, 4)).astype("float32")
+    alone(x, training=True)
+    monkeypatch.setattr(distribution, "replicas", lambda: 2)
+    monkeypatch.setattr(distribution, "total", lambda own: 2 * own)
+    layer(x, training=True)
+    np.testing.assert_allclose(layer.moving_mean, alone.moving_mean, rtol=1e-5)
+    np.testing.assert_allclose(layer.moving_variance, alone.moving_variance * (5 / 6) * (12 / 11), rtol=1e-5)
+
+
 def test_a_frozen_batch_norm_keeps_its_statistics():
     layer = BatchNorm()
     layer.build((None, None, None, 3))
@@ -120,6 +132,8 @@ def test_dense_equals_keras_own():
     layer.enable_lora(2)
     layer.lora_kernel_b.assign(np.ones(layer.lora_kernel_b.shape))
     assert relative_difference(layer(x), x @ np.asarray(layer.kernel) + layer.bias.numpy()) < 1e-6
+    bare = dense(7, 0.5, use_bias=False)
+    assert relative_difference(bare(x), x @ bare.kernel.numpy()) < 1e-6
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])

@@ -153,7 +153,8 @@ def test_what_the_decode_head_cannot_take_is_named_by_its_shape(small_config, pi
     states = TFSegformerModel(SegformerConfig(**SMALL, reshape_last_stage=False))(
         pixels, output_hidden_states=True
     ).hidden_states
-    for wrong in (states[1:], states[::-1], [*states, states[-1]], states[0]):
+    tokens = keras.ops.reshape(states[0], (2, -1, 8))
+    for wrong in (states[1:], states[::-1], [*states, states[-1]], states[0], [tokens, states[1]]):
         with pytest.raises(
             ValueError, match=r"The hidden states have shapes .* with \[8, 16\] channels: give all that"
         ):

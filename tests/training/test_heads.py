@@ -43,7 +43,7 @@ def test_a_class_without_a_row_of_its_name_starts_at_random(kind):
 
 
 @pytest.mark.parametrize("names", [{0: "Sky", 1: "ROAD", 2: "sign_symbol"}, {i: f"LABEL_{i}" for i in range(3)}])
-@pytest.mark.parametrize("before", [BEFORE, {i: f"LABEL_{i}" for i in range(3)}])
+@pytest.mark.parametrize("before", [BEFORE, {i: f"LABEL_{i}" for i in (2, 0, 1)}])
 def test_the_same_classes_and_names_that_nobody_gave_keep_the_head(names, before):
     model, logits = trained(KINDS[0], names)
     kept = logits()
