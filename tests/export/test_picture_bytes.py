@@ -42,6 +42,8 @@ GOOD = {
     "16-bit grey PNG": encoded(Image.fromarray(NOISE.integers(0, 65536, (40, 53), dtype=np.uint16))),
     "16-bit PNG": tf.io.encode_png(NOISE.integers(0, 65536, (40, 53, 3)).astype(np.uint16)).numpy(),
     "1-bit PNG": encoded(PHOTO.convert("1")),
+    "as small as it may be": encoded(picture(8, 9)),
+    "as large as it may be": encoded(picture(100, 200), "JPEG"),
 }
 DAMAGED = "The picture is damaged or cut short: send the whole file again."
 BAD = {
@@ -63,6 +65,12 @@ BAD = {
         "The picture is 1 x 1 pixels, expected at least 8 a side and at most 20000",
     ),
     "10000 x 10000": (encoded(Image.new("1", (10000, 10000))), "The picture is 10000 x 10000 pixels, expected"),
+    "65536 x 65536": (  # the product of which 32 bits do not hold
+        GOOD["PNG"][:16] + 2 * b"\0\1\0\0" + GOOD["PNG"][24:],
+        "The picture is 65536 x 65536 pixels, expected",
+    ),
+    "7 x 9": (encoded(picture(9, 7)), "The picture is 7 x 9 pixels, expected at least 8 a side"),
+    "one pixel too many": (encoded(picture(59, 339), "JPEG"), "The picture is 339 x 59 pixels, expected"),
     "large JPEG": (encoded(Image.new("L", (300, 200)), "JPEG"), "The picture is 300 x 200 pixels, expected"),
 }
 

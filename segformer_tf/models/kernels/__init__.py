@@ -210,6 +210,6 @@ def labels(logits, size):
 
 def counts(ids, bins: int):
     """How often each of 0 to bins - 1 is among `ids`, (N,) int32 -> (bins,) int32; ids are not negative."""
-    if keras.backend.backend() != "tensorflow" or _tracing.get().xla or _tracing.get().portable:
+    if keras.backend.backend() != "tensorflow" or _tracing.get().xla:
         return plain.counts(ids, bins)
     return tensorflow.counts(ids, bins)

@@ -1,6 +1,7 @@
 """Which table is taken: by backend, device, what is traced, and training."""
 
 import contextlib
+import contextvars
 import threading
 
 import keras
@@ -125,6 +126,25 @@ def test_contexts_that_overlap_leave_nothing_behind(kinds):
     second.__exit__(None, None, None)
     assert kernels.choose() is before
     assert kernels.constants(lambda: [None]) == [None]
+
+
+def test_a_context_that_ends_elsewhere_is_none_there():
+    """As a generator's does that another thread closes."""
+    context = kernels.for_xla()
+    contextvars.copy_context().run(context.__enter__)
+    context.__exit__(None, None, None)
+    assert not kernels.special()
+
+
+@pytest.mark.parametrize("context", [kernels.portable_ops, kernels.final_weights, kernels.for_xla])
+def test_graphs_for_something_of_their_own_resize_by_a_plain_op(context):
+    def ops_of_resizing():
+        run = tf.function(lambda x: kernels.resize_bilinear(x, (8, 8)))
+        return {node.op for node in run.get_concrete_function(tf.TensorSpec((1, 4, 4, 3))).graph.as_graph_def().node}
+
+    assert "IdentityN" in ops_of_resizing()  # by which TensorFlow marks a gradient that is written out
+    with context():
+        assert "IdentityN" not in ops_of_resizing()
 
 
 def test_an_error_inside_leaves_nothing_behind():

@@ -19,6 +19,22 @@ def test_gelu_is_the_exact_one():
     assert np.abs(plain.gelu(x) - keras.ops.gelu(x, approximate=False)).max() < 1e-6
 
 
+def test_activations_are_those_of_their_names():
+    x = np.linspace(-4, 4, 41)
+    tanh_form = 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+    sigmoid = 1 / (1 + np.exp(-x))
+    expected = {
+        **dict.fromkeys(("gelu_new", "gelu_pytorch_tanh"), tanh_form),
+        **dict.fromkeys(("silu", "swish"), x * sigmoid),
+        "relu": np.maximum(x, 0),
+        "tanh": np.tanh(x),
+        "sigmoid": sigmoid,
+    }
+    assert expected.keys() == plain.ACTIVATIONS.keys() - {"gelu"}
+    for name, values in expected.items():
+        assert np.abs(plain.activation(name, x.astype("float32")) - values).max() < 1e-5, name
+
+
 def test_resize_keeps_constants_and_is_linear():
     once = plain.resize_bilinear(MAP, (31, 45))
     assert once.shape == (2, 31, 45, 16)

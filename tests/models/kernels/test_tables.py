@@ -111,6 +111,16 @@ def test_a_kernel_gives_plains_values_and_gradients(table, case, dynamic, size, 
         assert relative_difference(ours, expected) < TOLERANCE[dtype]
 
 
+@pytest.mark.parametrize("case", ["layer_norm", "batch_norm"])
+@pytest.mark.parametrize("table", TABLES)
+def test_norms_of_64_bits_are_computed_in_64_bits(table, case):
+    x, gamma, beta = arrays(case, "tiny", "float64")
+    found = tf.nest.flatten(CASES[case][0](TABLES[table], x, gamma, beta))[0]
+    axes = -1 if case == "layer_norm" else (0, 1, 2)
+    mean, variance = (function(x.numpy(), axis=axes, keepdims=True) for function in (np.mean, np.var))
+    assert relative_difference(found, (x - mean) / np.sqrt(variance + 1e-5) * gamma + beta) < 1e-12
+
+
 def second_derivatives(table, case):
     """Of a sum of the gradients by the map and every weight, with signs that differ, by each of them."""
     map_, *weights = arrays(case, "tiny", "float32")
