@@ -2,6 +2,7 @@
 
 import io
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -202,6 +203,31 @@ def test_a_job_is_not_gone_on_with_after_the_processor_or_the_classes_were_chang
     assert len({before, resized, mark()}) == 3
 
 
+def test_a_job_follows_every_byte_of_an_exported_file(tmp_path):
+    files = [tmp_path / "model.xml", tmp_path / "model.bin", tmp_path / "saved" / "variables" / "x"]
+    files[2].parent.mkdir(parents=True)
+    made = object.__new__(Labeller)
+
+    def marks():
+        found = []
+        for source in (files[0], tmp_path / "saved"):
+            runtime = SimpleNamespace(source=str(source))
+            processor = SimpleNamespace(to_dict=dict)
+            made.pipeline = SimpleNamespace(model=None, id2label={}, runtime=runtime, processor=processor)
+            found.append(made.fingerprint())
+        return found
+
+    for file in files:
+        file.write_bytes(b"1")
+    (graph, saved) = before = marks()
+    assert marks() == before
+    files[1].write_bytes(b"2")
+    assert marks()[0] != graph and marks()[1] == saved
+    files[1].write_bytes(b"1")
+    files[2].write_bytes(b"2")
+    assert marks()[0] == graph and marks()[1] != saved
+
+
 def test_workers_find_a_model_by_its_whole_path_and_a_name_as_it_is(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run").mkdir()
@@ -230,6 +256,8 @@ def test_a_picture_that_does_not_fit_in_memory_is_a_row_and_a_model_that_does_no
         patch.setattr(labeller, "pixels", full)
         (row,) = worker.rows([(0, "x.jpg", item)])
         assert (row["status"], row["error"]) == ("failed", "x.jpg does not fit in memory: none left")
+    (row,) = worker.rows([(0, "x.jpg", b"no picture")])
+    assert row["status"] == "failed" and "x.jpg" in row["error"]
     monkeypatch.setattr(type(worker.pipeline.runtime), "__call__", full)
     with pytest.raises(MemoryError, match="none left"):
         list(worker.rows([(0, "x.jpg", item)]))

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 from reference import relative_difference
 
 from segformer_tf.bounds import ACTIVATIONS
@@ -40,3 +41,11 @@ def test_resize_keeps_constants_and_is_linear():
     assert once.shape == (2, 31, 45, 16)
     assert np.abs(plain.resize_bilinear(np.ones_like(MAP), (31, 45)) - 1.0).max() < 1e-6
     assert relative_difference(plain.resize_bilinear(3.0 * MAP, (31, 45)), 3.0 * np.asarray(once)) < 1e-6
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_the_variance_of_a_batch_is_unbiased_and_0_of_one_value(count):
+    x = np.random.default_rng(0).normal(size=(1, 1, count, 4)).astype("float32")
+    _, mean, variance = plain.batch_norm(x, np.ones(4, "float32"), np.zeros(4, "float32"), 1e-5)
+    np.testing.assert_allclose(mean, x.mean((0, 1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(variance, x.var((0, 1, 2), ddof=1) if count > 1 else np.zeros(4), rtol=1e-4)
