@@ -175,6 +175,20 @@ def test_a_file_is_compared_on_the_picture_that_is_given(tmp_path, monkeypatch):
     np.testing.assert_array_equal(seen[0], processor()(given, return_tensors="np").pixel_values)
 
 
+def test_a_difference_that_is_no_number_is_not_below_the_tolerance():
+    for difference, scale in ((np.nan, 1.0), (0.3, 2.0), (1.0, 0.0)):
+        with pytest.raises(ValueError, match=f"The file gives logits up to {difference:.3g} away .*: it was not kept"):
+            export_module._check_difference("The file", difference, scale, 0.1)
+    for difference, scale in ((0.1, 1.0), (0.0, 0.0)):
+        export_module._check_difference("The file", difference, scale, 0.1)
+    assert [export_module._relative(*pair) for pair in ((1.0, 4.0), (0.0, 0.0))] == [0.25, 0.0]
+    assert export_module._same_labels(*2 * [np.zeros((1, 5))], np.zeros((1, 64, 96, 3))) is None  # a classifier's
+
+
+def test_a_size_that_is_asked_for_is_resized_to():
+    assert export_module.at_size(SegformerImageProcessor(do_resize=False), (32, 64)).fixed_size == (32, 64)
+
+
 def test_weights_that_are_no_numbers_are_refused(tmp_path):
     broken = random_model()
     bias = broken.get_layer("decode_head").classifier.bias

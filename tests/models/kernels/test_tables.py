@@ -121,6 +121,19 @@ def test_norms_of_64_bits_are_computed_in_64_bits(table, case):
     assert relative_difference(found, (x - mean) / np.sqrt(variance + 1e-5) * gamma + beta) < 1e-12
 
 
+@pytest.mark.parametrize("case", ["layer_norm", "batch_norm"])
+@pytest.mark.parametrize("table", TABLES)
+def test_statistics_of_16_bits_are_taken_in_32(table, case):
+    """Of numbers of which 16 bits keep no sum: their mean is ten times their spread."""
+    random = np.random.default_rng(0)
+    x = tf.cast(random.normal(100.0, 10.0, (1, 5, 7, CHANNELS)), tf.bfloat16)
+    ones, zeros = tf.ones(CHANNELS, tf.bfloat16), tf.zeros(CHANNELS, tf.bfloat16)
+    found = tf.nest.flatten(CASES[case][0](TABLES[table], x, ones, zeros))[0]
+    wide, axes = np.asarray(x, "float64"), -1 if case == "layer_norm" else (0, 1, 2)
+    mean, variance = (function(wide, axis=axes, keepdims=True) for function in (np.mean, np.var))
+    assert relative_difference(tf.cast(found, "float32"), (wide - mean) / np.sqrt(variance)) < 4e-3
+
+
 def second_derivatives(table, case):
     """Of a sum of the gradients by the map and every weight, with signs that differ, by each of them."""
     map_, *weights = arrays(case, "tiny", "float32")
