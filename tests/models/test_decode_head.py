@@ -133,6 +133,13 @@ def test_activations_of_the_parts_count(head, maps, training):
         part.activation = keras.activations.linear
 
 
+def test_what_regularizes_the_activity_of_a_part_counts(head, maps):
+    head.linear_c[1].activity_regularizer = keras.regularizers.L2(1.0)
+    head(maps)
+    (loss,) = head.losses
+    assert float(loss) == pytest.approx(float(tf.reduce_sum(head.linear_c[1](maps[1]) ** 2)) / 2, rel=1e-4)  # a picture
+
+
 def test_frozen_batch_norm_stays_as_it_is_in_training(head, maps):
     head.batch_norm.trainable = False
     assert relative_difference(head(maps, training=True), head(maps, training=False)) < 1e-6
