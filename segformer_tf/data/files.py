@@ -11,7 +11,7 @@ from typing import Any
 
 from segformer_tf.data.splits import Split
 
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".pgm", ".ppm")
 MASKS = PICTURES  # those that are lossy are refused by their content
 MASK_ENDINGS = ("_mask", "_masks", "-mask", "_label", "_labels", "_seg")  # of a mask's name, after its picture's
 SPLIT_FOLDERS = {

@@ -45,6 +45,8 @@ RIGHT_VALUES = {
     "webp_pictures": (f(suffix="webp"), {}, ["class 0", "class 1"]),
     "upper_case_suffix": (f(suffix="JPG"), {}, ["class 0", "class 1"]),
     "tif_masks": (f(mask_name="{}.tif"), {}, ["class 0", "class 1"]),
+    "gif_masks": (f(mask_name="{}.gif"), {}, ["class 0", "class 1"]),
+    "pgm_masks": (f(mask_name="{}.pgm"), {}, ["class 0", "class 1"]),
     "png_named_jpg_as_mask": (f(mask_name="{}.jpg", format="png"), {}, ["class 0", "class 1"]),
     "sixteen_bit_masks": (f(mask=HALF.astype(np.uint16)), {}, ["class 0", "class 1"]),
     "one_bit_masks": (f(mask=HALF > 0), {}, ["class 0", "class 1"]),
