@@ -84,6 +84,15 @@ def of_values(masks: Sequence[Mask], classes: int | None, for_training: bool) ->
             )
 
 
+def without_meaning(files: Sequence[Path], values: Mapping[int, int]) -> str:
+    """Of masks whose values are not ids: value -> pixels of those that mean nothing."""
+    listed = told(sorted(values), [values[value] for value in sorted(values)])
+    reduced = (
+        " Its labels seem to be reduced already, so move the masks into another layout." if UNLABELLED in values else ""
+    )
+    return f"{named(files)}: values without a meaning, {listed}: correct the masks.{reduced}"
+
+
 def _where(masks: Sequence[Mask], number: int) -> str:
     """`a.png has the class id 9 (1 pixel)`."""
     files = [mask for mask in masks if number in mask.ids]
