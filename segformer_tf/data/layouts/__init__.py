@@ -88,6 +88,14 @@ def found_split(directory: str | Path, split: str, seed: int = 0) -> Split:
         problem = f"{where}: keep to {UNLABELLED} classes, or give that id to one without pixels, named unlabelled."
         found = dataclasses.replace(found, problems=[*found.problems, problem])
 
+    if found.has_masks and (named := [row for row in found.classes if _is_no_class(row) and row["id"] != UNLABELLED]):
+        note = (
+            f"{directory}: the class {named[0]['name']!r} (id {named[0]['id']}) is learned and scored as others are; "
+            f"if its pixels are meant to count for nothing, they need the id {UNLABELLED}, in the masks or, where these "
+            "are in colours, in the list of classes."
+        )
+        found = dataclasses.replace(found, notes=[*found.notes, note])
+
     def other_masks() -> Iterator[Any]:
         for name in layout.splits(Path(directory)):
             if name != split:
@@ -99,5 +107,9 @@ def found_split(directory: str | Path, split: str, seed: int = 0) -> Split:
 
 def _hidden_class(split: Split) -> str | None:
     """The name of a class whose pixels would not be seen, since its id is that of pixels that are not labelled."""
-    name = split.id2label.get(UNLABELLED)
-    return None if name is None or plain(name) in NO_CLASS else name
+    row = next((row for row in split.classes if row["id"] == UNLABELLED), None)
+    return None if row is None or _is_no_class(row) else str(row["name"])
+
+
+def _is_no_class(row: dict[str, Any]) -> bool:
+    return plain(str(row["name"])) in NO_CLASS

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from segformer_tf.data.classes import read_classes
+from segformer_tf.data.classes import note_lists, read_classes
 from segformer_tf.data.files import (
     MASK_ENDINGS,
     MASKS,
@@ -84,8 +84,10 @@ def _begun(parent: Path | None, split: str) -> bool:
 
 
 def read(directory: Path, split: str, seed: int) -> Split:
-    classes, coding = read_classes(directory)
     listed = Found()
+    classes, coding = read_classes(directory, listed)
+    if not classes:
+        note_lists(directory, listed)
     place = split_folder(directory, split)
     if not _both(directory) and _both(place):
         assert place is not None
@@ -152,9 +154,11 @@ def side_read(directory: Path, split: str, seed: int, name: str = "pictures and 
             f"splits {', '.join(splits_below(directory))}: add it."
         )
     place = folder or directory
-    classes, coding = read_classes(place)
+    classes, coding = read_classes(place, listed)
     if not classes:
-        classes, coding = read_classes(directory)
+        classes, coding = read_classes(directory, listed)
+    if not classes:
+        note_lists(directory, listed)
     files = files_in(place, MASKS, listed)
     masks = [file for file in files if file.stem.endswith(MASK_ENDINGS)]
     pictures = by_key([file for file in files if not file.stem.endswith(MASK_ENDINGS)], place, "picture", listed)
