@@ -105,9 +105,15 @@ def _look_at_mask(split: Split, number: int, found: Look) -> None:
     else:
         values = mask_values(target, split.coding)
         if values.shape != found.size:
+            advice = "resize one of them"
+            if found.turned and values.shape == found.size[::-1]:
+                advice = (
+                    "the mask lies as the pixels of the picture's file, which its EXIF tag turns; turn the masks in "
+                    "the same way, or write the pictures anew without the tag"
+                )
             raise ValueError(
                 f"{target} is {values.shape[0]} x {values.shape[1]} pixels, expected {found.size[0]} x "
-                f"{found.size[1]} as its picture {split.images[number].name}: resize one of them."
+                f"{found.size[1]} as its picture {split.images[number].name}: {advice}."
             )
     found.values = count(values)
     if UNKNOWN in found.values:

@@ -15,6 +15,7 @@ UNKNOWN = -1  # where a colour or value has no meaning
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 TRANSPARENT = -2  # where alpha is 0, which is not labelled whatever the other channels hold
 DEEP = ("I", *GREY_16, "F")
+LOSSY = {"WEBP": "lossy WebP", "TIFF": "TIFF with lossy compression", "MPO": "JPEG", "AVIF": "picture in AVIF"}
 GREY = ("1", "L", "P", *DEEP, "LA", "PA")
 
 
@@ -39,7 +40,7 @@ def mask_values(file: Path, coding: Coding) -> np.ndarray:
     """
     if is_lossy(file):
         with Image.open(file) as image:
-            kind = {"WEBP": "lossy WebP", "TIFF": "TIFF with lossy compression"}.get(str(image.format), image.format)
+            kind = LOSSY.get(str(image.format), image.format)
         raise ValueError(
             f"{file} is a {kind}, whose compression changes class ids at every edge; expected a lossless mask: export "
             "the masks again as PNG (a JPEG saved as PNG keeps the damage)."

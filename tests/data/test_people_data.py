@@ -117,6 +117,16 @@ RIGHT_VALUES = {
     ),
     "no_split_folders": (flat, {}, ["class 0", "class 1"]),
     "side_by_side": (lambda r: flat(r, "{}.jpg", "{}_mask.png"), {}, ["class 0", "class 1"]),
+    "side_by_side_by_scene": (lambda r: flat(r, "a/{}.jpg", "a/{}_mask.png"), {}, ["class 0", "class 1"]),
+    "endings_in_capitals": (lambda r: flat(r, "{}.JPG", "{}_Mask.PNG"), {}, ["class 0", "class 1"]),
+    "gt": (lambda r: flat(r, "{}.jpg", "{}_GT.png"), {}, ["class 0", "class 1"]),
+    "folders_in_capitals": (lambda r: flat(r, "Images/{}.JPG", "MASKS/{}.png"), {}, ["class 0", "class 1"]),
+    "masks_named_as_files": (lambda r: flat(r, masks="masks/{}.jpg.png"), {}, ["class 0", "class 1"]),
+    "accents_in_two_forms": (
+        lambda r: flat(r, "images/e\u0301{}.jpg", "masks/\u00e9{}.png"),
+        {},
+        ["class 0", "class 1"],
+    ),
     "hidden_files": (
         also(f(), text("images/train/._p0.jpg", "x"), text("annotations/train/.DS_Store", "x")),
         {},
@@ -319,7 +329,7 @@ WRONG = {
     "turned_picture_unturned_mask": (
         also(f(), put("images/train/p0.jpg", photo(), exif=TURNED)),
         {},
-        r"p0\.png is 40 x 60 pixels, expected 60 x 40",
+        r"p0\.png is 40 x 60 pixels, expected 60 x 40 .*which its EXIF tag turns; turn the masks in the same way",
     ),
     "colours_without_a_table": (
         f(mask=COLOURS[HALF]),
