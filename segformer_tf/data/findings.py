@@ -10,9 +10,10 @@ from segformer_tf.bounds import SMALLEST_SIDE
 from segformer_tf.config import SegformerConfig
 from segformer_tf.data.files import named
 from segformer_tf.data.looking import Look
-from segformer_tf.data.masks import TRANSPARENT, told
+from segformer_tf.data.masks import TRANSPARENT
 from segformer_tf.data.naming import made_up, plain
 from segformer_tf.data.splits import UNLABELLED
+from segformer_tf.images.colours import told
 
 MANY = 100  # classes that nobody named
 RARE = 0.001  # share of the training pixels
