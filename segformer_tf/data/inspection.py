@@ -121,7 +121,7 @@ def inspect(
     if broken not in ("stop", "skip"):
         raise ValueError(f'broken is {broken!r}, expected "stop" or "skip": choose one of these.')
     found = Inspection()
-    looks = {}
+    looks, colours = {}, Counter()
     for name, split in _open(data, splits, seed, found).items():
         found.layout = found.layout or split.layout
         found.errors += [problem for problem in split.problems if problem not in found.errors]
@@ -130,8 +130,12 @@ def inspect(
         split = dataclasses.replace(
             split, coding=coding, value_range=value_range or split.value_range, turn=turn and split.turn
         )
-        found.splits[name], looks[name] = _usable(split, look(split), broken, found)
+        seen = look(split)
+        for one in seen:
+            colours.update(one.colours)
+        found.splits[name], looks[name] = _usable(split, seen, broken, found)
         found.unusable[name] = len(split.images) - len(looks[name])
+    found.notes += findings.of_colours(colours)
     pairs = {name: list(zip(found.splits[name].images, seen, strict=True)) for name, seen in looks.items()}
     has_masks = all(split.has_masks for split in found.splits.values())
     findings.of_pictures(pairs, value_range is not None, found, padded=has_masks)

@@ -1,7 +1,8 @@
 """Mask files -> class ids: grey values, palettes and colours of any lossless format, upright, decoded by Pillow."""
 
 import functools
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,16 @@ BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 TRANSPARENT = -2  # where alpha is 0, which is not labelled whatever the other channels hold
 DEEP = ("I", *GREY_16, "F")
 LOSSY = {"WEBP": "lossy WebP", "TIFF": "TIFF with lossy compression", "MPO": "JPEG", "AVIF": "picture in AVIF"}
+MOST_COLOURS = 256  # of a mask that are kept
 GREY = ("1", "L", "P", *DEEP, "LA", "PA")
+
+
+class InColours(ValueError):
+    """A mask in colours, of which nobody says which is which: colour -> pixels, the most frequent."""
+
+    def __init__(self, colours: Sequence[tuple[int, int, int]], counts: Sequence[int], message: str):
+        self.colours = Counter(dict(zip(colours, counts, strict=False)))
+        super().__init__(message)
 
 
 def read_mask(file: Path, coding: Coding) -> np.ndarray:
@@ -102,9 +112,11 @@ def _as_they_are(image: Image.Image, file: Path, coding: Coding) -> np.ndarray:
     red = channels[..., 0]
     if not all_grey(channels):
         colours, counts = colours_in(channels)
-        raise ValueError(
+        raise InColours(
+            colours[:MOST_COLOURS],
+            counts,
             f"{file} is in colours ({told(colours, counts)}), expected class ids in grey or with a palette: say which "
-            'colour is which class in classes.json ("color") or labelmap.txt.'
+            'colour is which class in classes.json ("color") or labelmap.txt.',
         )
     if image.mode == "RGBA":
         _check_alpha(image, file)
