@@ -73,7 +73,9 @@ def _show(found: Any) -> None:
     console = Console(highlight=False)
     console.print(f"Layout: {found.layout}", markup=False)
     for name, split in found.splits.items():
-        console.print(f"{name}: {len(split):,} picture{'s' * (len(split) != 1)}", markup=False)
+        lost = found.unusable.get(name, 0)
+        told = f", {lost:,} of which cannot be used" if lost else ""
+        console.print(f"{name}: {len(split) + lost:,} picture{'s' * (len(split) + lost != 1)}{told}", markup=False)
     sizes = [f"{height} x {width} ({count:,})" for (height, width), count in found.sizes.most_common(4)]
     if len(found.sizes) > 4:
         sizes.append(f"{len(found.sizes) - 4} other sizes")

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from segformer_tf.data.masks import TRANSPARENT, told
+from segformer_tf.data.masks import TRANSPARENT
 from segformer_tf.data.naming import TWO
 from segformer_tf.data.splits import UNLABELLED
+from segformer_tf.images.colours import told
 
 
 def meaning(masks: Sequence[tuple[Path, Mapping[int, int]]]) -> dict[int, int]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from segformer_tf.data.files import Found, named
 from segformer_tf.data.naming import one_spelling, plain
 from segformer_tf.data.splits import UNLABELLED, Coding
 from segformer_tf.storage.read import read_json, read_lines, understanding
@@ -12,10 +13,21 @@ from segformer_tf.storage.read import read_json, read_lines, understanding
 BACKGROUND = {"id": 0, "name": "background", "color": [0, 0, 0]}
 BACKGROUNDS = ("_background_", "background", "__background__")  # what tools call it
 SHAPES = '[{"id": 0, "name": "road", "color": [128, 64, 128]}, ...], ["road", ...] or {"0": "road", ...}'
+# What rows of other tools say by which a class would be taken in another way: by `plain`, without plurals.
+LEFT_OUT = {"ignore", "ignored", "ignoreineval", "ignoreintraining", "exclude", "excluded", "skip", "void", "isvoid"}
+TAKEN = {"evaluate", "train", "training", "use", "used", "include", "included", "enabled"}
+NUMBERS = {"trainid", "value", "pixelvalue", "maskvalue", "labelvalue", "index", "labelid", "classid", "categoryid"}
+COLOURS = {"color", "colour", "rgb", "rgbcolor", "rgbcolour", "colorrgb", "colourrgb", "hex", "hexcolor", "hexcolour"}
+WEIGHTS = {"weight", "classweight", "lossweight"}
+JOINED = {"alias", "aliases", "mergeinto", "mergewith", "mapto", "mappedto", "replacedby"}
+LISTS = {"class", "classes", "classname", "classnames", "classdict", "label", "labels", "labelmap", "labelnames"}
+LISTS |= {"names", "categories", "palette", "colormap", "colourmap", "meta", "objclasstomachinecolor"}
 
 
-def read_classes(directory: Path) -> tuple[list[dict[str, Any]], Coding]:
+def read_classes(directory: Path, found: Found) -> tuple[list[dict[str, Any]], Coding]:
     """The classes that a file beside the pictures names, or none, and what the masks' colours mean by it.
+
+    What it says of a class besides, and would matter if it were read, is noted in `found`.
 
     Raises:
         ValueError: The file cannot be understood, which the message says with what was expected.
@@ -23,8 +35,49 @@ def read_classes(directory: Path) -> tuple[list[dict[str, Any]], Coding]:
     for name, read in (("classes.json", read_rows), ("labelmap.txt", read_labelmap), ("_classes.csv", read_csv)):
         if (directory / name).is_file():
             rows = read(directory / name)
+            found.notes += _not_read(rows, directory / name)
             return [row for row in rows if row["id"] != UNLABELLED or len(rows) > UNLABELLED], coloured(rows)
     return [], Coding()
+
+
+def note_lists(directory: Path, found: Found) -> None:
+    """Where no list of classes is read, notes those that are there in another form."""
+    files = [file for file in sorted(directory.iterdir()) if file.suffix.lower() in (".txt", ".csv", ".json", ".yaml")]
+    if others := [file for file in files if plain(file.stem) in LISTS and file.is_file()]:
+        found.notes.append(
+            f"{named(others)}: not read, classes are those of classes.json, labelmap.txt or _classes.csv; write "
+            f"{directory / 'classes.json'}, {SHAPES}."
+        )
+
+
+def _not_read(rows: Sequence[dict[str, Any]], file: Path) -> list[str]:
+    """A sentence for each key that is not read and looks as if it should change something; others are but kept."""
+    told = []
+    for key in dict.fromkeys(key for row in rows for key in row if key not in ("id", "name", "color")):
+        meant = [(row, advice) for row in rows if (advice := _meant(plain(str(key)), row.get(key), row))]
+        if meant:
+            names = named([repr(row["name"]) for row, _ in meant])
+            told.append(f'{file} says "{key}" of {names}, which is not read: {meant[0][1]}.')
+    return told
+
+
+def _meant(key: str, value: Any, row: Mapping[str, Any]) -> str:
+    """What to do for what another tool's key says of a class, "" where that is nothing."""
+    off = value in (False, None, 0, "", "false", "False", "no", "0")
+    if row["id"] != UNLABELLED and ((key in LEFT_OUT and not off) or (key in TAKEN and off and value is not None)):
+        return (
+            f"for what is not labelled masks have {UNLABELLED}, and masks in colours a row of that id; the class is "
+            "learned and scored as it stands"
+        )
+    if key in NUMBERS and isinstance(value, int) and value != row["id"]:
+        return 'the values of masks are the "id"s, which count from 0'
+    if key in COLOURS and row.get("color") is None and value is not None:
+        return 'a colour is written as "color": [red, green, blue], each 0 to 255'
+    if key in WEIGHTS and value not in (None, 1):
+        return "classes are weighed by --set class_weight_power, all alike by their pixels"
+    if key in JOINED and value:
+        return "classes are joined in the masks, which then have one id for both"
+    return ""
 
 
 def read_rows(file: Path) -> list[dict[str, Any]]:
@@ -112,7 +165,7 @@ def checked(rows: list[dict[str, Any]], file: Path) -> list[dict[str, Any]]:
         colour = tuple(row["color"])
         if len(colour) != 3 or not all(isinstance(value, int) and 0 <= value <= 255 for value in colour):
             raise ValueError(
-                f"{file} gives {row['name']!r} the colour {list(colour)}, expected three numbers 0 to 255."
+                f"{file} gives {row['name']!r} the colour {row['color']!r}, expected three numbers 0 to 255."
             )
         if colour in colours:
             raise ValueError(

@@ -15,9 +15,9 @@ ENDS = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}  # o
 
 
 def as_held(image: Image.Image, file: Path, greys: bool) -> Image.Image:
-    """A mask with the numbers of its file: 2- and 4-bit greys as 0 to 3 and 0 to 15, low bytes of 16-bit colours.
+    """A mask with the numbers of its file: greys by `images.depths`, low bytes of 16-bit colours.
 
-    With `greys`, 2- and 4-bit ones stay colours from 0 to 255.
+    With `greys` they stay colours from 0, black, to 255.
 
     Raises ValueError for colours of 16 bits that eight do not tell.
     """

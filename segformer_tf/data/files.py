@@ -11,9 +11,10 @@ from typing import Any
 
 from segformer_tf.data.splits import Split
 
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".pgm", ".ppm")
 MASKS = PICTURES  # those that are lossy are refused by their content
-MASK_ENDINGS = ("_mask", "_masks", "-mask", "_label", "_labels", "_seg")  # of a mask's name, after its picture's
+# Of a mask's name, after its picture's; in capitals or not.
+MASK_ENDINGS = ("_mask", "_masks", "-mask", "_label", "_labels", "_seg", "_segmentation", "_gt")
 SPLIT_FOLDERS = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validation"),
@@ -82,6 +83,12 @@ def hidden(name: str) -> bool:
     return name.startswith(".") or name in ("__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini")
 
 
+def is_mask(file: Path) -> bool:
+    """Whether a picture's name says that it is the mask of another."""
+    named_so = file.stem.lower().endswith(MASK_ENDINGS) and file.suffix.lower() in MASKS
+    return named_so and not hidden(file.name)
+
+
 def key_of(file: Path, root: Path) -> str:
     """What pairs a picture with its mask: the path below the folder without suffix, accents written in one way."""
     return unicodedata.normalize("NFC", file.relative_to(root).with_suffix("").as_posix())
@@ -102,7 +109,7 @@ def by_key(files: Sequence[Path], root: Path, kind: str, found: Found) -> dict[s
 
 
 def partners(images: dict[str, Path], masks: dict[str, Path]) -> dict[str, str | None]:
-    """Key of each picture -> that of the mask of its name (or `NAME_mask` and the like), in the order of the names."""
+    """Key of each picture -> that of the mask of its name (`NAME_mask`, `NAME.jpg` ...), in the order of the names."""
     short = {_without_ending(key): key for key in masks if _without_ending(key) not in masks}
     return {key: key if key in masks else short.get(key) for key in sorted(images)}
 
@@ -134,7 +141,8 @@ def pair(
 
 
 def _without_ending(key: str) -> str:
-    return next((key.removesuffix(ending) for ending in MASK_ENDINGS if key.endswith(ending)), key)
+    endings = (*MASK_ENDINGS, *PICTURES)  # the latter of NAME.jpg.png
+    return next((key[: -len(ending)] for ending in endings if key.lower().endswith(ending)), key)
 
 
 def names_below(files: Sequence[Path]) -> list[str]:
@@ -169,10 +177,40 @@ def gathered(told: Sequence[tuple[Path, str]]) -> list[str]:
     return found
 
 
-def split_names(split: str) -> list[str]:
-    """What a split's folder may be called: its names, also as Train and TRAIN."""
-    names = SPLIT_FOLDERS.get(split, (split,))
+def spellings(names: Sequence[str]) -> list[str]:
+    """Names, also as Train and TRAIN."""
     return [*names, *(name.capitalize() for name in names), *(name.upper() for name in names)]
+
+
+def folders_called(parent: Path, names: Sequence[str]) -> list[Path]:
+    """The folders of these names in any of their spellings, each once where a disk tells no capitals apart."""
+    folders = [parent / name for name in spellings(names) if (parent / name).is_dir()]
+    return [place for i, place in enumerate(folders) if not any(place.samefile(other) for other in folders[:i])]
+
+
+def split_names(split: str) -> list[str]:
+    """What a split's folder may be called."""
+    return spellings(SPLIT_FOLDERS.get(split, (split,)))
+
+
+def note_split_lists(directory: Path, found: Found) -> None:
+    """Notes lists of a split's pictures, where splits are drawn without them."""
+    places = [
+        place for place in (directory, directory / "splits", directory / "ImageSets/Segmentation") if place.is_dir()
+    ]
+    lists = [
+        file
+        for place in places
+        for split in SPLIT_FOLDERS
+        for name in split_names(split)
+        for file in [place / f"{name}.txt"]
+        if file.is_file()
+    ]
+    if lists:
+        found.notes.append(
+            f"{named(lists)}: not read, and the splits are drawn; make folders of these splits for the pictures and "
+            "their masks, or put all in Pascal VOC's folders, whose lists are read."
+        )
 
 
 def split_folder(parent: Path, split: str) -> Path | None:
@@ -212,9 +250,10 @@ def drawn_pairs(images: list, targets: list, folder: Path, split: str, seed: int
     for key, (_, target) in pairs.items():
         groups[target if by_class else None].append(key)
     keys = sorted(key for group in groups.values() for key in drawn(group, split, seed))
-    how = f"drawn by seed {seed}{' from each class' * by_class}"
-    found.notes.append(
-        f"{folder} has no split folders: {len(keys)} of {len(pairs)} pictures are in {split!r}, {how}. "
-        "Frames of one film belong in one split: make folders for them."
-    )
+    if pairs:
+        how = f"drawn by seed {seed}{' from each class' * by_class}"
+        found.notes.append(
+            f"{folder} has no split folders: {len(keys)} of {len(pairs)} pictures are in {split!r}, {how}. "
+            "Frames of one film belong in one split: make folders for them."
+        )
     return {"seed": seed, "pictures": keys}, [pairs[key][0] for key in keys], [pairs[key][1] for key in keys]

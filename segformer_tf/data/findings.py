@@ -1,5 +1,6 @@
 """What a look at the files means: errors before the first step, warnings, and the pixels of each class."""
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,11 +11,13 @@ from segformer_tf.bounds import SMALLEST_SIDE
 from segformer_tf.config import SegformerConfig
 from segformer_tf.data.files import named
 from segformer_tf.data.looking import Look
-from segformer_tf.data.masks import TRANSPARENT, told
+from segformer_tf.data.masks import TRANSPARENT
 from segformer_tf.data.naming import made_up, plain
 from segformer_tf.data.splits import UNLABELLED
+from segformer_tf.images.colours import told
 
 MANY = 100  # classes that nobody named
+LISTED = 30  # colours that are written out for a classes.json
 RARE = 0.001  # share of the training pixels
 TWELVE_BITS = 4096
 BINARY_HINT = "for masks of one foreground class say --binary (in Python binary=True)"
@@ -82,6 +85,29 @@ def of_values(masks: Sequence[Mask], classes: int | None, for_training: bool) ->
                 f"{_where(masks, strange)}, expected 0 to {classes - 1} or 255 for unlabelled: correct the mask, or "
                 f"add the class to classes.json or the model{hint}."
             )
+
+
+def without_meaning(files: Sequence[Path], values: Mapping[int, int]) -> str:
+    """Of masks whose values are not ids: value -> pixels of those that mean nothing."""
+    listed = told(sorted(values), [values[value] for value in sorted(values)])
+    reduced = (
+        " Its labels seem to be reduced already, so move the masks into another layout." if UNLABELLED in values else ""
+    )
+    return f"{named(files)}: values without a meaning, {listed}: correct the masks.{reduced}"
+
+
+def of_colours(colours: Mapping[tuple[int, ...], int]) -> list[str]:
+    """A sentence with the classes.json of masks in colours, of which nobody says which is which: colour -> pixels."""
+    if not colours:
+        return []
+    common = sorted(colours, key=lambda colour: (-colours[colour], colour))
+    rows = [{"id": i, "name": f"class {i}", "color": list(colour)} for i, colour in enumerate(common[:LISTED])]
+    edges = "; so many come of smooth edges or a lossy format, masks need one colour a class" * (len(common) > MANY)
+    listed = told(common, [colours[colour] for colour in common])
+    return [
+        f"all masks together have {len(common)} colours, {listed}{edges}; a classes.json for them, to be given your "
+        f"own names, and the id 255 for what is not labelled: {json.dumps(rows)}"
+    ]
 
 
 def _where(masks: Sequence[Mask], number: int) -> str:

@@ -32,6 +32,7 @@ class Inspection(Findings):
         classes: [{"id", "name", "color", "pixels": {split: number}, "share"}]; for classification "pictures" in place
             of "pixels". `share` is of all that is labelled, in all splits.
         unlabelled: Split -> pixels that are not labelled.
+        unusable: Split -> pictures that were found and are not in `splits`, since they or their masks cannot be used.
         sizes: (height, width) -> pictures.
         modes: Pillow's mode of the pictures (RGB, L, I;16 ...) -> pictures.
     """
@@ -40,6 +41,7 @@ class Inspection(Findings):
     splits: dict[str, Split] = field(default_factory=dict)
     classes: list[dict[str, Any]] = field(default_factory=list)
     unlabelled: dict[str, int] = field(default_factory=dict)
+    unusable: dict[str, int] = field(default_factory=dict)
     sizes: Counter = field(default_factory=Counter)
     modes: Counter = field(default_factory=Counter)
 
@@ -75,6 +77,7 @@ class Inspection(Findings):
         return {
             "layout": self.layout,
             "pictures": {name: len(split) for name, split in self.splits.items()},
+            "unusable": self.unusable,
             "drawn": {name: dict(split.chosen) for name, split in self.splits.items() if split.chosen} or None,
             "sizes": [{"height": h, "width": w, "pictures": n} for (h, w), n in self.sizes.most_common()],
             "modes": dict(self.modes),
@@ -118,7 +121,7 @@ def inspect(
     if broken not in ("stop", "skip"):
         raise ValueError(f'broken is {broken!r}, expected "stop" or "skip": choose one of these.')
     found = Inspection()
-    looks = {}
+    looks, colours = {}, Counter()
     for name, split in _open(data, splits, seed, found).items():
         found.layout = found.layout or split.layout
         found.errors += [problem for problem in split.problems if problem not in found.errors]
@@ -127,7 +130,12 @@ def inspect(
         split = dataclasses.replace(
             split, coding=coding, value_range=value_range or split.value_range, turn=turn and split.turn
         )
-        found.splits[name], looks[name] = _usable(split, look(split), broken, found)
+        seen = look(split)
+        for one in seen:
+            colours.update(one.colours)
+        found.splits[name], looks[name] = _usable(split, seen, broken, found)
+        found.unusable[name] = len(split.images) - len(looks[name])
+    found.notes += findings.of_colours(colours)
     pairs = {name: list(zip(found.splits[name].images, seen, strict=True)) for name, seen in looks.items()}
     has_masks = all(split.has_masks for split in found.splits.values())
     findings.of_pictures(pairs, value_range is not None, found, padded=has_masks)
@@ -189,15 +197,17 @@ def _judge(found: Inspection, looks: dict[str, list[Look]], config: SegformerCon
         found.classes = _counted(classes, {name: Counter(split.targets) for name, split in splits.items()}, "pictures")
         of_classes(found.classes, splits, looks, found)
         return
-    masks = []
+    masks, odd = [], Counter()
     for name, seen in looks.items():
         for file, one in zip(splits[name].targets, seen, strict=True):
             ids = Counter()
             for value, pixels in one.values.items():
-                ids[label_of(splits[name].coding.values, value)] += pixels
+                number = label_of(splits[name].coding.values, value)
+                ids[number] += pixels
+                odd.update({value: pixels} if number == UNKNOWN else {})
             masks.append(Mask(getattr(file, "file", file), name, ids))
     if strange := [mask.file for mask in masks if UNKNOWN in mask.ids]:
-        found.errors.append(_strange(strange, looks, splits))
+        found.errors.append(findings.without_meaning(strange, odd))
     if not classes and config is not None:
         classes = numbered([config.id2label[i] for i in sorted(config.id2label)])
         if config.num_labels == 1:
@@ -214,18 +224,6 @@ def _judge(found: Inspection, looks: dict[str, list[Look]], config: SegformerCon
     found.classes = _counted(classes, totals, "pixels")
     if not (strange or wrong):  # what the pixels are called is known
         findings.of_splits(masks, found.classes, found)
-
-
-def _strange(files: Sequence[Path], looks, splits: Mapping[str, Split]) -> str:
-    values = Counter()
-    for name, seen in looks.items():
-        for one in seen:
-            values.update({v: n for v, n in one.values.items() if label_of(splits[name].coding.values, v) == UNKNOWN})
-    listed = findings.told(sorted(values), [values[value] for value in sorted(values)])
-    reduced = (
-        " Its labels seem to be reduced already, so move the masks into another layout." if UNLABELLED in values else ""
-    )
-    return f"{findings.named(files)}: values without a meaning, {listed}: correct the masks.{reduced}"
 
 
 def _as_binary(found: Inspection, looks, classes) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from segformer_tf.data.masks import UNKNOWN, mask_values, unknown_colours
+from segformer_tf.data.masks import UNKNOWN, InColours, mask_values, unknown_colours
 from segformer_tf.data.pictures import read_picture
 from segformer_tf.data.shapes import Shapes
 from segformer_tf.data.splits import Split
@@ -29,6 +29,7 @@ class Look:
     Args:
         size: Height and width as the picture is read: as viewers show it, unless the split is not to be turned.
         values: Value in the mask -> pixels.
+        colours: Colour -> pixels, of a mask in colours of which nobody says which is which.
         problem: Why the pair cannot be used, a sentence that names the file.
         broken: Whether that is because a file cannot be decoded.
     """
@@ -40,6 +41,7 @@ class Look:
     highest: int | None = None
     digest: bytes = b""
     values: Counter = field(default_factory=Counter)
+    colours: Counter = field(default_factory=Counter)
     problem: str = ""
     broken: bool = False
 
@@ -58,6 +60,8 @@ def _look(split: Split, number: int) -> Look:
             _look_at_mask(split, number, found)
     except OSError as error:
         found.problem, found.broken = str(error), True
+    except InColours as error:
+        found.problem, found.colours = str(error), error.colours
     except ValueError as error:
         found.problem = str(error)
     return found
@@ -105,9 +109,15 @@ def _look_at_mask(split: Split, number: int, found: Look) -> None:
     else:
         values = mask_values(target, split.coding)
         if values.shape != found.size:
+            advice = "resize one of them"
+            if found.turned and values.shape == found.size[::-1]:
+                advice = (
+                    "the mask lies as the pixels of the picture's file, which its EXIF tag turns; turn the masks in "
+                    "the same way, or write the pictures anew without the tag"
+                )
             raise ValueError(
                 f"{target} is {values.shape[0]} x {values.shape[1]} pixels, expected {found.size[0]} x "
-                f"{found.size[1]} as its picture {split.images[number].name}: resize one of them."
+                f"{found.size[1]} as its picture {split.images[number].name}: {advice}."
             )
     found.values = count(values)
     if UNKNOWN in found.values:

@@ -1,7 +1,8 @@
 """Mask files -> class ids: grey values, palettes and colours of any lossless format, upright, decoded by Pillow."""
 
 import functools
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,33 @@ from PIL import Image
 
 from segformer_tf.data.depths import as_held
 from segformer_tf.data.splits import UNLABELLED, Coding
+from segformer_tf.images.colours import (
+    UNKNOWN,
+    all_grey,
+    channels_of,
+    colour_table,
+    colours_in,
+    packed,
+    palette_is_coloured,
+    palette_of,
+    told,
+)
 from segformer_tf.images.opening import GREY_16, is_lossy, open_image
 
-UNKNOWN = -1  # where a colour or value has no meaning
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 TRANSPARENT = -2  # where alpha is 0, which is not labelled whatever the other channels hold
 DEEP = ("I", *GREY_16, "F")
+LOSSY = {"WEBP": "lossy WebP", "TIFF": "TIFF with lossy compression", "MPO": "JPEG", "AVIF": "picture in AVIF"}
+MOST_COLOURS = 256  # of a mask that are kept
 GREY = ("1", "L", "P", *DEEP, "LA", "PA")
+
+
+class InColours(ValueError):
+    """A mask in colours, of which nobody says which is which: colour -> pixels, the most frequent."""
+
+    def __init__(self, colours: Sequence[tuple[int, int, int]], counts: Sequence[int], message: str):
+        self.colours = Counter(dict(zip(colours, counts, strict=False)))
+        super().__init__(message)
 
 
 def read_mask(file: Path, coding: Coding) -> np.ndarray:
@@ -39,7 +60,7 @@ def mask_values(file: Path, coding: Coding) -> np.ndarray:
     """
     if is_lossy(file):
         with Image.open(file) as image:
-            kind = {"WEBP": "lossy WebP", "TIFF": "TIFF with lossy compression"}.get(str(image.format), image.format)
+            kind = LOSSY.get(str(image.format), image.format)
         raise ValueError(
             f"{file} is a {kind}, whose compression changes class ids at every edge; expected a lossless mask: export "
             "the masks again as PNG (a JPEG saved as PNG keeps the damage)."
@@ -60,7 +81,7 @@ def _in_colours(image: Image.Image, coding: Coding) -> bool:
     if not coding.colours:
         return False
     if image.mode in ("P", "PA"):
-        return _palette_is_coloured(image, coding)
+        return palette_is_coloured(image, coding.colours)
     if image.mode == "1":
         return bits_are_colours(coding)
     return image.mode not in GREY or coding.greys
@@ -76,14 +97,7 @@ def _by_colours(image: Image.Image, coding: Coding) -> np.ndarray:
     if image.mode in DEEP:
         values = np.asarray(image).astype(np.int64)
         return np.where((values >= 0) & (values < 256), table[np.clip(values, 0, 255) * 0x10101], UNKNOWN)
-    return table[packed(_channels(image))]
-
-
-def _channels(image: Image.Image) -> np.ndarray:
-    """(H, W, 3 or 4) uint8; palettes by RGBA, as Pillow warns where one with transparency goes to RGB directly."""
-    if image.mode in ("RGB", "RGBA"):
-        return np.asarray(image)
-    return np.asarray(image.convert("RGBA" if image.mode in ("P", "PA") else "RGB"))
+    return table[packed(channels_of(image))]
 
 
 def _as_they_are(image: Image.Image, file: Path, coding: Coding) -> np.ndarray:
@@ -94,13 +108,15 @@ def _as_they_are(image: Image.Image, file: Path, coding: Coding) -> np.ndarray:
         if coding.bits and image.mode == "P" and (white := _is_white(image)) is not None:
             return white
         return _whole(np.asarray(image), file)
-    channels = _channels(image)
+    channels = channels_of(image)
     red = channels[..., 0]
-    if not (np.array_equal(red, channels[..., 1]) and np.array_equal(red, channels[..., 2])):
+    if not all_grey(channels):
         colours, counts = colours_in(channels)
-        raise ValueError(
+        raise InColours(
+            colours[:MOST_COLOURS],
+            counts,
             f"{file} is in colours ({told(colours, counts)}), expected class ids in grey or with a palette: say which "
-            'colour is which class in classes.json ("color") or labelmap.txt.'
+            'colour is which class in classes.json ("color") or labelmap.txt.',
         )
     if image.mode == "RGBA":
         _check_alpha(image, file)
@@ -130,33 +146,12 @@ def _check_alpha(image: Image.Image, file: Path) -> None:
         )
 
 
-def _palette(image: Image.Image) -> list[tuple[int, ...]]:
-    """256 colours; those after its end are black."""
-    table = [tuple(colour) for colour in np.reshape(image.getpalette("RGB") or [], (-1, 3)).tolist()]
-    return table + [(0, 0, 0)] * (256 - len(table))
-
-
 def _is_white(image: Image.Image) -> np.ndarray | None:
     """0 and 1 by black and white, where a palette begins with white and no other colour than these is in use."""
-    table, values = _palette(image), np.asarray(image)
+    table, values = palette_of(image), np.asarray(image)
     if table[0] != WHITE or {table[index] for index in np.unique(values)} - {BLACK, WHITE}:
         return None
     return np.array([colour == WHITE for colour in table], np.uint8)[values]
-
-
-def _palette_is_coloured(image: Image.Image, coding: Coding) -> bool:
-    """Whether a palette's colours say the classes, and not its indices: some tools order palettes by chance.
-
-    They do where all colours in use are classes', or most are and lie at other indices than the classes' ids; then one
-    that no class has is an error. A palette of other colours is decoration.
-    """
-    table = _palette(image)
-    used = np.unique(np.asarray(image.getchannel(0) if image.mode == "PA" else image)).tolist()
-    known = {index: coding.colours[table[index]] for index in used if table[index] in coding.colours}
-    moved = {index for index, number in known.items() if index != number}
-    if moved == {UNLABELLED} and table[known[UNLABELLED]] == table[UNLABELLED]:
-        return False  # a palette in the order of ids; the colour after its end is by chance a class's
-    return len(known) == len(used) or bool(moved and 2 * len(known) > len(used))
 
 
 def coded(values: np.ndarray, coding: Coding) -> np.ndarray:
@@ -179,45 +174,12 @@ def value_table(items: tuple) -> np.ndarray:
     return table
 
 
-@functools.lru_cache(maxsize=2)
-def colour_table(items: tuple) -> np.ndarray:
-    """Packed colour -> id, for all 2**24 colours, in the smallest integers that hold the ids."""
-    highest = max((number for _, number in items), default=0)
-    table = np.full(1 << 24, UNKNOWN, np.int16 if highest <= np.iinfo(np.int16).max else np.int32)
-    for (red, green, blue), number in items:
-        table[red << 16 | green << 8 | blue] = number
-    return table
-
-
-def packed(channels: np.ndarray) -> np.ndarray:
-    """(H, W, 3 or 4) uint8 -> (H, W) red << 16 | green << 8 | blue."""
-    red, green, blue = (channels[..., i].astype(np.uint32) for i in range(3))
-    return red << 16 | green << 8 | blue
-
-
-def colours_in(channels: np.ndarray) -> tuple[list[tuple[int, int, int]], list[int]]:
-    """The colours of a picture and their pixels, most frequent first."""
-    codes, counts = np.unique(packed(channels), return_counts=True)
-    order = np.argsort(-counts, kind="stable")
-    colours = [(int(c) >> 16, int(c) >> 8 & 255, int(c) & 255) for c in codes[order]]
-    return colours, counts[order].tolist()
-
-
 def unknown_colours(file: Path, values: np.ndarray) -> str:
     """The colours of a mask where its values are `UNKNOWN`, and their pixels."""
     image = open_image(file, channels=1)
     if isinstance(image, np.ndarray) or image.mode in DEEP:
         return told(*np.unique(np.squeeze(image)[values == UNKNOWN], return_counts=True))
-    return told(*colours_in(_channels(image)[values == UNKNOWN][None]), most=12)
-
-
-def told(keys, counts, most: int = 6) -> str:
-    """`0 (1,234 pixels), 255 (56 pixels) and 7 others`."""
-    text = ", ".join(
-        f"{key} ({count:,} pixel{'s' * (count != 1)})" for key, count in list(zip(keys, counts, strict=True))[:most]
-    )
-    more = len(keys) - most
-    return text + (f" and {more:,} others" if more > 0 else "")
+    return told(*colours_in(channels_of(image)[values == UNKNOWN][None]), most=12)
 
 
 def label_of(values: Mapping[int, int], value: int) -> int:

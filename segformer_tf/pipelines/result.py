@@ -13,8 +13,8 @@ from PIL import Image
 from segformer_tf import images
 from segformer_tf.images import raster, views
 from segformer_tf.images.classes import BACKGROUND, class_id, skipped
+from segformer_tf.images.colours import to_ids
 from segformer_tf.images.drawing import overlay_pixels
-from segformer_tf.images.opening import to_class_ids
 from segformer_tf.images.polygons import coco_annotations, svg
 from segformer_tf.pipelines import files, notebook
 from segformer_tf.pipelines.marks import mark
@@ -100,11 +100,16 @@ class SegmentationResult:
 
     @spell_checked
     def compare(self, truth: Any, ignore_index: int = 255) -> Image.Image:
-        """Picture, truth, prediction and wrong pixels side by side; `truth` is a mask: ids (H, W), or its file.
+        """Picture, truth, prediction and wrong pixels side by side; `truth` is a mask or its file.
 
-        Raises ValueError for a mask of another size, or with a value that is neither a class nor `ignore_index`.
+        It holds ids (H, W), or the colours of the model's classes (`palette`), in RGB or by a palette of its own.
+
+        Raises ValueError for a mask of another size, or with a value or colour that is neither a class nor
+        `ignore_index`.
         """
-        ids = to_class_ids(truth)
+        own = [tuple(self.palette[i].tolist()) for i in self.id2label]
+        colours = {colour: i for i, colour in zip(self.id2label, own, strict=True) if own.count(colour) == 1}
+        ids = to_ids(truth, colours, ignore_index)
         if ids.shape != self.labels.shape:
             raise ValueError(f"truth has size {ids.shape}; expected the picture's, {self.labels.shape}.")
         if unknown := sorted({*np.unique(ids).tolist()} - {*self.id2label, ignore_index}):

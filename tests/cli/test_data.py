@@ -1,6 +1,6 @@
 import json
 
-from people_data import HALF, folders, save
+from people_data import COLOURS, HALF, folders, save
 from typer.testing import CliRunner
 
 from segformer_tf.cli import data as commands  # noqa: F401  (it registers the commands)
@@ -24,6 +24,18 @@ def test_inspect_as_json_is_only_json_and_wrong_data_is_exit_1(tmp_path):
     assert found.exit_code == 1 and "--binary" in json.loads(found.stdout)["errors"][0]
     assert run("inspect", tmp_path, "--binary", "--picture", tmp_path / "sheet.png").exit_code == 0
     assert (tmp_path / "sheet.png").is_file()
+
+
+def test_inspect_counts_pictures_whose_masks_cannot_be_used(tmp_path):
+    folders(tmp_path)
+    (tmp_path / "annotations/train/p0.png").write_text("no picture")
+    for name in ("p0", "p1"):
+        save(tmp_path, f"annotations/val/{name}.png", COLOURS[HALF])
+    shown = run("inspect", tmp_path).output
+    assert "train: 2 pictures, 1 of which cannot be used" in shown
+    assert "val: 2 pictures, 2 of which cannot be used" in shown
+    found = json.loads(run("inspect", tmp_path, "--json").stdout)
+    assert found["pictures"] == {"train": 1, "val": 0} and found["unusable"] == {"train": 1, "val": 2}
 
 
 def test_every_layout_is_shown_without_data():

@@ -1,3 +1,4 @@
+import re
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -73,3 +74,59 @@ def test_a_class_of_the_id_that_means_unlabelled_is_refused_unless_it_is_that(tm
     text("classes.json", [name if i == 255 else f"n{i}" for i in range(300)])(tmp_path)
     errors = inspect(tmp_path).errors
     assert any("the class 'n255'" in error and "has the id 255" in error for error in errors) == (name == "n255")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("ignore", True, "for what is not labelled masks have 255"),
+        ("ignoreInEval", 1, "masks in colours a row of that id"),
+        ("evaluate", False, "learned and scored as it stands"),
+        ("train_id", 255, 'the values of masks are the "id"s'),
+        ("value", 128, 'the values of masks are the "id"s'),
+        ("colour", [1, 2, 3], r'"color": \[red, green, blue\]'),
+        ("weight", 2.5, "class_weight_power"),
+        ("merge_into", "wall", "joined in the masks"),
+    ],
+)
+def test_a_key_that_looks_as_if_it_changed_something_is_told(tmp_path, key, value, told):
+    folders(tmp_path)
+    text("classes.json", [{"id": 0, "name": "wall"}, {"id": 1, "name": "leaf", key: value}])(tmp_path)
+    found = inspect(tmp_path)
+    (note,) = (note for note in found.notes if "is not read" in note)
+    assert not found.errors
+    assert re.search(rf"""classes\.json says "{key}" of 'leaf', which is not read: .*{told}""", note)
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"supercategory": "plant", "isthing": 1, "shape": "polygon", "hotkey": "a", "attributes": [], "visible": False},
+        {"ignore": False, "evaluate": True, "trainId": 1, "weight": 1, "alias": None},
+    ],
+)
+def test_other_tools_keys_without_a_meaning_here_are_no_matter(tmp_path, extra):
+    folders(tmp_path)
+    rows = [{"id": 0, "name": "wall"}, {"id": 1, "name": "leaf", **extra}, {"id": 255, "name": "void", "ignore": True}]
+    text("classes.json", rows)(tmp_path)
+    found = inspect(tmp_path)
+    assert not found.errors and not found.notes and len(found.classes) == 2
+
+
+@pytest.mark.parametrize("name", ["classes.txt", "class_dict.csv", "Classes.json", "labels.txt"])
+def test_a_list_of_classes_in_another_form_is_told(tmp_path, name):
+    folders(tmp_path)
+    text(name, "wall\nleaf\n")(tmp_path)
+    (note,) = inspect(tmp_path).notes
+    assert name in note and "not read, classes are those of classes.json" in note
+    text("classes.json", ["wall", "leaf"])(tmp_path)
+    assert not inspect(tmp_path).notes
+
+
+def test_a_class_that_is_named_as_none_is_told_unless_its_id_says_so(tmp_path):
+    folders(tmp_path)
+    text("classes.json", ["Void", "leaf"])(tmp_path)
+    (note,) = inspect(tmp_path).notes
+    assert "the class 'Void' (id 0) is learned and scored as others are" in note and "the id 255" in note
+    text("classes.json", [{"id": i, "name": name} for i, name in ((0, "wall"), (1, "leaf"), (255, "void"))])(tmp_path)
+    assert not inspect(tmp_path).notes

@@ -4,7 +4,7 @@ import unicodedata
 
 import numpy as np
 import pytest
-from people_data import HALF, coco, flat, labelme, voc, yolo
+from people_data import HALF, coco, flat, folders, labelme, voc, write, yolo
 from PIL import Image
 from small_data import CLASSES
 
@@ -224,3 +224,26 @@ def test_several_folders_of_masks_are_told(data):
     touch_png(data / "masks/train/p0.png")
     (note,) = (note for note in read_split(data).notes if "the masks are those of" in note)
     assert note.endswith(f"those of {data / 'annotations'}; {data / 'masks'} is left out.")
+
+
+def test_a_data_set_that_lies_in_a_folder_of_the_given_one_is_named(tmp_path):
+    folders(tmp_path / "unpacked")
+    with pytest.raises(
+        FileNotFoundError, match=f"it has unpacked/, where {tmp_path / 'unpacked'} is a data set: give that"
+    ):
+        inspect(tmp_path)
+
+
+@pytest.mark.parametrize("masks", ["masks/{}.png", "images/{}_mask.png"])
+@pytest.mark.parametrize("name", ["train.txt", "splits/Val.txt"])
+def test_lists_of_splits_that_are_not_read_are_told(tmp_path, masks, name):
+    flat(tmp_path, masks=masks)
+    assert not any("not read" in note for note in inspect(tmp_path).notes)
+    write(tmp_path, name, "p0\n")
+    (note,) = (note for note in inspect(tmp_path).notes if "not read" in note)
+    assert str(tmp_path / name) in note and "make folders of these splits" in note
+
+
+def test_pictures_without_any_mask_are_not_said_to_be_drawn(tmp_path):
+    flat(tmp_path, masks="masks/other{}.png")
+    assert not any("drawn" in note for note in inspect(tmp_path).notes)

@@ -106,3 +106,15 @@ def test_more_classes_than_sixteen_bits_tell_have_colours_too(tmp_path):
     colours = {(i >> 8, i & 255, 7): i for i in range(40_000)}
     save(tmp_path, "m.png", np.array([[[39_999 >> 8, 39_999 & 255, 7], [0, 3, 7]]], np.uint8))
     np.testing.assert_array_equal(read_mask(tmp_path / "m.png", Coding(colours)), [[39_999, 3]])
+
+
+def test_the_colours_of_all_masks_are_given_as_a_list_of_classes(tmp_path):
+    folders(tmp_path, mask=COLOURS[HALF])
+    other = COLOURS[HALF]
+    other[:2] = 7, 8, 9
+    save(tmp_path, "annotations/val/p1.png", other)
+    found = inspect(tmp_path)
+    (note,) = (note for note in found.notes if "all masks together have 3 colours" in note)
+    assert found.errors
+    (tmp_path / "classes.json").write_text(note[note.index("[{") :])
+    assert [row["color"] for row in inspect(tmp_path).check().classes] == [*COLOURS.tolist(), [7, 8, 9]]

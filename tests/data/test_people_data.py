@@ -45,6 +45,8 @@ RIGHT_VALUES = {
     "webp_pictures": (f(suffix="webp"), {}, ["class 0", "class 1"]),
     "upper_case_suffix": (f(suffix="JPG"), {}, ["class 0", "class 1"]),
     "tif_masks": (f(mask_name="{}.tif"), {}, ["class 0", "class 1"]),
+    "gif_masks": (f(mask_name="{}.gif"), {}, ["class 0", "class 1"]),
+    "pgm_masks": (f(mask_name="{}.pgm"), {}, ["class 0", "class 1"]),
     "png_named_jpg_as_mask": (f(mask_name="{}.jpg", format="png"), {}, ["class 0", "class 1"]),
     "sixteen_bit_masks": (f(mask=HALF.astype(np.uint16)), {}, ["class 0", "class 1"]),
     "one_bit_masks": (f(mask=HALF > 0), {}, ["class 0", "class 1"]),
@@ -115,6 +117,16 @@ RIGHT_VALUES = {
     ),
     "no_split_folders": (flat, {}, ["class 0", "class 1"]),
     "side_by_side": (lambda r: flat(r, "{}.jpg", "{}_mask.png"), {}, ["class 0", "class 1"]),
+    "side_by_side_by_scene": (lambda r: flat(r, "a/{}.jpg", "a/{}_mask.png"), {}, ["class 0", "class 1"]),
+    "endings_in_capitals": (lambda r: flat(r, "{}.JPG", "{}_Mask.PNG"), {}, ["class 0", "class 1"]),
+    "gt": (lambda r: flat(r, "{}.jpg", "{}_GT.png"), {}, ["class 0", "class 1"]),
+    "folders_in_capitals": (lambda r: flat(r, "Images/{}.JPG", "MASKS/{}.png"), {}, ["class 0", "class 1"]),
+    "masks_named_as_files": (lambda r: flat(r, masks="masks/{}.jpg.png"), {}, ["class 0", "class 1"]),
+    "accents_in_two_forms": (
+        lambda r: flat(r, "images/e\u0301{}.jpg", "masks/\u00e9{}.png"),
+        {},
+        ["class 0", "class 1"],
+    ),
     "hidden_files": (
         also(f(), text("images/train/._p0.jpg", "x"), text("annotations/train/.DS_Store", "x")),
         {},
@@ -317,7 +329,7 @@ WRONG = {
     "turned_picture_unturned_mask": (
         also(f(), put("images/train/p0.jpg", photo(), exif=TURNED)),
         {},
-        r"p0\.png is 40 x 60 pixels, expected 60 x 40",
+        r"p0\.png is 40 x 60 pixels, expected 60 x 40 .*which its EXIF tag turns; turn the masks in the same way",
     ),
     "colours_without_a_table": (
         f(mask=COLOURS[HALF]),

@@ -283,6 +283,17 @@ def test_a_comparison_has_the_truth_where_truth_belongs(result):
     np.testing.assert_array_equal(result.compare(truth, ignore_index=99), expected)
 
 
+def test_a_truth_in_the_models_colours_is_its_ids(result, tmp_path):
+    truth = np.roll(LABELS, 1, axis=1)
+    Image.fromarray(result.palette[truth]).save(tmp_path / "truth.png")
+    np.testing.assert_array_equal(result.compare(tmp_path / "truth.png"), result.compare(truth))
+    Image.fromarray(np.full((*LABELS.shape, 3), (1, 2, 3), np.uint8)).save(tmp_path / "other.png")
+    with pytest.raises(
+        ValueError, match=r"other\.png has .* pixels in colours that no class of the model has, \(1, 2, 3\)"
+    ):
+        result.compare(tmp_path / "other.png")
+
+
 def test_a_heat_map_is_of_its_class_at_its_opacity(result):
     car = np.linspace(0, 1, LABELS.size).reshape(LABELS.shape).astype(np.float16)
     drawn = SegmentationResult(**{**vars(result), "maps": {"car": car, "entropy": car / 2}})

@@ -1,11 +1,12 @@
 """The layouts that data sets come in, told by themselves: one row each, its reader in a file of its own."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from segformer_tf.data.files import hidden, named
 from segformer_tf.data.greys import settled
 from segformer_tf.data.layouts import class_folders, coco, folders, labelme, published, shards, voc, yolo
 from segformer_tf.data.naming import plain
@@ -35,6 +36,7 @@ NO_CLASS = (
     "ignored",
     "unused",
 )  # names for the id 255, without separators
+MOST = 20  # folders that are looked into, where a directory has no layout
 MORE = "`segformer-tf inspect --layouts` shows every layout."
 
 
@@ -51,11 +53,31 @@ def layout_of(directory: str | Path) -> Layout:
     for layout in LAYOUTS:
         if layout.found(directory):
             return layout
-    there = sorted(entry.name + "/" * entry.is_dir() for entry in directory.iterdir() if entry.name[0] != ".")
+    inside = [entry for entry in sorted(directory.iterdir()) if entry.name[0] != "."]
+    there = [entry.name + "/" * entry.is_dir() for entry in inside]
     shown = ", ".join(there[:8]) + (f" and {len(there) - 8} more" if len(there) > 8 else "")
+    whole = [entry for entry in inside if entry.is_dir() and not hidden(entry.name)][:MOST]
     raise FileNotFoundError(
-        f"{directory} is in no layout that is known: it has {shown or 'nothing'}; expected, for one,\n"
+        f"{directory} is in no layout that is known: it has {shown or 'nothing'}{_parts(directory, whole)}; expected, "
+        "for one,\n"
         f"{folders.TREE}\nor\n{class_folders.TREE}\n{MORE}"
+    )
+
+
+def _parts(directory: Path, folders: Sequence[Path]) -> str:
+    """What a message says of folders that are data sets themselves, as of one that was unpacked inside another."""
+    known = []
+    for folder in folders:
+        with suppress(OSError, ValueError):
+            known += [folder] * any(layout.found(folder) for layout in LAYOUTS)
+    if not known:
+        return ""
+    if len(known) == 1:
+        return f", where {known[0]} is a data set: give that"
+    images, masks = (directory / kind / known[0].name for kind in ("images", "masks"))
+    return (
+        f", where {named(known)} are data sets: give one of them, or move all pictures into {images} and the like, and "
+        f"masks into {masks}"
     )
 
 
@@ -88,6 +110,14 @@ def found_split(directory: str | Path, split: str, seed: int = 0) -> Split:
         problem = f"{where}: keep to {UNLABELLED} classes, or give that id to one without pixels, named unlabelled."
         found = dataclasses.replace(found, problems=[*found.problems, problem])
 
+    if found.has_masks and (learned := [row for row in found.classes if _is_no_class(row) and row["id"] != UNLABELLED]):
+        note = (
+            f"{directory}: the class {learned[0]['name']!r} (id {learned[0]['id']}) is learned and scored as others "
+            f"are; if its pixels are to count for nothing, they need the id {UNLABELLED}, in the masks, or in the list "
+            "of classes where masks are in colours."
+        )
+        found = dataclasses.replace(found, notes=[*found.notes, note])
+
     def other_masks() -> Iterator[Any]:
         for name in layout.splits(Path(directory)):
             if name != split:
@@ -99,5 +129,9 @@ def found_split(directory: str | Path, split: str, seed: int = 0) -> Split:
 
 def _hidden_class(split: Split) -> str | None:
     """The name of a class whose pixels would not be seen, since its id is that of pixels that are not labelled."""
-    name = split.id2label.get(UNLABELLED)
-    return None if name is None or plain(name) in NO_CLASS else name
+    row = next((row for row in split.classes if row["id"] == UNLABELLED), None)
+    return None if row is None or _is_no_class(row) else str(row["name"])
+
+
+def _is_no_class(row: dict[str, Any]) -> bool:
+    return plain(str(row["name"])) in NO_CLASS

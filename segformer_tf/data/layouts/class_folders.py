@@ -16,7 +16,7 @@ from segformer_tf.data.files import (
     splits_below,
     walk,
 )
-from segformer_tf.data.layouts.folders import IMAGE_FOLDERS
+from segformer_tf.data.layouts.folders import IMAGE_FOLDERS, both
 from segformer_tf.data.naming import plain
 from segformer_tf.data.splits import Layout, Split
 
@@ -45,7 +45,8 @@ def _has_pictures(folder: Path) -> bool:
 
 
 def _has_splits(directory: Path) -> bool:
-    return any(_classes_below(split_folder(directory, split)) for split in splits_below(directory))
+    below = [entry for split in splits_below(directory) for entry in _classes_below(split_folder(directory, split))]
+    return bool(below) and not any(map(both, below))
 
 
 def _is_split(folder: Path) -> bool:
@@ -57,7 +58,7 @@ def found(directory: Path) -> bool:
     if _has_splits(directory):
         return True
     below = [entry for entry in _classes_below(directory) if _has_pictures(entry)]
-    if any(plain(entry.name) in OTHERS for entry in below):
+    if any(plain(entry.name) in OTHERS or both(entry) for entry in below):
         return False
     return len(below) > 1 and sum(map(_is_split, below)) <= 1
 

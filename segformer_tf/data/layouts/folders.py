@@ -1,11 +1,12 @@
 """Pictures and masks of one name: in folders, below or above the split's, or side by side, as Roboflow has them."""
 
+import os
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
-from segformer_tf.data.classes import read_classes
+from segformer_tf.data.classes import note_lists, read_classes
 from segformer_tf.data.files import (
-    MASK_ENDINGS,
     MASKS,
     PICTURES,
     SPLIT_FOLDERS,
@@ -13,23 +14,30 @@ from segformer_tf.data.files import (
     by_key,
     drawn_pairs,
     files_in,
+    folders_called,
+    hidden,
+    is_mask,
+    key_of,
     named,
+    note_split_lists,
     pair,
+    partners,
     split_folder,
     splits_below,
 )
 from segformer_tf.data.splits import Layout, Split
 
+SCENES, LOOKED_AT = 20, 200  # folders, and files in each, that are looked at for masks; those of classes may be many
 IMAGE_FOLDERS = ("images", "image", "imgs", "img")
-MASK_FOLDERS = ("annotations", "masks", "labels", "mask", "label", "annotation")
+MASK_FOLDERS = ("annotations", "masks", "labels", "mask", "label", "annotation", "gt", "groundtruth", "ground_truth")
 TREE = """DIR/images/train/NAME.jpg        (or .jpeg .png .bmp .webp .tif .tiff; folders inside are fine)
 DIR/images/val/NAME.jpg
 DIR/annotations/train/NAME.png   (or masks/, labels/; or NAME_mask.png)
 DIR/annotations/val/NAME.png
 DIR/classes.json                 (optional: names, and colours of masks in colours)
 Also DIR/train/images, DIR/train/masks ...; and DIR/images, DIR/masks without split folders."""
-SIDE_TREE = """DIR/train/NAME.jpg   (or all in DIR, without split folders)
-DIR/train/NAME_mask.png
+SIDE_TREE = """DIR/train/NAME.jpg   (or all in DIR, without split folders; a folder for each scene is fine)
+DIR/train/NAME_mask.png   (or _label, _seg, _segmentation, _gt)
 DIR/val/NAME.jpg
 DIR/val/NAME_mask.png"""
 ROBOFLOW_TREE = """DIR/train/NAME.jpg
@@ -39,17 +47,17 @@ DIR/valid/ ... DIR/test/ ..."""
 
 
 def image_folder(parent: Path) -> Path | None:
-    return next((parent / name for name in IMAGE_FOLDERS if (parent / name).is_dir()), None)
+    return next(iter(folders_called(parent, IMAGE_FOLDERS)), None)
 
 
 def mask_folder(parent: Path) -> Path | None:
     """The folder of masks beside `images/`; not one of annotations in text, which other layouts have."""
-    folders = [parent / name for name in MASK_FOLDERS if (parent / name).is_dir()]
+    folders = folders_called(parent, MASK_FOLDERS)
     return next(_with_masks(parent), next((folder for folder in folders if not _has(folder, (".txt", ".json"))), None))
 
 
 def _with_masks(parent: Path) -> Iterator[Path]:
-    return (parent / name for name in MASK_FOLDERS if (parent / name).is_dir() and _has(parent / name, MASKS))
+    return (folder for folder in folders_called(parent, MASK_FOLDERS) if _has(folder, MASKS))
 
 
 def _has(folder: Path, suffixes) -> bool:
@@ -58,15 +66,16 @@ def _has(folder: Path, suffixes) -> bool:
 
 def _below(directory: Path) -> bool:
     """DIR/train/images and DIR/train/masks."""
-    return any(_both(split_folder(directory, split)) for split in SPLIT_FOLDERS)
+    return any(both(split_folder(directory, split)) for split in SPLIT_FOLDERS)
 
 
-def _both(parent: Path | None) -> bool:
+def both(parent: Path | None) -> bool:
+    """Whether it holds a folder of pictures and one of masks."""
     return parent is not None and image_folder(parent) is not None and mask_folder(parent) is not None
 
 
 def found(directory: Path) -> bool:
-    return _both(directory) or _below(directory)
+    return both(directory) or _below(directory)
 
 
 def splits(directory: Path) -> list[str]:
@@ -84,10 +93,12 @@ def _begun(parent: Path | None, split: str) -> bool:
 
 
 def read(directory: Path, split: str, seed: int) -> Split:
-    classes, coding = read_classes(directory)
     listed = Found()
+    classes, coding = read_classes(directory, listed)
+    if not classes:
+        note_lists(directory, listed)
     place = split_folder(directory, split)
-    if not _both(directory) and _both(place):
+    if not both(directory) and both(place):
         assert place is not None
         images, masks, whole = image_folder(place), mask_folder(place), True
     else:
@@ -111,20 +122,24 @@ def read(directory: Path, split: str, seed: int) -> Split:
                 )
             images, masks = names
     assert images is not None and masks is not None
-    taken, *others = [*_with_masks(directory if _both(directory) else place or directory)] or [masks]
+    taken, *others = [*_with_masks(directory if both(directory) else place or directory)] or [masks]
     if others:
         listed.notes.append(f"the masks are those of {taken}; {named(others)} is left out.")
     pictures = by_key(files_in(images, PICTURES, listed), images, "picture", listed)
     targets = by_key(files_in(masks, MASKS, listed), masks, "mask", listed)
     chosen = None
     files, partners = pair(pictures, targets, masks, listed)
-    if whole and _both(directory):
+    if whole and both(directory):
+        note_split_lists(directory, listed)
         chosen, files, partners = drawn_pairs(files, partners, images, split, seed, listed)
     return listed.split(split, files, partners, classes, coding, layout=LAYOUT.name, chosen=chosen)
 
 
 def side_found(directory: Path) -> bool:
-    return any(_has_ending(folder) for folder in _side_folders(directory))
+    """Also where each scene has a folder; there a mask must have its picture, since classes' folders look alike."""
+    folders = _side_folders(directory)
+    below = (Path(folder, name) for folder in folders for name in next(os.walk(folder))[1] if not hidden(name))
+    return any(any(map(is_mask, folder.iterdir())) for folder in folders) or any(map(_has_pair, islice(below, SCENES)))
 
 
 def _side_folders(directory: Path) -> list[Path]:
@@ -132,11 +147,12 @@ def _side_folders(directory: Path) -> list[Path]:
     return [directory, *(folder for folder in folders if folder)]
 
 
-def _has_ending(folder: Path) -> bool:
-    return any(
-        file.stem.endswith(MASK_ENDINGS) and file.suffix.lower() in MASKS and not file.name.startswith(".")
-        for file in folder.iterdir()
-    )
+def _has_pair(folder: Path) -> bool:
+    """Whether there is a mask with its picture, among the first files."""
+    some = sorted(islice(folder.iterdir(), LOOKED_AT))
+    keys = {key_of(file, folder): file for file in some if file.suffix.lower() in MASKS and not is_mask(file)}
+    masks = {key_of(file, folder): file for file in some if is_mask(file)}
+    return any(partners(keys, masks).values())
 
 
 def side_splits(directory: Path) -> list[str]:
@@ -152,15 +168,18 @@ def side_read(directory: Path, split: str, seed: int, name: str = "pictures and 
             f"splits {', '.join(splits_below(directory))}: add it."
         )
     place = folder or directory
-    classes, coding = read_classes(place)
+    classes, coding = read_classes(place, listed)
     if not classes:
-        classes, coding = read_classes(directory)
+        classes, coding = read_classes(directory, listed)
+    if not classes:
+        note_lists(directory, listed)
     files = files_in(place, MASKS, listed)
-    masks = [file for file in files if file.stem.endswith(MASK_ENDINGS)]
-    pictures = by_key([file for file in files if not file.stem.endswith(MASK_ENDINGS)], place, "picture", listed)
+    masks = [file for file in files if is_mask(file)]
+    pictures = by_key([file for file in files if not is_mask(file)], place, "picture", listed)
     images, targets = pair(pictures, by_key(masks, place, "mask", listed), place, listed)
     chosen = None
     if folder is None:
+        note_split_lists(directory, listed)
         chosen, images, targets = drawn_pairs(images, targets, place, split, seed, listed)
     return listed.split(split, images, targets, classes, coding, layout=name, chosen=chosen)
 

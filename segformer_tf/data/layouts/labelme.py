@@ -91,7 +91,7 @@ def read(directory: Path, split: str, seed: int) -> Split:
         listed.problems.append(f"{named(bare)}: no picture of that name: add it.")
     if others := [file for file, is_one in alone.items() if not is_one]:
         listed.notes.append(f"{named(others)}: no annotation of labelme, and no picture of that name: left out.")
-    classes = _classes(directory, root)
+    classes = _classes(directory, root, listed)
     background = next((int(row["id"]) for row in classes if str(row["name"]).lower() in BACKGROUNDS), 0)
     ids = dict.fromkeys(BACKGROUNDS, background) | {str(row["name"]): int(row["id"]) for row in classes}
     ids |= dict.fromkeys(IGNORED, UNLABELLED)
@@ -108,9 +108,9 @@ def read(directory: Path, split: str, seed: int) -> Split:
     return listed.split(split, images, targets, classes, layout=LAYOUT.name, chosen=chosen)
 
 
-def _classes(directory: Path, root: Path) -> list[dict[str, Any]]:
+def _classes(directory: Path, root: Path, listed: Found) -> list[dict[str, Any]]:
     """Of `classes.json` or `labels.txt`; else background and the names that occur in any split, sorted."""
-    classes, _ = read_classes(directory)
+    classes, _ = read_classes(directory, listed)
     if classes:
         return classes
     file = directory / "labels.txt"

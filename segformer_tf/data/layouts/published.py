@@ -38,7 +38,7 @@ def ade20k(directory: Path, split: str, seed: int) -> Split:
         split_folder(directory / kind, split) or directory / kind / split for kind in ("images", "annotations")
     )
     _check_folders(split, images, masks)
-    classes, _ = read_classes(directory)
+    classes, _ = read_classes(directory, listed)
     pictures = by_key(files_in(images, PICTURES, listed), images, "picture", listed)
     files, targets = pair(pictures, by_key(files_in(masks, MASKS, listed), masks, "mask", listed), masks, listed)
     return listed.split(split, files, targets, classes or rows_of("ade20k"), ADE20K_CODING, layout=ADE20K.name)

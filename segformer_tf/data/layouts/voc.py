@@ -96,7 +96,7 @@ def _is_split(file: Path) -> bool:
 
 def _classes(directory: Path, listed: Found) -> tuple[list[dict], Coding]:
     """By `labelmap.txt` or `classes.json`; labelme's `class_names.txt`; else VOC's own 21 classes."""
-    classes, coding = read_classes(directory)
+    classes, coding = read_classes(directory, listed)
     if classes:
         return classes, coding
     if (directory / "class_names.txt").is_file():

@@ -67,7 +67,7 @@ def test_faces_with_masks_are_classes(tmp_path):
     assert layout_of(tmp_path) is class_folders.LAYOUT
 
 
-@pytest.mark.parametrize("names", [("images", "ground_truth"), ("train", "val"), ("cat",), ("photos", "annotations")])
+@pytest.mark.parametrize("names", [("images", "JPEGImages"), ("train", "val"), ("cat",), ("photos", "annotations")])
 def test_pictures_whose_masks_are_elsewhere_are_no_classes(tmp_path, names):
     for name in names:
         picture(tmp_path / name / "0.png")
@@ -89,3 +89,13 @@ def test_a_training_split_alone_says_that_it_can_be_divided(animals):
     with pytest.raises(FileNotFoundError, match=r"add it, or give .*train itself, of which a fifth then validates"):
         read_split(animals, "val")
     assert len(read_split(animals / "train", "val")) == 3
+
+
+def test_scenes_with_folders_of_pictures_and_masks_are_no_classes(tmp_path):
+    for scene in "ab":
+        for kind in ("images", "masks"):
+            picture(tmp_path / scene / kind / "0.png")
+    with pytest.raises(FileNotFoundError, match="is in no layout") as raised:
+        inspect(tmp_path)
+    assert f"where {tmp_path / 'a'}, {tmp_path / 'b'} are data sets" in str(raised.value)
+    assert f"into {tmp_path / 'images/a'} and the like, and masks into {tmp_path / 'masks/a'};" in str(raised.value)
