@@ -120,8 +120,10 @@ def classification_loss(labels, logits, problem_type: str | None = None, sample_
         ids = check_range(ops.reshape(whole_ids(labels), (-1,)), num_labels)
         losses = ops.sparse_categorical_crossentropy(ids, logits, from_logits=True)
     if sample_weight is not None:
-        weights = ops.reshape(ops.cast(sample_weight, "float32"), (-1,))
-        losses = losses * ops.broadcast_to(weights, ops.shape(losses))  # never the other way round
+        batch, weights = sizes_of(logits)[0], ops.cast(sample_weight, "float32")
+        expected = f"expected (batch,) for logits of shape {tuple(logits.shape)}: give each picture its own."
+        weights = of_shape(weights, [(), (1,), (batch,), (batch, 1)], "the sample_weight's numbers", expected)
+        losses = losses * ops.broadcast_to(ops.reshape(weights, (-1,)), ops.shape(losses))  # never the other way round
     return ops.mean(losses)
 
 
