@@ -124,7 +124,7 @@ def classification_loss(labels, logits, problem_type: str | None = None, sample_
         expected = f"expected (batch,) for logits of shape {tuple(logits.shape)}: give each picture its own."
         weights = of_shape(weights, [(), (1,), (batch,), (batch, 1)], "the sample_weight's numbers", expected)
         losses = losses * ops.broadcast_to(ops.reshape(weights, (-1,)), ops.shape(losses))  # never the other way round
-    return ops.mean(losses)
+    return share_of_mean(ops.sum(losses), ops.cast(ops.shape(losses)[0], "float32"), 1.0)
 
 
 def problem_of(labels, num_labels: int, problem_type: str | None) -> str:
