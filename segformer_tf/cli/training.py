@@ -3,7 +3,7 @@
 import shlex
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -220,35 +220,23 @@ def _new_model(name: str, found, one_logit: bool, goes_on: bool = False):
 
     What becomes of the head is told, but not of a run that goes on.
     """
-    from segformer_tf import SegformerConfig
+    from segformer_tf import SegformerConfig, checkpoints
     from segformer_tf.config import VARIANTS
-    from segformer_tf.training.heads import keep_classes
+    from segformer_tf.training.heads import for_classes
 
     split = found.splits["train"]
     kind = class_of(not split.has_masks)
     if name in VARIANTS:
         names = {0: found.id2label[1]} if one_logit else found.id2label
         return kind(SegformerConfig.from_variant(name, id2label=names), data_format="channels_last")
-
-    def load(classes):
-        network, report = kind.from_pretrained(
-            name,
-            id2label=classes or None,
-            label2id={label: i for i, label in classes.items()} or None,
-            ignore_mismatched_sizes=True,
-            data_format="channels_last",
-            output_loading_info=True,
-        )
-        new = {key for keys in ("missing_keys", "mismatched_keys") for key in map(str, report[keys])}
-        if not classes or any("classifier" in key for key in new):  # else the checkpoint has a head of that size
-            return network
-        with suppress(FileNotFoundError):  # a file without a configuration names no classes
-            told = keep_classes(network, SegformerConfig.from_pretrained(name).id2label)
-            if told and not goes_on:
-                say(f"{name}: {told}.")
-        return network
-
-    network = load({0: split.id2label[1]} if one_logit else split.id2label)
-    if not split.id2label and network.config.num_labels not in (1, len(found.id2label)):
-        network = load(found.id2label)  # nobody names the classes, and the checkpoint has others
-    return network
+    checkpoint = checkpoints.load(name)
+    names = {0: split.id2label[1]} if one_logit else split.id2label
+    if not names:  # nobody names the classes
+        own = SegformerConfig.from_dict(checkpoint.config).id2label
+        names = own if len(own) in (1, len(found.id2label)) else found.id2label
+    checkpoint, told = for_classes(checkpoint, names, split.has_masks)
+    if told and not goes_on:
+        say(f"{name}: {told}.")
+    classes = {"id2label": names, "label2id": {label: i for i, label in names.items()}}
+    config = SegformerConfig.from_dict(checkpoint.config, **classes)
+    return kind.from_checkpoint(checkpoint, config, ignore_mismatched_sizes=True, data_format="channels_last")[0]

@@ -92,7 +92,7 @@ class Pretrained(TransformersInterface):
         config = SegformerConfig.from_dict(values, **overrides)
         config.name_or_path = str(name_or_path)
         of_keras = {"data_format": data_format, "dtype": dtype, "name": name, "trainable": trainable}
-        model, report = cls._with_weights(checkpoint, config, ignore_mismatched_sizes, **of_keras)
+        model, report = cls.from_checkpoint(checkpoint, config, ignore_mismatched_sizes, **of_keras)
         result: Any = (model, report) if output_loading_info else model
         return result
 
@@ -107,10 +107,17 @@ class Pretrained(TransformersInterface):
         """
         checkpoint = checkpoints.from_torch_module(module)
         config = SegformerConfig.from_dict(checkpoint.config, **overrides)
-        return cls._with_weights(checkpoint, config, False, data_format=data_format, dtype=dtype, name=name)[0]
+        return cls.from_checkpoint(checkpoint, config, data_format=data_format, dtype=dtype, name=name)[0]
 
     @classmethod
-    def _with_weights(cls, checkpoint, config: SegformerConfig, ignore_mismatched_sizes, **of_keras: Any):
+    def from_checkpoint(
+        cls,
+        checkpoint: checkpoints.Checkpoint,
+        config: SegformerConfig,
+        ignore_mismatched_sizes: bool = False,
+        **of_keras: Any,
+    ) -> "tuple[Self, dict[str, list]]":
+        """(model, report) of what `checkpoints.load` gave; the report is `from_pretrained`'s loading info."""
         found, adapted = checkpoint.variables, None
         if config.num_channels != checkpoint.config.get("num_channels", 3):
             found, adapted = checkpoints.adapt_channels(found, config.num_channels)

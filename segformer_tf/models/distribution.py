@@ -12,6 +12,7 @@ Keras 3.15's `fit` fails under `MultiWorkerMirroredStrategy` (keras-team/keras#2
 `tests/distributed` fails when Keras has mended both; then `Mended` can go.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -58,9 +59,22 @@ def share_of_mean(value, count, least: float):
     return value * float(replicas()) / ops.maximum(total(count), least)
 
 
+def of_share(run: Callable, x, shape: Sequence):
+    """`run(x)`, which is of `shape`, also where a replica has no picture: oneDNN's convolutions give that x's shape."""
+    import tensorflow as tf
+
+    return tf.cond(tf.shape(x)[0] > 0, lambda: run(x), lambda: tf.zeros(shape, x.dtype))
+
+
 def scaled(loss):
-    """A replica's loss as Keras wants it: summed over the replicas it is the mean."""
-    return loss / float(replicas()) if replicas() > 1 else loss
+    """A replica's loss as Keras wants it: summed over the replicas it is the mean.
+
+    Its value is the mean on each, since Keras tells an average in which a replica counts by its pictures.
+    """
+    if replicas() == 1:
+        return loss
+    mean = total(ops.stop_gradient(loss)) / float(replicas())
+    return (loss + ops.stop_gradient(mean - loss)) / float(replicas())
 
 
 def clipped(gradients: list, norm: float) -> list:

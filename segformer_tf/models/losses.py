@@ -120,9 +120,11 @@ def classification_loss(labels, logits, problem_type: str | None = None, sample_
         ids = check_range(ops.reshape(whole_ids(labels), (-1,)), num_labels)
         losses = ops.sparse_categorical_crossentropy(ids, logits, from_logits=True)
     if sample_weight is not None:
-        weights = ops.reshape(ops.cast(sample_weight, "float32"), (-1,))
-        losses = losses * ops.broadcast_to(weights, ops.shape(losses))  # never the other way round
-    return ops.mean(losses)
+        batch, weights = sizes_of(logits)[0], ops.cast(sample_weight, "float32")
+        expected = f"expected (batch,) for logits of shape {tuple(logits.shape)}: give each picture its own."
+        weights = of_shape(weights, [(), (1,), (batch,), (batch, 1)], "the sample_weight's numbers", expected)
+        losses = losses * ops.broadcast_to(ops.reshape(weights, (-1,)), ops.shape(losses))  # never the other way round
+    return share_of_mean(ops.sum(losses), ops.cast(ops.shape(losses)[0], "float32"), 1.0)
 
 
 def problem_of(labels, num_labels: int, problem_type: str | None) -> str:

@@ -154,7 +154,7 @@ class LabelAccuracy(keras.metrics.Mean):
     def update_state(self, y_true, y_pred, sample_weight=None):
         y_true = ops.convert_to_tensor(y_true)
         problem = problem_of(y_true, y_pred.shape[-1], self.problem_type)
-        y_true = y_true if ranked(y_true) else check_class_labels(y_true, y_pred, problem)
+        y_true = check_class_labels(y_true, y_pred, problem)  # one label would be compared with every picture
         if problem == "multi_label_classification":
             right = ops.equal(ops.greater(y_true, 0.5), ops.greater(y_pred, 0))
         else:

@@ -32,7 +32,15 @@ class Dense(layer_states.Adaptable, keras.layers.Dense):
 
 @register
 class Conv2D(layer_states.Adaptable, keras.layers.Conv2D):
-    """`keras.layers.Conv2D`."""
+    """`keras.layers.Conv2D`, without padding; also of no pictures, as a replica's share of the last batch may be."""
+
+    def call(self, inputs):
+        if distribution.replicas() == 1:
+            return super().call(inputs)
+        sizes: Any = ops.shape(inputs)
+        lengths = zip(sizes[1:3], self.kernel_size, self.strides, strict=True)
+        made = (sizes[0], *((side - size) // stride + 1 for side, size, stride in lengths), self.filters)
+        return distribution.of_share(super().call, inputs, made)
 
 
 @register

@@ -32,8 +32,8 @@ class OnTorch(_Model):
         return super().__call__(*args, training=self.training if training is None else training, **kwargs)
 
     @classmethod
-    def _with_weights(cls, *args, **of_keras):
-        model, report = super()._with_weights(*args, **of_keras)
+    def from_checkpoint(cls, *args, **of_keras):
+        model, report = super().from_checkpoint(*args, **of_keras)
         return model.eval(), report
 
     @classmethod

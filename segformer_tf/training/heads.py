@@ -1,38 +1,58 @@
 """A checkpoint's head for the classes of another data set: a class keeps its row where it has one, by its name."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import keras
 import numpy as np
 
-from segformer_tf.data.naming import ids_to_model, plain
+from segformer_tf.checkpoints import Checkpoint
+from segformer_tf.data.naming import ids_to_model, made_up
+from segformer_tf.images.classes import find_class
+from segformer_tf.models.settings import as_config
 
 
-def keep_classes(model: keras.Model, before: Mapping[int, str]) -> str:
-    """Gives each class of `model.config` the head's row of the class of its name in `before`, or random values.
+def for_classes(checkpoint: Checkpoint, names: Mapping[int, str], masks: bool) -> tuple[Checkpoint, str]:
+    """A checkpoint whose head has, for each class of `names`, the row of the class of its name, or random values.
 
-    `model` has the head that was trained for the classes `before`, as many as its own. Names that nobody gave
-    (LABEL_0, ...) fit any. Returns what was changed, in a sentence; "" where nothing was.
+    Returns it with a sentence that says what was changed; "" where nothing was, which is so for classes that nobody
+    named (LABEL_0, ...), and of another number also where no name is the same and between one logit and several: a
+    model of them then has a new head.
+
+    Args:
+        masks: The head is a segmentation model's, not a classifier's.
     """
-    names = model.config.id2label
+    config, path = as_config(checkpoint.config), "decode_head/classifier" if masks else "classifier"
+    before, variables = config.id2label, checkpoint.variables
+    head = {key: variables[key] for key in (f"{path}/kernel", f"{path}/bias") if key in variables}
+    kept = {i: row for i, name in names.items() if (row := find_class(name, before)) is not None}
+    if made_up([before[i] for i in sorted(before)]) or {array.shape[-1] for array in head.values()} != {len(before)}:
+        return checkpoint, ""
+    if len(names) == len(before):
+        if _same(before, names):
+            return checkpoint, ""
+    elif not kept or 1 in (len(names), len(before)):
+        return checkpoint, ""
+    start = keras.initializers.TruncatedNormal(stddev=config.initializer_range)
+    for key, own in head.items():
+        shape = (*own.shape[:-1], len(names))
+        new = np.array(keras.ops.convert_to_numpy(start(shape)) if key.endswith("kernel") else np.zeros(shape))
+        new[..., list(kept)] = own[..., list(kept.values())]
+        head[key] = new.astype(own.dtype)
+    return checkpoint._replace(variables={**variables, **head}), _told(before, names, kept)
+
+
+def _same(before: Mapping[int, str], names: Mapping[int, str]) -> bool:
     try:
         ids_to_model(before, names)
     except ValueError:
-        pass  # they differ
-    else:
-        return ""
-    rows = {plain(name): i for i, name in before.items()}
-    kept = {i: rows[plain(name)] for i, name in names.items() if plain(name) in rows}
-    head: Any = getattr(model, "decode_head", model)
-    layer = head.classifier
-    kernel, bias = (np.asarray(keras.ops.convert_to_numpy(variable)) for variable in (layer.kernel, layer.bias))
-    new = [np.array(keras.ops.convert_to_numpy(layer.kernel_initializer(kernel.shape, layer.kernel.dtype))), 0 * bias]
-    for values, own in zip(new, (kernel, bias), strict=True):
-        values[..., list(kept)] = own[..., list(kept.values())]
-    layer.set_weights(new)
-    fresh = [name for i, name in names.items() if i not in kept]
-    if not fresh:
-        return "the model's classes are put into the order of the data set's, with what the head has learnt of them"
-    told = f"the head starts at random for {', '.join(fresh)}"
-    return f"{told}; of {len(kept)} of {len(names)} classes it keeps what it has learnt"
+        return False
+    return True
+
+
+def _told(before: Mapping[int, str], names: Mapping[int, str], kept: Mapping[int, int]) -> str:
+    if fresh := [name for i, name in names.items() if i not in kept]:
+        told = f"the head starts at random for {', '.join(fresh)}"
+        return f"{told}; of {len(kept)} of {len(names)} classes it keeps what it has learnt"
+    if len(names) < len(before):
+        return f"of its {len(before)} classes the head keeps the {len(names)} of the data set, with what it has learnt"
+    return "the model's classes are put into the order of the data set's, with what the head has learnt of them"

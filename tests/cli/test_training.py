@@ -165,6 +165,21 @@ def test_classes_in_another_order_take_the_heads_rows_along(data, tiny_config, t
     assert again.exit_code == 0 and "put into the order" not in again.stderr, again.stderr
 
 
+def test_one_class_more_keeps_what_the_head_has_learnt_of_the_others(data, tiny_config, tmp_path, recwarn):
+    names = ["road", "sky", "wall"]
+    (data / "classes.json").write_text(json.dumps(names))
+    config = SegformerConfig.from_dict(tiny_config.to_dict(), id2label=dict(enumerate(names[:2])))
+    before = TFSegformerForSemanticSegmentation(config, data_format="channels_last")
+    before.save_pretrained(tmp_path / "two")
+    options = ("--data", data, "--output", tmp_path / "r", "--steps", 1, "--batch-size", 1, "--crop", 32, 32)
+    found = run("train", "--model", tmp_path / "two", *options, "--set", "learning_rate=1e-9")
+    assert found.exit_code == 0, found.output
+    assert "random for wall; of 2 of 3 classes it keeps what it has learnt" in found.stderr
+    assert not [each for each in recwarn if "classifier" in str(each.message)]
+    after = TFSegformerForSemanticSegmentation.from_pretrained(tmp_path / "r/last").decode_head.classifier.kernel
+    np.testing.assert_allclose(after.numpy()[:, :2], before.decode_head.classifier.kernel.numpy(), atol=1e-5)
+
+
 def test_bad_data_is_one_line_and_exit_1(data, tmp_path, capsys):
     Image.new("RGB", (64, 48), (9, 8, 7)).save(data / "annotations/train/1.png")
     with pytest.raises(SystemExit) as stop:

@@ -169,9 +169,26 @@ def test_a_classifiers_labels_may_have_an_axis_of_one():
     assert float(classification_loss(one, one)) == float(classification_loss(one[:, 0], one)) == 0
 
 
-def test_the_weights_of_two_pictures_are_refused_for_one():
-    with pytest.raises(tf.errors.InvalidArgumentError):
-        classification_loss(np.array([1]), np.zeros((1, 3), "float32"), None, np.ones(2))
+@pytest.mark.parametrize("shape", [(5,), (6, 2), (1, 6)])
+def test_a_classifiers_weights_of_another_number_of_pictures_are_refused(shape):
+    ids, weights = np.arange(6) % 5, np.ones(shape, np.float32)
+    expected = r"numbers have shape .*5|6.*expected \(batch,\) for logits"
+    with pytest.raises(ValueError, match=expected):
+        classification_loss(ids, LOGITS[0, 0], None, weights)
+
+    @tf.function(input_signature=[tf.TensorSpec([None] * len(shape))])
+    def graph(weights):
+        return classification_loss(ids, LOGITS[0, 0], None, weights)
+
+    with pytest.raises(tf.errors.InvalidArgumentError, match="sample_weight"):
+        graph(weights)
+
+
+def test_one_weight_is_that_of_all_pictures():
+    ids = np.arange(6) % 5
+    once = float(classification_loss(ids, LOGITS[0, 0]))
+    for weights in (2.0, np.array([2.0]), np.full(6, 2.0), np.full((6, 1), 2.0)):
+        assert float(classification_loss(ids, LOGITS[0, 0], None, weights)) == pytest.approx(2 * once)
 
 
 def test_bfloat16_logits_are_resized_in_float32():

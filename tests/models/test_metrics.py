@@ -117,6 +117,12 @@ def test_a_classifier_s_accuracy_follows_the_labels_shape_and_its_problem_type()
     assert (again.problem_type, again.name) == ("multi_label_classification", "accuracy")
 
 
+@pytest.mark.parametrize("labels", [[1], [0, 1, 2], [[1, 0, 0]]])
+def test_an_accuracy_of_another_number_of_pictures_is_refused(labels):
+    with pytest.raises(ValueError, match=r"labels have shape \(.*\), expected \(batch,"):
+        LabelAccuracy().update_state(np.array(labels), np.zeros((2, 3)))
+
+
 def test_an_accuracy_is_weighted():
     metric = LabelAccuracy()
     metric.update_state(np.array([0, 1]), np.array([[2.0, 1.0], [2.0, 1.0]]), np.array([3.0, 1.0]))

@@ -25,12 +25,19 @@ def on_gpu() -> bool:
 
 
 def at_least(x, side):
-    """A comparison of two numbers in graphs of any size, where TensorFlow's convolutions refuse nothing."""
+    """A comparison of three numbers in graphs of any size, where TensorFlow's convolutions refuse nothing.
+
+    A replica of several may have no picture of the last batch.
+    """
     x = plain.at_least(x, side)
-    if side <= 1 or None not in x.shape[1:3]:
+    if side <= 1 or None not in x.shape[:3]:
         return x
-    told = f"pixel_values have a side of under {side} pixels: enlarge or pad the picture."
-    with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(tf.shape(x)[1:3] >= side), [told])]):
+    small = f"pixel_values have a side of under {side} pixels: enlarge or pad the picture."
+    checks = [tf.debugging.Assert(tf.reduce_all(tf.shape(x)[1:3] >= side), [small])] if None in x.shape[1:3] else []
+    if x.shape[0] is None and not tf.distribute.has_strategy():
+        none = "pixel_values have no picture, expected at least one: leave the call out."
+        checks.append(tf.debugging.Assert(tf.shape(x)[0] > 0, [none]))
+    with tf.control_dependencies(checks):
         return tf.identity(x)
 
 
