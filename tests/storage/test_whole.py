@@ -350,6 +350,7 @@ INSIDE_A_DRAFT = {
     "pipelines/runtimes/openvino_files.py:save",
     "pipelines/video/recording.py:__init__",
     "pipelines/result.py:_write",
+    "pipelines/video/labelling.py:__init__",
     "pipelines/video/labelling.py:_complete",
     "training/report/charts.py:_draw_confusion",
     "training/report/charts.py:_draw_curves",
