@@ -12,8 +12,9 @@ from PIL import Image
 
 from segformer_tf import images
 from segformer_tf.images.classes import BACKGROUND, skipped
+from segformer_tf.images.png import write_png
 from segformer_tf.images.polygons import Polygon, polygons
-from segformer_tf.pipelines import files
+from segformer_tf.pipelines.marks import MAKER
 from segformer_tf.pipelines.result import SegmentationResult
 
 SHOWN = 1280  # pixels of the longer side of what is seen
@@ -132,7 +133,7 @@ def _json(values: dict[str, Any]) -> bytes:
 
 def _png(picture: Image.Image) -> bytes:
     data = io.BytesIO()
-    files.write_png(picture, data)
+    write_png(picture, data, MAKER)
     return data.getvalue()
 
 

@@ -15,6 +15,7 @@ from segformer_tf.images import raster, views
 from segformer_tf.images.classes import BACKGROUND, class_id, skipped
 from segformer_tf.images.drawing import overlay_pixels
 from segformer_tf.images.opening import to_class_ids
+from segformer_tf.images.png import write_png
 from segformer_tf.images.polygons import coco_annotations, svg
 from segformer_tf.pipelines import files, notebook
 from segformer_tf.pipelines.marks import mark
@@ -206,9 +207,9 @@ class SegmentationResult:
     def _write(self, kind: str, path: Path, classes: list, skip: Sequence[str], **drawn: Any) -> None:
         made_by = mark(self.path)
         if kind == "labels":
-            files.write_png(images.label_image(self.labels, self.palette), path, made_by)
+            write_png(images.label_image(self.labels, self.palette), path, made_by)
         elif kind == "overlay":
-            files.write_png(self._painted(classes, skip=skip, **drawn), path, made_by)
+            write_png(self._painted(classes, skip=skip, **drawn), path, made_by)
         elif kind == "tiff":
             raster.write_labels(path, self.labels, self.palette, made_by, self.path, self.page)
         elif kind == "svg":

@@ -342,11 +342,11 @@ INSIDE_A_DRAFT = {
     "export/onnx_weights.py:compress",
     "export/saved_model.py:write_saved_model",
     "export/warmup.py:write_warmup",
+    "images/png.py:write_png",
     "images/raster.py:_spelt",  # a link in a temporary directory
     "images/raster.py:write_labels",
     "pipelines/runtimes/checksum.py:stamp",
     "pipelines/runtimes/description.py:append",
-    "pipelines/files.py:write_png",
     "pipelines/runtimes/openvino_files.py:save",
     "pipelines/video/recording.py:__init__",
     "pipelines/result.py:_write",
