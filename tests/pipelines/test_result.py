@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segformer_tf import images
 from segformer_tf.images import overlay, palette_for, views
 from segformer_tf.images.png import write_png
 from segformer_tf.pipelines import files, marks
@@ -24,7 +25,7 @@ NAMES = {0: "background", 1: "<tree>", 2: "car", 3: "road"}
 def result(tmp_path):
     return SegmentationResult(
         "street",
-        LABELS,
+        LABELS.copy(),
         np.full((*LABELS.shape, 3), 100, np.uint8),
         NAMES,
         palette_for(NAMES),
@@ -196,6 +197,20 @@ def test_every_file_says_which_picture_it_is_of_and_stays_where_it_is_another(re
     SegmentationResult(**{**vars(result), "path": None}).save(tmp_path, kind)  # of an array: nobody knows
     assert marks.made_by(written) == marks.MAKER
     result.save(tmp_path, kind)
+
+
+def test_pixels_are_counted_once_for_all_that_is_asked_for_together(result, tmp_path, monkeypatch):
+    counted, table = [], images.class_table
+    monkeypatch.setattr(images, "class_table", lambda *given: counted.append(1) or table(*given))
+    classes = result.classes
+    written = {path.name: path.read_text() for path in result.save(tmp_path, ("json", "polygons", "svg"))}
+    assert len(counted) == 2
+    result.save(tmp_path / "again", ("labels", "overlay", "json", "polygons", "svg"), classes=classes)
+    assert json.dumps(result.to_dict(classes), indent=2) + "\n" == written["street.json"]
+    assert json.dumps(result.to_coco(classes)) + "\n" == written["street_polygons.json"]
+    assert {name: (tmp_path / "again" / name).read_text() for name in written} == written and len(counted) == 2
+    result.labels[:] = 3  # nothing is kept of labels that may be edited
+    assert [row["id"] for row in result.to_dict()["classes"]] == [3]
 
 
 def test_what_cannot_be_saved_is_named(result, tmp_path):
