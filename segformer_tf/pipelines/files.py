@@ -45,13 +45,10 @@ def name_of(picture: str | os.PathLike, whole: bool = False) -> str:
 
 
 def video_name(source: str, whole: bool = False) -> str:
-    """What the files of a video are called after: its file name without its ending (with it: `whole`); a folder's name.
-
-    Spaces become "_".
-    """
+    """What the files of a video are called after: its file name without ending (with it: `whole`); a folder's name."""
     path = Path(source)
     name = path.resolve().name if path.is_dir() else path.name if whole else path.stem
-    return name_of(name.replace(" ", "_"), whole=True)
+    return name_of(name, whole=True)
 
 
 def check(
