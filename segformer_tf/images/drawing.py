@@ -82,14 +82,14 @@ def overlay_pixels(
     image: Any,
     labels: np.ndarray,
     palette: np.ndarray,
-    names: Names = None,
-    alpha: float = 0.5,
-    legend: bool | str = True,
-    skip: Sequence[str] = (),
-    outline: bool = False,
+    names: dict[int, str],
+    alpha: float,
+    legend: bool | str,
+    skip: Sequence[str],
+    outline: bool,
     found: list[dict[str, Any]] | None = None,
 ) -> np.ndarray:
-    """`overlay` as RGB (H, W, 3) uint8; `found` is the labels' `class_table`, where there is one already."""
+    """`overlay` as RGB (H, W, 3) uint8. `skip` is spelt as `names`; `found`: the labels' `class_table`, if known."""
     if legend not in (True, False, *PLACES):
         raise ValueError(f'legend is {legend!r}; expected True, False, "outside" or "inside".')
     labels, palette = as_ids(labels), checked_palette(palette)
@@ -97,7 +97,7 @@ def overlay_pixels(
     if not legend:
         found = []
     elif found is None:
-        found = class_table(labels, _named(names, len(palette)))
+        found = class_table(labels, names)
     rows = [row for row in found if row["id"] < len(palette) and row["name"] not in skip]
     height, width = labels.shape
     beside = bool(rows) and legend in (True, "outside")
@@ -114,27 +114,27 @@ def _named(names: Names, count: int) -> dict[int, str]:
 def _bands(image, labels, palette, names, alpha, skip, outline) -> Iterator[tuple[int, np.ndarray]]:
     """The first row of each band of rows, and its pixels (h, W, 3) with the classes over them."""
     check_alpha(alpha)
-    told = isinstance(image, np.ndarray | Regions) and image.shape == (*labels.shape, 3) and image.dtype == np.uint8
-    pixels = image if told else to_pixels(image, 3, None, strict=True)
+    ready = isinstance(image, np.ndarray | Regions) and image.shape == (*labels.shape, 3) and image.dtype == np.uint8
+    pixels = image if ready else to_pixels(image, 3, None, strict=True)
     if pixels.shape[:2] != labels.shape:
         raise ValueError(f"labels have size {labels.shape}; expected the image's, {pixels.shape[:2]}.")
     if pixels.dtype != np.uint8:
         raise ValueError(f"image has dtype {pixels.dtype}; expected 8-bit pixels.")
-    plain = unpainted(palette, names, skip)
+    clear = unpainted(palette, names, skip)
     colours = np.concatenate([palette, np.zeros((1, 3), np.uint8)])
-    tables = blended(colours, float(alpha), plain)
+    tables = blended(colours, float(alpha), clear)
 
     def made(top: int, ids: np.ndarray, rim: np.ndarray | None) -> np.ndarray:
         below = pixels[top : top + len(ids), :]
         mixed = np.empty(below.shape, np.uint8)
-        places = table_rows(ids, len(plain))
+        places = table_rows(ids, len(clear))
         for channel, table in enumerate(tables):
             mixed[..., channel] = table.take(places | below[..., channel])
         if rim is not None:
             mixed[rim] = colours.take(ids[rim], axis=0)
         return mixed
 
-    return ((top, made(top, ids, rim)) for top, ids, rim in bands_of_ids(labels, plain, outline))
+    return ((top, made(top, ids, rim)) for top, ids, rim in bands_of_ids(labels, clear, outline))
 
 
 def check_alpha(alpha: float) -> None:
@@ -144,23 +144,24 @@ def check_alpha(alpha: float) -> None:
 
 def unpainted(palette: np.ndarray, names: Names, skip: Sequence[str]) -> np.ndarray:
     """(C + 1,) bool: the classes that stay as the picture is; the last stands for every id that is no class."""
-    skipped = [index for index, name in _named(names, len(palette)).items() if name in skip]
-    return np.isin(np.arange(len(palette) + 1), [*skipped, len(palette)])
+    left = [index for index, name in _named(names, len(palette)).items() if name in skip]
+    return np.isin(np.arange(len(palette) + 1), [*left, len(palette)])
 
 
 def bands_of_ids(
-    labels: np.ndarray, plain: np.ndarray, outline: bool
+    labels: np.ndarray, clear: np.ndarray, outline: bool
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray | None]]:
-    """The first row of each band of rows, its ids (h, W), C for those that are no class, and with `outline` where
-    rims are, (h, W) bool."""
+    """Of each band of rows: its first row; its ids (h, W), C for those that are no class; its rims (h, W) bool, None
+    without `outline`. Classes that are `clear`, (C + 1,) bool as of `unpainted`, get no rims.
+    """
     thickness = max(round((labels.size**0.5) / 400), 1)
     step = max(BAND_PIXELS // max(labels.shape[1], 1), LEAST_ROWS) // 2 * 2  # even: videos have half as many colours
     for top in range(0, labels.shape[0], step):
-        ids, rim = _known(labels[top : top + step], len(plain) - 1), None
+        ids, rim = _known(labels[top : top + step], len(clear) - 1), None
         if outline:
             above = min(thickness, top)
             rim = _rims(labels[top - above : top + step + thickness], thickness)[above:][: len(ids)]
-            rim &= ~plain.take(ids)
+            rim &= ~clear.take(ids)
         yield top, ids, rim
 
 
@@ -169,15 +170,15 @@ def table_rows(ids: np.ndarray, count: int) -> np.ndarray:
     return ids.astype(np.uint16 if count <= 256 else np.uint32) << 8
 
 
-def blended(colours: np.ndarray, alpha: float, plain: np.ndarray) -> np.ndarray:
+def blended(colours: np.ndarray, alpha: float, clear: np.ndarray) -> np.ndarray:
     """(3, C * 256) uint8: for each channel what a class makes of each value, at id * 256 + value.
 
-    A lookup takes two thirds of the arithmetic's time. Classes that are `plain`, (C,) bool, leave the value as it is.
+    A lookup takes two thirds of the arithmetic's time. Classes that are `clear`, (C,) bool, leave the value as it is.
     """
     values = np.arange(256)
     shares = np.floor(values * (1 - alpha)).astype(np.uint8)  # rounded like this, the sum ends at most at 255
     tables = shares + np.rint(colours * alpha).astype(np.uint8).T[..., np.newaxis]
-    tables[:, plain] = values
+    tables[:, clear] = values
     return tables.reshape(3, -1)
 
 

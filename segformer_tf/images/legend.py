@@ -36,8 +36,10 @@ def canvas(width: int, height: int, rows: Rows, palette: np.ndarray) -> np.ndarr
 
 
 def with_legend(pixels: np.ndarray, rows: Rows, palette: np.ndarray) -> np.ndarray:
-    """Pixels (H, W, 3) uint8, written over, with their legend where it covers the fewest details; new ones with it
-    beside them, if it took over a quarter."""
+    """Draws the legend into pixels (H, W, 3) uint8, where it covers the fewest details, and returns them.
+
+    Where it would take over a quarter of them, returned are new ones that have it beside the picture.
+    """
     height, width = pixels.shape[:2]
     drawer = _Drawer(width, height, rows, palette)
     panel = drawer.panel(*drawer.shape(width, height, 0.6))

@@ -52,13 +52,13 @@ def open_image(
     if isinstance(source, Image.Image):
         return upright(source) if exif else source
     if data := _bytes(source):
-        return _turned(_decode(data, name_of(source), page, channels, deep, exif), exif)
+        return _upright(_decode(data, name_of(source), page, channels, deep, exif), exif)
     if hasattr(source, "__array__"):  # tensors
         return to_array(source)
     raise TypeError(f"image is a {type(source).__name__}; expected a path, bytes, a PIL image, an array or a tensor.")
 
 
-def _turned(image: Image.Image | np.ndarray, exif: bool | None) -> Image.Image | np.ndarray:
+def _upright(image: Image.Image | np.ndarray, exif: bool | None) -> Image.Image | np.ndarray:
     """What a file holds, upright unless that is switched off."""
     return upright(image) if exif is not False and isinstance(image, Image.Image) else image
 
@@ -152,8 +152,8 @@ def is_lossy(source: Any) -> bool:
         return False
 
 
-def _is_lossy(image: Any, data: bytes = b"") -> bool:
-    """As `is_lossy`, of an opened picture, which is not turned yet, and the bytes that it was opened from."""
+def _is_lossy(image: Any, data: bytes) -> bool:
+    """As `is_lossy`, of a picture as it was opened from `data`, before it is turned and forgets its format."""
     kind = getattr(image, "format", None)
     if kind == "WEBP":
         return bool(data) and b"VP8L" not in data
@@ -187,14 +187,15 @@ def to_pixels(
     try:
         if isinstance(image, Image.Image):
             image = _from_pil(image, channels or 3, value_range is not None)
-        return to_channels_last(_plain(image, name, value_range, drawn), channels, data_format, strict)
+        return to_channels_last(_in_range(image, name, value_range, drawn), channels, data_format, strict)
     except ValueError as error:
         if name == "image":
             raise
         raise ValueError(f"{name}: {error}") from None
 
 
-def _plain(image: np.ndarray, name: str, value_range: tuple[float, float] | None, drawn: bool) -> np.ndarray:
+def _in_range(image: np.ndarray, name: str, value_range: tuple[float, float] | None, drawn: bool) -> np.ndarray:
+    """Values of any type, of a picture (`drawn`) or an array, as `to_pixels` gives them."""
     if image.dtype == bool:
         return image.astype(np.uint8)
     if image.dtype.name == "bfloat16":
@@ -243,7 +244,7 @@ def to_class_ids(source: Any, exif: bool | None = None, page: int | None = None)
     opened = source if data is None else _decode(data, name, page, 3, False, exif)
     if _is_lossy(opened, data or b""):
         raise ValueError(f"{name} is a lossy picture, which smears class ids; expected a PNG: export the mask again.")
-    ids = open_image(source, exif) if data is None else _turned(opened, exif)
+    ids = open_image(source, exif) if data is None else _upright(opened, exif)
     if isinstance(ids, Image.Image):
         if ids.mode not in ("1", "L", "P", "I", "F", *GREY_16):
             raise ValueError(

@@ -99,9 +99,9 @@ def palette_for(classes: int | Mapping | list[str] | None, safe: bool = False) -
     if isinstance(classes, int):
         return _spread(classes, safe).copy()
     names = [classes[key] for key in sorted(classes, key=int)] if isinstance(classes, Mapping) else list(classes or [])
-    wanted = [_plain(name) for name in names]
+    wanted = [_letters(name) for name in names]
     for known, colours in () if safe else DATASETS.values():
-        if wanted == [_plain(name) for name in known]:
+        if wanted == [_letters(name) for name in known]:
             return colours.copy()
     return _spread(len(names), safe).copy()
 
@@ -136,7 +136,8 @@ def checked_palette(palette: Any, count: int | None = None) -> np.ndarray:
     raise ValueError(f"palette is {told}{values}; expected {wanted} of three whole numbers 0 to 255.")
 
 
-def _plain(name: str) -> str:
+def _letters(name: str) -> str:
+    """Small, and digits: what spellings of a data set's class share."""
     return "".join(character for character in str(name).lower() if character.isalnum())
 
 

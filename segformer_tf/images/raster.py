@@ -22,9 +22,7 @@ LARGE = 2**24  # pixels from which on a file is read window by window: decoded w
 LARGEST = 2**31  # pixels, whose label map takes 8 GB
 CACHE = 64  # MB of decoded tiles; GDAL would take a twentieth of the machine's memory
 TILE = 512
-BITS = 8
-KINDS = ("MINISBLACK", "RGB", "YCBCR")
-ALPHA_COLORS = 4  # bands of a picture with an alpha band, which is dropped
+KINDS = ("MINISBLACK", "RGB", "YCBCR")  # of what values mean, by their names in `tifffile`
 INSTALL = "pip install 'segformer-tf[geo]'"
 
 
@@ -83,15 +81,15 @@ def open_regions(source: Any, channels: int) -> Regions | None:
             turned = pages[0].tags.get(ORIENTATION)
             first = len(pages) == 1 and pages[0].index == 0  # which is what GDAL opens, be it a smaller copy
             upright = turned is None or turned.value == 1
-            plain = first and upright and pages[0].photometric.name in KINDS and pages[0].bitspersample == BITS
+            plain = first and upright and pages[0].photometric.name in KINDS and pages[0].bitspersample == 8
             straight = pages[0].extrasamples[-1:] == (STRAIGHT,)
         if not plain:
             return None
         dataset = _opened(source)
     except (tifffile.TiffFileError, RasterioIOError, UnicodeEncodeError):
         return None
-    with_alpha = channels == 3 and dataset.count == ALPHA_COLORS and straight
-    known = dataset.count in (1, channels) or with_alpha  # a fourth band may be infrared as well
+    with_alpha = channels == 3 and dataset.count == 4 and straight  # a fourth band may be infrared as well
+    known = dataset.count in (1, channels) or with_alpha
     pixels = dataset.height * dataset.width
     if not known or channels not in (1, 3) or set(dataset.dtypes) != {"uint8"} or pixels < LARGE:
         return None

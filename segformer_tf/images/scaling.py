@@ -180,7 +180,7 @@ def _whole(values: np.ndarray) -> bool:
     return values.dtype.kind != "f" or bool(np.allclose(values, np.trunc(values)))
 
 
-def from_16_bit(values: np.ndarray, name: str = "image") -> np.ndarray:
+def from_16_bit(values: np.ndarray, name: str) -> np.ndarray:
     """uint16 over its whole range -> uint8; values that fill 12 bits or fewer come out nearly black, with a warning."""
     high = int(values.max(initial=0))
     if 0 < high < 4096:

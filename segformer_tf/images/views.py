@@ -154,6 +154,7 @@ def key(
 
 
 def below(upper: Image.Image, lower: Image.Image) -> Image.Image:
+    """One picture of two, the second below the first."""
     both = Image.new("RGB", (max(upper.width, lower.width), upper.height + lower.height), WHITE)
     both.paste(upper, (0, 0))
     both.paste(lower, (0, upper.height))
@@ -161,10 +162,11 @@ def below(upper: Image.Image, lower: Image.Image) -> Image.Image:
 
 
 def grid(pictures: list[np.ndarray], columns: int) -> Image.Image:
+    """Pictures (H, W, 3) uint8 of one size, row by row."""
     rows = math.ceil(len(pictures) / columns)
     height, width = pictures[0].shape[:2]
-    grid = np.zeros((rows * height, min(columns, len(pictures)) * width, 3), np.uint8)
+    sheet = np.zeros((rows * height, min(columns, len(pictures)) * width, 3), np.uint8)
     for number, picture in enumerate(pictures):
         row, column = divmod(number, columns)
-        grid[row * height : (row + 1) * height, column * width : (column + 1) * width] = picture
-    return Image.fromarray(grid)
+        sheet[row * height : (row + 1) * height, column * width : (column + 1) * width] = picture
+    return Image.fromarray(sheet)

@@ -39,18 +39,9 @@ def attention_map(
             "attention: load the checkpoint."
         )
     config = pipeline.config
-    for name, value in {"stage": stage, "layer": layer, "head": head or 0}.items():
-        if not isinstance(value, Integral):
-            raise ValueError(f"{name} is {value!r}; expected a whole number.")
-    for name, value, count in (
-        ("stage", stage, len(config.depths)),
-        ("layer", layer, config.depths[stage] if 0 <= stage < len(config.depths) else 1),
-        ("head", head or 0, config.num_attention_heads[stage] if 0 <= stage < len(config.depths) else 1),
-    ):
-        back = name == "layer"
-        if not (-count if back else 0) <= value < count:
-            last = f", or -{count} to -1, from the last" if back else ""
-            raise ValueError(f"{name} is {value}; expected 0 to {count - 1}{last}.")
+    _check("stage", stage, len(config.depths))
+    _check("layer", layer, config.depths[stage], from_last=True)
+    _check("head", head or 0, config.num_attention_heads[stage])
     pixels = pipeline.processor.pixels(picture, strict=True)
     settings = {"return_tensors": "np", "input_data_format": "channels_last", "data_format": pipeline.model.data_format}
     values = pipeline.processor(pixels, **settings).pixel_values
@@ -71,6 +62,15 @@ def attention_map(
         row = weights[down // block * -(-size[1] // block) + across // block]
     ratio, block = config.sr_ratios[stage], config.merged_blocks(stage)[1]
     return row.reshape(*(-(-(side // ratio) // block) for side in size)).astype(np.float32), shown(pixels)
+
+
+def _check(name: str, value: Any, count: int, from_last: bool = False) -> None:
+    """Raises ValueError unless it is one of so many numbers from 0, or `from_last` of those from -1 down."""
+    if not isinstance(value, Integral):
+        raise ValueError(f"{name} is {value!r}; expected a whole number.")
+    if not (-count if from_last else 0) <= int(value) < count:
+        last = f", or -{count} to -1, from the last" if from_last else ""
+        raise ValueError(f"{name} is {value}; expected 0 to {count - 1}{last}.")
 
 
 def _place(point: Any) -> tuple[int, int]:

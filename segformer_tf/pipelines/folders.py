@@ -9,7 +9,7 @@ from pathlib import Path
 from segformer_tf.pipelines import files, marks
 
 
-def pictures_in(directory: Path, recursive: bool | None = False) -> tuple[list[Path], str]:
+def pictures_in(directory: Path, recursive: bool | None) -> tuple[list[Path], str]:
     """The pictures in the order of their names, and what was left out ("" if nothing was).
 
     `recursive`: whether to look into its folders; None where that cannot be asked for.

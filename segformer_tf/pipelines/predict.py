@@ -135,7 +135,7 @@ class Job:
 
 
 class Vector:
-    """What a `Merger` is to label maps, to a classifier's logits: one picture, one window, (num_labels,)."""
+    """In a `Merger`'s place for a classifier: keeps the logits (num_labels,) of the one window, the whole picture."""
 
     logits: np.ndarray
 
@@ -189,12 +189,12 @@ class Predictor:
         for scale in how.scales:
             wanted = how.size(pixels.shape[:2], self.processor, scale)
             sides, resized = wanted or pixels.shape[:2], wanted is not None
-            # Windows are normalised one by one: as floats a picture takes four times the memory.
-            shown, whole = pixels, None
+            # The picture is normalised (`values`), or each window is: as floats a picture takes four times the memory.
+            picture, values = pixels, None
             if how.mode == "slide" and resized and pixels.dtype == np.uint8:
-                shown = pillow_resize(np.asarray(pixels), sides, self.processor.resample)
+                picture = pillow_resize(np.asarray(pixels), sides, self.processor.resample)
             elif how.mode == "whole" or resized:
-                whole = self._values(pixels, sides if resized else None)
+                values = self._values(pixels, sides if resized else None)
             # A picture taken whole is a window of its own size.
             window, stride = (
                 how.windows(self.runtime.size, self.runtime.smallest_side) if how.mode == "slide" else (sides, sides)
@@ -202,22 +202,21 @@ class Predictor:
             for mirrored in (False, True) if how.flip else (False,):
                 for top, bottom in spans(sides[0], window[0], stride[0]):
                     for left, right in spans(sides[1], window[1], stride[1]):
-                        yield self._window(shown, whole, (top, bottom, left, right), sides, size, variant, mirrored)
+                        yield self._window(picture, values, (top, bottom, left, right), sides, size, variant, mirrored)
                 variant += 1
 
-    def _window(self, pixels, whole, edges, sides, size, variant: int, mirrored: bool) -> Window:
-        """A window of the resized picture `whole`, or if that is None of the picture as it is, normalised if needed."""
+    def _window(self, picture, values, edges, sides, size, variant: int, mirrored: bool) -> Window:
+        """A window of a picture of (height, width) `sides`: of its `values`, or if these are None of `picture`."""
         top, bottom, left, right = edges
-        shape = tuple(max(side, self.runtime.smallest_side) for side in (bottom - top, right - left))
-        shape = self._fitted(shape)
+        shape = self._fitted(tuple(max(side, self.runtime.smallest_side) for side in (bottom - top, right - left)))
         # A mirrored picture's windows are counted from its left; here they are where they lie in the upright one.
         place = slice(top, bottom), slice(sides[1] - right, sides[1] - left) if mirrored else slice(left, right)
 
         def pixel_values() -> np.ndarray:
-            values = self._values(pixels[place], None) if whole is None else whole[place]
-            values = values[:, ::-1] if mirrored else values
-            missing = shape[0] - values.shape[0], shape[1] - values.shape[1]
-            return np.pad(values, [(0, missing[0]), (0, missing[1]), (0, 0)]) if any(missing) else values
+            part = self._values(picture[place], None) if values is None else values[place]
+            part = part[:, ::-1] if mirrored else part
+            missing = shape[0] - part.shape[0], shape[1] - part.shape[1]
+            return np.pad(part, [(0, missing[0]), (0, missing[1]), (0, 0)]) if any(missing) else part
 
         start = sides[1] - left - shape[1] if mirrored else left  # what fills a mirrored window up is left of it
         ends = (top, start, top + shape[0], start + shape[1])

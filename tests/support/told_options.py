@@ -103,12 +103,14 @@ def pipelines(told, monkeypatch):
     from segformer_tf.pipelines.result import SegmentationResult
 
     class Result:
+        classes = ()
+
         def renamed(self, name):
             told["name"] = name
             return self
 
-        def to_dict(self):
-            return {"size": {"height": 1, "width": 1}, "classes": []}
+        def to_dict(self, classes):
+            return {"size": {"height": 1, "width": 1}, "classes": [*classes]}
 
     def saved(_, directory, *args, **kwargs):
         path = directory / "result"
