@@ -17,7 +17,16 @@ from PIL import Image
 
 from segformer_tf.images import SegformerImageProcessor
 from segformer_tf.pipelines.folders import pictures_in
-from segformer_tf.pipelines.video.decoding import Clock, packets, picture_track, upright
+from segformer_tf.pipelines.video.decoding import (
+    DRAWN_TEXT,
+    Clock,
+    beginning,
+    check_colours,
+    decoded,
+    picture_track,
+    rate_of,
+    upright,
+)
 from segformer_tf.pipelines.video.painting import Frame
 
 RATE = 25  # frames a second of what does not say it
@@ -144,22 +153,24 @@ def _container(source: Any, name: str, hint: str = "") -> Frames:
         container = av.open(source)
     except av.error.FFmpegError as error:
         raise OSError(f"{name} is no video that FFmpeg reads, or is cut off ({error.strerror}).{hint}") from error
-    if not container.streams.video:
+    try:
+        if container.format.name in DRAWN_TEXT:
+            raise OSError(f"{name} is text, and no video that FFmpeg reads.")
+        stream = picture_track(container, name)
+    except (OSError, ValueError):
         container.close()
-        raise ValueError(f"{name} has no pictures; expected a video.")
-    stream = picture_track(container, name)
+        raise
+    check_colours(stream, name)
     stream.thread_type = "AUTO"
-    rate = stream.average_rate or Fraction(RATE)
-    clock = Clock(rate)
+    rate = rate_of(stream) or Fraction(RATE)
+    clock = Clock(rate, beginning(container))
     path = source if isinstance(source, Path) else None
 
     def iterate() -> Iterator[tuple[np.ndarray, float]]:
         number = -1
         with container:
             try:
-                read = packets(container, stream, name, path)
-                decoded = (frame for packet in read for frame in packet.decode())
-                for number, frame in enumerate(decoded):
+                for number, frame in enumerate(decoded(container, stream, name, path)):
                     pixels, moved, swapped = upright(frame)
                     if number == 0 and swapped and frames.ratio:
                         frames.ratio = 1 / frames.ratio
