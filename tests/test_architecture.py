@@ -43,7 +43,8 @@ FILES = {
 }
 PACKAGES = {
     "models": {"keras", "tensorflow", "numpy", "optree", "torch", "jax"},
-    **dict.fromkeys(("storage", "config", "checkpoints", "images", "data"), FILES),
+    **dict.fromkeys(("storage", "config", "checkpoints", "data"), FILES),
+    "images": {*FILES, "isal"},
 }
 STANDARD = {*sys.stdlib_module_names, "typing_extensions"}  # what `typing` has only in newer Pythons
 HEAVY = {"tifffile", "rasterio", "av", "tensorflow", "keras", "torch", "huggingface_hub", "yaml"}

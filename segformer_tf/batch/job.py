@@ -13,7 +13,7 @@ from typing import Any
 from segformer_tf.batch.inputs import Item, digest
 from segformer_tf.batch.labeller import FAILED, Row
 from segformer_tf.batch.store import INDEX, JOB, Store
-from segformer_tf.pipelines.files import MAKER
+from segformer_tf.pipelines.marks import MAKER
 
 READERS = 16  # threads that read shards of before, which may lie far away
 SCHEMA = 1  # of the index; raised when its columns change

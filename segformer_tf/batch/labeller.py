@@ -13,7 +13,9 @@ import numpy as np
 from segformer_tf import __version__, images
 from segformer_tf.batch.inputs import Item, Named, pixels
 from segformer_tf.batch.store import MASKS, Store, StoreError, readable
-from segformer_tf.pipelines import files, overlap
+from segformer_tf.images.png import write_png
+from segformer_tf.pipelines import overlap
+from segformer_tf.pipelines.marks import MAKER
 from segformer_tf.pipelines.pipeline import SegmentationPipeline
 from segformer_tf.pipelines.predict import How, Predictor
 
@@ -111,7 +113,7 @@ class Labeller:
     def _finish(self, item: tuple[int | None, str, Any], decoded: np.ndarray, merged: Any) -> Row:
         number, name, _ = item
         png = io.BytesIO()
-        files.write_png(images.label_image(merged.labels, self.pipeline.palette), png)
+        write_png(images.label_image(merged.labels, self.pipeline.palette), png, MAKER)
         mask = mask_name(number, name)
         self.store.put(mask, png.getvalue())
         table = images.class_table(merged.labels, self.pipeline.id2label, merged.scores)

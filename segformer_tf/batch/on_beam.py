@@ -26,7 +26,7 @@ from PIL import Image
 from segformer_tf.batch.inputs import Item, encoded
 from segformer_tf.batch.labeller import DONE, Labeller, for_workers
 from segformer_tf.batch.store import JOB, Store
-from segformer_tf.pipelines.files import MAKER
+from segformer_tf.pipelines.marks import MAKER
 from segformer_tf.pipelines.predict import How
 from segformer_tf.pipelines.runtimes.runtime import BATCH_PIXELS
 

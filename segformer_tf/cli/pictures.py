@@ -127,8 +127,9 @@ def segment(
                 shown = str(picture) if isinstance(picture, Path) else "-"
                 directory, name = planned.names[shown]
                 result = result.renamed(name)
-                paths = result.save(directory, kinds, overwrite=overwrite, **drawn)
-                return {**result.to_dict(), "path": shown, "files": [str(path) for path in paths]}
+                classes = result.classes
+                paths = result.save(directory, kinds, overwrite=overwrite, classes=classes, **drawn)
+                return {**result.to_dict(classes), "path": shown, "files": [str(path) for path in paths]}
 
             if "scores" in kinds:
                 options["scores"] = True

@@ -92,7 +92,7 @@ def label(
     refused |= planned.refused
     if len(sources) == 1 and refused:
         raise OSError(*refused.values())
-    for message in refused.values():
+    for message in dict.fromkeys(refused.values()):  # what two are refused for is said once
         say(message)
     if planned.done:
         say(f"{len(planned.done)} of {len(sources)} videos are done already and are left out.")

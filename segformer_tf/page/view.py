@@ -12,8 +12,9 @@ from PIL import Image
 
 from segformer_tf import images
 from segformer_tf.images.classes import BACKGROUND, skipped
+from segformer_tf.images.png import write_png
 from segformer_tf.images.polygons import Polygon, polygons
-from segformer_tf.pipelines import files
+from segformer_tf.pipelines.marks import MAKER
 from segformer_tf.pipelines.result import SegmentationResult
 
 SHOWN = 1280  # pixels of the longer side of what is seen
@@ -41,7 +42,7 @@ def answer(result: SegmentationResult, seconds: float, file_name: str, notes: Se
         f"{_regions(result, rows)}<div class='sf-tip' role='status' hidden></div></div>"
         f"<p class='sf-said'>{name}: {said}</p>"
         f"{''.join(f'<p class=sf-note>{html.escape(note)}</p>' for note in notes)}"
-        f"<p class='sf-files'>Download {_links(result, file_name)}</p>{_table(rows, result.palette)}</div>"
+        f"<p class='sf-files'>Download {_links(result, rows, file_name)}</p>{_table(rows, result.palette)}</div>"
     )
 
 
@@ -96,12 +97,12 @@ def region_sum(region: Polygon, corner_sums: np.ndarray) -> float:
     return float((corner_sums[np.roll(y, -1), x] - corner_sums[y, x]).sum())
 
 
-def _links(result: SegmentationResult, file_name: str) -> str:
-    coco = result.to_coco()
+def _links(result: SegmentationResult, rows: list[dict[str, Any]], file_name: str) -> str:
+    coco = result.to_coco(rows)
     coco["images"][0]["file_name"] = file_name
     made = {
         "labels.png": ("mask (PNG)", "image/png", _png(images.label_image(result.labels, result.palette))),
-        "classes.json": ("classes (JSON)", "application/json", _json(result.to_dict())),
+        "classes.json": ("classes (JSON)", "application/json", _json(result.to_dict(rows))),
         "polygons.json": ("polygons (COCO JSON)", "application/json", _json(coco)),
     }
     stem = html.escape(result.name, quote=True)
@@ -132,7 +133,7 @@ def _json(values: dict[str, Any]) -> bytes:
 
 def _png(picture: Image.Image) -> bytes:
     data = io.BytesIO()
-    files.write_png(picture, data)
+    write_png(picture, data, MAKER)
     return data.getvalue()
 
 

@@ -1,23 +1,14 @@
-"""The files of a result: their names, which of them may be replaced, and how pictures are written.
+"""The files of a result: their names, and which of them may be replaced.
 
-NumPy and Pillow are loaded by who needs them: the command line takes names from here before it knows the command.
+Neither NumPy nor Pillow is loaded: the command line takes names from here before it knows the command.
 """
-
-from __future__ import annotations
 
 import hashlib
 import os
-import struct
-import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
 
-from segformer_tf.pipelines.marks import MAKER, is_of_another, ours, source_of
-
-if TYPE_CHECKING:
-    import numpy as np
-    from PIL import Image
+from segformer_tf.pipelines.marks import is_of_another, ours, source_of
 
 ENDINGS = {
     "labels": "_labels.png",
@@ -31,7 +22,6 @@ ENDINGS = {
 VIDEO_ENDINGS = {"labels": "_labels.mkv", "overlay": "_overlay.mp4", "json": "_frames.jsonl"}
 DEFAULT = ("labels", "overlay", "json")
 LONGEST = 255 - max(map(len, ENDINGS.values()))  # bytes of a name, so that file systems take it with every ending
-PACKED_AT_ONCE = 2**22  # bytes of a PNG's rows
 PLAIN = (".jpg", ".jpeg", ".png")
 # Of the files that are taken for pictures in a directory.
 SUFFIXES = (*PLAIN, *[".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif", ".tga"])
@@ -55,13 +45,10 @@ def name_of(picture: str | os.PathLike, whole: bool = False) -> str:
 
 
 def video_name(source: str, whole: bool = False) -> str:
-    """What the files of a video are called after: its file name without its ending (with it: `whole`); a folder's name.
-
-    Spaces become "_".
-    """
+    """What the files of a video are called after: its file name without ending (with it: `whole`); a folder's name."""
     path = Path(source)
     name = path.resolve().name if path.is_dir() else path.name if whole else path.stem
-    return name_of(name.replace(" ", "_"), whole=True)
+    return name_of(name, whole=True)
 
 
 def check(
@@ -121,63 +108,3 @@ def _same(target: Path, file: str | os.PathLike) -> bool:
         return os.path.samefile(target, file)
     except OSError:
         return False
-
-
-def write_png(picture: Image.Image | np.ndarray, file: Path | BinaryIO, made_by: str = MAKER) -> None:
-    """A PNG of a picture, or of RGB (H, W, 3) uint8, that says who wrote it.
-
-    It is packed for speed: Pillow tries every filter on each row of colours.
-    """
-    if getattr(picture, "mode", "RGB") == "RGB":
-        data = _packed(picture, made_by)
-        _ = file.write_bytes(data) if isinstance(file, Path) else file.write(data)
-        return
-    from PIL import PngImagePlugin
-
-    said = PngImagePlugin.PngInfo()
-    said.add_text("Software", made_by)
-    other: Any = picture
-    other.save(file, "PNG", pnginfo=said, compress_level=1, compress_type=zlib.Z_RLE)
-
-
-def _packed(picture: Image.Image | np.ndarray, made_by: str) -> bytes:
-    """The bytes of an RGB picture's PNG: each row as its difference from the one above, then run lengths.
-
-    Half of Pillow's time, a seventh more bytes (PNG specification, chunks and filter type 2). The extra `fast` takes
-    a third of that, for as many bytes.
-    """
-    import numpy as np
-
-    pixels = np.asarray(picture)
-    height, width = pixels.shape[:2]
-    packer = _packer()
-    packed, above = [], np.zeros(3 * width, np.uint8)
-    step = max(PACKED_AT_ONCE // (3 * width), 1)
-    for top in range(0, height, step):  # a huge picture is in memory once already
-        rows = pixels[top : top + step].reshape(-1, 3 * width)
-        filtered = np.empty((len(rows), 1 + 3 * width), np.uint8)
-        filtered[:, 0] = 2
-        np.subtract(rows[0], above, out=filtered[0, 1:])
-        np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
-        packed.append(packer.compress(filtered))
-        above = rows[-1]
-    packed.append(packer.flush())
-    chunks = (
-        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)),
-        (b"tEXt", b"Software\0" + made_by.encode("latin-1")),
-        (b"IDAT", b"".join(packed)),
-        (b"IEND", b""),
-    )
-    parts = [b"\x89PNG\r\n\x1a\n"]
-    for kind, data in chunks:
-        parts += [struct.pack(">I", len(data)), kind, data, struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))]
-    return b"".join(parts)
-
-
-def _packer() -> Any:
-    """What makes a stream of zlib's format of bytes."""
-    try:
-        from isal import isal_zlib
-    except ImportError:
-        return zlib.compressobj(1, zlib.DEFLATED, 15, 9, zlib.Z_RLE)
-    return isal_zlib.compressobj(1, zlib.DEFLATED, 15, 9)

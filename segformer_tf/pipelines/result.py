@@ -15,11 +15,14 @@ from segformer_tf.images import raster, views
 from segformer_tf.images.classes import BACKGROUND, class_id, skipped
 from segformer_tf.images.drawing import overlay_pixels
 from segformer_tf.images.opening import to_class_ids
+from segformer_tf.images.png import write_png
 from segformer_tf.images.polygons import coco_annotations, svg
 from segformer_tf.pipelines import files, notebook
 from segformer_tf.pipelines.marks import mark
 from segformer_tf.storage.keywords import spell_checked
 from segformer_tf.storage.whole import staged
+
+Table = list[dict[str, Any]]  # of classes
 
 
 @spell_checked
@@ -52,7 +55,7 @@ class SegmentationResult:
         return replace(self, name=name)
 
     @property
-    def classes(self) -> list[dict[str, Any]]:
+    def classes(self) -> Table:
         """`[{"id", "name", "pixels", "share", "score"}]`, largest first.
 
         `share` is a fraction of the picture, `score` the mean probability over the class's pixels (None without
@@ -93,10 +96,10 @@ class SegmentationResult:
         """
         return Image.fromarray(self._painted(None, alpha, legend, skip, outline))
 
-    def _painted(self, found, alpha=0.5, legend: bool | str = True, skip=BACKGROUND, outline=False) -> np.ndarray:
-        """The overlay's pixels; `found` are the classes, where they are known."""
+    def _painted(self, classes: Table | None, alpha: float, legend: bool | str, skip, outline: bool) -> np.ndarray:
+        """The overlay's pixels."""
         shown = self.pixels, self.labels, self.palette, self.id2label
-        return overlay_pixels(*shown, alpha, legend, skipped(skip, self.id2label), outline, found)
+        return overlay_pixels(*shown, alpha, legend, skipped(skip, self.id2label), outline, classes)
 
     @spell_checked
     def compare(self, truth: Any, ignore_index: int = 255) -> Image.Image:
@@ -131,17 +134,19 @@ class SegmentationResult:
         return views.heat(np.asarray(self.pixels), self.maps[asked], title, alpha)
 
     @spell_checked
-    def svg(self, skip: Sequence[str] = BACKGROUND) -> str:
+    def svg(self, skip: Sequence[str] = BACKGROUND, classes: Table | None = None) -> str:
         """The regions as an SVG, a path for each class but those in `skip`; it fits over the picture."""
         skip = skipped(skip, self.id2label)
-        rows = [row for row in self.classes if row["name"] not in skip]
+        rows = [row for row in self._table(classes) if row["name"] not in skip]
         return svg(self.labels, rows, self.palette)
 
-    def to_dict(self) -> dict[str, Any]:
-        """What `NAME.json` holds."""
-        return self._said(self.classes)
+    def _table(self, classes: Table | None) -> Table:
+        """`classes` as a caller has it already, who asks for several things and need not have pixels counted anew."""
+        return self.classes if classes is None else classes
 
-    def _said(self, classes: list[dict[str, Any]]) -> dict[str, Any]:
+    @spell_checked
+    def to_dict(self, classes: Table | None = None) -> dict[str, Any]:
+        """What `NAME.json` holds."""
         height, width = self.labels.shape
         return {
             "made_by": mark(self.path),
@@ -150,10 +155,11 @@ class SegmentationResult:
             "model": self.model,
             "runtime": self.runtime,
             "size": {"height": height, "width": width},
-            "classes": classes,
+            "classes": self._table(classes),
         }
 
-    def to_coco(self) -> dict[str, Any]:
+    @spell_checked
+    def to_coco(self, classes: Table | None = None) -> dict[str, Any]:
         """What `NAME_polygons.json` holds: a COCO data set of this one picture."""
         height, width = self.labels.shape
         file_name = self.path.name if self.path else self.name
@@ -161,7 +167,7 @@ class SegmentationResult:
             "made_by": mark(self.path),
             "images": [{"id": 1, "file_name": file_name, "height": height, "width": width}],
             "categories": [{"id": key, "name": name} for key, name in self.id2label.items()],
-            "annotations": self.polygons(),
+            "annotations": coco_annotations(self.labels, [row["id"] for row in self._table(classes)]),
         }
 
     @spell_checked
@@ -175,13 +181,14 @@ class SegmentationResult:
         legend: bool | str = True,
         outline: bool = False,
         overwrite: bool = False,
+        classes: Table | None = None,
     ) -> list[Path]:
         """Writes `NAME_labels.png` (palette indices are class ids), `NAME_overlay.png` and `NAME.json`; all or none.
 
         `kinds` may also have "polygons" (`NAME_polygons.json`, a COCO data set), "svg" (`NAME_polygons.svg`), "tiff"
         (`NAME_labels.tif`, tiled, with the picture's georeference; needs rasterio) and "scores" (`NAME_scores.npz`, an
         array `scores`). Files that this method did not write, or wrote for another picture, are replaced only with
-        `overwrite`, and the picture itself never.
+        `overwrite`, and the picture itself never. `classes` is the property of that name, where it is known.
 
         Returns:
             The files' paths.
@@ -197,29 +204,30 @@ class SegmentationResult:
                 f'{self.name} has no scores to save; segment the picture with scores=True, or leave out "scores".'
             )
         targets = files.check(directory, self.name, kinds, self.path, overwrite)
-        classes = self.classes if {"overlay", "json"} & targets.keys() else []
+        if targets.keys() & {"overlay", "json", "polygons", "svg"}:
+            classes = self._table(classes)
         with staged(directory) as stage:
             for kind, target in targets.items():
                 self._write(kind, stage / target.name, classes, skip, alpha=alpha, legend=legend, outline=outline)
         return list(targets.values())
 
-    def _write(self, kind: str, path: Path, classes: list, skip: Sequence[str], **drawn: Any) -> None:
+    def _write(self, kind: str, path: Path, classes: Table | None, skip: Sequence[str], **drawn: Any) -> None:
         made_by = mark(self.path)
         if kind == "labels":
-            files.write_png(images.label_image(self.labels, self.palette), path, made_by)
+            write_png(images.label_image(self.labels, self.palette), path, made_by)
         elif kind == "overlay":
-            files.write_png(self._painted(classes, skip=skip, **drawn), path, made_by)
+            write_png(self._painted(classes, skip=skip, **drawn), path, made_by)
         elif kind == "tiff":
             raster.write_labels(path, self.labels, self.palette, made_by, self.path, self.page)
         elif kind == "svg":
-            head, _, rest = self.svg(skip).partition("\n")
+            head, _, rest = self.svg(skip, classes).partition("\n")
             path.write_text(f"{head}<!-- {made_by} -->\n{rest}", "utf-8")
         elif kind == "scores":
             np.savez(path, scores=np.asarray(self.scores), made_by=made_by)
         elif kind == "polygons":
-            path.write_text(json.dumps(self.to_coco()) + "\n", "utf-8")
+            path.write_text(json.dumps(self.to_coco(classes)) + "\n", "utf-8")
         else:
-            path.write_text(json.dumps(self._said(classes), indent=2) + "\n", "utf-8")
+            path.write_text(json.dumps(self.to_dict(classes), indent=2) + "\n", "utf-8")
 
     def __repr__(self) -> str:
         height, width = self.labels.shape

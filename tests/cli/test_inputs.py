@@ -8,7 +8,9 @@ import pytest
 from PIL import Image
 
 from segformer_tf.cli.inputs import find_pictures, plan
+from segformer_tf.images.png import write_png
 from segformer_tf.pipelines import files
+from segformer_tf.pipelines.marks import MAKER
 
 KINDS = files.DEFAULT
 
@@ -68,7 +70,7 @@ def test_our_own_results_are_left_out_of_a_pattern_and_told(tmp_path, capsys):
     Image.new("RGB", (4, 3)).save(tmp_path / "a.png")
     Image.new("RGB", (4, 3)).save(tmp_path / "b_labels.png")  # of others
     for name in ("a_labels.png", "a_overlay.png"):
-        files.write_png(Image.new("RGB", (4, 3)), tmp_path / name)
+        write_png(Image.new("RGB", (4, 3)), tmp_path / name, MAKER)
     assert found(tmp_path / "*.png") == [str(tmp_path / "a.png"), str(tmp_path / "b_labels.png")]
     assert capsys.readouterr().err == (f"segformer-tf: {tmp_path}/*.png: left out 2 results of segformer-tf itself.\n")
     assert found(tmp_path / "a_labels.png") == [str(tmp_path / "a_labels.png")], "named, so meant"
@@ -114,7 +116,7 @@ def test_one_picture_comes_from_stdin(monkeypatch):
 def test_our_own_results_in_a_folder_are_no_pictures(tmp_path, capsys):
     Image.new("RGB", (4, 3)).save(tmp_path / "a.png")
     Image.new("RGB", (4, 3)).save(tmp_path / "b_labels.png")
-    files.write_png(Image.new("RGB", (4, 3)), tmp_path / "a_labels.png")
+    write_png(Image.new("RGB", (4, 3)), tmp_path / "a_labels.png", MAKER)
     assert found(tmp_path) == [str(tmp_path / "a.png"), str(tmp_path / "b_labels.png")]
     assert "left out 1 result of segformer-tf itself." in capsys.readouterr().err
 
@@ -174,8 +176,8 @@ def test_what_is_done_is_left_out_if_asked_and_only_if_it_is_ours(tmp_path):
     pictures = find_pictures([str(picture)])
     assert plan(pictures, output, KINDS, False, False, True).names
     for kind in ("labels", "overlay"):
-        files.write_png(Image.new("RGB", (4, 3)), output / f"a{files.ENDINGS[kind]}")
-    (output / "a.json").write_text(f'{{"made_by": "{files.MAKER}", "path": "{picture}"}}')
+        write_png(Image.new("RGB", (4, 3)), output / f"a{files.ENDINGS[kind]}", MAKER)
+    (output / "a.json").write_text(f'{{"made_by": "{MAKER}", "path": "{picture}"}}')
     assert plan(pictures, output, KINDS, False, False, True).done == [str(picture)]
     assert plan(pictures, output, KINDS, False, False, False).names
     assert plan(pictures, output, (*KINDS, "polygons"), False, False, True).names, "a kind is missing"

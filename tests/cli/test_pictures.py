@@ -19,6 +19,7 @@ from PIL import Image
 from reference import FIXTURES, ROOT
 from small_data import small_checkpoint as small
 
+from segformer_tf.images.png import write_png
 from segformer_tf.pipelines import files, marks
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*has several frames")  # of `pictures`' animation the first is taken
@@ -208,14 +209,12 @@ def test_a_decompression_bomb_is_refused(call, tmp_path, monkeypatch):
 
 
 def test_a_full_disk_ends_the_run_and_says_how_to_go_on(call, pictures, tmp_path, monkeypatch):
-    write = files.write_png
-
     def until_full(picture, file, made_by):
         if "rgb" in str(file):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        write(picture, file, made_by)
+        write_png(picture, file, made_by)
 
-    monkeypatch.setattr(files, "write_png", until_full)
+    monkeypatch.setattr("segformer_tf.pipelines.result.write_png", until_full)
     arguments = [
         "segment",
         pictures / "cmyk.jpg",

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segformer_tf import images
 from segformer_tf.images import palette_for
 from segformer_tf.images.polygons import polygons
 from segformer_tf.page import view
@@ -69,6 +70,13 @@ def test_the_files_to_download_are_the_results_own(result):
         **json.loads(json.dumps(result.to_coco())),
         "images": [{"id": 1, "file_name": "street.jpg", "height": 60, "width": 90}],
     }
+
+
+def test_pixels_are_counted_once(result, monkeypatch):
+    counted, table = [], images.class_table
+    monkeypatch.setattr(images, "class_table", lambda *given: counted.append(1) or table(*given))
+    view.answer(result, 0.1, "street.jpg")
+    assert len(counted) == 1
 
 
 def test_the_background_is_clear_and_the_rest_solid(result):

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segformer_tf.images.png import write_png
 from segformer_tf.pipelines import files, marks
 from segformer_tf.storage import read
 
 
 def test_a_picture_beyond_pillow_s_limit_is_known_as_ours(tmp_path, monkeypatch):
     path = tmp_path / "a_labels.png"
-    files.write_png(Image.new("P", (40, 30)), path)
+    write_png(Image.new("P", (40, 30)), path, marks.MAKER)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     assert marks.ours(path)
     tiff = tmp_path / "a_labels.tif"

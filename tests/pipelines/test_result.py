@@ -5,14 +5,15 @@ import io
 import json
 import os
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from segformer_tf import images
 from segformer_tf.images import overlay, palette_for, views
+from segformer_tf.images.png import write_png
 from segformer_tf.pipelines import files, marks
 from segformer_tf.pipelines.result import SegmentationResult
 
@@ -24,7 +25,7 @@ NAMES = {0: "background", 1: "<tree>", 2: "car", 3: "road"}
 def result(tmp_path):
     return SegmentationResult(
         "street",
-        LABELS,
+        LABELS.copy(),
         np.full((*LABELS.shape, 3), 100, np.uint8),
         NAMES,
         palette_for(NAMES),
@@ -162,7 +163,7 @@ def test_what_others_wrote_stays_unless_overwritten(result, tmp_path, name, data
 
 def test_a_picture_is_never_replaced_by_its_own_result(result, tmp_path):
     own = SegmentationResult(**{**vars(result), "path": tmp_path / "a_labels.png"})
-    files.write_png(Image.new("RGB", (4, 3)), tmp_path / "a_labels.png")
+    write_png(Image.new("RGB", (4, 3)), tmp_path / "a_labels.png", marks.MAKER)
     before = (tmp_path / "a_labels.png").read_bytes()
     os.link(tmp_path / "a_labels.png", tmp_path / "street_labels.png")
     with pytest.raises(FileExistsError, match="is the picture itself and is not replaced"):
@@ -198,6 +199,20 @@ def test_every_file_says_which_picture_it_is_of_and_stays_where_it_is_another(re
     result.save(tmp_path, kind)
 
 
+def test_pixels_are_counted_once_for_all_that_is_asked_for_together(result, tmp_path, monkeypatch):
+    counted, table = [], images.class_table
+    monkeypatch.setattr(images, "class_table", lambda *given: counted.append(1) or table(*given))
+    classes = result.classes
+    written = {path.name: path.read_text() for path in result.save(tmp_path, ("json", "polygons", "svg"))}
+    assert len(counted) == 2
+    result.save(tmp_path / "again", ("labels", "overlay", "json", "polygons", "svg"), classes=classes)
+    assert json.dumps(result.to_dict(classes), indent=2) + "\n" == written["street.json"]
+    assert json.dumps(result.to_coco(classes)) + "\n" == written["street_polygons.json"]
+    assert {name: (tmp_path / "again" / name).read_text() for name in written} == written and len(counted) == 2
+    result.labels[:] = 3  # nothing is kept of labels that may be edited
+    assert [row["id"] for row in result.to_dict()["classes"]] == [3]
+
+
 def test_what_cannot_be_saved_is_named(result, tmp_path):
     with pytest.raises(ValueError, match="There is no kind of file 'mask'; expected some of labels, overlay, json"):
         result.save(tmp_path, ("mask",))
@@ -209,7 +224,7 @@ def test_a_full_disk_leaves_nothing_half_written(result, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(files, "write_png", full)
+    monkeypatch.setattr("segformer_tf.pipelines.result.write_png", full)
     with pytest.raises(OSError, match="No space left on device"):
         result.save(tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
@@ -234,23 +249,6 @@ def test_long_names_are_cut_to_what_a_file_system_takes(tmp_path):
     for name in names:
         for ending in files.ENDINGS.values():
             (tmp_path / f"{name}{ending}").touch()
-
-
-@pytest.mark.parametrize("shape", [(1, 1, 3), (37, 53, 3)])
-@pytest.mark.parametrize("at_once", [1, 10 * 3 * 53, files.PACKED_AT_ONCE])
-@pytest.mark.parametrize("fast", [True, False])
-def test_an_overlay_is_packed_without_loss(shape, at_once, fast, monkeypatch):
-    if not fast:
-        monkeypatch.setitem(sys.modules, "isal", None)  # as if the extra `fast` were not installed
-    assert ("isal" in type(files._packer()).__module__) is fast
-    monkeypatch.setattr(files, "PACKED_AT_ONCE", at_once)
-    pixels = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
-    data = io.BytesIO()
-    files.write_png(Image.fromarray(pixels), data)
-    found = Image.open(data)
-    found.verify()
-    assert found.info["Software"] == files.MAKER
-    np.testing.assert_array_equal(np.asarray(Image.open(data)), pixels)
 
 
 @pytest.mark.parametrize(

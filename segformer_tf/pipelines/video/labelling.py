@@ -4,7 +4,6 @@ import json
 import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -119,17 +118,12 @@ def label_video(
     options, skip = dict(options or {}), skipped(skip, pipeline.id2label)
     check_alpha(alpha)
     if smoothing:
-        if options.get("mode", "whole") != "whole" or options.get("flip") or tuple(options.get("scales", (1,))) != (1,):
-            raise ValueError(
-                "smoothing is for whole frames at one scale; leave out slide, scales and flip, or smoothing."
-            )
-        pipeline = pipeline.with_runtime(Smoothed(pipeline.runtime, smoothing))
+        pipeline = _smoothed(pipeline, smoothing, options)
     frames = frames or open_frames(source, rate)
     frames.read = partial(pipeline.processor.pixels, strict=True)
     name = files.video_name(frames.name) if name is None else name
     where = Path(str(source)) if Path(str(source)).exists() else None
     targets = files.check(output, name, kinds, where, overwrite, files.VIDEO_ENDINGS)
-    wide = len(pipeline.palette) > 256
 
     def finish(frame: Any, result: Any) -> tuple[Any, Any, Any]:
         drawn = None
@@ -138,48 +132,81 @@ def label_video(
             drawn = painted(shown, result.labels, result.palette, result.id2label, alpha, skip, outline)
         return drawn, result.labels, result.classes
 
-    pictures = _Counted(frames) if frames.count else _Pictures(frames)
-    counts, seconds, stopped = Counter(), 0.0, None
-    pixels = number = 0
+    pictures, stopped = _Counted(frames) if frames.count else _Pictures(frames), None
     with staged(output) as stage:
-        drafts = {kind: stage / target.name for kind, target in targets.items()}
-        sounds = {"overlay": frames.sound}
-        shown = [kind for kind in ("overlay", "labels") if kind in kinds]
-        made = {k: Writer(drafts[k], k, frames.rate, sounds.get(k), wide, mark(where), frames.jumps) for k in shown}
-        lines = open(drafts.get("json", os.devnull), "w", encoding="utf-8")  # noqa: SIM115 (`_close`)
+        record = _Record({kind: stage / target.name for kind, target in targets.items()}, frames, pipeline, where)
         try:
-            lines.write(_head(frames, pipeline, where))
+            record.begin()
             for answer in pipeline.stream(pictures, finish, batch_size, **options):
                 if isinstance(answer, Failed):
                     raise answer.error
                 drawn, labels, classes = answer
-                seconds = pictures.times.popleft()
-                for kind, writer in made.items():
-                    writer.add(drawn if kind == "overlay" else labels, seconds, frames.ratio)
-                lines.write(json.dumps({"frame": number, "time": round(seconds, 6), "classes": classes}) + "\n")
-                counts.update({row["id"]: row["pixels"] for row in classes})
-                pixels, number = pixels + labels.size, number + 1
+                record.add(drawn, labels, classes, pictures.times.popleft())
                 each()
             stopped = pictures.error
         except (Exception, KeyboardInterrupt) as error:
             stopped = error
-        for writer in made.values():
-            writer.cut = stopped is not None
-        stopped = _close({"json": lines, **made}, drafts, stopped)
-        if stopped is not None and not number:
+        stopped = record.close(stopped)
+        if stopped is not None and not record.number:
             raise stopped  # nothing moves out of the stage
-        if stopped is None and "json" in drafts:
-            _complete(drafts["json"])
-        kept = [target for kind, target in targets.items() if drafts[kind].exists()]
+        kept = [target for kind, target in targets.items() if record.drafts[kind].exists()]
     if stopped is not None:
-        ended(number, kept)
+        ended(record.number, kept)
         raise stopped if stopped is pictures.error else _in_a_sentence(stopped, output)
-    rows = [
-        {"id": i, "name": pipeline.id2label[i], "pixels": n, "share": n / pixels, "score": None}
-        for i, n in counts.most_common()
-    ]
-    end = seconds + float(1 / Fraction(frames.rate))
-    return {"frames": number, "seconds": end, "files": [str(path) for path in targets.values()], "classes": rows}
+    written = [str(path) for path in targets.values()]
+    return {"frames": record.number, "seconds": record.end, "files": written, "classes": record.classes()}
+
+
+def _smoothed(pipeline: Any, smoothing: float, options: dict[str, Any]) -> Any:
+    """The pipeline with a `Smoothed` runtime; ValueError where its `options` cut or change the frames."""
+    if options.get("mode", "whole") != "whole" or options.get("flip") or tuple(options.get("scales", (1,))) != (1,):
+        raise ValueError("smoothing is for whole frames at one scale; leave out slide, scales and flip, or smoothing.")
+    return pipeline.with_runtime(Smoothed(pipeline.runtime, smoothing))
+
+
+class _Record:
+    """The files of a labelled video while they are drafts (of each kind), and what is counted over its frames."""
+
+    def __init__(self, drafts: dict[str, Path], frames: Frames, pipeline: Any, source: Path | None):
+        self.drafts, self.number = drafts, 0
+        self._frames, self._pipeline, self._source = frames, pipeline, source
+        self._counts, self._pixels, self.end = Counter(), 0, 0.0  # seconds, at which the last frame ends
+        wide, sounds = len(pipeline.palette) > 256, {"overlay": frames.sound}
+        self._writers = {
+            kind: Writer(drafts[kind], kind, frames.rate, sounds.get(kind), wide, mark(source), frames.jumps)
+            for kind in ("overlay", "labels")
+            if kind in drafts
+        }
+        self._lines = open(drafts.get("json", os.devnull), "w", encoding="utf-8")  # noqa: SIM115 (`_close`)
+
+    def begin(self) -> None:
+        self._lines.write(_head(self._frames, self._pipeline, self._source))
+
+    def add(self, drawn: Any, labels: np.ndarray, classes: list[dict[str, Any]], seconds: float) -> None:
+        """The next frame: its overlay (None where none is written), labels (H, W), class table, and time."""
+        for kind, writer in self._writers.items():
+            writer.add(drawn if kind == "overlay" else labels, seconds, self._frames.ratio)
+        line = {"frame": self.number, "time": round(seconds, 6), "classes": classes}
+        self._lines.write(json.dumps(line) + "\n")
+        self._counts.update({row["id"]: row["pixels"] for row in classes})
+        self._pixels, self.number = self._pixels + labels.size, self.number + 1
+        self.end = seconds + float(1 / self._frames.rate)
+
+    def close(self, stopped: Any) -> Any:
+        """Ends the files. `stopped` is what ended the video early, or None; returned is it, or an error of this."""
+        for writer in self._writers.values():
+            writer.cut = stopped is not None
+        stopped = _close({"json": self._lines, **self._writers}, self.drafts, stopped)
+        if stopped is None and "json" in self.drafts:
+            _complete(self.drafts["json"])
+        return stopped
+
+    def classes(self) -> list[dict[str, Any]]:
+        """The classes over all frames, as in a result."""
+        return [
+            {"id": i, "name": self._pipeline.id2label[i], "pixels": n, "share": n / self._pixels, "score": None}
+            for i, n in self._counts.most_common()
+        ]
 
 
 def _head(frames: Frames, pipeline: Any, source: Path | None) -> str:

@@ -369,9 +369,9 @@ def test_a_folders_name_has_no_ending(tmp_path, monkeypatch):
     (tmp_path / "v1.0").mkdir()
     monkeypatch.chdir(tmp_path / "v1.0")
     assert [files.video_name(source) for source in (".", str(tmp_path / "v1.0"), "my street.mp4")] == [
-        "v1.0", "v1.0", "my_street"
+        "v1.0", "v1.0", "my street"
     ]  # fmt: skip
-    assert files.video_name("my street.mp4", whole=True) == "my_street.mp4"
+    assert files.video_name("my street.mp4", whole=True) == "my street.mp4"
 
 
 def test_a_record_says_whether_a_video_is_complete(segment, folder, tmp_path):
