@@ -150,7 +150,8 @@ def _piped() -> Frames:
 def _container(source: Any, name: str, hint: str = "") -> Frames:
     av = load_av()
     try:
-        container = av.open(source)
+        # FFmpeg takes what stands before a colon for a protocol, as in "12:30.mp4", but not in a whole path.
+        container = av.open(str(source.absolute()) if isinstance(source, Path) else source)
     except av.error.FFmpegError as error:
         raise OSError(f"{name} is no video that FFmpeg reads, or is cut off ({error.strerror}).{hint}") from error
     try:

@@ -22,7 +22,7 @@ class Sound:
     """
 
     def __init__(self, av: Any, source: Path, jumps: Sequence[float] = ()):
-        self._av, self._name, self._jumps = av, str(source), jumps
+        self._av, self._name, self._jumps = av, str(source.absolute()), jumps  # `frames._container` says why
         self._jumped, self._read_to, self._end, self._last = 0, -math.inf, 0.0, -math.inf
         with av.open(self._name) as file:
             taken = [track.index for track in file.streams.audio if _fits(av, self._name, track.index)]

@@ -134,6 +134,16 @@ def test_of_several_sound_tracks_the_first_that_mp4_takes_is_kept(segment, tmp_p
         assert [track.codec_context.name for track in file.streams.audio] == ["aac"]
 
 
+def test_names_and_folders_may_have_a_colon(segment, tmp_path, monkeypatch):
+    """Relative, as FFmpeg takes what stands before it for a protocol."""
+    monkeypatch.chdir(tmp_path)
+    write_video(tmp_path / "a.mp4", FRAMES[:2], sounds=["aac"]).rename("12:30.mp4")
+    found = label_video(segment, "12:30.mp4", "data:out")
+    assert found["frames"] == 2 and len(list((tmp_path / "data:out").iterdir())) == 3
+    with av.open(str(next((tmp_path / "data:out").glob("*_overlay.mp4")))) as file:
+        assert file.streams.audio
+
+
 def test_labels_have_no_sound_and_their_frames_the_times_of_the_video(segment, tmp_path):
     label_video(segment, write_video(tmp_path / "a.mp4", sounds=["aac"]), tmp_path / "out")
     with av.open(str(tmp_path / "out" / "a_labels.mkv")) as file:
