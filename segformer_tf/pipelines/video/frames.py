@@ -35,6 +35,7 @@ INSTALL = "pip install 'segformer-tf[video]'"
 LATE = (
     " An MP4 whose index is at its end cannot come through a pipe: give the file, or write it with -movflags faststart."
 )
+ADDRESS = " An address is read by FFmpeg: `ffmpeg -i ADDRESS -f matroska - | segformer-tf video -`."
 
 
 @dataclass
@@ -89,7 +90,10 @@ def open_frames(source: str | os.PathLike | int, rate: float | None = None) -> F
     if text == "-":
         return _piped()
     if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist; expected a video, a folder of pictures or a camera's number.")
+        hint = ADDRESS if "://" in text else ""
+        raise FileNotFoundError(
+            f"{text} does not exist; expected a video, a folder of pictures or a camera's number.{hint}"
+        )
     return _animation(path) or _container(path, str(path))
 
 

@@ -546,6 +546,10 @@ def test_what_is_no_video_is_named_and_writes_nothing(segment, tmp_path):
         open_frames(tmp_path / "none")
     with pytest.raises(FileNotFoundError, match=r"missing\.mp4 does not exist; expected a video, a folder"):
         open_frames(tmp_path / "missing.mp4")
+    with pytest.raises(
+        FileNotFoundError, match=r"rtsp://camera/1 does not exist; .* number\. An address is read by FFmpeg"
+    ):
+        open_frames("rtsp://camera/1")
     with av.open(str(tmp_path / "sound.mp4"), "w") as file:
         heard = file.add_stream("aac", rate=16000)
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 1600), np.int16), format="s16", layout="stereo")
