@@ -17,7 +17,16 @@ from PIL import Image
 
 from segformer_tf.images import SegformerImageProcessor
 from segformer_tf.pipelines.folders import pictures_in
-from segformer_tf.pipelines.video.decoding import Clock, packets, picture_track, upright
+from segformer_tf.pipelines.video.decoding import (
+    DRAWN_TEXT,
+    Clock,
+    beginning,
+    check_colours,
+    decoded,
+    picture_track,
+    rate_of,
+    upright,
+)
 from segformer_tf.pipelines.video.painting import Frame
 
 RATE = 25  # frames a second of what does not say it
@@ -26,6 +35,7 @@ INSTALL = "pip install 'segformer-tf[video]'"
 LATE = (
     " An MP4 whose index is at its end cannot come through a pipe: give the file, or write it with -movflags faststart."
 )
+ADDRESS = " An address is read by FFmpeg: `ffmpeg -i ADDRESS -f matroska - | segformer-tf video -`."
 
 
 @dataclass
@@ -80,7 +90,10 @@ def open_frames(source: str | os.PathLike | int, rate: float | None = None) -> F
     if text == "-":
         return _piped()
     if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist; expected a video, a folder of pictures or a camera's number.")
+        hint = ADDRESS if "://" in text else ""
+        raise FileNotFoundError(
+            f"{text} does not exist; expected a video, a folder of pictures or a camera's number.{hint}"
+        )
     return _animation(path) or _container(path, str(path))
 
 
@@ -141,25 +154,28 @@ def _piped() -> Frames:
 def _container(source: Any, name: str, hint: str = "") -> Frames:
     av = load_av()
     try:
-        container = av.open(source)
+        # FFmpeg takes what stands before a colon for a protocol, as in "12:30.mp4", but not in a whole path.
+        container = av.open(str(source.absolute()) if isinstance(source, Path) else source)
     except av.error.FFmpegError as error:
         raise OSError(f"{name} is no video that FFmpeg reads, or is cut off ({error.strerror}).{hint}") from error
-    if not container.streams.video:
+    try:
+        if container.format.name in DRAWN_TEXT:
+            raise OSError(f"{name} is text, and no video that FFmpeg reads.")
+        stream = picture_track(container, name)
+    except (OSError, ValueError):
         container.close()
-        raise ValueError(f"{name} has no pictures; expected a video.")
-    stream = picture_track(container, name)
+        raise
+    check_colours(stream, name)
     stream.thread_type = "AUTO"
-    rate = stream.average_rate or Fraction(RATE)
-    clock = Clock(rate)
+    rate = rate_of(stream) or Fraction(RATE)
+    clock = Clock(rate, beginning(container))
     path = source if isinstance(source, Path) else None
 
     def iterate() -> Iterator[tuple[np.ndarray, float]]:
         number = -1
         with container:
             try:
-                read = packets(container, stream, name, path)
-                decoded = (frame for packet in read for frame in packet.decode())
-                for number, frame in enumerate(decoded):
+                for number, frame in enumerate(decoded(container, stream, name, path)):
                     pixels, moved, swapped = upright(frame)
                     if number == 0 and swapped and frames.ratio:
                         frames.ratio = 1 / frames.ratio

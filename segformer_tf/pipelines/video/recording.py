@@ -35,7 +35,7 @@ class Writer:
         self._frame, self._grey = av.VideoFrame, "gray16le" if wide else "gray"
         self._kind, self._rate = kind, rate
         self._sound = Sound(av, sound, jumps) if sound is not None else None
-        self._file = av.open(str(path), "w", format="mp4" if kind == "overlay" else "matroska")
+        self._file = av.open(str(path.absolute()), "w", format="mp4" if kind == "overlay" else "matroska")
         self._file.metadata["comment"] = made_by
         self._stream: Any = None
         self._last, self._end = -1, 0.0

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from segformer_tf.pipelines.video.decoding import BACK
+from segformer_tf.pipelines.video.decoding import BACK, beginning
 
 TRIED = 4  # packets that are written to find out whether MP4 takes a track
 CHANNELS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}  # what AVI and MKV leave unsaid of PCM, and MP4 must know
@@ -17,11 +17,12 @@ CHANNELS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}  # what AVI and MKV leav
 class Sound:
     """Copies the first track that MP4 takes, packet by packet. Making it warns of what is left out.
 
-    Where its times jump back, the pictures' do too, by the same amount: `jumps` of `decoding.Clock`, as it grows.
+    Its times count from where the pictures' do. Where they jump back, the pictures' do too, by the same amount: `jumps`
+    of `decoding.Clock`, as it grows.
     """
 
     def __init__(self, av: Any, source: Path, jumps: Sequence[float] = ()):
-        self._av, self._name, self._jumps = av, str(source), jumps
+        self._av, self._name, self._jumps = av, str(source.absolute()), jumps  # `frames._container` says why
         self._jumped, self._read_to, self._end, self._last = 0, -math.inf, 0.0, -math.inf
         with av.open(self._name) as file:
             taken = [track.index for track in file.streams.audio if _fits(av, self._name, track.index)]
@@ -39,6 +40,7 @@ class Sound:
                 stacklevel=3,
             )
         self._container = av.open(self._name) if taken else None
+        self._start = beginning(self._container) if self._container else 0.0
         self._from = self._container.streams[taken[0]] if self._container else None
         self._packets: Iterator[Any] = iter(())
         self._next: Any = None
@@ -60,9 +62,10 @@ class Sound:
         """Writes what begins before a time; None: all that is left."""
         while self._next is not None:
             packet, late = self._next, self._late(seconds is None)
-            if seconds is not None and _begin(packet) + late >= seconds:
+            begin = _begin(packet) - self._start + late
+            if seconds is not None and begin >= seconds:
                 return
-            begin, steps, packet.stream = _begin(packet) + late, round(late / packet.time_base), self._to
+            steps, packet.stream = round((late - self._start) / packet.time_base), self._to
             packet.dts, packet.pts = packet.dts + steps, None if packet.pts is None else packet.pts + steps
             length = float((packet.duration or 0) * packet.time_base)
             try:
@@ -88,7 +91,7 @@ class Sound:
             return 0.0
         if self._jumped <= len(self._jumps):
             return self._jumps[self._jumped - 1]
-        return self._end - _begin(self._next) if pictures_ended else math.inf
+        return self._end + self._start - _begin(self._next) if pictures_ended else math.inf
 
     def close(self) -> None:
         """Lets go of the file."""

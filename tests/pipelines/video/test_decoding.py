@@ -1,14 +1,16 @@
 """Which track of a video is meant, how its frames lie, when they are shown, and when they end."""
 
 import struct
+import warnings
 from fractions import Fraction
 from types import SimpleNamespace
 
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
-from segformer_tf.pipelines.video.decoding import ASF_DATA, ASF_FILE, Clock, picture_track, upright
+from segformer_tf.pipelines.video.decoding import ASF_DATA, ASF_FILE, Clock, picture_track, rate_of, upright
 from segformer_tf.pipelines.video.frames import open_frames
 
 # Container, codec, options of the container, what is said where it is cut off (None: nothing can be known).
@@ -24,6 +26,7 @@ CONTAINERS = {
     "ts": ("mpegts", "mpeg4", {}, "ends in the middle of a packet: it is cut off"),
     "m2ts": ("mpegts", "libx264", {"mpegts_m2ts_mode": "1"}, "ends in the middle of a packet: it is cut off"),
     "flv": ("flv", "flv1", {}, r"has [\d,]+ of [\d,]+ bytes: it is cut off"),
+    "ivf": ("ivf", "libvpx", {}, "ends in the middle of a packet: it is cut off"),
     "flv with an index": ("flv", "libx264", {"flvflags": "add_keyframe_index"}, r"has [\d,]+ of [\d,]+ bytes"),
     "flv of a stream": ("flv", "flv1", {"flvflags": "no_duration_filesize"}, "ends in the middle of a packet"),
     "wmv": ("asf", "wmv2", {}, r"has [\d,]+ of [\d,]+ bytes: it is cut off"),
@@ -52,7 +55,7 @@ def write_noise(path, kind, codec, options, sounding=True):
 @pytest.mark.parametrize("case", CONTAINERS)
 def test_a_file_that_is_cut_off_is_told_after_its_frames_and_a_whole_one_is_not(tmp_path, case, sounding):
     kind, codec, options, told = CONTAINERS[case]
-    data = write_noise(tmp_path / "a", kind, codec, options, sounding and kind != "flv").read_bytes()
+    data = write_noise(tmp_path / "a", kind, codec, options, sounding and kind not in ("flv", "ivf")).read_bytes()
     assert len(list(open_frames(tmp_path / "a"))) == 40
     (tmp_path / "a").write_bytes(data[: len(data) * 6 // 10])
     read = iter(open_frames(tmp_path / "a"))
@@ -71,7 +74,9 @@ def test_mpeg_ts_is_whole_with_bytes_before_and_after_its_packets_or_cut_between
     step = 192 if options else 188
     for changed in (data[100:], data + bytes(100), data + bytes(4096), data[: len(data) // step * 6 // 10 * step]):
         (tmp_path / "a").write_bytes(changed)
-        assert len(list(open_frames(tmp_path / "a"))) > 20
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a last frame that is not whole
+            assert len(list(open_frames(tmp_path / "a"))) > 20
     for short in (1, 100, step - 1):
         (tmp_path / "a").write_bytes(data[:-short])
         with pytest.raises(OSError, match="ends in the middle of a packet"):
@@ -138,15 +143,16 @@ def test_times_go_on_where_those_of_the_file_jump_back_or_are_not_said():
 
 
 def tracks(*dispositions):
-    return SimpleNamespace(streams=SimpleNamespace(video=[SimpleNamespace(disposition=each) for each in dispositions]))
+    each = [SimpleNamespace(disposition=disposition, frames=0, duration=None) for disposition in dispositions]
+    return SimpleNamespace(streams=SimpleNamespace(video=each))
 
 
-def test_a_cover_is_no_video_but_where_there_is_nothing_else():
+def test_a_cover_is_no_video_and_a_still_is_none_beside_a_video():
     for cover in (0x400, 0x401, 0x800, 0x100000):
         both = tracks(cover, 1)
         assert picture_track(both, "a.mkv") is both.streams.video[1]
-    alone = tracks(0x400)
-    assert picture_track(alone, "a.mp3") is alone.streams.video[0]
+    alone = tracks(0x800)
+    assert picture_track(alone, "a.mkv") is alone.streams.video[0]
     with pytest.warns(UserWarning, match=r"a\.mkv has 2 picture tracks"):
         several = tracks(0x400, 0, 1)
         assert picture_track(several, "a.mkv") is several.streams.video[1]
@@ -162,3 +168,103 @@ def test_a_rotation_is_followed_where_side_data_cannot_be_read():
     turned, moved, swapped = upright(frame)
     assert moved and swapped
     np.testing.assert_array_equal(turned, np.rot90(pixels))
+
+
+def test_sound_with_a_cover_is_no_video(tmp_path):
+    with av.open(str(tmp_path / "a.mp3"), "w") as file:
+        heard, cover = file.add_stream("libmp3lame", rate=48000), file.add_stream("mjpeg", rate=1)
+        cover.height, cover.width, cover.pix_fmt = 64, 96, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 9600), np.int16), format="s16", layout="stereo")
+        frame.sample_rate = 48000
+        file.mux(heard.encode(frame))
+        for picture in (av.VideoFrame.from_ndarray(np.zeros((64, 96, 3), np.uint8), "rgb24"), None):
+            file.mux(cover.encode(picture))
+        file.mux(heard.encode(None))
+    with pytest.raises(ValueError, match=r"a\.mp3 has no pictures but a cover; expected a video"):
+        open_frames(tmp_path / "a.mp3")
+
+
+def test_text_is_no_video(tmp_path):
+    (tmp_path / "notes.txt").write_text("what FFmpeg would draw\n" * 99)
+    with pytest.raises(OSError, match=r"notes\.txt is text, and no video that FFmpeg reads"):
+        open_frames(tmp_path / "notes.txt")
+
+
+def test_an_animated_avif_is_its_frames_and_not_its_first_picture(tmp_path):
+    first, *others = (Image.new("RGB", (96, 64), (60 * number, 0, 0)) for number in range(4))
+    first.save(tmp_path / "a.avif", save_all=True, append_images=others, duration=[100, 300, 100, 100])
+    frames = list(open_frames(tmp_path / "a.avif"))
+    assert [round(float(np.mean(pixels[..., 0])) / 60) for pixels, _ in frames] == [0, 1, 2, 3]
+    assert [seconds for _, seconds in frames] == pytest.approx([0, 0.1, 0.4, 0.5])
+
+
+def cut_out(data, begin, end):
+    """Other bytes instead of some, from one share of them to another."""
+    begin, end = round(len(data) * begin), round(len(data) * end)
+    noise = np.random.default_rng(1).integers(0, 256, end - begin, np.uint8).tobytes()
+    return data[:begin] + noise + data[end:]
+
+
+def test_what_is_damaged_in_the_middle_is_told(tmp_path):
+    data = write_noise(tmp_path / "a.avi", "avi", "mpeg4", {}, sounding=False).read_bytes()
+    assert len(list(open_frames(tmp_path / "a.avi"))) == 40
+    (tmp_path / "a.avi").write_bytes(cut_out(data, 0.4, 0.45))
+    with pytest.warns(UserWarning, match=r"a\.avi is damaged: the decoder mended \d frames, from frame 1\d on") as told:
+        assert len(list(open_frames(tmp_path / "a.avi"))) > 30
+    assert len(told) == 1
+    data = write_noise(tmp_path / "a.mkv", "matroska", "libvpx-vp9", {}).read_bytes()
+    (tmp_path / "a.mkv").write_bytes(cut_out(data, 0.4, 0.99))
+    with pytest.raises(OSError, match=r"a\.mkv ends after 1\.\d of 4\.0 seconds: it is cut off"):
+        list(open_frames(tmp_path / "a.mkv"))
+
+
+def test_an_apng_that_is_cut_off_is_told(tmp_path):
+    first, *others = (
+        Image.fromarray(np.random.default_rng(n).integers(0, 256, (64, 96, 3), np.uint8)) for n in range(9)
+    )
+    first.save(tmp_path / "a.png", save_all=True, append_images=others, duration=100)
+    data = (tmp_path / "a.png").read_bytes()
+    assert len(list(open_frames(tmp_path / "a.png"))) == 9
+    (tmp_path / "a.png").write_bytes(data[: len(data) * 6 // 10])
+    with pytest.raises(OSError, match=r"a\.png ends in the middle of a packet"):
+        list(open_frames(tmp_path / "a.png"))
+
+
+@pytest.mark.parametrize(("kind", "codec"), [("h264", "libx264"), ("hevc", "libx265"), ("ivf", "libvpx")])
+def test_frames_of_a_bare_stream_come_at_the_rate_that_it_says(tmp_path, kind, codec):
+    frames = open_frames(write_noise(tmp_path / "a", kind, codec, {}, sounding=False))
+    assert frames.rate == 10
+    assert np.diff([seconds for _, seconds in frames]) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("mean", "fits", "unit", "rate"),
+    [
+        (60000, 25, Fraction(1, 60000), 25),  # DV
+        (5, 50, Fraction(1, 1000), 5),  # frames that come unevenly
+        (25, 60, Fraction(1, 1_200_000), 60),  # bare H.264
+        (25, 90_000, Fraction(1, 1_200_000), 25),
+        (2400, 2400, Fraction(1, 19_200), 2400),
+        (None, None, Fraction(1, 1000), None),
+    ],
+)
+def test_a_rate_that_is_made_up_is_not_taken(mean, fits, unit, rate):
+    assert rate_of(SimpleNamespace(average_rate=mean, guessed_rate=fits, time_base=unit)) == rate
+
+
+@pytest.mark.parametrize("transfer", ["PQ", "HLG", None])
+def test_of_hdr_a_warning_tells(tmp_path, transfer):
+    with av.open(str(tmp_path / "a.mkv"), "w") as file:
+        video = file.add_stream("libx265", rate=10, options={"x265-params": "log-level=none"})
+        video.height, video.width, video.pix_fmt = 64, 96, "yuv420p10le"
+        video.codec_context.color_trc = {"PQ": 16, "HLG": 18, None: 1}[transfer]
+        picture = av.VideoFrame.from_ndarray(np.zeros((64, 96, 3), np.uint8), "rgb24")
+        for frame in (picture, None):
+            file.mux(video.encode(frame))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        assert len(list(open_frames(tmp_path / "a.mkv"))) == 1
+    assert [f"is HDR ({transfer}): its colours are taken as they are" in str(each.message) for each in told] == (
+        [True] if transfer else []
+    )

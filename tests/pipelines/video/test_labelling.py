@@ -134,6 +134,16 @@ def test_of_several_sound_tracks_the_first_that_mp4_takes_is_kept(segment, tmp_p
         assert [track.codec_context.name for track in file.streams.audio] == ["aac"]
 
 
+def test_names_and_folders_may_have_a_colon(segment, tmp_path, monkeypatch):
+    """Relative, as FFmpeg takes what stands before it for a protocol."""
+    monkeypatch.chdir(tmp_path)
+    write_video(tmp_path / "a.mp4", FRAMES[:2], sounds=["aac"]).rename("12:30.mp4")
+    found = label_video(segment, "12:30.mp4", "data:out")
+    assert found["frames"] == 2 and len(list((tmp_path / "data:out").iterdir())) == 3
+    with av.open(str(next((tmp_path / "data:out").glob("*_overlay.mp4")))) as file:
+        assert file.streams.audio
+
+
 def test_labels_have_no_sound_and_their_frames_the_times_of_the_video(segment, tmp_path):
     label_video(segment, write_video(tmp_path / "a.mp4", sounds=["aac"]), tmp_path / "out")
     with av.open(str(tmp_path / "out" / "a_labels.mkv")) as file:
@@ -456,6 +466,38 @@ def test_times_and_sound_go_on_where_those_of_joined_videos_begin_anew(segment, 
     assert gaps.min() > 0 and gaps.max() < 0.2 and heard[-1] == pytest.approx(times[-1], abs=0.2)
 
 
+@pytest.mark.parametrize(("name", "begin"), [("a.ts", 95_439), ("a.ts", 3600), ("a.mpg", 3600)])
+def test_times_of_a_broadcast_count_from_its_first_frame_or_sound(segment, tmp_path, name, begin):
+    """MPEG-TS and MPEG-PS begin where the sender's clock was, whose 33 bits run over: FFmpeg has times below 0 then."""
+    source, late = tmp_path / name, 0.2
+    with av.open(str(source), "w", format="mpegts" if name == "a.ts" else "mpeg") as file:
+        video = file.add_stream("libx264", rate=10, options={"bf": "0"})
+        heard = file.add_stream("mp2", rate=48000)
+        video.height, video.width, video.pix_fmt = 50, 70, "yuv420p"
+
+        def write(track, made, after):
+            for packet in track.encode(made):
+                moved = round((begin + after) / packet.time_base)
+                packet.pts, packet.dts = packet.pts + moved, packet.dts + moved
+                file.mux(packet)
+
+        for number, frame in enumerate(FRAMES):
+            sound = av.AudioFrame.from_ndarray(np.zeros((1, 2 * 4800), np.int16), format="s16", layout="stereo")
+            sound.sample_rate, sound.pts, sound.time_base = 48000, 4800 * number, Fraction(1, 48000)
+            write(heard, sound, 0)
+            write(video, av.VideoFrame.from_ndarray(frame, "rgb24"), late)
+        write(video, None, late)
+        write(heard, None, 0)
+    found = label_video(segment, source, tmp_path / "out")
+    times = [time for _, time in read_labels(tmp_path / "out" / "a_labels.mkv")]
+    assert times == pytest.approx([late + number / 10 for number in range(7)], abs=0.02)
+    assert found["seconds"] == pytest.approx(0.9, abs=0.1)
+    with av.open(str(tmp_path / "out" / "a_overlay.mp4")) as overlay:
+        assert [frame.time for frame in overlay.decode(video=0)] == pytest.approx(times, abs=1e-3)
+    with av.open(str(tmp_path / "out" / "a_overlay.mp4")) as overlay:
+        assert float(next(overlay.demux(audio=0)).pts * Fraction(1, 48000)) == pytest.approx(0, abs=0.03)
+
+
 def test_of_several_picture_tracks_the_first_is_labelled_with_a_warning(tmp_path):
     with av.open(str(tmp_path / "two.mkv"), "w") as file:
         tracks = [file.add_stream("ffv1", rate=10) for _ in range(2)]
@@ -504,6 +546,10 @@ def test_what_is_no_video_is_named_and_writes_nothing(segment, tmp_path):
         open_frames(tmp_path / "none")
     with pytest.raises(FileNotFoundError, match=r"missing\.mp4 does not exist; expected a video, a folder"):
         open_frames(tmp_path / "missing.mp4")
+    with pytest.raises(
+        FileNotFoundError, match=r"rtsp://camera/1 does not exist; .* number\. An address is read by FFmpeg"
+    ):
+        open_frames("rtsp://camera/1")
     with av.open(str(tmp_path / "sound.mp4"), "w") as file:
         heard = file.add_stream("aac", rate=16000)
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 1600), np.int16), format="s16", layout="stereo")
