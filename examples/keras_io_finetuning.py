@@ -44,7 +44,7 @@ def dataset(directory: Path, split: str, limit: int, side: int, batch_size: int,
 
 
 def main(arguments: list[str] | None = None) -> list[float]:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--checkpoint", default="segformer-b0-camvid")
     parser.add_argument("--epochs", type=int, default=2)

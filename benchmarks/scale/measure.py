@@ -98,7 +98,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("place")
     parser.add_argument("--model", default="segformer-b0-camvid")
-    parser.add_argument("--pictures", type=int, default=24, help="for --workers: those of PLACE again and again")
+    parser.add_argument("--pictures", type=int, default=24, help="at most; with --workers, PLACE's come again")
     parser.add_argument("--workers", type=int, nargs="*", default=[])
     options = parser.parse_args()
     from segformer_tf.batch import inputs

@@ -73,11 +73,11 @@ def simulate(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=int, default=2000)
     parser.add_argument("--workers", type=int, default=2)
-    for name in ("decode", "label"):
-        parser.add_argument(f"--{name}", type=float, required=True)
+    parser.add_argument("--decode", type=float, required=True)
+    parser.add_argument("--label", type=float, required=True)
     parser.add_argument("--index", type=float, default=0.0004)
     parser.add_argument("--start", type=float, default=0.0)
     found = simulate(**vars(parser.parse_args()))

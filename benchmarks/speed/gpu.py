@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import gc
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -20,7 +21,7 @@ import time
 
 import numpy as np
 from model_peers import LABELS, VARIANTS
-from timing import OUT, ROOT, cell, command_line, keep, show, table
+from timing import OUT, PYTHONPATH, ROOT, cell, command_line, keep, show, table
 
 SIZES = [f"{variant}-512-{batch}" for variant in ("b0", "b2", "b5") for batch in (1, 8, 64)] + [
     "b0-1024-8",
@@ -185,7 +186,8 @@ def measured(python: str, rows: list[str], arguments: argparse.Namespace) -> lis
     command = [python, "-W", "ignore", str(ROOT / "benchmarks/speed/gpu.py"), "worker", str(arguments.runs)]
     command += [str(arguments.seconds), ",".join(rows), ",".join(arguments.jobs)]
     answers = []
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+    environment = {**os.environ, "PYTHONPATH": PYTHONPATH}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment) as process:
         for line in process.stdout or ():
             if line.startswith("ANSWER "):
                 answers.append(json.loads(line.removeprefix("ANSWER ")))

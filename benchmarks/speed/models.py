@@ -12,6 +12,7 @@ while it runs. Logits of all peers are compared before timing. A peer that is no
 
 import functools
 import json
+import os
 import subprocess
 import sys
 import time
@@ -19,7 +20,7 @@ from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from timing import OUT, ROOT, THREADS, Worker, cell, command_line, keep, machine, measure, show, table
+from timing import OUT, PYTHONPATH, ROOT, THREADS, Worker, cell, command_line, keep, machine, measure, show, table
 
 OURS, TORCH, RUNTIMES = ".venv", ".venv-parity", ".venv-runtimes"
 PEERS = {  # name: environment, what it is, whether it computes in bfloat16
@@ -83,7 +84,8 @@ def prepare(job: str, peers: Collection[str] = (BASE,)) -> dict[str, str]:
             what,
             *job.split("-"),
         ]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        path = {**os.environ, "PYTHONPATH": PYTHONPATH}
+        done = subprocess.run(command, cwd=ROOT, env=path, capture_output=True, text=True)
         return (done.stderr.strip().splitlines() or ["no message"])[-1] if done.returncode else None
 
     failures = {"prepare-weights": make(OURS, "prepare-weights")}

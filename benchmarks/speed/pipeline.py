@@ -26,7 +26,7 @@ from unittest import mock
 
 import numpy as np
 from PIL import Image
-from timing import OUT, ROOT, THREADS, _status, alone, command_line, keep, machine, show, table
+from timing import OUT, PYTHONPATH, ROOT, THREADS, _status, alone, command_line, keep, machine, show, table
 
 os.environ |= {"TF_NUM_INTRAOP_THREADS": str(THREADS), "TF_CPP_MIN_LOG_LEVEL": "3"}
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -173,7 +173,7 @@ def memory(runtime: str, data: Path | None) -> dict[str, float]:
 
 def in_a_process(*arguments: object) -> dict:
     code = f"import json, pipeline; print('answer', json.dumps(pipeline.{arguments[0]}(*{arguments[1:]!r})))"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "benchmarks" / "speed"), str(ROOT)])}
+    environment = {**os.environ, "PYTHONPATH": PYTHONPATH}
     code = f"from pathlib import Path, PosixPath; {code}"
     done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=ROOT, capture_output=True, text=True)
     lines = [line for line in done.stdout.splitlines() if line.startswith("answer ")]

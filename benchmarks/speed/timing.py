@@ -18,6 +18,8 @@ OUT = ROOT / "out" / "bench"
 PAGE = ROOT / "docs" / "benchmarks.md"
 ELSEWHERE = {"before": ROOT / "docs" / "notes" / "benchmarks.md"}  # tables that do not stand on that page
 THREADS = int(os.environ.get("BENCH_THREADS", "2"))
+# Of processes in any environment: this tree is timed, though the environment may have another one installed.
+PYTHONPATH = os.pathsep.join([str(ROOT / "benchmarks" / "speed"), str(ROOT)])
 FEWEST_SECONDS = 0.05  # a run that is shorter is repeated and divided
 COLD_SECONDS = 1.0  # a run that is shorter has one before it that is not timed: another's data are in the caches
 
@@ -83,7 +85,7 @@ class Worker:
                 **os.environ,
                 **threads,
                 "TF_CPP_MIN_LOG_LEVEL": "3",
-                "PYTHONPATH": str(ROOT / "benchmarks" / "speed"),
+                "PYTHONPATH": PYTHONPATH,
             },
             cwd=ROOT,
         )
@@ -106,8 +108,7 @@ class Worker:
         return [float(value) for value in answer]
 
     def end(self) -> None:
-        self.process.stdin.close()
-        self.process.wait()
+        self.process.communicate()
 
 
 def measure(make: dict[str, Callable[[], Worker]], runs: int) -> dict[str, dict]:

@@ -4,8 +4,9 @@
     python benchmarks/trust/fuzz.py --inputs 1000000 --progress out/fuzz.json
 
 The first reads for that time; the second so many inputs, and goes on from what the file says when it was stopped.
-Documented are ValueError and OSError whose text names the file, and warnings. An input may take 10 seconds of the
-processor's time, four minutes in all, and 1 GB more than the process has at its start. Inputs are valid files with
+Documented are ValueError and OSError whose text names the file, ImportError that names it and says what to install,
+and warnings. An input may take 10 seconds of the processor's time, four minutes in all, and 1 GB more than the process
+has at its start. Inputs are valid files with
 bytes changed, cut, repeated and put in, numbers set to extremes, and JSON (also inside of safetensors files) with
 values put in the place of others. Each reader runs in a process of its own, so that a crash is found; `--keep` keeps
 inputs that show a fault. Input N of a reader is the same for the same `--seed`, whatever came before. A .keras file is
@@ -67,23 +68,25 @@ class Reader(NamedTuple):
     is_json: bool = False
 
 
-def _weights(directory: Path) -> dict[str, np.ndarray]:
+def _weights(config: SegformerConfig = CONFIG) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
-    return {path: rng.normal(size=shape).astype("f4") for path, shape in expected_shapes(CONFIG, "decode_head").items()}
+    return {path: rng.normal(size=shape).astype("f4") for path, shape in expected_shapes(config, "decode_head").items()}
 
 
 def _saved(file: str, writer: Callable = save, *more: Any) -> Callable[[Path], Path]:
     def write(directory: Path) -> Path:
-        writer(directory, CONFIG.to_dict(), _weights(directory), *more)
+        writer(directory, CONFIG.to_dict(), _weights(), *more)
         return next(path for path in sorted(directory.iterdir()) if path.name == file)
 
     return write
 
 
 def _alone(directory: Path) -> Path:
-    """A weight file without a configuration."""
-    file = _saved("model.safetensors")(directory)
-    return file.rename(directory / "weights.safetensors") if not (directory / "config.json").unlink() else file
+    """A weight file without a configuration, which has to have all four stages."""
+    config = SegformerConfig(depths=[1] * 4, hidden_sizes=[8, 16, 20, 32], decoder_hidden_size=8, num_labels=3)
+    save(directory, config.to_dict(), _weights(config))
+    (directory / "config.json").unlink()
+    return (directory / "model.safetensors").rename(directory / "weights.safetensors")
 
 
 def _keras(directory: Path) -> Path:
@@ -91,7 +94,7 @@ def _keras(directory: Path) -> Path:
 
     weights = io.BytesIO()
     with h5py.File(weights, "w") as file:
-        for path, array in _weights(directory).items():
+        for path, array in _weights().items():
             file[f"layers/{path}/vars/0"] = array
     with zipfile.ZipFile(directory / "model.keras", "w") as archive:
         archive.writestr("config.json", json.dumps({"config": {"config": CONFIG.to_dict()}}))
@@ -322,7 +325,11 @@ def attack(name: str, seed: int, begin: int, end: int, seconds: float, tell: Any
     with tempfile.TemporaryDirectory() as place:
         file = reader.write(Path(place))
         data = file.read_bytes()
-        reader.read(file)  # the valid one is read
+        try:
+            reader.read(file)
+        except Exception as error:
+            tell.send((begin, f"the valid file is not read: {_where(error)}: {error!s:.90}"))
+            return
         with open("/proc/self/statm") as stream:
             pages = int(stream.read().split()[0])
         limit = pages * resource.getpagesize() + BYTES
@@ -348,7 +355,7 @@ def _fault(reader: Reader, file: Path, place: str) -> str | None:
     signal.setitimer(signal.ITIMER_REAL, WAITING)
     try:
         reader.read(file)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         named = file.name in str(error) or place in str(error)
         return None if named else f"{type(error).__name__} without the file's name: {_where(error)}: {error!s:.90}"
     except TooLong as error:

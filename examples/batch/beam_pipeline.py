@@ -20,7 +20,7 @@ from segformer_tf.batch.on_beam import Segment
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--input", required=True, help="A pattern of Beam's file systems.")
     parser.add_argument("--output", required=True)
     parser.add_argument("--model", default="segformer-b0-camvid")

@@ -26,7 +26,7 @@ RUNTIME = HERE / "node_modules" / "onnxruntime-web" / "dist"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--model", default="segformer-b0-camvid")
     parser.add_argument("--weights", default="float32", choices=("float32", "float16", "int8"))

@@ -70,3 +70,12 @@ def test_the_model_alone_computes_as_many_pictures_as_are_counted(timing, count)
     sizes = []
     timing.alone(lambda batch: sizes.append(len(batch)), np.zeros((8, 1)), count)
     assert sum(sizes) == count and set(sizes[:-1]) <= {8}
+
+
+def test_what_is_timed_is_this_tree_whatever_the_environment_has(timing, tmp_path):
+    """A linked environment, as of a worktree, has another tree installed."""
+    script = tmp_path / "where.py"
+    script.write_text("import segformer_tf\nprint('ready\\nanswer', segformer_tf.__path__[0], flush=True)")
+    worker = timing.Worker(".venv", script)
+    assert worker._line("answer") == [str(timing.ROOT / "segformer_tf")]
+    worker.end()

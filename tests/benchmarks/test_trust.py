@@ -1,5 +1,6 @@
 """The attacks of benchmarks/trust find what they look for, and scripts say what they lack before they work."""
 
+import json
 import subprocess
 import sys
 
@@ -21,6 +22,26 @@ def test_fuzzing_makes_the_folder_of_its_progress(tmp_path):
     command = [sys.executable, ROOT / "benchmarks/trust/fuzz.py", "--inputs", "1", "--readers", "config"]
     ran = subprocess.run([*command, "--progress", file], capture_output=True, text=True)
     assert ran.returncode == 0 and file.is_file(), ran.stderr
+
+
+@pytest.mark.filterwarnings("ignore:The configuration of .* is read off its tensors")
+def test_every_reader_reads_the_valid_file_that_is_mutated(script, tmp_path):
+    for name, reader in script("trust/fuzz").READERS.items():
+        (tmp_path / name).mkdir()
+        reader.read(reader.write(tmp_path / name))
+
+
+def test_a_valid_file_that_is_refused_is_told_and_not_a_crash(script, tmp_path, capsys, monkeypatch):
+    def refuse(file):
+        raise ValueError("a stage is missing")
+
+    fuzz = script("trust/fuzz")
+    monkeypatch.setitem(fuzz.READERS, "config", fuzz.READERS["config"]._replace(read=refuse))
+    progress = tmp_path / "fuzz.json"
+    monkeypatch.setattr(sys, "argv", ["x", "--inputs", "2", "--readers", "config", "--progress", str(progress)])
+    assert fuzz.main() == 1
+    assert "1 x the valid file is not read: ?: a stage is missing" in capsys.readouterr().out
+    assert json.loads(progress.read_text())["config"]["inputs"] == 0
 
 
 @pytest.mark.parametrize("name", ["serving", "runtimes"])
