@@ -156,6 +156,9 @@ def shard(
 
     segformer-tf shard --data photos --output shards
     """
+    if output.resolve() == data.resolve():
+        told = f"{output} is the data set's own directory, which would be taken for shards alone: give another."
+        raise typer.BadParameter(told, param_hint="--output")
     from segformer_tf.data import inspect as look_at
 
     names = None if binary else (split,)  # what 255 means shows in all splits together
