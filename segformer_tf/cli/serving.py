@@ -105,9 +105,8 @@ def serve(
         certificate=(tls_certificate, tls_key) if tls_certificate and tls_key else None,
         token=token,
     )
-    # Both end the `wait` below; SIGINT too is set, because a shell lets background jobs ignore it.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell leaves it to background jobs
+        signal.signal(signal.SIGINT, signal.getsignal(signal.SIGTERM))
     with server:
         scheme = "https" if tls_certificate else "http"
         versions = ", ".join(map(str, server.model.versions))

@@ -4,6 +4,7 @@ import base64
 import json
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -237,6 +238,41 @@ def test_a_token_is_what_its_file_says_without_a_byte_order_mark(tmp_path, call,
     (tmp_path / "token").write_text("secret\n", coding)
     status, _, said = call("serve", tmp_path, "--token-file", tmp_path / "token")
     assert status == 1 and "The token is 'secret'." in said
+
+
+ENDLESS = """
+import signal, sys, threading, types
+
+class Server:
+    grpc_port = rest_port = 1
+    model = types.SimpleNamespace(name="street", versions=[1])
+    def __init__(self, *_, **__): pass
+    def __enter__(self): return self
+    def __exit__(self, *_): print("answering", flush=True); threading.Event().wait(60)
+    def wait(self): threading.Event().wait(60)
+
+logger = types.SimpleNamespace(setLevel=print)
+sys.modules["segformer_tf.serving.server"] = types.SimpleNamespace(ModelServer=Server)
+sys.modules["segformer_tf.serving.limits"] = types.SimpleNamespace(Limits=dict)
+sys.modules["tensorflow"] = types.SimpleNamespace(get_logger=lambda: logger)
+from segformer_tf.cli import main, serving
+serving.load_tensorflow = lambda: None
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+main(["serve", "."])
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_second_signal_ends_a_server_that_still_answers(name):
+    number = signal.Signals[name]
+    process = subprocess.Popen([sys.executable, "-c", ENDLESS], stdout=subprocess.PIPE, text=True)
+    with process:
+        assert process.stdout is not None
+        assert any("serving street" in line for line in process.stdout)
+        process.send_signal(number)
+        assert any("answering" in line for line in process.stdout)
+        process.send_signal(number)
+        assert process.wait(30) == 128 + number
 
 
 def test_serve_config_needs_no_tensorflow():
