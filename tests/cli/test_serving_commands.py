@@ -213,8 +213,8 @@ def test_serve_config_calls_that_cannot_be_written_are_wrong_calls(tmp_path, cal
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("--grpc-port", "80000", "'80000'; expected less than or equal to 65535"),
-        ("--rest-port", "-1", "'-1'; expected greater than or equal to 0"),
+        ("--grpc-port", "80000", "80000"),
+        ("--rest-port", "-1", "-1"),
         ("--config", "none.config", "'none.config' does not exist."),
         ("--token-file", ".", "'.' is a directory."),
         ("--token-file", "token", "--token-file: token is not UTF-8 (invalid start byte at byte 0); expected a token"),
