@@ -15,8 +15,8 @@ from segformer_tf.checkpoints.matching import match
 from segformer_tf.config import SegformerConfig
 from segformer_tf.storage import find
 from segformer_tf.storage.keywords import check_keywords, keywords_of
-from segformer_tf.storage.read import parse_json, reason, understanding
-from segformer_tf.storage.whole import staged, whole
+from segformer_tf.storage.read import parse_json, read_text, reason, understanding
+from segformer_tf.storage.whole import staged, whole, write_text
 
 # format -> (the file's name where the destination is a directory, the layout of its names)
 FORMATS = {
@@ -53,17 +53,17 @@ def convert(
 
     The format follows from the suffix of `dst`; a `dst` without one is a directory, of format "safetensors" unless
     given: "safetensors", "h5" (tf_model.h5), "bin" (pytorch_model.bin), "pth" (NVlabs' names) or "keras".
-    config.json goes beside the first three; a "pth" holds no configuration, and a warning tells what gets lost. Files
-    of the same name are replaced, each whole. `config_overrides` are config keys, such as `num_attention_heads` for a
-    `.pth` with others than b0 to b5's, and where to look on the Hub (`revision`, `cache_dir`, ...).
+    config.json goes beside the first three, with the image processor's file if `src` has one; a "pth" holds no
+    configuration, and a warning tells what gets lost. Files of the same name are replaced, each whole.
+    `config_overrides` are config keys, such as `num_attention_heads` for a `.pth` with others than b0 to b5's, and
+    where to look on the Hub (`revision`, `cache_dir`, ...).
 
     A suffix that other files are known by is an error, unless `dst` is a directory that exists or ends in a slash.
 
     Raises ValueError for an unknown format, for a `dst` that ends in .weights.h5, which Keras and keras-hub call their
     own files, and for a checkpoint whose tensors are not those its config asks for.
     """
-    check_suffix(dst)
-    format, file = _destination(Path(dst), format)
+    format, file = destination(dst, format)
     hub_arguments = find.pop_hub_arguments(config_overrides)
     check_keywords("convert", config_overrides, (*keywords_of(convert), *find.HUB_ARGUMENTS, *SegformerConfig.KEYS))
     if str(src).endswith(".keras"):
@@ -79,7 +79,7 @@ def convert(
         return [file]
     if format == "safetensors" and file.name == "model.safetensors":
         save(file.parent, config, variables)
-        return [file.parent / "config.json", file]
+        return [file.parent / "config.json", file, *_with_processor(src, file.parent, hub_arguments)]
     tensors = names.from_variables(variables, FORMATS[format][1])
     if format == "pth":
         meta = {"CLASSES": tuple(checked.id2label[i] for i in range(checked.num_labels))}
@@ -91,7 +91,17 @@ def convert(
         (stage / "config.json").write_text(config_text(config, variables, FORMATS[format][1]), "utf-8")
         write = {"safetensors": formats.write_safetensors, "h5": hdf5.write_h5, "bin": formats.write_torch}[format]
         write(stage / file.name, tensors)
-    return [file.parent / "config.json", file]
+    return [file.parent / "config.json", file, *_with_processor(src, file.parent, hub_arguments)]
+
+
+def _with_processor(src: str | os.PathLike, directory: Path, hub: dict[str, Any]) -> list[Path]:
+    """Copies the file that says how pictures come to the checkpoint: by another size or mean it answers otherwise."""
+    found = find.find_processor(src, **hub)
+    if found is None or found.parent.resolve() == directory.resolve():
+        return []
+    copy = directory / found.name
+    write_text(copy, read_text(found, "the settings of an image processor"))
+    return [copy]
 
 
 def check_suffix(dst: str | os.PathLike) -> None:
@@ -115,7 +125,10 @@ def check_suffix(dst: str | os.PathLike) -> None:
         raise ValueError(f"{dst} ends in .{suffix}, which is no format here; expected {one_of}{hint}")
 
 
-def _destination(dst: Path, format: str | None) -> tuple[str, Path]:
+def destination(dst: str | os.PathLike, format: str | None) -> tuple[str, Path]:
+    """The format and the file that `convert` writes; ValueError for a destination and a format that do not agree."""
+    check_suffix(dst)
+    dst = Path(dst)
     suffix = dst.suffix.removeprefix(".")
     is_file = suffix in FORMATS and not dst.is_dir()
     format = format or (suffix if is_file else "safetensors")

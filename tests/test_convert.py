@@ -57,6 +57,17 @@ def test_the_suffix_of_the_destination_names_the_format(fixtures, tmp_path):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["config.json", "mine.h5", "mine.safetensors"]
 
 
+@pytest.mark.parametrize("name", ["preprocessor_config.json", "processor_config.json"])
+def test_the_settings_of_the_image_processor_come_with_the_weights(fixtures, tmp_path, name):
+    shutil.copytree(fixtures / "hf4-seg", tmp_path / "own")
+    (tmp_path / "own" / name).write_text('{"size": {"height": 64, "width": 96}}')
+    for source, goal, format in (("own", "tf", "h5"), ("tf/tf_model.h5", "hub", None)):
+        written = convert(tmp_path / source, tmp_path / goal, format=format)
+        assert written[2:] == [tmp_path / goal / name]
+        assert written[2].read_text() == (tmp_path / "own" / name).read_text()
+    assert convert(tmp_path / "hub", tmp_path / "hub")[2:] == []  # it is there
+
+
 @KERAS_SAVES
 @pytest.mark.parametrize("name", ["hf4-seg", "hf4-cls", "encoder"])
 def test_safetensors_to_keras_and_back_is_exact(fixtures, tmp_path, name):

@@ -34,7 +34,7 @@ class Job:
         if per_shard < 1:
             raise ValueError(f"pictures_per_shard is {per_shard}; expected at least 1.")
         self.store, self.items, self.per_shard = store, items, per_shard
-        self.wanted = {
+        wanted = {
             "made_by": MAKER,
             "schema": SCHEMA,
             "pictures": len(items),
@@ -42,6 +42,7 @@ class Job:
             "pictures_per_shard": per_shard,
             **about,
         }
+        self.wanted = json.loads(_text(wanted))  # as it will be read, where tuples are lists
         self.model: str | None = None
         self._begin()
         there = store.names(INDEX)

@@ -5,6 +5,7 @@ pictures, in threads beside the model; on a cluster tasks decode them, so that m
 Rows come back to the process that was started, which alone writes the index.
 """
 
+import dataclasses
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -68,7 +69,7 @@ def segment_many(
     cluster.check_installed()
     begin, how = time.monotonic(), how or How()
     store = Store(output)
-    about = {"model": str(model), "runtime": runtime, "batch_size": batch_size, "how": repr(how)}
+    about = _about(model, runtime, batch_size, how)
     pictures = inputs.find(input, column, output)
     settings = _processor(model, runtime, how).to_dict()  # a model that cannot do it is told before a job is begun
     job = Job(store, pictures, pictures_per_shard, about)
@@ -103,6 +104,11 @@ def segment_many(
         "seconds": seconds,
         "output": store.shown,
     }
+
+
+def _about(model: Any, runtime: str, batch_size: int, how: How) -> dict[str, Any]:
+    """What a job goes on with only, each by its own name: what differs is told."""
+    return {"model": str(model), "runtime": runtime, "batch_size": batch_size, **dataclasses.asdict(how)}
 
 
 def _rows(items: list[inputs.Item], decoding: dict | None, workers: int, model: tuple) -> Iterator[dict[str, Any]]:

@@ -49,7 +49,8 @@ def read(path: str | os.PathLike, check: Check | None = None) -> tuple[dict[str,
         raise ValueError(
             f"{path} has the suffix {path.suffix!r}; expected a weight file with .safetensors, .h5, .bin or .pth "
             "(what Keras saved, Keras itself loads: .keras by `keras.saving.load_model` after `from segformer_tf "
-            "import TFSegformerForSemanticSegmentation`, .weights.h5 by `model.load_weights`)."
+            "import TFSegformerForSemanticSegmentation`, .weights.h5 by `model.load_weights`; `segformer-tf convert` "
+            "makes a checkpoint of a .keras)."
         )
     with understanding(path, "tensors by name, as SegFormer's files hold them"):
         return readers[path.suffix](path, check or (lambda shapes: None))

@@ -3,11 +3,14 @@
 import errno
 import io
 import os
+import re
 import stat
 import sys
 import warnings
 from contextlib import suppress
 from typing import get_args
+
+import typer
 
 from segformer_tf.cli import (  # noqa: F401  (they register commands)
     batch,
@@ -53,6 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
             stream.reconfigure(errors="backslashreplace")  # file names may hold bytes that are no text
     try:
         with stoppable():
+            _check_empty(arguments)
             status = _run([argument for argument in arguments if argument != "--debug"])
             if sys.stdout is not None:
                 sys.stdout.flush()  # else Python does so as it ends, and tells errors in many lines
@@ -71,6 +75,14 @@ def _run(arguments: list[str]) -> object:
         return app(_several_values(arguments), prog_name="segformer-tf", standalone_mode=False)
     except SystemExit as end:  # some end themselves
         return end.code
+
+
+def _check_empty(arguments: list[str]) -> None:
+    """A wrong call where a word is empty, as a shell's variable that is not set: paths would mean this directory."""
+    for before, word in zip(["segformer-tf", *arguments], arguments, strict=False):
+        if not word or re.fullmatch("--[a-z-]+=", word):
+            which = word or f"the word after {before}"
+            raise typer.BadParameter(f"{which} is empty, expected a value: is a variable of the shell not set?")
 
 
 def _several_values(arguments: list[str]) -> list[str]:
@@ -131,6 +143,8 @@ def _told(error: Exception) -> int:
     status = getattr(error, "exit_code", 1)
     message = error.format_message() if hasattr(error, "format_message") else str(error)  # type: ignore[attr-defined]
     message = message.replace("Value error, ", "")  # pydantic's word, which newer versions of typer pass on
+    if (cause := getattr(error.__cause__, "errors", None)) and status == 2:  # and they leave out what was found
+        message = message.replace("Input should be", f"{cause()[0]['input']!r}; expected", 1)
     if status == 2 and (context := getattr(error, "ctx", None)):
         message += f" (see {context.command_path} --help)"
     say(message.strip() or type(error).__name__)

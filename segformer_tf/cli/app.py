@@ -5,7 +5,7 @@ import difflib
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -79,18 +79,22 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def check_model(name: str, hint: str = "--model") -> None:
-    """Ends as a wrong call where a name can be no checkpoint: neither a path, nor a bundled model, nor OWNER/NAME."""
+def check_model(name: str, hint: str = "--model", sizes: Iterable[str] = ()) -> None:
+    """Ends as a wrong call where a name can be no checkpoint: neither a path, nor a bundled model, nor OWNER/NAME.
+
+    `sizes` are names that stand for no checkpoint and are taken too.
+    """
     from segformer_tf.config import VARIANTS
     from segformer_tf.storage.find import bundled_names
 
-    known = bundled_names()
+    known = [*bundled_names(), *sizes]
     if Path(name).exists() or "/" in name or name in known or Path(name).suffix:
         return
-    near = difflib.get_close_matches(name, known, 1)
+    near = difflib.get_close_matches(name.lower(), known, 1)
     wanted = f"did you mean {near[0]}?" if near else f"expected a path, a Hub id (OWNER/NAME) or {', '.join(known)}."
-    size = " is a size without weights (`train` makes some)" if name in VARIANTS else " is no model"
-    raise typer.BadParameter(f"{name!r}{size}; {wanted}", param_hint=hint)
+    unweighted = name.lower() in VARIANTS and not sizes
+    what = " is a size without weights (`train` makes some)" if unweighted else " is no model"
+    raise typer.BadParameter(f"{name!r}{what}; {wanted}", param_hint=hint)
 
 
 def check_checkpoint(name: str, hint: str) -> None:

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from segformer_tf.cli.app import app, load_tensorflow, say
+from segformer_tf.cli.app import app, check_model, load_tensorflow, say
 from segformer_tf.cli.inputs import find_pictures
 from segformer_tf.cli.opened import open_both
-from segformer_tf.cli.options import AsJson, Binary, Data, ProtocolName
+from segformer_tf.cli.options import AsJson, Binary, Data, ProtocolName, written_as
 
 
 @app.command()
@@ -20,7 +20,12 @@ def calibrate(
     split: Annotated[str, typer.Option(help="Pictures that the model was not trained on.")] = "val",
     protocol: ProtocolName = "plain",
     output: Annotated[Path | None, typer.Option(help="Directory to save the calibrated model to.")] = None,
-    diagram: Annotated[Path | None, typer.Option(help="Draw the reliability diagram into this file.")] = None,
+    diagram: Annotated[
+        Path | None,
+        typer.Option(
+            help="Draw the reliability diagram into this file.", callback=written_as(".png", ".jpg", ".svg", ".pdf")
+        ),
+    ] = None,
     binary: Binary = False,
     as_json: AsJson = False,
 ) -> None:
@@ -28,6 +33,7 @@ def calibrate(
 
     segformer-tf calibrate RUN/best --data photos --diagram reliability.png
     """
+    check_model(model, "MODEL")
     load_tensorflow()
     from segformer_tf import SegformerImageProcessor
     from segformer_tf.pipelines.runtimes.exported import exported_file

@@ -32,15 +32,15 @@ def convert(
     segformer-tf convert nvidia/segformer-b0-finetuned-ade-512-512 b0.keras
     segformer-tf convert iter_160000.pth converted
     """
-    from segformer_tf.convert import check_suffix
     from segformer_tf.convert import convert as write
+    from segformer_tf.convert import destination
 
     check_checkpoint(src, "SRC")
     with wrong_call("DST"):
-        check_suffix(dst)
-    if ".keras" in (Path(src).suffix, Path(dst).suffix) or format is Format.KERAS:
+        wanted, _ = destination(dst, format and format.value)
+    if Path(src).suffix == ".keras" or wanted == "keras":
         load_tensorflow()
-    for path in write(src, dst, format=format.value if format else None):
+    for path in write(src, dst, format=wanted):
         print(f"wrote {path}")
 
 

@@ -7,14 +7,25 @@ from typing import Annotated, Any
 
 import typer
 
-from segformer_tf.cli.app import app, load_tensorflow, say
-from segformer_tf.cli.options import AsJson, Binary, Data, SkipBroken
+from segformer_tf.cli.app import app, load_tensorflow, say, wrong_call
+from segformer_tf.cli.options import AsJson, Binary, Data, SkipBroken, written_as
+
+SHEETS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".pdf")  # which Pillow writes
+
+
+def _value_range(given: tuple[float, float] | None) -> tuple[float, float] | None:
+    from segformer_tf.images.scaling import check_value_range
+
+    with wrong_call():
+        return check_value_range(given)
+
 
 Directory = Annotated[Path, typer.Argument(help="Directory of a data set; its layout is told by itself.")]
 NewDirectory = Annotated[Path, typer.Argument(help="New directory: images/, annotations/ and classes.json.")]
 Seed = Annotated[int, typer.Option(help="Draws the splits of a data set that has none.")]
 ValueRange = Annotated[
-    tuple[float, float] | None, typer.Option(help="Values of 16-bit pictures that become black and white: 0 4095.")
+    tuple[float, float] | None,
+    typer.Option(help="Values of 16-bit pictures that become black and white: 0 4095.", callback=_value_range),
 ]
 
 
@@ -34,7 +45,8 @@ def inspect(
     data: Directory,
     as_json: AsJson = False,
     picture: Annotated[
-        Path | None, typer.Option(help="Draw pictures with their masks over them into this file.")
+        Path | None,
+        typer.Option(help="Draw pictures with their masks over them into this file.", callback=written_as(*SHEETS)),
     ] = None,
     binary: Binary = False,
     value_range: ValueRange = None,
@@ -146,6 +158,9 @@ def shard(
 
     segformer-tf shard --data photos --output shards
     """
+    if output.resolve() == data.resolve():
+        told = f"{output} is the data set's own directory, which would be taken for shards alone: give another."
+        raise typer.BadParameter(told, param_hint="--output")
     from segformer_tf.data import inspect as look_at
 
     names = None if binary else (split,)  # what 255 means shows in all splits together

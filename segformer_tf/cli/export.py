@@ -50,8 +50,9 @@ class LabelsAt(str, Enum):
     MAP, INPUT = "map", "input"
 
 
+CALIBRATION_IMAGES = 300
 # The option of each argument that `segformer_tf.export` checks.
-OPTIONS = {name: f"--{name}" for name in ("format", "size", "batch", "weights", "dtype", "picture")}
+OPTIONS = {name: f"--{name}" for name in ("format", "size", "batch", "weights", "dtype", "picture", "tolerance")}
 OPTIONS |= {"calibration": "--calibrate", "names": "--signature", "labels_at": "--labels-at", "program": "--for"}
 
 
@@ -88,7 +89,9 @@ def export(
             show_default=False,
         ),
     ] = None,
-    calibration_images: Annotated[int, typer.Option(help="Pictures of --calibrate at most.", min=1)] = 300,
+    calibration_images: Annotated[
+        int | None, typer.Option(help="Pictures of --calibrate at most.", min=1, show_default=str(CALIBRATION_IMAGES))
+    ] = None,
     max_drop: Annotated[
         float | None,
         typer.Option(
@@ -120,7 +123,7 @@ def export(
     segformer-tf export RUN file --format openvino --size 512 512 --batch 1
     segformer-tf export RUN small --format openvino --weights int8 --calibrate photos
     """
-    from segformer_tf.export.arguments import check
+    from segformer_tf.export.arguments import check, check_kept
 
     check_checkpoint(model, "MODEL")
     for option, file in (("--calibrate", calibrate), ("--picture", picture)):
@@ -141,10 +144,12 @@ def export(
             labels_at=labels_at.value,
             program=loader,
         )
+        check_kept(directory, tolerance)
     if data_format is not DataFormat.LAST and format is Format.SAVED_MODEL:
         raise typer.BadParameter("has no use for --format saved_model: leave it out.", param_hint="--data-format")
-    if max_drop is not None and not calibrate:
-        raise typer.BadParameter("is for --calibrate.", param_hint="--max-drop")
+    for option, value in (("--max-drop", max_drop), ("--calibration-images", calibration_images)):
+        if value is not None and not calibrate:
+            raise typer.BadParameter("is for --calibrate.", param_hint=option)
     load_tensorflow()
     import keras
 
@@ -165,7 +170,8 @@ def export(
     loaded = class_of(classifier).from_pretrained(model, data_format=layout.value, dtype=dtype, **merging)
     calibration = None
     if calibrate:
-        calibration = calibration_of(calibrate, calibration_images, max_drop, processor, size, classifier)
+        images = calibration_images or CALIBRATION_IMAGES
+        calibration = calibration_of(calibrate, images, max_drop, processor, size, classifier)
     exported = write(
         loaded,
         directory,

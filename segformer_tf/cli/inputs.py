@@ -91,18 +91,31 @@ def _in_directory(directory: Path, recursive: bool) -> list[Picture]:
 
 
 class Planned(NamedTuple):
-    """Pictures or videos to do with their files' names, those that are done already, why others cannot be done."""
+    """Pictures or videos to do with their files' names, those that are done already and by which models as their
+    records say, why others cannot be done."""
 
     names: dict[str, tuple[Path, str]]  # what the user called a picture -> (directory, name)
     done: list[str]
     refused: dict[str, str]
+    models: set[str]
+
+
+def say_done(planned: Planned, every: str, model: str) -> None:
+    """Tells how many of `every`, such as "5 pictures", are left out, and of labels by another model than `model`."""
+    if planned.done:
+        say(f"{len(planned.done)} of {every} are done already and are left out.")
+    if others := planned.models - {model}:
+        say(
+            f"warning: of those, some are by {', '.join(sorted(others))}, not by {model}: for its labels leave out "
+            "--skip-existing, or choose another --output."
+        )
 
 
 def plan(
     pictures: list[Picture], output: Path, kinds, whole_names: bool, overwrite: bool, skip_existing: bool
 ) -> Planned:
     """Where the files of each picture go, decided and checked before the first one is touched."""
-    planned = Planned({}, [], {})
+    planned = Planned({}, [], {}, set())
     own = {(state.st_dev, state.st_ino) for state in map(_state, pictures) if state}
     places = {picture.shown: (output / picture.folder, name_of(picture, whole_names)) for picture in pictures}
     shared = _shared(pictures, places, kinds)
@@ -128,6 +141,8 @@ def plan(
             continue
         if skip_existing and all(map(marks.done, targets.values())):
             planned.done.append(picture.shown)
+            if by := marks.model_of(directory / f"{name}{_endings(picture)['json']}"):
+                planned.models.add(by)
         else:
             planned.names[picture.shown] = place
     return planned

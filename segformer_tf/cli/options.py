@@ -1,5 +1,6 @@
 """The options that several commands have, each said once, and the checks of their values."""
 
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -99,6 +100,18 @@ Binary = Annotated[bool, typer.Option("--binary", help="Masks of one foreground 
 SkipBroken = Annotated[bool, typer.Option("--skip-broken", help="Leave out files that cannot be read.")]
 PROTOCOLS = "plain, processor, hf-512, ade20k, ade20k-aligned, cityscapes, cityscapes-whole or slide."
 ProtocolName = Annotated[str, typer.Option(help=PROTOCOLS)]
+
+
+def written_as(*suffixes: str) -> Callable[[Path | None], Path | None]:
+    """A callback of an option: another name of the picture to be written is a wrong call, found before the work."""
+
+    def check(file: Path | None) -> Path | None:
+        if file is not None and (file.suffix.lower() not in suffixes or file.is_dir()):
+            found = "is a directory" if file.is_dir() else f"ends in {file.suffix or 'no suffix'}"
+            raise typer.BadParameter(f"{file} {found}; expected the name of a file with one of {', '.join(suffixes)}.")
+        return file
+
+    return check
 
 
 def merged(queries: list[int] | None, keys: list[int] | None) -> dict[str, list[int]]:

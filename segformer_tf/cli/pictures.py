@@ -12,7 +12,7 @@ import typer
 from segformer_tf.cli import options as choices
 from segformer_tf.cli import tables, video
 from segformer_tf.cli.app import app, check_model, say
-from segformer_tf.cli.inputs import Picture, expanded, find_pictures, is_video, name_of, plan
+from segformer_tf.cli.inputs import Picture, expanded, find_pictures, is_video, name_of, plan, say_done
 from segformer_tf.cli.labelling import directory_for, load_pipeline, say_failure, skipped_classes
 from segformer_tf.pipelines import files
 from segformer_tf.pipelines.progress import progress
@@ -112,8 +112,7 @@ def segment(
     planned = plan(pictures, output, kinds, whole_names, overwrite, skip_existing)
     for message in dict.fromkeys(planned.refused.values()):  # what two are refused for is said once
         say(message)
-    if planned.done:
-        say(f"{len(planned.done)} of {len(pictures)} pictures are done already and are left out.")
+    say_done(planned, f"{len(pictures)} pictures", model)
     todo = [picture for picture in pictures if picture.shown in planned.names]
     rows: list[dict[str, Any]] = []
     report = tables.Report(len(todo), len(planned.refused), output)

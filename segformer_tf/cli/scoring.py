@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from segformer_tf.cli import options as choices
-from segformer_tf.cli.app import app, load_tensorflow, say
+from segformer_tf.cli.app import app, check_model, load_tensorflow, say
 from segformer_tf.cli.opened import Opened, inspect_by_group, load_model, open_both, say_left_out
 
 COLUMNS = ("IoU", "Acc", "Dice", "BoundaryIoU")
@@ -62,6 +62,7 @@ def evaluate(
     segformer-tf evaluate --model RUN --data photos
     segformer-tf evaluate --model RUN --data photos --scales 0.75 1 1.25 --flip --json
     """
+    check_model(model)
     if corruptions is None and (severity or output):
         raise typer.BadParameter("--severity and --output are of --corruptions: give that too")
     extra = {"boundary": boundary, "intervals": intervals, "groups": groups, "calibration": calibration}

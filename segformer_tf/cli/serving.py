@@ -1,8 +1,10 @@
 """`serve`, `serve-config`: a server to try what `export` wrote, and files to configure TF Serving by."""
 
+import logging
+import os
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
@@ -10,10 +12,12 @@ import typer
 from segformer_tf.cli.app import app, load_tensorflow, wrong_call
 from segformer_tf.cli.options import Host
 
+A_FILE: Any = {"exists": True, "dir_okay": False}
 Name = Annotated[str | None, typer.Option(help="The model's name in requests; the directory's name by default.")]
 Labels = Annotated[list[str] | None, typer.Option(help="LABEL=VERSION, such as canary=2; may be given several times.")]
 MaxBatchSize = Annotated[int, typer.Option(help="Pictures that run together at most.", min=1)]
 BatchTimeout = Annotated[float, typer.Option(help="How long a batch waits for more.", min=0)]
+Port = Annotated[int, typer.Option(help="0 takes a free port.", min=0, max=65535)]
 ModelDirectory = Annotated[Path, typer.Argument(help="Directory of versions that `export` wrote.", show_default=False)]
 
 
@@ -22,8 +26,8 @@ def serve(
     directory: ModelDirectory,
     name: Name = None,
     host: Host = "127.0.0.1",
-    grpc_port: Annotated[int, typer.Option(help="0 takes a free port.")] = 8500,
-    rest_port: Annotated[int, typer.Option(help="0 takes a free port.")] = 8501,
+    grpc_port: Port = 8500,
+    rest_port: Port = 8501,
     max_batch_size: MaxBatchSize = 8,
     batch_timeout_ms: BatchTimeout = 5.0,
     version: Annotated[
@@ -31,7 +35,8 @@ def serve(
     ] = None,
     label: Labels = None,
     config: Annotated[
-        Path | None, typer.Option(help="A models.config with versions and labels, read again whenever it changes.")
+        Path | None,
+        typer.Option(help="A models.config with versions and labels, read again whenever it changes.", **A_FILE),
     ] = None,
     poll_seconds: Annotated[float, typer.Option(help="How often to look for versions.", min=0.1)] = 2.0,
     max_body_mb: Annotated[float, typer.Option(help="Largest request.", min=0.001)] = 32,
@@ -42,10 +47,12 @@ def serve(
     max_waiting: Annotated[int, typer.Option(help="Requests inside before others are refused.", min=1)] = 128,
     body_seconds: Annotated[float, typer.Option(help="Time for a request to come whole.", min=0.1)] = 30,
     stop_seconds: Annotated[float, typer.Option(help="Time to answer what has come in at the end.", min=1)] = 30,
-    tls_certificate: Annotated[Path | None, typer.Option(help="PEM file, with its chain; speaks TLS.")] = None,
-    tls_key: Annotated[Path | None, typer.Option(help="PEM file of its key.")] = None,
+    tls_certificate: Annotated[
+        Path | None, typer.Option(help="PEM file, with its chain; speaks TLS.", **A_FILE)
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM file of its key.", **A_FILE)] = None,
     token_file: Annotated[
-        Path | None, typer.Option(help="File of a token; clients send it as Authorization: Bearer TOKEN.")
+        Path | None, typer.Option(help="File of a token; clients send it as Authorization: Bearer TOKEN.", **A_FILE)
     ] = None,
 ) -> None:
     """Answer TF Serving's gRPC and REST requests on this machine, to try an export; needs the `serve` extra.
@@ -56,10 +63,15 @@ def serve(
         raise typer.BadParameter("Give both, or neither.", param_hint="--tls-certificate, --tls-key")
     if config and (version or label):
         raise typer.BadParameter("Leave --version and --label out: the file says them.", param_hint="--config")
+    from segformer_tf.storage.read import read_text
+
     labels = _labels(label)
-    token = token_file.read_text("utf-8-sig").strip() if token_file else None
+    with wrong_call("--token-file"):
+        token = read_text(token_file, "a token").strip() if token_file else None
     if token == "":
         raise typer.BadParameter(f"{token_file} is empty, expected a token.", param_hint="--token-file")
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what gRPC's C++ parts say of a port is told in a sentence
+    logging.basicConfig(format="segformer-tf: %(message)s")
     load_tensorflow()
     import signal
 
@@ -93,9 +105,8 @@ def serve(
         certificate=(tls_certificate, tls_key) if tls_certificate and tls_key else None,
         token=token,
     )
-    # Both end the `wait` below; SIGINT too is set, because a shell lets background jobs ignore it.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell leaves it to background jobs
+        signal.signal(signal.SIGINT, signal.getsignal(signal.SIGTERM))
     with server:
         scheme = "https" if tls_certificate else "http"
         versions = ", ".join(map(str, server.model.versions))

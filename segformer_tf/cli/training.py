@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from segformer_tf.cli import stopping
-from segformer_tf.cli.app import app, load_tensorflow, say
+from segformer_tf.cli.app import app, check_model, load_tensorflow, say
 from segformer_tf.cli.opened import class_of, inspect_by_group, processor_of
 from segformer_tf.cli.options import Binary, Data, SkipBroken
 
@@ -86,6 +86,9 @@ def train(
         )
     if folds is not None and distribute is not Distribute.NONE:
         raise typer.BadParameter("one run after the other is for one device: leave out --folds or --distribute")
+    from segformer_tf.config import VARIANTS
+
+    check_model(model, sizes=VARIANTS)
     strategies: list[Any] = []
 
     def make() -> None:  # before the first tensor: later, TensorFlow takes no workers
@@ -98,7 +101,6 @@ def train(
     load_tensorflow(make)
     import keras
 
-    from segformer_tf.config import VARIANTS
     from segformer_tf.data import inspect
     from segformer_tf.training import train as run_training
     from segformer_tf.training.folds import table, train_folds

@@ -9,7 +9,7 @@ import typer
 from segformer_tf.cli import options as choices
 from segformer_tf.cli import tables
 from segformer_tf.cli.app import app, check_model, printable, say
-from segformer_tf.cli.inputs import Picture, plan
+from segformer_tf.cli.inputs import Picture, plan, say_done
 from segformer_tf.cli.labelling import directory_for, load_pipeline, say_failure, skipped_classes
 from segformer_tf.pipelines import files
 from segformer_tf.pipelines.progress import progress
@@ -94,8 +94,7 @@ def label(
         raise OSError(*refused.values())
     for message in dict.fromkeys(refused.values()):  # what two are refused for is said once
         say(message)
-    if planned.done:
-        say(f"{len(planned.done)} of {len(sources)} videos are done already and are left out.")
+    say_done(planned, f"{len(sources)} videos", model)
     rows, failed = [], len(refused)
     with directory_for(output):
         todo = {video: frames for video, frames in videos.items() if video.shown in planned.names}

@@ -23,7 +23,6 @@ from segformer_tf.storage.whole import write_text
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-CONFIG_NAMES = ("preprocessor_config.json", "processor_config.json")
 MAX_CHANNELS = 4096  # as a configuration's
 NUMBERS = {name: number for number, name in METHOD.items()} | {"nearest-exact": 0}  # torchvision's names too
 OWN = ("data_format", "do_exif_transpose", "value_range", "page")  # not known to transformers: written only if set
@@ -169,10 +168,9 @@ class Settings:
         if path.is_file() and path.suffix == ".json" and path.name not in ("config.json", *find.WEIGHT_FILES):
             found = path
         else:
-            place = path.parent if path.is_file() else name_or_path
-            found = next(filter(None, (find.find(place, name, **where) for name in CONFIG_NAMES)), None)
+            found = find.find_processor(name_or_path, **where)
         if found is None and not or_default:
-            raise FileNotFoundError(f"{name_or_path} has neither {' nor '.join(CONFIG_NAMES)}.")
+            raise FileNotFoundError(f"{name_or_path} has neither {' nor '.join(find.PROCESSOR_FILES)}.")
         config = read_json(found, "the settings of an image processor") if found else {}
         config = config["image_processor"] if isinstance(config.get("image_processor"), dict) else config
         try:
@@ -194,7 +192,7 @@ class Settings:
     @spell_checked
     def save_pretrained(self, save_directory: str | os.PathLike) -> list[str]:
         """Write `preprocessor_config.json`, whole or not at all; returns the paths of the files."""
-        path = Path(save_directory, CONFIG_NAMES[0])
+        path = Path(save_directory, find.PROCESSOR_FILES[0])
         write_text(path, self.to_json_string())
         return [str(path)]
 

@@ -54,6 +54,12 @@ def source_of(path: Path) -> str | None:
     return values.get("path") if str(values.get("made_by")).startswith(NAME) else None
 
 
+def model_of(path: Path) -> str | None:
+    """The model that a record, as of `source_of`, names; None where it does not say, or is not ours."""
+    values = _contents(path)
+    return values.get("model") if str(values.get("made_by")).startswith(NAME) else None
+
+
 def made_by(path: Path) -> str:
     """The mark of a file; "" where it has none, or is none."""
     try:

@@ -3,6 +3,7 @@
 import logging
 import os
 import socket
+import ssl
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from segformer_tf.serving.config import Policy
 from segformer_tf.serving.limits import Gate, Limits
 from segformer_tf.serving.versions import Model
 
+MAX_PORT = 65535
 SETTLE = 0.3  # seconds after `stop`, for what has reached the ports and was not read yet
 HEADER_TIMEOUT = 5.0  # seconds, twice at most: for a connection on which no request has begun
 
@@ -30,6 +32,8 @@ class ModelServer:
         limits: What requests may take.
         certificate: Files of a certificate (with its chain) and its key: both endpoints speak TLS.
         token: What clients have to send as `Authorization: Bearer TOKEN`.
+
+    Raises ValueError for a port over 65535, which gRPC would take modulo 65536.
     """
 
     def __init__(
@@ -48,6 +52,9 @@ class ModelServer:
         certificate: tuple[str | os.PathLike, str | os.PathLike] | None = None,
         token: str | None = None,
     ):
+        for key, port in (("grpc_port", grpc_port), ("rest_port", rest_port)):
+            if not 0 <= port <= MAX_PORT:
+                raise ValueError(f"{key} is {port}, expected 0, for any free one, to {MAX_PORT}: choose another.")
         self.limits = limits or Limits()
         self.model = Model(directory, name, policy, self.limits, max_batch_size, batch_timeout)
         self.gate = Gate(self.limits)
@@ -58,12 +65,14 @@ class ModelServer:
         """Opens both ports, loads the model and returns; requests are answered by other threads.
 
         Raises:
-            OSError: A port is taken, or a file of the certificate cannot be read.
+            OSError: A port is taken, or the files are no certificate and its key.
         """
         import uvicorn
 
         from segformer_tf.serving.rest import rest_app
 
+        if self._certificate:
+            _check_certificate(*self._certificate)
         opened, bound = self._open_rest_port(), None
         try:
             bound = self._grpc_server()
@@ -133,7 +142,8 @@ class ModelServer:
             opened.bind((self.host, self.rest_port))
         except OSError as error:
             opened.close()
-            raise OSError(f"The REST port {self.rest_port} of {self.host} cannot be opened: choose another.") from error
+            told = f"The REST port {self.rest_port} of {self.host} cannot be opened ({error.strerror}): choose another."
+            raise OSError(told) from error
         opened.listen(self.limits.max_connections)
         return opened
 
@@ -159,6 +169,17 @@ class ModelServer:
 
     def __exit__(self, *error) -> None:
         self.stop()
+
+
+def _check_certificate(certificate: str | os.PathLike, key: str | os.PathLike) -> None:
+    """OSError for files that are none, of which gRPC would say that its port cannot be opened."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except OSError as error:  # also ssl.SSLError
+        why = error.strerror or error
+        raise OSError(
+            f"{certificate} and {key} are no certificate and its key, in PEM ({why}): correct them."
+        ) from None
 
 
 def _protocol() -> type:

@@ -21,6 +21,7 @@ WEIGHT_FILES = (  # in the order of preference; then *.pth
     "pytorch_model.bin.index.json",
 )
 TORCH_SUFFIXES = (".pt", ".ckpt", ".tar")  # PyTorch's files have these too, but others' as well: they are not read
+PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")  # in the order of preference
 DEFAULT_MODEL = "segformer-b0-camvid"  # bundled; what pipelines and commands take unless told otherwise
 HUB_ARGUMENTS = ("revision", "cache_dir", "token", "local_files_only", "subfolder", "force_download")
 _PACKAGE = Path(__file__).parents[1]
@@ -48,6 +49,11 @@ def bundled_names() -> list[str]:
     """The models that come with this package."""
     directories = (_PACKAGE / "_weights", _PACKAGE.parent / "weights")
     return sorted({config.parent.name for directory in directories for config in directory.glob("*/config.json")})
+
+
+def nearest_bundled(name: str) -> str | None:
+    """The bundled model that a misspelt name most likely means, whatever its capital letters; None for no such."""
+    return next(iter(difflib.get_close_matches(name.lower(), bundled_names(), 1, 0.85)), None)
 
 
 def bundled_path(name: str) -> Path | None:
@@ -137,6 +143,13 @@ def find(
     return download(name, "/".join(filter(None, (subfolder, filename))), where, how, _choices())
 
 
+def find_processor(name_or_path: str | os.PathLike, **hub: Any) -> Path | None:
+    """The file of a checkpoint's image processor, which may lie beside a weight file; None if it has none."""
+    path = Path(name_or_path)
+    place = path.parent if path.is_file() else name_or_path
+    return next(filter(None, (find(place, name, **hub) for name in PROCESSOR_FILES)), None)
+
+
 def local_directory(name_or_path: str | os.PathLike, subfolder: str | None = None) -> Path | None:
     """The directory that a name means, or that its file lies in; None for a Hub id."""
     path = Path(name_or_path)
@@ -154,10 +167,11 @@ def _directory(name: str, subfolder: str | None) -> Path | None:
         directory = best if (best / "config.json").is_file() and not (directory / "config.json").exists() else directory
         settle(directory)
         return directory
+    alone = name.rstrip("/")
+    if "/" not in alone and (near := nearest_bundled(alone)):  # before the network is asked for it
+        raise FileNotFoundError(f"There is no file, directory or bundled model {name}: did you mean {near}?")
     if not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", name) or name.endswith((".safetensors", ".h5", ".bin", ".pth")):
         raise FileNotFoundError(f"There is no file or directory {name}, and it cannot be a Hub id; {_choices()}.")
-    if near := difflib.get_close_matches(name, bundled_names(), 1, 0.85):  # before the network is asked for it
-        raise FileNotFoundError(f"There is no file, directory or bundled model {name}: did you mean {near[0]}?")
     return None
 
 
@@ -193,7 +207,7 @@ def _not_read(directory: Path | None, choices: Sequence[str]) -> str:
     if skipped := [file for file in files if file in WEIGHT_FILES and file not in choices]:
         return f"; use_safetensors leaves out {', '.join(skipped)}"
     if directory and "model.keras" in files:
-        return f"; its model.keras is Keras' own, which is loaded by its name: give {directory / 'model.keras'}"
+        return f"; its model.keras is Keras' own: `segformer-tf convert {directory / 'model.keras'} NEW` reads it"
     renamed = [file for file in files if file.endswith(TORCH_SUFFIXES)]
     return f"; if PyTorch wrote {renamed[0]}, rename it to .pth to have it read" if renamed else ""
 

@@ -145,7 +145,8 @@ def evaluate(
 
     Raises:
         ValueError: The data set's classes are others than the model's; shows both. `map_classes` names a class that is
-            not there or twice, or lacks one that has no other of its name. The protocol does not fit the data.
+            not there or twice, or lacks one that has no other of its name. The protocol does not fit the data. `dump`
+            is a directory of the data set's own files.
     """
     runtime = runtime_of(model)
     config = SegformerConfig.from_dict(runtime.description.config)
@@ -172,6 +173,8 @@ def evaluate(
     unlabelled = None if map_classes is None else UNLABELLED  # as the data set's own ids have it, until they are mapped
     reliability, name_of = Reliability() if calibration else None, names_of(source)
     palette = class_palette(config)
+    if dump is not None:
+        _check_dump(Path(dump), source, name_of)
     asked = {"scores": calibration, "corruption": corruption}
     for found in predictions(runtime, source, protocol, processor, batch_size, unlabelled, **asked):
         if dump is not None:
@@ -186,6 +189,16 @@ def evaluate(
     if reliability is not None:
         result["calibration"] = _calibrated(runtime, reliability)
     return result
+
+
+def _check_dump(directory: Path, source: Source, name_of: Callable[[int], str]) -> None:
+    """ValueError where a prediction would take the place of a picture or mask of the data set."""
+    if not isinstance(source, Split):
+        return
+    own = {file.resolve() for file in (*source.images, *source.targets) if isinstance(file, Path)}
+    for number in range(len(source)):
+        if (target := directory / f"{name_of(number)}.png").resolve() in own:
+            raise ValueError(f"dump would replace {target}, a file of the data set: name another directory.")
 
 
 def _calibrated(runtime: Runtime, reliability: Reliability) -> dict[str, Any]:

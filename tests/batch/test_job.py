@@ -1,5 +1,6 @@
 """A job is one row a picture, goes on where it was, and is not mixed with another."""
 
+import dataclasses
 import io
 import json
 from types import SimpleNamespace
@@ -135,6 +136,18 @@ def test_a_job_that_was_begun_with_more_options_is_another(tmp_path):
     job(tmp_path, option=1)
     with pytest.raises(ValueError, match="option 1 there, None now"):
         job(tmp_path)
+
+
+def test_of_other_options_those_that_differ_are_told(tmp_path):
+    from segformer_tf.batch.on_ray import _about
+
+    how = How("slide", window=(64, 96), scales=(0.5, 1.0))
+    job(tmp_path, **_about("m", "auto", 1, how))
+    job(tmp_path, **_about("m", "auto", 1, how))
+    other = _about("m", "auto", 1, dataclasses.replace(how, scores=True, window=(64, 64)))
+    told = r"is of another job \(window \[64, 96\] there, \[64, 64\] now; scores False there, True now\)"
+    with pytest.raises(ValueError, match=told):
+        job(tmp_path, **other)
 
 
 def test_another_schema_is_refused(tmp_path):

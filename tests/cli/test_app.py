@@ -155,14 +155,16 @@ def test_debug_shows_where_it_failed(run):
         (["segment", "china.jpg", "--runtime", "tf"], "'tf' is not one of 'auto', 'tensorflow', 'openvino', 'onnx'"),
         (["segment", "china.jpg", "--batch-size", "0"], "'--batch-size': "),
         (["segment", "china.jpg", "--alpha", "2"], "'--alpha': "),
+        (["segment", "china.jpg", "--alpha", "nan"], "'--alpha': "),
+        (["benchmark", "segformer-b0-camvid", "--seconds", "soon"], "'--seconds': 'soon'"),
         (["segment", "china.jpg", "--save", "labels,masks"], "--save: 'masks'; expected some of labels,overlay,json"),
         (["segment", "china.jpg", "--save", ","], "--save: empty; expected some of labels,overlay,json"),
         (["segment", "china.jpg", "--scales", "1", "0"], "--scales: scales are (1.0, 0.0); expected each above 0"),
         (
             ["segment", "china.jpg", "--merge-queries", "5"],
-            "Input should be less than or equal to 4",
+            "'--merge-queries': ",
         ),
-        (["segment", "china.jpg", "--merge-keys", "0"], "Input should be greater than or equal to 1"),
+        (["segment", "china.jpg", "--merge-keys", "0"], "'--merge-keys': "),
         (["segment", "china.jpg", "--window", "64", "64"], "--window: is for --mode slide only"),
         (["segment", "china.jpg", "--mode", "slide", "--stride", "2000", "2000"], "--stride: stride is (2000, 2000)"),
         (["segment", "china.jpg", "--mode", "slide", "--window", "3", "0"], "window is (3, 0); expected"),
@@ -171,15 +173,37 @@ def test_debug_shows_where_it_failed(run):
             "--model: 'b9' is no model; expected a path, a Hub id (OWNER/NAME)",
         ),
         (["segment", "china.jpg", "--model", "b0"], "'b0' is a size without weights"),
+        (["segment", "china.jpg", "--model", "B0"], "'B0' is a size without weights"),
         (["segment", "china.jpg", "--model", "segformer-b0-camvit"], "did you mean segformer-b0-camvid?"),
+        (["segment", "china.jpg", "--model", "SEGFORMER-B0-CAMVID"], "did you mean segformer-b0-camvid?"),
         (["classify", "china.jpg"], "Missing option '--model'"),
         (["classify", "china.jpg", "--model", "b9"], "'b9' is no model"),
         (["info", "b9"], "'b9' is no model"),
+        (["train", "--data", "d", "--output", "r", "--model", "B0"], "--model: 'B0' is no model; did you mean b0?"),
+        (["evaluate", "--data", "d", "--model", "B0"], "--model: 'B0' is a size without weights"),
+        (
+            ["calibrate", "segformer-b0-camvit", "--data", "d"],
+            "MODEL: 'segformer-b0-camvit' is no model; did you mean ",
+        ),
         (["convert", "b9", "x.h5"], "'b9' is no model"),
         (["convert", "segformer-b0-camvid", "x.onnx"], "x.onnx ends in .onnx, which `segformer-tf export` writes"),
+        (["convert", "segformer-b0-camvid", "x.h5", "--format", "pth"], "DST: x.h5 ends in .h5 but format is 'pth'"),
         (["convert", "segformer-b0-camvid", "new", "--format", "nope"], "'nope' is not one of 'safetensors', 'h5'"),
         (["export", "b9", "new"], "'b9' is no model"),
         (["export", "segformer-b0-camvid", "new", "--format", "nope"], "'nope' is not one of 'saved_model', 'keras'"),
+        (
+            ["export", "segformer-b0-camvid", "new", "--tolerance", "-1"],
+            "--tolerance: tolerance is -1.0, expected 0",
+        ),
+        (["export", "segformer-b0-camvid", "new", "--calibration-images", "9"], "is for --calibrate"),
+        (
+            ["inspect", "d", "--picture", "s.foo"],
+            "'--picture': s.foo ends in .foo; expected the name of a file with one of",
+        ),
+        (["inspect", "d", "--picture", "s"], "s ends in no suffix; expected the name of a file with one of .png"),
+        (["inspect", "d", "--picture", "."], ". is a directory; expected the name of a file with one of .png"),
+        (["inspect", "d", "--value-range", "5", "1"], "value_range is (5.0, 1.0); expected two numbers, the values of"),
+        (["calibrate", "m", "--data", "d", "--diagram", "r.foo"], "'--diagram': r.foo ends in .foo; expected the name"),
         (["paint"], "No such command 'paint'"),
     ],
 )
@@ -189,6 +213,27 @@ def test_a_wrong_call_is_one_line_and_status_2(call, tmp_path, monkeypatch, argu
     assert (status, stdout) == (2, "") and message in stderr
     assert stderr.startswith("segformer-tf: ") and stderr.count("\n") == 1 and "--help)" in stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "which"),
+    [
+        (["segment", "", "--output", "new"], "the word after segment"),
+        (["segment", "china.jpg", "--output", ""], "the word after --output"),
+        (["segment", "china.jpg", "--output="], "--output="),
+        (["segment-many", "photos", ""], "the word after photos"),
+    ],
+)
+def test_an_empty_word_is_refused_where_it_would_mean_this_directory(call, arguments, which):
+    told = f"segformer-tf: Invalid value: {which} is empty, expected a value: is a variable of the shell not set?\n"
+    assert call(*arguments) == (2, "", told)
+
+
+@pytest.mark.parametrize(("option", "value"), [("--alpha", "2"), ("--batch-size", "0"), ("--merge-queries", "5")])
+def test_a_value_out_of_range_is_told(call, option, value):
+    """Older versions of typer do so themselves, in other words."""
+    _, _, stderr = call("segment", "china.jpg", option, value)
+    assert re.search(rf"'{option}': '?{value}\b.*(; expected |not in the range)", stderr) and "Input" not in stderr
 
 
 def test_several_values_are_taken_of_every_list_of_numbers(commands):

@@ -64,3 +64,11 @@ def test_convert_masks_says_that_a_split_without_masks_is_left_out(tmp_path, cal
 def test_a_directory_that_is_not_there_is_named(tmp_path):
     found = run("inspect", tmp_path / "nowhere")
     assert "is not a directory" in str(found.exception)
+
+
+def test_shards_do_not_go_into_the_data_sets_own_directory(tmp_path, call):
+    folders(tmp_path / "src")
+    before = sorted(tmp_path.rglob("*"))
+    status, _, err = call("shard", "--data", tmp_path / "src", "--output", tmp_path / "src" / ".." / "src")
+    assert status == 2 and "--output: " in err and "is the data set's own directory" in err
+    assert sorted(tmp_path.rglob("*")) == before

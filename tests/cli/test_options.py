@@ -389,7 +389,7 @@ def write_files(directory):
     (directory / "photos/deep").mkdir(parents=True)
     for name in ("data", "other", "model", "served"):
         (directory / name).mkdir()
-    for name in ("photos/a.png", "photos/deep/b.png", "street.mp4"):
+    for name in ("photos/a.png", "photos/deep/b.png", "street.mp4", "a.pem", "b.pem"):
         (directory / name).touch()
     (directory / "token").write_text("secret\n")
     (directory / "map.json").write_text('{"box": "road"}')

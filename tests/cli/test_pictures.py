@@ -149,7 +149,17 @@ def test_a_second_run_does_what_is_left(call, pictures, tmp_path):
     status, stdout, stderr = call(*arguments, "--skip-existing")
     assert status == 0 and "1 of 2 pictures are done already and are left out." in stderr and "cmyk" in stdout
     assert all(path.stat().st_mtime_ns == time for path, time in written.items())
-    assert call(*arguments, "--skip-existing")[0] == 0
+    status, _, stderr = call(*arguments, "--skip-existing")
+    assert status == 0 and "warning" not in stderr
+
+
+def test_of_pictures_that_another_model_has_done_is_told(call, pictures, tmp_path):
+    again = ["segment", pictures / "rgb.png", "--output", tmp_path, "--skip-existing"]
+    assert call(*again, "--model", small())[0] == 0
+    other = shutil.copytree(small(), tmp_path / "other")
+    status, _, stderr = call(*again, "--model", other)
+    told = f"warning: of those, some are by {small()}, not by {other}: for its labels leave out --skip-existing, or "
+    assert status == 0 and told in stderr
 
 
 def test_folders_of_folders_are_written_the_same_way(call, pictures, tmp_path):

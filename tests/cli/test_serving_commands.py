@@ -4,6 +4,7 @@ import base64
 import json
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -90,44 +91,42 @@ def test_an_unknown_value_of_an_option_is_a_wrong_call(checkpoint, tmp_path, cap
 
 
 @pytest.mark.parametrize(
-    ("status", "arguments", "message"),
+    ("arguments", "message"),
     [
-        (1, ["--format", "keras", "--tolerance", "-1"], "tolerance is -1.0, expected 0 or more"),
-        (2, ["--dtype", "foo"], "--dtype"),
+        (["--format", "keras", "--tolerance", "-1"], "tolerance is -1.0, expected 0 or more"),
+        (["--dtype", "foo"], "--dtype"),
         (
-            2,
             ["--dtype", "mixed_bfloat16", "--format", "onnx"],
             "dtype is 'mixed_bfloat16' for onnx, expected 'float32'",
         ),
-        (2, ["--signature", "classify"], "'classify' is not one of 'serving_default', 'segment_tensor'"),
-        (2, ["--size", "20", "20"], "size is 20 x 20, expected at least 32 a side"),
-        (2, ["--size", "0", "0"], "size is 0 x 0, expected at least 32 a side"),
-        (2, ["--batch", "0", "--format", "onnx"], "batch is 0, expected a number above 0"),
-        (2, ["--batch", "2"], "batch is 2 for saved_model, expected none"),
-        (2, ["--weights", "int8"], "weights is 'int8', expected float32 for saved_model"),
-        (2, ["--size", "64", "64", "--format", "keras"], "--size: size is 64 x 64 for keras, expected none"),
-        (2, ["--signature", "logits", "--format", "onnx"], "--signature: names is ['logits'] for onnx, expected none"),
-        (2, ["--labels-at", "input", "--format", "litert"], "--labels-at: labels_at is 'input' for litert"),
-        (2, ["--picture", __file__], "--picture: picture is given for saved_model, expected none"),
-        (2, ["--for", "transformers.js"], "--for: program is 'transformers.js' for saved_model, expected"),
+        (["--signature", "classify"], "'classify' is not one of 'serving_default', 'segment_tensor'"),
+        (["--size", "20", "20"], "size is 20 x 20, expected at least 32 a side"),
+        (["--size", "0", "0"], "size is 0 x 0, expected at least 32 a side"),
+        (["--batch", "0", "--format", "onnx"], "batch is 0, expected a number above 0"),
+        (["--batch", "2"], "batch is 2 for saved_model, expected none"),
+        (["--weights", "int8"], "weights is 'int8', expected float32 for saved_model"),
+        (["--size", "64", "64", "--format", "keras"], "--size: size is 64 x 64 for keras, expected none"),
+        (["--signature", "logits", "--format", "onnx"], "--signature: names is ['logits'] for onnx, expected none"),
+        (["--labels-at", "input", "--format", "litert"], "--labels-at: labels_at is 'input' for litert"),
+        (["--picture", __file__], "--picture: picture is given for saved_model, expected none"),
+        (["--for", "transformers.js"], "--for: program is 'transformers.js' for saved_model, expected"),
         (
-            2,
             ["--calibrate", "."],
             "--calibrate: calibration is for weights \"int8\" and openvino; weights is 'float32'",
         ),
-        (2, ["--data-format", "channels_first"], "--data-format: has no use for --format saved_model"),
-        (2, ["--max-drop", "1", "--format", "openvino"], "--max-drop: is for --calibrate"),
-        (2, ["--picture", "nowhere.png"], "--picture: there is no nowhere.png"),
-        (2, ["--calibrate", "nowhere"], "--calibrate: there is no nowhere"),
+        (["--data-format", "channels_first"], "--data-format: has no use for --format saved_model"),
+        (["--max-drop", "1", "--format", "openvino"], "--max-drop: is for --calibrate"),
+        (["--picture", "nowhere.png"], "--picture: there is no nowhere.png"),
+        (["--calibrate", "nowhere"], "--calibrate: there is no nowhere"),
     ],
 )
 def test_an_export_that_cannot_be_says_why_in_one_line_and_writes_nothing(
-    checkpoint, tmp_path, capsys, status, arguments, message
+    checkpoint, tmp_path, capsys, arguments, message
 ):
     with pytest.raises(SystemExit) as done:
         main(["export", str(checkpoint), str(tmp_path / "new"), *arguments])
     error = capsys.readouterr().err
-    assert done.value.code == status and message in error and error.count("\n") == 1
+    assert done.value.code == 2 and message in error and error.count("\n") == 1
     assert not (tmp_path / "new").exists()
 
 
@@ -211,6 +210,24 @@ def test_serve_config_calls_that_cannot_be_written_are_wrong_calls(tmp_path, cal
     assert status == 2 and message in said and not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--grpc-port", "80000", "80000"),
+        ("--rest-port", "-1", "-1"),
+        ("--config", "none.config", "'none.config' does not exist."),
+        ("--token-file", ".", "'.' is a directory."),
+        ("--token-file", "token", "--token-file: token is not UTF-8 (invalid start byte at byte 0); expected a token"),
+        ("--tls-key", "none.pem", "'none.pem' does not exist."),
+    ],
+)
+def test_a_port_or_file_that_there_is_not_is_a_wrong_call(tmp_path, call, monkeypatch, option, value, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "token").write_bytes(b"\xff\xfe")
+    status, _, said = call("serve", tmp_path, option, value)
+    assert status == 2 and message in said and option in said
+
+
 @pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig"])
 def test_a_token_is_what_its_file_says_without_a_byte_order_mark(tmp_path, call, monkeypatch, coding):
     class Server:
@@ -221,6 +238,41 @@ def test_a_token_is_what_its_file_says_without_a_byte_order_mark(tmp_path, call,
     (tmp_path / "token").write_text("secret\n", coding)
     status, _, said = call("serve", tmp_path, "--token-file", tmp_path / "token")
     assert status == 1 and "The token is 'secret'." in said
+
+
+ENDLESS = """
+import signal, sys, threading, types
+
+class Server:
+    grpc_port = rest_port = 1
+    model = types.SimpleNamespace(name="street", versions=[1])
+    def __init__(self, *_, **__): pass
+    def __enter__(self): return self
+    def __exit__(self, *_): print("answering", flush=True); threading.Event().wait(60)
+    def wait(self): threading.Event().wait(60)
+
+logger = types.SimpleNamespace(setLevel=print)
+sys.modules["segformer_tf.serving.server"] = types.SimpleNamespace(ModelServer=Server)
+sys.modules["segformer_tf.serving.limits"] = types.SimpleNamespace(Limits=dict)
+sys.modules["tensorflow"] = types.SimpleNamespace(get_logger=lambda: logger)
+from segformer_tf.cli import main, serving
+serving.load_tensorflow = lambda: None
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+main(["serve", "."])
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_second_signal_ends_a_server_that_still_answers(name):
+    number = signal.Signals[name]
+    process = subprocess.Popen([sys.executable, "-c", ENDLESS], stdout=subprocess.PIPE, text=True)
+    with process:
+        assert process.stdout is not None
+        assert any("serving street" in line for line in process.stdout)
+        process.send_signal(number)
+        assert any("answering" in line for line in process.stdout)
+        process.send_signal(number)
+        assert process.wait(30) == 128 + number
 
 
 def test_serve_config_needs_no_tensorflow():

@@ -9,6 +9,8 @@ import grpc
 import pytest
 from small_servables import predict_request, rest, serving, stub
 
+from segformer_tf.serving.server import ModelServer
+
 GOOD = {"instances": ["picture"]}
 METRICS = "/monitoring/prometheus/metrics"
 
@@ -56,6 +58,18 @@ def test_a_token_is_wanted_for_all_but_health(directory):
         assert stub(server).Predict(request, metadata=[("authorization", "Bearer secret")]).outputs
         with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
             assert health(channel) == b"\x08\x01"
+
+
+def test_files_that_are_no_certificate_are_told_as_such_and_not_as_a_taken_port(directory, fixtures, tmp_path):
+    certificate, key = fixtures / "tls/certificate.pem", tmp_path / "key.pem"
+    told = r"certificate\.pem and .*key\.pem are no certificate and its key, in PEM \(.+\): correct them"
+    for text in (None, "", certificate.read_text()):
+        if text is not None:
+            key.write_text(text)
+        server = ModelServer(directory, grpc_port=0, rest_port=0, certificate=(certificate, key))
+        with pytest.raises(OSError, match=told):
+            server.start()
+        server.model.close()
 
 
 def test_both_endpoints_speak_tls(directory, fixtures):

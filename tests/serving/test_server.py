@@ -216,8 +216,21 @@ def test_a_directory_without_a_version_is_named(tmp_path):
 def test_a_taken_port_is_named():
     other = ModelServer(exported())
     for other.grpc_port, other.rest_port in ((server().grpc_port, 0), (0, server().rest_port)):
-        with pytest.raises(OSError, match="cannot be opened: choose another"):
+        with pytest.raises(OSError, match=r"cannot be opened( \(Address .* in use\))?: choose another"):
             other.start()
+    other.model.close()
+
+
+@pytest.mark.parametrize("key", ["grpc_port", "rest_port"])
+def test_a_port_that_there_is_not_is_refused_where_grpc_would_take_another(key):
+    with pytest.raises(ValueError, match=f"{key} is 80000, expected 0, for any free one, to 65535"):
+        ModelServer(exported(), **{key: 80000})
+
+
+def test_a_host_that_is_not_known_is_told_as_such():
+    other = ModelServer(exported(), host="nowhere.invalid", grpc_port=0, rest_port=0)
+    with pytest.raises(OSError, match=r"of nowhere\.invalid cannot be opened \(.*(not known|resolution).*\): choose"):
+        other.start()
     other.model.close()
 
 

@@ -59,7 +59,7 @@ def test_an_empty_directory_says_what_was_looked_for(tmp_path):
             "flax_model.msgpack",
             r"its flax_model\.msgpack is Flax's, .*: save it as model\.safetensors, .*from_flax=True",
         ),
-        ("model.keras", r"its model\.keras is Keras' own, which is loaded by its name: give .*model\.keras"),
+        ("model.keras", r"its model\.keras is Keras' own: `segformer-tf convert .*model\.keras NEW` reads it"),
         ("model.pt", r"if PyTorch wrote model\.pt, rename it to \.pth"),
         ("model.pth.tar", r"if PyTorch wrote model\.pth\.tar, rename it to \.pth"),
         ("pytorch_model.bin", r"use_safetensors leaves out pytorch_model\.bin"),
@@ -259,12 +259,19 @@ def test_a_stopped_save_is_finished_before_a_file_is_looked_for(tmp_path, monkey
     assert room.find(tmp_path, "b.json").read_text() == "new"
 
 
-def test_a_misspelt_bundled_model_is_told_before_the_network_is_asked(monkeypatch):
+@pytest.mark.parametrize(
+    "name", ["segformer-b0-camvd", "segformer-B0-camvid", "SegFormer-B0-CamVid", "Segformer-b0-camvid/"]
+)
+def test_a_misspelt_bundled_model_is_told_before_the_network_is_asked(monkeypatch, name):
     monkeypatch.setattr(room, "download", None)
-    with pytest.raises(
-        FileNotFoundError, match="no file, directory or bundled model segformer-b0-camvd: did you mean "
-    ):
-        room.find("segformer-b0-camvd", "config.json")
+    told = f"no file, directory or bundled model {name}: did you mean segformer-b0-camvid"
+    with pytest.raises(FileNotFoundError, match=told):
+        room.find(name, "config.json")
+
+
+def test_the_name_of_a_bundled_model_under_another_owner_is_a_hub_id(monkeypatch, tmp_path):
+    monkeypatch.setattr(room, "download", lambda repo, *_: tmp_path / repo)
+    assert room.find("acme/segformer-b0-camvid", "config.json") == tmp_path / "acme/segformer-b0-camvid"
 
 
 def test_a_bundled_model_that_was_changed_is_refused(tmp_path, monkeypatch):

@@ -81,6 +81,13 @@ def test_other_protocols_resize_the_picture_and_compare_at_the_mask_s_size(data,
     assert evaluate(network, small, "ade20k")["protocol"].startswith("ade20k: whole picture, fitted into 2048 x 512 as")
 
 
+def test_predictions_do_not_take_the_place_of_masks(data, network):
+    before = {file: file.read_bytes() for file in data.rglob("*") if file.is_file()}
+    with pytest.raises(ValueError, match=r"dump would replace .*annotations/val/.*\.png, a file of the data set: name"):
+        evaluate(network, read_split(data, "val"), dump=data / "annotations" / "val")
+    assert {file: file.read_bytes() for file in data.rglob("*") if file.is_file()} == before
+
+
 def test_predictions_are_dumped_as_palette_pictures_of_class_ids(data, network, tmp_path):
     split = read_split(data, "val")
     evaluate(network, split, dump=tmp_path / "out")
