@@ -44,7 +44,7 @@ class Inspected(SimpleNamespace):
         super().__init__(
             splits=Splits(g=Name("g")), layout="", sizes=Counter(), modes=Counter(), classes=[], notes=[], warnings=[]
         )
-        self.errors, self.id2label = [], Name.id2label
+        self.errors, self.unusable, self.id2label = [], {}, Name.id2label
 
     def check(self, *_):
         return self
