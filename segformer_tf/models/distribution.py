@@ -5,8 +5,8 @@ the loss of the global batch, however unlabelled pixels are spread; Keras wants 
 
 Keras 3.15's `fit` fails under `MultiWorkerMirroredStrategy` (keras-team/keras#20585), which `Mended` is for:
 
-1. Before training it takes a mean over the workers of a batch, to learn its shapes, of what has no mean. Where all is
-   built before, no batch is needed.
+1. Before training it takes a mean over the replicas of a batch, to learn its shapes, of what has no mean or, where
+   shares are unequal, no common shape (in one process too). Where all is built before, no batch is needed.
 2. It takes the mean of the logs over axis 0, which scalars have not. They get that axis.
 
 `tests/distributed` fails when Keras has mended both; then `Mended` can go.
@@ -102,11 +102,11 @@ def several_workers(strategy: Any) -> bool:
 
 
 class Mended(keras.Model):
-    """A model whose `fit` and `evaluate` work under `MultiWorkerMirroredStrategy`."""
+    """A model whose `fit` and `evaluate` work under `MultiWorkerMirroredStrategy` and `MirroredStrategy`."""
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         strategy = self.distribute_strategy if keras.backend.backend() == "tensorflow" else None
-        if not several_workers(strategy) or iterator is None:
+        if strategy is None or strategy.num_replicas_in_sync == 1 or iterator is None:
             super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
             return
         for _, _, batches in iterator:

@@ -37,8 +37,9 @@ for replicas in (1, 2):
 """
 
 
+@pytest.mark.parametrize(("count", "batch"), [(3, 2), (3, 3)])
 @pytest.mark.parametrize("kind", ["TFSegformerForSemanticSegmentation", "TFSegformerForImageClassification"])
-def test_a_replica_without_a_picture_of_the_last_batch_changes_nothing(kind, count=3, batch=2):
+def test_replicas_with_unequal_shares_of_a_batch_and_with_none_change_nothing(kind, count, batch):
     code = CODE.replace("COUNT", str(count)).replace("BATCH", str(batch))
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     ran = subprocess.run([sys.executable, "-c", code, kind], env=environment, capture_output=True, text=True)
