@@ -28,6 +28,11 @@ class OnTorch(_Model):
     def __init__(self, config, data_format: str | None = None, **kwargs):
         super().__init__(config, data_format or "channels_first", **kwargs)
 
+    @property
+    def device(self):
+        """The `torch.device` that the weights lie on, to which a program moves its pictures."""
+        return next(self.parameters()).device
+
     def __call__(self, *args, training: bool | None = None, **kwargs):
         return super().__call__(*args, training=self.training if training is None else training, **kwargs)
 

@@ -67,7 +67,9 @@ def compare(model, reference, labels):
 
 
 def segmentation():
-    compare(*both("SegformerForSemanticSegmentation", "hf4-seg"), LABELS)
+    model, reference = both("SegformerForSemanticSegmentation", "hf4-seg")
+    assert model.device == reference.device
+    compare(model, reference, LABELS)
 
 
 def classification():
