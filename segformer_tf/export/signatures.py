@@ -14,6 +14,7 @@ from segformer_tf.models.kernels import final_weights
 from segformer_tf.models.network import from_boundary, to_boundary
 from segformer_tf.models.outputs import ALONE
 from segformer_tf.models.tasks import TFSegformerForImageClassification, TFSegformerForSemanticSegmentation
+from segformer_tf.pipelines.runtimes.description import Description
 
 TOP = 5  # classes in a classifier's answer
 MAX_PICTURES = 64  # a run; what a server merges counts as one
@@ -112,7 +113,10 @@ def _classification(model, run: Callable, processor, max_pixels: int) -> dict[st
     read = _reader(model, processor, max_pixels)
     several = model.config.problem_type == "multi_label_classification" or len(names) == 1
 
+    temperature = Description.of_model(model).temperature
+
     def top(logits):
+        logits = logits if temperature == 1 else logits / temperature
         scores, ids = tf.math.top_k(tf.sigmoid(logits) if several else tf.nn.softmax(logits), min(TOP, len(names)))
         return {"classes": tf.gather(tf.constant(names), ids), "scores": scores}
 

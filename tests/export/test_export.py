@@ -280,8 +280,11 @@ def test_over_256_classes_maps_have_16_bits():
     np.testing.assert_array_equal(decoded(answer["mask_bytes"].numpy()[0]), expected)
 
 
-def test_a_classifier_answers_with_names_and_scores():
+@pytest.mark.parametrize("temperature", [None, 0.01])
+def test_a_classifier_answers_with_names_and_scores(temperature):
     classifier = random_model(TFSegformerForImageClassification, data_format="channels_first")
+    if temperature:
+        classifier.config.calibration_temperature = temperature
     built = signatures.build(classifier, processor())
     assert set(built) == {"serving_default", "logits", "transformers"}
     file = encoded(picture(40, 50), "JPEG")
@@ -290,6 +293,7 @@ def test_a_classifier_answers_with_names_and_scores():
     assert [name.decode() for name in answer["classes"].numpy()[0]] == [row["label"] for row in expected]
     np.testing.assert_allclose(answer["scores"][0], [row["score"] for row in expected], rtol=1e-4)
     assert answer["error"].numpy()[0] == b"" and b"not a picture" in answer["error"].numpy()[1]
+    assert (answer["scores"].numpy()[0, 0] > 0.99) == bool(temperature)
 
 
 @pytest.mark.parametrize(
